@@ -1,0 +1,381 @@
+//! What a kernel promises, written once: its spec lines, its immediates, its bindings.
+//!
+//! A family file (`matmul.rs`, `reduce.rs`, ...) declares its kernels with two macros and lists them:
+//!
+//! ```text
+//! use crate::contract::{Kernel, Spec, Variants, ViewParams, kernel, params};
+//!
+//! params! {                                    // the WGSL `struct Params`, shared by kernels that agree on it
+//!     /// Docs.
+//!     ThingParams { /// Docs.
+//!                   len: u32, pad: [u32; 3], /// Docs.
+//!                   view: ViewParams }
+//! }
+//! kernel! {
+//!     /// Docs: formula, shapes, grid.
+//!     Thing: "thing" in "family/thing.wgsl",   // wgsl/ is implied
+//!     params ThingParams,
+//!     libs [VIEW],                             // consts of lib.rs, joined before the file in this order
+//!     subgroups false,
+//!     fusable true,
+//!     spec { /// Docs.
+//!            WORKGROUP workgroup: u32 }        // WGSL constant, then the Rust field; types u32, f32, bool
+//!     bindings { x: Read U32, out: ReadWrite F32 }
+//!     shipped [{ workgroup: 64 }, { workgroup: 256 }]
+//! }
+//! pub(crate) const KERNELS: &[&Kernel] = &[Thing::KERNEL];
+//! pub(crate) fn variants(out: &mut Variants) { out.shipped::<Thing>(); }
+//! ```
+//!
+//! Rules of the `params!` table: a field whose name begins with `pad` exists in Rust only and stands where WGSL
+//! aligns the next `vec4` or `View` (or the struct's end) to 16 bytes; `[u32; 4]` mirrors `vec4<u32>`.
+//!
+//! Why tables and not reflection at build time: the Rust types must exist for the compiler to check their users,
+//! and this crate must build without a shader compiler. The contract test lets naga compare both sides instead,
+//! so nothing here is kept in step with the WGSL by hand and hope.
+
+use crate::assemble::{AssembleError, FusedCode, Wgsl, assemble};
+
+/// How a kernel uses a storage binding.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Access {
+    /// `var<storage, read>`.
+    Read,
+    /// `var<storage, read_write>`.
+    ReadWrite,
+}
+
+/// What a storage binding holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Elem {
+    /// `array<f32>`.
+    F32,
+    /// `array<u32>`.
+    U32,
+    /// The struct `Control` of `lib/control.wgsl`, bound as a struct and not as an array.
+    Control,
+}
+
+impl Elem {
+    /// The WGSL type of a binding that holds this.
+    pub fn wgsl(self) -> &'static str {
+        match self {
+            Elem::F32 => "array<f32>",
+            Elem::U32 => "array<u32>",
+            Elem::Control => "Control",
+        }
+    }
+}
+
+/// One storage binding; its index is its place in [`Kernel::bindings`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Binding {
+    /// Name of the WGSL variable.
+    pub name: &'static str,
+    /// Declared access.
+    pub access: Access,
+    /// Element type.
+    pub elem: Elem,
+}
+
+/// One member of the immediates struct.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Field {
+    /// Name in both languages.
+    pub name: &'static str,
+    /// Byte offset from the struct's start.
+    pub offset: u32,
+    /// Bytes.
+    pub size: u32,
+}
+
+/// A file of helpers that `assemble` joins before a kernel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Lib {
+    /// Path below `wgsl/`.
+    pub name: &'static str,
+    /// Text of the file.
+    pub source: &'static str,
+}
+
+/// A value for a spec line.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Value {
+    /// For `const X: u32`.
+    U32(u32),
+    /// For `const X: f32`; must be finite.
+    F32(f32),
+    /// For `const X: bool`.
+    Bool(bool),
+}
+
+impl From<u32> for Value {
+    fn from(value: u32) -> Self {
+        Value::U32(value)
+    }
+}
+
+impl From<f32> for Value {
+    fn from(value: f32) -> Self {
+        Value::F32(value)
+    }
+}
+
+impl From<bool> for Value {
+    fn from(value: bool) -> Self {
+        Value::Bool(value)
+    }
+}
+
+/// A kernel's contract: everything that its users know of the WGSL file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Kernel {
+    /// Unique name, snake case.
+    pub name: &'static str,
+    /// Path below `wgsl/`.
+    pub file: &'static str,
+    /// Text of the file.
+    pub source: &'static str,
+    /// Helpers, in the order in which they are joined.
+    pub libs: &'static [&'static Lib],
+    /// Names of the `const` spec lines.
+    pub spec: &'static [&'static str],
+    /// Members of `struct Params`, padding left out.
+    pub params: &'static [Field],
+    /// Bytes of `struct Params`.
+    pub params_size: u32,
+    /// Storage bindings of group 0, in index order.
+    pub bindings: &'static [Binding],
+    /// Whether it uses subgroup built-ins.
+    pub subgroups: bool,
+    /// Whether it has a `fn fused` line that generated code may replace.
+    pub fusable: bool,
+}
+
+/// A typed specialisation of one kernel; declared by the `kernel!` macro.
+pub trait Spec: Sized {
+    /// The contract of the kernel.
+    const KERNEL: &'static Kernel;
+    /// Rust's mirror of `struct Params`.
+    type Params: Params;
+    /// The value of each spec line, by WGSL name.
+    fn values(&self) -> Vec<(&'static str, Value)>;
+    /// The specialisations that the project uses, for the contract test and for dumps.
+    fn shipped() -> Vec<Self>;
+}
+
+/// A plain struct that mirrors a WGSL `struct Params`; declared by the `params!` macro.
+pub trait Params: bytemuck::Pod + Default {
+    /// Its members, padding left out.
+    const FIELDS: &'static [Field];
+}
+
+/// Rust's mirror of `struct View` (80 bytes): how up to four operands of fused code are read.
+///
+/// Operand j of output element `i` is `leaf[strided(i, dims, strides[j])]`: `i` is split row-major by `dims` and
+/// the parts are multiplied with the strides (0 broadcasts).
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, bytemuck::Pod, bytemuck::Zeroable)]
+pub struct ViewParams {
+    /// Extents of the output, outermost first; 1 where unused.
+    pub dims: [u32; 4],
+    /// Element strides of up to four operands, `s0` to `s3` in WGSL.
+    pub strides: [[u32; 4]; 4],
+}
+
+/// Rust's mirror of `struct Control` (48 bytes): the numbers of one training step, written before the step.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, bytemuck::Pod, bytemuck::Zeroable)]
+pub struct Control {
+    /// Learning rate.
+    pub lr: f32,
+    /// Decay of the first moment.
+    pub beta1: f32,
+    /// Decay of the second moment.
+    pub beta2: f32,
+    /// Added to the root of the second moment.
+    pub eps: f32,
+    /// Decoupled weight decay.
+    pub weight_decay: f32,
+    /// 1 / (1 - beta1^t).
+    pub correction1: f32,
+    /// 1 / (1 - beta2^t).
+    pub correction2: f32,
+    /// Largest global gradient norm; 0 or less means no clip.
+    pub clip_norm: f32,
+    /// What the loss was multiplied with; gradients are divided by it.
+    pub loss_scale: f32,
+    /// Seed of this step's random numbers.
+    pub seed: u32,
+    /// Number of the step, from 1.
+    pub step: u32,
+    /// Keeps the size a multiple of 16; 0.
+    pub reserved: u32,
+}
+
+impl Default for Control {
+    /// Numbers of a step that changes nothing: a learning rate of 0, no decay, no clip, a loss scale of 1.
+    fn default() -> Self {
+        Control {
+            lr: 0.0,
+            beta1: 0.9,
+            beta2: 0.999,
+            eps: 1e-8,
+            weight_decay: 0.0,
+            correction1: 1.0,
+            correction2: 1.0,
+            clip_norm: 0.0,
+            loss_scale: 1.0,
+            seed: 0,
+            step: 0,
+            reserved: 0,
+        }
+    }
+}
+
+impl Control {
+    /// The members as WGSL must lay them out.
+    pub const FIELDS: &'static [Field] = &fields!(Control {
+        lr,
+        beta1,
+        beta2,
+        eps,
+        weight_decay,
+        correction1,
+        correction2,
+        clip_norm,
+        loss_scale,
+        seed,
+        step,
+        reserved
+    });
+}
+
+/// Collects the shipped variants of every family.
+#[derive(Debug, Default)]
+pub(crate) struct Variants(pub(crate) Vec<Result<Wgsl, AssembleError>>);
+
+impl Variants {
+    /// Adds each shipped specialisation of `S`, and for a fusable kernel each once more with sample fused code.
+    pub(crate) fn shipped<S: Spec>(&mut self) {
+        for spec in S::shipped() {
+            self.0.push(assemble(&spec, None));
+            if S::KERNEL.fusable {
+                self.0.push(assemble(&spec, Some(&FusedCode::sample())));
+            }
+        }
+    }
+}
+
+/// The size of the field that `of` reads; only its type matters.
+pub(crate) const fn size_of_field<T, F>(_of: fn(&T) -> &F) -> u32 {
+    size_of::<F>() as u32
+}
+
+/// An array of [`Field`] for the named members of a Rust struct.
+macro_rules! fields {
+    ($name:ident { $($field:ident),* $(,)? }) => {
+        [$($crate::contract::Field {
+            name: stringify!($field),
+            offset: ::core::mem::offset_of!($name, $field) as u32,
+            size: $crate::contract::size_of_field::<$name, _>(|it| &it.$field),
+        }),*]
+    };
+}
+
+/// Declares a Pod mirror of a WGSL `struct Params`; see the module's header.
+macro_rules! params {
+    ($(#[$doc:meta])* $name:ident { $($(#[$field_doc:meta])* $field:ident: $ty:ty),* $(,)? }) => {
+        $(#[$doc])*
+        #[repr(C)]
+        #[derive(Clone, Copy, Debug, Default, PartialEq, ::bytemuck::Pod, ::bytemuck::Zeroable)]
+        pub struct $name { $($(#[$field_doc])* pub $field: $ty),* }
+
+        impl $crate::contract::Params for $name {
+            const FIELDS: &'static [$crate::contract::Field] = {
+                const ALL: &[$crate::contract::Field] = &$crate::contract::fields!($name { $($field),* });
+                const KEPT: [$crate::contract::Field; $crate::contract::kept_count(ALL)] =
+                    $crate::contract::kept(ALL);
+                &KEPT
+            };
+        }
+    };
+}
+
+/// Declares a kernel: its spec struct and its contract; see the module's header.
+macro_rules! kernel {
+    (
+        $(#[$doc:meta])*
+        $name:ident: $label:literal in $file:literal,
+        params $params:ty,
+        libs [$($lib:ident),* $(,)?],
+        subgroups $subgroups:literal,
+        fusable $fusable:literal,
+        spec { $($(#[$field_doc:meta])* $constant:ident $field:ident: $ty:ty),* $(,)? }
+        bindings { $($binding:ident: $access:ident $elem:ident),* $(,)? }
+        shipped [$({ $($init:tt)* }),* $(,)?]
+    ) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug, PartialEq)]
+        pub struct $name { $($(#[$field_doc])* pub $field: $ty),* }
+
+        impl $crate::contract::Spec for $name {
+            const KERNEL: &'static $crate::contract::Kernel = &$crate::contract::Kernel {
+                name: $label,
+                file: $file,
+                source: include_str!(concat!("../wgsl/", $file)),
+                libs: &[$(&$crate::$lib),*],
+                spec: &[$(stringify!($constant)),*],
+                params: <$params as $crate::contract::Params>::FIELDS,
+                params_size: size_of::<$params>() as u32,
+                bindings: &[$($crate::contract::Binding {
+                    name: stringify!($binding),
+                    access: $crate::contract::Access::$access,
+                    elem: $crate::contract::Elem::$elem,
+                }),*],
+                subgroups: $subgroups,
+                fusable: $fusable,
+            };
+            type Params = $params;
+
+            fn values(&self) -> Vec<(&'static str, $crate::contract::Value)> {
+                vec![$((stringify!($constant), $crate::contract::Value::from(self.$field))),*]
+            }
+
+            fn shipped() -> Vec<Self> {
+                vec![$(Self { $($init)* }),*]
+            }
+        }
+    };
+}
+
+pub(crate) use {fields, kernel, params};
+
+/// Whether WGSL has this field too: names that begin with `pad` are Rust's alone.
+const fn is_kept(field: &Field) -> bool {
+    !matches!(field.name.as_bytes(), [b'p', b'a', b'd', ..])
+}
+
+/// How many fields are not padding.
+pub(crate) const fn kept_count(fields: &[Field]) -> usize {
+    let (mut count, mut i) = (0, 0);
+    while i < fields.len() {
+        count += is_kept(&fields[i]) as usize;
+        i += 1;
+    }
+    count
+}
+
+/// The fields that are not padding.
+pub(crate) const fn kept<const N: usize>(fields: &[Field]) -> [Field; N] {
+    let mut out = [Field { name: "", offset: 0, size: 0 }; N];
+    let (mut count, mut i) = (0, 0);
+    while i < fields.len() {
+        if is_kept(&fields[i]) {
+            out[count] = fields[i];
+            count += 1;
+        }
+        i += 1;
+    }
+    out
+}

@@ -1,0 +1,57 @@
+//! Embedding tables: rows by id, and the gradient by sorted segments.
+//!
+//! The backward pass takes the tokens sorted by id, which the host knows as soon as it knows the ids. Atomics would
+//! make the sum depend on arrival, and a scan of all tokens per id costs V × N.
+
+use crate::contract::{Kernel, Spec, Variants, kernel, params};
+
+params! {
+    /// Immediates of [`EmbeddingForward`] and [`EmbeddingBackward`].
+    EmbeddingParams {
+        /// N.
+        tokens: u32,
+        /// V; at least 1.
+        vocab: u32,
+        /// C; at least 1.
+        channels: u32,
+    }
+}
+
+kernel! {
+    /// out\[n\] = table\[ids\[n\]\]. Any grid in x and y.
+    EmbeddingForward: "embedding_forward" in "embedding/forward.wgsl",
+    params EmbeddingParams,
+    libs [],
+    subgroups false,
+    fusable false,
+    spec {
+        /// Invocations of a workgroup.
+        WORKGROUP workgroup: u32,
+    }
+    bindings { table: Read F32, ids: Read U32, out: ReadWrite F32 }
+    shipped [{ workgroup: 64 }, { workgroup: 256 }]
+}
+
+kernel! {
+    /// dtable\[v\] = sum of dy\[order\[s\]\], starts\[v\] <= s < starts\[v + 1\]. Any grid in x and y.
+    EmbeddingBackward: "embedding_backward" in "embedding/backward.wgsl",
+    params EmbeddingParams,
+    libs [],
+    subgroups false,
+    fusable false,
+    spec {
+        /// Invocations of a workgroup.
+        WORKGROUP workgroup: u32,
+    }
+    bindings { dy: Read F32, order: Read U32, starts: Read U32, dtable: ReadWrite F32 }
+    shipped [{ workgroup: 64 }, { workgroup: 256 }]
+}
+
+/// The family's kernels.
+pub(crate) const KERNELS: &[&Kernel] = &[EmbeddingForward::KERNEL, EmbeddingBackward::KERNEL];
+
+/// Adds the family's shipped variants.
+pub(crate) fn variants(out: &mut Variants) {
+    out.shipped::<EmbeddingForward>();
+    out.shipped::<EmbeddingBackward>();
+}

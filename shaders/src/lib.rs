@@ -1,0 +1,107 @@
+//! Seqloom's kernels: WGSL files, and beside each its contract in Rust.
+//!
+//! A kernel lives in `wgsl/<family>/<name>.wgsl`; `src/<family>.rs` states what Rust knows of it: spec lines,
+//! immediates, bindings ([`Kernel`]). [`assemble`] joins helpers, file and typed values into a [`Wgsl`] that a device
+//! can compile. The crate knows no GPU API and builds without a shader compiler; `tests/contract.rs` (feature
+//! `check`) lets naga compare the two languages for every variant that is shipped, on a machine without a GPU.
+//!
+//! Why WGSL in files and not generated: a kernel should be read, diffed and profiled as it is written. The one thing
+//! generated is the body of `fused`, and it only calls what `wgsl/lib/` defines.
+//!
+//! Dimensions, here and in every WGSL file: B batch, T time, C channels, H heads or hidden, D head width,
+//! V vocabulary, N tokens.
+
+mod assemble;
+#[cfg(feature = "check")]
+pub mod check;
+mod contract;
+pub mod embedding;
+pub mod matmul;
+pub mod optimizer;
+pub mod pointwise;
+pub mod recurrent;
+pub mod reduce;
+pub mod softmax;
+pub mod view;
+
+use std::sync::LazyLock;
+
+pub use assemble::{AssembleError, FusedCode, Wgsl, assemble, assemble_parts};
+pub use contract::{Access, Binding, Control, Elem, Field, Kernel, Lib, Params, Spec, Value, ViewParams};
+
+/// Storage buffers in one stage that a device must offer (WebGPU promises 8; adapters in use offer far more).
+pub const REQUIRED_STORAGE_BUFFERS: u32 = 12;
+
+/// Bytes of immediates that a device must offer.
+pub const REQUIRED_IMMEDIATE_BYTES: u32 = 128;
+
+/// Invocations that a workgroup may have (WebGPU's default limit).
+pub const MAX_WORKGROUP_INVOCATIONS: u32 = 256;
+
+/// Bytes of workgroup memory that a kernel may use (WebGPU's default limit).
+pub const MAX_WORKGROUP_BYTES: u32 = 16384;
+
+/// `struct View` and strided reads.
+pub const VIEW: Lib = Lib { name: "lib/view.wgsl", source: include_str!("../wgsl/lib/view.wgsl") };
+
+/// `struct Control`: the numbers of a training step.
+pub const CONTROL: Lib = Lib { name: "lib/control.wgsl", source: include_str!("../wgsl/lib/control.wgsl") };
+
+/// Counter-based random numbers.
+pub const RNG: Lib = Lib { name: "lib/rng.wgsl", source: include_str!("../wgsl/lib/rng.wgsl") };
+
+/// The functions that fused code is made of; needs [`RNG`].
+pub const POINTWISE: Lib =
+    Lib { name: "lib/pointwise.wgsl", source: include_str!("../wgsl/lib/pointwise.wgsl") };
+
+/// A product tile in the registers of one subgroup; needs the constants LANES and STEP.
+pub const REGISTER_TILE: Lib =
+    Lib { name: "lib/register_tile.wgsl", source: include_str!("../wgsl/lib/register_tile.wgsl") };
+
+/// What `assemble` joins, besides a kernel's own helpers, where fused code is given.
+pub const FUSED_LIBS: &[&Lib] = &[&VIEW, &CONTROL, &RNG, &POINTWISE];
+
+static KERNELS: LazyLock<Vec<&'static Kernel>> = LazyLock::new(|| {
+    [
+        pointwise::KERNELS,
+        reduce::KERNELS,
+        matmul::KERNELS,
+        view::KERNELS,
+        softmax::KERNELS,
+        embedding::KERNELS,
+        recurrent::KERNELS,
+        optimizer::KERNELS,
+    ]
+    .concat()
+});
+
+/// Every kernel, family by family.
+pub fn kernels() -> &'static [&'static Kernel] {
+    &KERNELS
+}
+
+/// The kernel of that name.
+pub fn kernel(name: &str) -> Option<&'static Kernel> {
+    KERNELS.iter().copied().find(|kernel| kernel.name == name)
+}
+
+/// Every file of helpers, each after those that it needs.
+pub fn libs() -> &'static [&'static Lib] {
+    &[&VIEW, &CONTROL, &RNG, &POINTWISE, &REGISTER_TILE]
+}
+
+/// Every kernel in every variant that is shipped; a fusable one also with a sample of fused code.
+///
+/// An entry is an error where a file and its contract disagree on the marked lines.
+pub fn variants() -> Vec<Result<Wgsl, AssembleError>> {
+    let mut out = contract::Variants::default();
+    pointwise::variants(&mut out);
+    reduce::variants(&mut out);
+    matmul::variants(&mut out);
+    view::variants(&mut out);
+    softmax::variants(&mut out);
+    embedding::variants(&mut out);
+    recurrent::variants(&mut out);
+    optimizer::variants(&mut out);
+    out.0
+}

@@ -1,0 +1,105 @@
+//! Matrix products: one formula, two kernels.
+//!
+//! `tiled` is the classic of GPUs, tiles in workgroup memory and sums in registers. `cpu` serves adapters that run shaders
+//! on the CPU's vector units, where a barrier suspends a coroutine and a load costs more than an FMA: one subgroup a
+//! workgroup, no workgroup memory, values handed round by subgroup broadcast. Strides in the immediates make NN, NT, TN and
+//! batches one kernel each.
+
+use crate::contract::{Kernel, Spec, Variants, ViewParams, kernel, params};
+
+params! {
+    /// Immediates of the matrix products: A\[z,i,p\] = a\[z·a_batch + i·a_row + p·a_col\], B\[z,p,j\] likewise.
+    MatmulParams {
+        /// Rows of A and of the result.
+        m: u32,
+        /// Columns of B and of the result.
+        n: u32,
+        /// Columns of A, rows of B.
+        k: u32,
+        /// Stride of A between rows.
+        a_row: u32,
+        /// Stride of A between columns.
+        a_col: u32,
+        /// Stride of A between matrices; 0 where one serves all.
+        a_batch: u32,
+        /// Stride of B between rows.
+        b_row: u32,
+        /// Stride of B between columns.
+        b_col: u32,
+        /// Stride of B between matrices; 0 where one serves all.
+        b_batch: u32,
+        /// Alignment of `view`.
+        pad: [u32; 3],
+        /// How the leaves are read.
+        view: ViewParams,
+    }
+}
+
+kernel! {
+    /// \[Z,M,K\]·\[Z,K,N\] → \[Z,M,N\] by one subgroup a tile of `rows` × 4·`lanes`.
+    /// Grid: (⌈N / 4·lanes⌉, ⌈M / rows⌉, Z).
+    MatmulCpu: "matmul_cpu" in "matmul/cpu.wgsl",
+    params MatmulParams,
+    libs [VIEW, REGISTER_TILE],
+    subgroups true,
+    fusable true,
+    spec {
+        /// Invocations of the workgroup, which must be the adapter's fixed subgroup size; at least 4.
+        LANES lanes: u32,
+        /// Rows of a tile: 8, 16 or 32.
+        ROWS rows: u32,
+    }
+    bindings { a: Read F32, b: Read F32, out: ReadWrite F32 }
+    shipped [
+        { lanes: 4, rows: 32 },
+        { lanes: 8, rows: 8 },
+        { lanes: 8, rows: 16 },
+        { lanes: 8, rows: 32 },
+        { lanes: 16, rows: 32 },
+    ]
+}
+
+kernel! {
+    /// \[Z,M,K\]·\[Z,K,N\] → \[Z,M,N\] by workgroup tiles. Grid: (⌈N / tile_n⌉, ⌈M / tile_m⌉, Z).
+    MatmulTiled: "matmul_tiled" in "matmul/tiled.wgsl",
+    params MatmulParams,
+    libs [VIEW],
+    subgroups false,
+    fusable true,
+    spec {
+        /// Rows of a workgroup's tile.
+        TILE_M tile_m: u32,
+        /// Columns of a workgroup's tile.
+        TILE_N tile_n: u32,
+        /// Depth of a workgroup's tile.
+        TILE_K tile_k: u32,
+        /// Rows of an invocation's tile; divides `tile_m`.
+        THREAD_M thread_m: u32,
+        /// Columns of an invocation's tile; divides `tile_n`.
+        THREAD_N thread_n: u32,
+        /// A lies in memory as [K, M].
+        TRANS_A trans_a: bool,
+        /// B lies in memory as [N, K].
+        TRANS_B trans_b: bool,
+    }
+    bindings { a: Read F32, b: Read F32, out: ReadWrite F32 }
+    shipped [
+        { tile_m: 64, tile_n: 64, tile_k: 16, thread_m: 4, thread_n: 4, trans_a: false, trans_b: false },
+        { tile_m: 64, tile_n: 64, tile_k: 16, thread_m: 4, thread_n: 4, trans_a: false, trans_b: true },
+        { tile_m: 64, tile_n: 64, tile_k: 16, thread_m: 4, thread_n: 4, trans_a: true, trans_b: false },
+        { tile_m: 64, tile_n: 64, tile_k: 16, thread_m: 4, thread_n: 4, trans_a: true, trans_b: true },
+        { tile_m: 32, tile_n: 32, tile_k: 16, thread_m: 4, thread_n: 4, trans_a: false, trans_b: false },
+        { tile_m: 32, tile_n: 32, tile_k: 16, thread_m: 4, thread_n: 4, trans_a: false, trans_b: true },
+        { tile_m: 32, tile_n: 32, tile_k: 16, thread_m: 4, thread_n: 4, trans_a: true, trans_b: false },
+        { tile_m: 32, tile_n: 32, tile_k: 16, thread_m: 4, thread_n: 4, trans_a: true, trans_b: true },
+    ]
+}
+
+/// The family's kernels.
+pub(crate) const KERNELS: &[&Kernel] = &[MatmulCpu::KERNEL, MatmulTiled::KERNEL];
+
+/// Adds the family's shipped variants.
+pub(crate) fn variants(out: &mut Variants) {
+    out.shipped::<MatmulCpu>();
+    out.shipped::<MatmulTiled>();
+}

@@ -1,0 +1,94 @@
+//! The optimizer: global gradient norm in two stages, then AdamW over the arenas.
+//!
+//! The clip factor and the decision to skip a step that is not finite are taken on the device, from the `Control`
+//! written before each step: no number of a step is frozen into a program, and nothing waits for the host.
+
+use crate::contract::{Kernel, Spec, Variants, kernel, params};
+
+params! {
+    /// Immediates of [`NormPartial`].
+    NormPartialParams {
+        /// Elements of the gradients.
+        len: u32,
+        /// First partial that this launch writes; it writes one per workgroup.
+        offset: u32,
+    }
+}
+
+params! {
+    /// Immediates of [`NormFinish`].
+    NormFinishParams {
+        /// Partials to add.
+        count: u32,
+    }
+}
+
+params! {
+    /// Immediates of [`AdamW`].
+    AdamWParams {
+        /// Elements of each arena.
+        len: u32,
+    }
+}
+
+kernel! {
+    /// partials\[offset + workgroup\] = sum of squares of the workgroup's share. Any grid in x and y.
+    NormPartial: "norm_partial" in "optimizer/norm_partial.wgsl",
+    params NormPartialParams,
+    libs [],
+    subgroups false,
+    fusable false,
+    spec {
+        /// Invocations of a workgroup; a power of two.
+        WORKGROUP workgroup: u32,
+    }
+    bindings { grads: Read F32, partials: ReadWrite F32 }
+    shipped [{ workgroup: 64 }, { workgroup: 256 }]
+}
+
+kernel! {
+    /// stats = \[norm, factor for the gradients, 1 if not finite, 0\]. One workgroup.
+    NormFinish: "norm_finish" in "optimizer/norm_finish.wgsl",
+    params NormFinishParams,
+    libs [CONTROL],
+    subgroups false,
+    fusable false,
+    spec {
+        /// Invocations of a workgroup; a power of two.
+        WORKGROUP workgroup: u32,
+    }
+    bindings { control: Read Control, partials: Read F32, stats: ReadWrite F32 }
+    shipped [{ workgroup: 64 }, { workgroup: 256 }]
+}
+
+kernel! {
+    /// One AdamW step of `weights`, `moment1`, `moment2`; none where stats\[2\] is not 0. Any grid in x and y.
+    AdamW: "adamw" in "optimizer/adamw.wgsl",
+    params AdamWParams,
+    libs [CONTROL],
+    subgroups false,
+    fusable false,
+    spec {
+        /// Invocations of a workgroup.
+        WORKGROUP workgroup: u32,
+    }
+    bindings {
+        control: Read Control,
+        stats: Read F32,
+        grads: Read F32,
+        weights: ReadWrite F32,
+        moment1: ReadWrite F32,
+        moment2: ReadWrite F32,
+    }
+    shipped [{ workgroup: 64 }, { workgroup: 256 }]
+}
+
+/// The family's kernels.
+pub(crate) const KERNELS: &[&Kernel] = &[NormPartial::KERNEL, NormFinish::KERNEL, AdamW::KERNEL];
+
+/// Adds the family's shipped variants.
+pub(crate) fn variants(out: &mut Variants) {
+    out.shipped::<NormPartial>();
+    out.shipped::<NormFinish>();
+    out.shipped::<AdamW>();
+}

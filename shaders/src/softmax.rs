@@ -1,0 +1,116 @@
+//! Softmax, log-softmax and cross-entropy over rows.
+//!
+//! Each exists twice, by what a barrier costs: a workgroup per row for GPUs, an invocation per row (`_cpu`) for
+//! adapters that run on a CPU. Cross-entropy writes its own gradient beside the loss, since both need the same
+//! maximum and sum; a backward pass only scales it.
+
+use crate::contract::{Kernel, Spec, Variants, kernel, params};
+
+params! {
+    /// Immediates of [`Softmax`] and [`SoftmaxCpu`].
+    SoftmaxParams {
+        /// Rows.
+        rows: u32,
+        /// Elements of a row; at least 1.
+        cols: u32,
+    }
+}
+
+params! {
+    /// Immediates of [`CrossEntropy`] and [`CrossEntropyCpu`].
+    CrossEntropyParams {
+        /// Rows.
+        rows: u32,
+        /// Classes; at least 1.
+        cols: u32,
+        /// Target whose rows count for nothing; `u32::MAX` where there is none.
+        ignore_index: u32,
+    }
+}
+
+kernel! {
+    /// Row softmax, a workgroup per row: at least `rows` workgroups in x and y.
+    Softmax: "softmax" in "softmax/softmax.wgsl",
+    params SoftmaxParams,
+    libs [],
+    subgroups false,
+    fusable false,
+    spec {
+        /// Invocations of a workgroup; a power of two.
+        WORKGROUP workgroup: u32,
+        /// Log-softmax instead.
+        LOG log: bool,
+    }
+    bindings { x: Read F32, out: ReadWrite F32 }
+    shipped [
+        { workgroup: 64, log: false },
+        { workgroup: 64, log: true },
+        { workgroup: 256, log: false },
+        { workgroup: 256, log: true },
+    ]
+}
+
+kernel! {
+    /// Row softmax, an invocation per row. Any grid in x and y.
+    SoftmaxCpu: "softmax_cpu" in "softmax/softmax_cpu.wgsl",
+    params SoftmaxParams,
+    libs [],
+    subgroups false,
+    fusable false,
+    spec {
+        /// Invocations of a workgroup.
+        WORKGROUP workgroup: u32,
+        /// Log-softmax instead.
+        LOG log: bool,
+    }
+    bindings { x: Read F32, out: ReadWrite F32 }
+    shipped [
+        { workgroup: 8, log: false },
+        { workgroup: 8, log: true },
+        { workgroup: 64, log: false },
+        { workgroup: 64, log: true },
+    ]
+}
+
+kernel! {
+    /// losses = logsumexp(x) - x\[target\], dlogits = softmax(x) - onehot; both 0 where target == ignore_index.
+    /// A workgroup per row: at least `rows` workgroups in x and y.
+    CrossEntropy: "cross_entropy" in "softmax/cross_entropy.wgsl",
+    params CrossEntropyParams,
+    libs [],
+    subgroups false,
+    fusable false,
+    spec {
+        /// Invocations of a workgroup; a power of two.
+        WORKGROUP workgroup: u32,
+    }
+    bindings { logits: Read F32, targets: Read U32, losses: ReadWrite F32, dlogits: ReadWrite F32 }
+    shipped [{ workgroup: 64 }, { workgroup: 256 }]
+}
+
+kernel! {
+    /// [`CrossEntropy`] with an invocation per row. Any grid in x and y.
+    CrossEntropyCpu: "cross_entropy_cpu" in "softmax/cross_entropy_cpu.wgsl",
+    params CrossEntropyParams,
+    libs [],
+    subgroups false,
+    fusable false,
+    spec {
+        /// Invocations of a workgroup.
+        WORKGROUP workgroup: u32,
+    }
+    bindings { logits: Read F32, targets: Read U32, losses: ReadWrite F32, dlogits: ReadWrite F32 }
+    shipped [{ workgroup: 8 }, { workgroup: 64 }]
+}
+
+/// The family's kernels.
+pub(crate) const KERNELS: &[&Kernel] =
+    &[Softmax::KERNEL, SoftmaxCpu::KERNEL, CrossEntropy::KERNEL, CrossEntropyCpu::KERNEL];
+
+/// Adds the family's shipped variants.
+pub(crate) fn variants(out: &mut Variants) {
+    out.shipped::<Softmax>();
+    out.shipped::<SoftmaxCpu>();
+    out.shipped::<CrossEntropy>();
+    out.shipped::<CrossEntropyCpu>();
+}

@@ -1,0 +1,49 @@
+//! Copies through a view: slice, pad, transpose, broadcast.
+//!
+//! One kernel with numbers instead of four kernels: each of these is a window of the output that reads the input by
+//! strides, and zero outside. Views that a consumer can read by itself (fused code does) are never copied.
+
+use crate::contract::{Kernel, Spec, Variants, kernel, params};
+
+params! {
+    /// Immediates of [`Gather`].
+    GatherParams {
+        /// Extents of the output, outermost first; 1 where unused.
+        dims: [u32; 4],
+        /// Element strides of the input per output axis; 0 broadcasts.
+        strides: [u32; 4],
+        /// First index of the window on each axis of the output.
+        lo: [u32; 4],
+        /// Extent of the window on each axis; outside it the output is 0.
+        extent: [u32; 4],
+        /// Elements of the output.
+        len: u32,
+        /// Element of the input that stands at `lo`.
+        offset: u32,
+        /// End of the struct.
+        pad: [u32; 2],
+    }
+}
+
+kernel! {
+    /// out\[idx\] = x\[offset + (idx - lo) · strides\] inside the window, 0 outside. Any grid in x and y.
+    Gather: "gather" in "view/gather.wgsl",
+    params GatherParams,
+    libs [],
+    subgroups false,
+    fusable false,
+    spec {
+        /// Invocations of a workgroup.
+        WORKGROUP workgroup: u32,
+    }
+    bindings { x: Read U32, out: ReadWrite U32 }
+    shipped [{ workgroup: 64 }, { workgroup: 256 }]
+}
+
+/// The family's kernels.
+pub(crate) const KERNELS: &[&Kernel] = &[Gather::KERNEL];
+
+/// Adds the family's shipped variants.
+pub(crate) fn variants(out: &mut Variants) {
+    out.shipped::<Gather>();
+}

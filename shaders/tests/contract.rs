@@ -1,0 +1,248 @@
+//! Every kernel in every shipped variant, against its contract, without a GPU.
+//!
+//! All faults are printed at once: a slip in a helper breaks many kernels, and one run should show all of it.
+
+#![allow(clippy::unwrap_used, clippy::expect_used)] // a panic is how a test fails
+
+use std::collections::HashSet;
+
+use seqloom_shaders::check::check;
+use seqloom_shaders::{
+    Access, AssembleError, Binding, Elem, FusedCode, Kernel, Spec, Value, Wgsl, assemble, assemble_parts,
+    kernel, kernels, libs, pointwise::Map, variants, view::Gather,
+};
+
+/// Fails with all of `faults`.
+fn report(faults: &[String]) {
+    assert!(faults.is_empty(), "{} faults:\n{}", faults.len(), faults.join("\n"));
+}
+
+#[test]
+fn every_shipped_variant_keeps_its_contract() {
+    let mut faults = Vec::new();
+    for variant in variants() {
+        match variant {
+            Err(error) => faults.push(error.to_string()),
+            Ok(wgsl) => match kernel(wgsl.kernel) {
+                None => faults.push(format!("{}: no kernel of that name is listed", wgsl.label)),
+                Some(kernel) => match check(&wgsl, kernel) {
+                    Err(found) => faults.extend(found),
+                    Ok(written) => {
+                        assert!(
+                            !written.spirv.is_empty() && !written.msl.is_empty() && !written.hlsl.is_empty()
+                        );
+                    }
+                },
+            },
+        }
+    }
+    report(&faults);
+}
+
+#[test]
+fn every_kernel_is_listed_once_and_shipped() {
+    let mut faults = Vec::new();
+    let shipped: Vec<Wgsl> = variants().into_iter().flatten().collect();
+    let (mut names, mut files) = (HashSet::new(), HashSet::new());
+    for kernel in kernels() {
+        if !names.insert(kernel.name) {
+            faults.push(format!("kernel {} is listed twice", kernel.name));
+        }
+        if !files.insert(kernel.file) {
+            faults.push(format!("file {} belongs to two kernels", kernel.file));
+        }
+        if !shipped.iter().any(|wgsl| wgsl.kernel == kernel.name) {
+            faults.push(format!("kernel {} is shipped in no variant", kernel.name));
+        }
+    }
+    let mut labels = HashSet::new();
+    for wgsl in &shipped {
+        if !labels.insert(&wgsl.label) {
+            faults.push(format!("variant {} is shipped twice", wgsl.label));
+        }
+    }
+    report(&faults);
+}
+
+#[test]
+fn every_wgsl_file_is_listed() {
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("wgsl");
+    let listed: HashSet<&str> =
+        kernels().iter().map(|kernel| kernel.file).chain(libs().iter().map(|lib| lib.name)).collect();
+    let mut faults = Vec::new();
+    for family in std::fs::read_dir(&root).unwrap() {
+        let family = family.unwrap();
+        for file in std::fs::read_dir(family.path()).unwrap() {
+            let path = format!(
+                "{}/{}",
+                family.file_name().to_string_lossy(),
+                file.unwrap().file_name().to_string_lossy()
+            );
+            if !listed.contains(path.as_str()) {
+                faults.push(format!("wgsl/{path} belongs to no kernel and is no lib"));
+            }
+        }
+    }
+    report(&faults);
+}
+
+/// A file as on disk is valid WGSL once its libs are joined: the marks are comments, the defaults are values.
+#[test]
+fn files_parse_with_their_defaults() {
+    let mut faults = Vec::new();
+    for kernel in kernels() {
+        let mut source: String = kernel.libs.iter().map(|lib| lib.source).collect();
+        source.push_str(kernel.source);
+        if let Err(error) = naga::front::wgsl::parse_str(&source) {
+            faults.push(format!("{}: {}", kernel.file, error.emit_to_string(&source)));
+        }
+    }
+    report(&faults);
+}
+
+#[test]
+fn assembling_is_repeatable_and_replaces_values() {
+    let code = FusedCode::sample();
+    let first = assemble(&Map { workgroup: 128 }, Some(&code)).unwrap();
+    assert_eq!(first, assemble(&Map { workgroup: 128 }, Some(&code)).unwrap());
+    assert_eq!(first.label, "map[WORKGROUP=128]+fused");
+    assert!(first.source.contains("const WORKGROUP: u32 = 128u;"));
+    assert_eq!(first.bindings, [Access::ReadWrite, Access::Read, Access::Read, Access::Read]);
+    assert_eq!(first.immediate_bytes, 96);
+}
+
+/// A small sound kernel, for the tests that break it.
+const GOOD: Kernel = Kernel {
+    name: "toy",
+    file: "toy.wgsl",
+    source: "const WORKGROUP: u32 = 8u; // spec\n\
+        const GAIN: f32 = 1.0f; // spec\n\
+        struct Params { len: u32 }\n\
+        var<immediate> params: Params;\n\
+        @group(0) @binding(0) var<storage, read> x: array<f32>;\n\
+        @group(0) @binding(1) var<storage, read_write> out: array<f32>;\n\
+        var<workgroup> tile: array<f32, WORKGROUP>;\n\
+        @compute @workgroup_size(WORKGROUP)\n\
+        fn main(@builtin(local_invocation_index) i: u32) {\n\
+            tile[i] = GAIN * x[min(i, params.len - 1u)];\n\
+            if i < params.len { out[i] = tile[i]; }\n\
+        }\n",
+    libs: &[],
+    spec: &["WORKGROUP", "GAIN"],
+    params: &[seqloom_shaders::Field { name: "len", offset: 0, size: 4 }],
+    params_size: 4,
+    bindings: &[
+        Binding { name: "x", access: Access::Read, elem: Elem::F32 },
+        Binding { name: "out", access: Access::ReadWrite, elem: Elem::F32 },
+    ],
+    subgroups: false,
+    fusable: false,
+};
+
+const VALUES: [(&str, Value); 2] = [("WORKGROUP", Value::U32(64)), ("GAIN", Value::F32(0.5))];
+
+#[test]
+fn a_sound_kernel_passes() {
+    let wgsl = assemble_parts(&GOOD, &VALUES, None).unwrap();
+    assert!(check(&wgsl, &GOOD).is_ok(), "{:?}", check(&wgsl, &GOOD));
+}
+
+/// Assembles `kernel` and returns what the check finds, each expected part of a message ticked off.
+fn expect_faults(kernel: &Kernel, values: &[(&'static str, Value)], expected: &[&str]) {
+    let wgsl = assemble_parts(kernel, values, None).unwrap();
+    let found = check(&wgsl, kernel).expect_err("the mistake should be found");
+    for part in expected {
+        assert!(found.iter().any(|fault| fault.contains(part)), "no `{part}` among {found:#?}");
+    }
+}
+
+#[test]
+fn mistakes_in_a_contract_are_all_reported_at_once() {
+    let wrong = Kernel {
+        params: &[seqloom_shaders::Field { name: "length", offset: 4, size: 8 }],
+        params_size: 8,
+        bindings: &[
+            Binding { name: "y", access: Access::ReadWrite, elem: Elem::U32 },
+            Binding { name: "out", access: Access::Read, elem: Elem::Control },
+        ],
+        ..GOOD
+    };
+    expect_faults(
+        &wrong,
+        &VALUES,
+        &[
+            "binding 0 is `x`, the contract says `y`",
+            "binding `x` has Storage",
+            "binding `x` holds Some(F32), the contract says Some(U32)",
+            "binding `out` has Storage",
+            "binding `out` holds Some(F32), the contract says Some(Control)",
+            "`Params` has 4 bytes in WGSL and 8 in Rust",
+            "(\"length\", 4, 8) in Rust",
+        ],
+    );
+    expect_faults(&Kernel { bindings: &GOOD.bindings[..1], ..GOOD }, &VALUES, &["has 2 bindings"]);
+    expect_faults(&Kernel { subgroups: true, ..GOOD }, &VALUES, &["declares subgroups and uses none"]);
+}
+
+#[test]
+fn mistakes_in_a_file_are_reported() {
+    let large = [("WORKGROUP", Value::U32(8192)), ("GAIN", Value::F32(1.0))];
+    expect_faults(&GOOD, &large, &["8192 invocations, limit 256", "32768 bytes of workgroup memory"]);
+
+    let shuffled = "var<immediate> params: vec4<u32>;\n\
+        @group(1) @binding(3) var<storage, read> x: array<f32>;\n\
+        @group(0) @binding(0) var<storage, read_write> out: array<f32>;\n\
+        @compute @workgroup_size(1) fn run() { out[0] = f32(params.x); }\n";
+    expect_faults(
+        &Kernel { source: shuffled, spec: &[], ..GOOD },
+        &[],
+        &[
+            "entry point `run`",
+            "`x` is at Some((1, 3))",
+            "`Params` is no struct",
+            "binding `out` is declared Read and used as GlobalUse(WRITE)",
+            "binding `x` is declared ReadWrite and used as GlobalUse(0x0)",
+        ],
+    );
+
+    let broken = Kernel { source: "fn main() { let x = ; }", spec: &[], ..GOOD };
+    expect_faults(&broken, &[], &["does not parse"]);
+
+    let undeclared = "struct Params { len: u32 }\nvar<immediate> params: Params;\n\
+        @group(0) @binding(0) var<storage, read_write> out: array<f32>;\n\
+        @compute @workgroup_size(8) fn main() { out[params.len] = subgroupAdd(1.0f); }\n";
+    expect_faults(&Kernel { source: undeclared, spec: &[], ..GOOD }, &[], &["is not valid"]);
+}
+
+#[test]
+fn marked_lines_and_values_must_agree() {
+    let unknown = assemble_parts(&GOOD, &[VALUES[0], VALUES[1], ("TILE", Value::U32(1))], None);
+    assert!(matches!(unknown, Err(AssembleError::UnknownSpec { name, .. }) if name == "TILE"));
+    let unset = assemble_parts(&GOOD, &VALUES[..1], None);
+    assert!(matches!(unset, Err(AssembleError::Unset { line: 2, .. })), "{unset:?}");
+    let twice = assemble_parts(&GOOD, &[VALUES[0], VALUES[1], VALUES[0]], None);
+    assert!(matches!(twice, Err(AssembleError::DuplicateSpec { .. })));
+    for value in [Value::Bool(true), Value::U32(1), Value::F32(f32::NAN), Value::F32(f32::INFINITY)] {
+        let mistyped = assemble_parts(&GOOD, &[VALUES[0], ("GAIN", value)], None);
+        assert!(matches!(mistyped, Err(AssembleError::Type { line: 2, .. })), "{mistyped:?}");
+    }
+    let malformed = Kernel { source: "override WORKGROUP: u32 = 8u; // spec\n", ..GOOD };
+    let malformed = assemble_parts(&malformed, &VALUES, None);
+    assert!(matches!(malformed, Err(AssembleError::Malformed { line: 1, .. })));
+}
+
+#[test]
+fn fused_code_must_fit() {
+    let code = FusedCode::sample();
+    let refused = assemble(&Gather { workgroup: 64 }, Some(&code));
+    assert_eq!(refused, Err(AssembleError::NotFusable { kernel: "gather" }));
+    let lineless = Kernel { fusable: true, ..GOOD };
+    let lineless = assemble_parts(&lineless, &VALUES, None);
+    assert!(matches!(lineless, Err(AssembleError::FusedLine { expected: 1, found: 0, .. })));
+    let secret = Kernel { fusable: false, ..*Map::KERNEL };
+    let secret = assemble_parts(&secret, &[VALUES[0]], None);
+    assert!(matches!(secret, Err(AssembleError::FusedLine { expected: 0, found: 1, .. })));
+    let many = FusedCode { body: "    return value;".to_owned(), leaves: vec![Elem::F32; 12] };
+    let many = assemble(&Map { workgroup: 64 }, Some(&many));
+    assert!(matches!(many, Err(AssembleError::TooManyBindings { leaves: 12, .. })));
+}

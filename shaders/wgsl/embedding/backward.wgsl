@@ -1,0 +1,46 @@
+// Gradient of an embedding table: dtable[v, c] = sum over s in [starts[v], starts[v + 1]) of dy[order[s], c].
+//
+// The host sorts the tokens by id: `order` lists them, equal ids next to each other in their order of appearance,
+// and `starts` says where each id's segment begins. So every element is one invocation's sum: no atomics, no scan
+// of all tokens for each id.
+//
+// Shapes: dy [N, C]; order [N]; starts [V + 1], starts[0] = 0, starts[V] = N; dtable [V, C], written whole.
+// Grid: any number of workgroups in x and y; invocations stride over V * C, neighbours read neighbours.
+// Numeric: added in the order of `order`, in f32. Bad segments are the host's to refuse; here they are clamped, so
+// that no read leaves a buffer.
+
+const WORKGROUP: u32 = 64u; // spec
+
+struct Params {
+    tokens: u32,   // N
+    vocab: u32,    // V
+    channels: u32, // C
+}
+
+var<immediate> params: Params;
+
+@group(0) @binding(0) var<storage, read> dy: array<f32>;           // [N, C]
+@group(0) @binding(1) var<storage, read> order: array<u32>;        // [N]
+@group(0) @binding(2) var<storage, read> starts: array<u32>;       // [V + 1]
+@group(0) @binding(3) var<storage, read_write> dtable: array<f32>; // [V, C]
+
+@compute @workgroup_size(WORKGROUP)
+fn main(
+    @builtin(global_invocation_id) gid: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
+) {
+    let row = groups.x * WORKGROUP;
+    let stride = row * groups.y;
+    let len = params.vocab * params.channels;
+    for (var i = gid.x + gid.y * row; i < len; i += stride) {
+        let v = i / params.channels;
+        let c = i - v * params.channels;
+        let end = min(starts[v + 1u], params.tokens);
+        var acc = 0.0f;
+        for (var s = starts[v]; s < end; s++) {
+            let n = min(order[s], params.tokens - 1u);
+            acc += dy[n * params.channels + c];
+        }
+        dtable[i] = acc;
+    }
+}

@@ -1,0 +1,117 @@
+// out[z,i,j] = fused(sum over p of A[z,i,p] * B[z,p,j])    for GPUs: tiles in workgroup memory, sums in registers
+//
+// A[z,i,p] = a[z*a_batch + i*a_row + p*a_col], [Z,M,K]; B[z,p,j] = b[z*b_batch + p*b_row + j*b_col], [Z,K,N];
+// out [Z,M,N] row-major. A stride of 0 broadcasts over the batch.
+// Grid: (ceil(N / TILE_N), ceil(M / TILE_M), Z). The workgroup has (TILE_M / THREAD_M) * (TILE_N / THREAD_N)
+// invocations; each owns THREAD_M x THREAD_N results, THREAD_M rows apart by the number of thread rows, so that
+// neighbours read neighbouring words of workgroup memory.
+//
+// TRANS_A and TRANS_B say which index is the fast one in memory (strides stay general): loads of a tile walk along
+// it, so that neighbouring invocations read neighbouring addresses. Rows of a tile are padded by PAD words, which
+// spreads the transposing stores over the banks.
+//
+// Numeric: f32, in the order of p. Elements past an edge count as 0 in the tile and are not stored.
+
+const TILE_M: u32 = 64u; // spec
+const TILE_N: u32 = 64u; // spec
+const TILE_K: u32 = 16u; // spec
+const THREAD_M: u32 = 4u; // spec
+const THREAD_N: u32 = 4u; // spec
+const TRANS_A: bool = false; // spec
+const TRANS_B: bool = false; // spec
+
+const PAD: u32 = 4u;
+const ROWS: u32 = TILE_M / THREAD_M; // of invocations
+const COLUMNS: u32 = TILE_N / THREAD_N;
+const WORKGROUP: u32 = ROWS * COLUMNS;
+const PITCH_A: u32 = TILE_M + PAD;
+const PITCH_B: u32 = TILE_N + PAD;
+
+struct Params {
+    m: u32,
+    n: u32,
+    k: u32,
+    a_row: u32,
+    a_col: u32,
+    a_batch: u32,
+    b_row: u32,
+    b_col: u32,
+    b_batch: u32,
+    view: View,
+}
+var<immediate> params: Params;
+
+@group(0) @binding(0) var<storage, read> a: array<f32>; // [Z,M,K], strided
+@group(0) @binding(1) var<storage, read> b: array<f32>; // [Z,K,N], strided
+@group(0) @binding(2) var<storage, read_write> out: array<f32>; // [Z,M,N]
+
+var<workgroup> tile_a: array<f32, TILE_K * PITCH_A>; // [TILE_K, TILE_M]
+var<workgroup> tile_b: array<f32, TILE_K * PITCH_B>; // [TILE_K, TILE_N]
+
+fn fused(value: f32, index: u32) -> f32 { return value; } // spec
+
+fn fill_a(z: u32, row0: u32, p0: u32, lid: u32) {
+    for (var e = lid; e < TILE_M * TILE_K; e += WORKGROUP) {
+        let i = select(e / TILE_K, e % TILE_M, TRANS_A);
+        let p = select(e % TILE_K, e / TILE_M, TRANS_A);
+        var value = 0.0f;
+        if row0 + i < params.m && p0 + p < params.k {
+            value = a[z * params.a_batch + (row0 + i) * params.a_row + (p0 + p) * params.a_col];
+        }
+        tile_a[p * PITCH_A + i] = value;
+    }
+}
+
+fn fill_b(z: u32, column0: u32, p0: u32, lid: u32) {
+    for (var e = lid; e < TILE_N * TILE_K; e += WORKGROUP) {
+        let j = select(e % TILE_N, e / TILE_K, TRANS_B);
+        let p = select(e / TILE_N, e % TILE_K, TRANS_B);
+        var value = 0.0f;
+        if column0 + j < params.n && p0 + p < params.k {
+            value = b[z * params.b_batch + (p0 + p) * params.b_row + (column0 + j) * params.b_col];
+        }
+        tile_b[p * PITCH_B + j] = value;
+    }
+}
+
+@compute @workgroup_size(WORKGROUP)
+fn main(@builtin(workgroup_id) tile: vec3<u32>, @builtin(local_invocation_index) lid: u32) {
+    let z = tile.z;
+    let row0 = tile.y * TILE_M;
+    let column0 = tile.x * TILE_N;
+    let own_row = lid / COLUMNS;
+    let own_column = lid % COLUMNS;
+
+    // Loops over these have constant bounds, which GPU compilers unroll into registers.
+    var sums: array<f32, THREAD_M * THREAD_N>;
+    for (var e = 0u; e < THREAD_M * THREAD_N; e++) { sums[e] = 0.0f; }
+
+    for (var p0 = 0u; p0 < params.k; p0 += TILE_K) {
+        fill_a(z, row0, p0, lid);
+        fill_b(z, column0, p0, lid);
+        workgroupBarrier();
+        for (var p = 0u; p < TILE_K; p++) {
+            var left: array<f32, THREAD_M>;
+            var right: array<f32, THREAD_N>;
+            for (var r = 0u; r < THREAD_M; r++) { left[r] = tile_a[p * PITCH_A + own_row + r * ROWS]; }
+            for (var c = 0u; c < THREAD_N; c++) { right[c] = tile_b[p * PITCH_B + own_column + c * COLUMNS]; }
+            for (var r = 0u; r < THREAD_M; r++) {
+                for (var c = 0u; c < THREAD_N; c++) {
+                    sums[r * THREAD_N + c] = fma(left[r], right[c], sums[r * THREAD_N + c]);
+                }
+            }
+        }
+        workgroupBarrier();
+    }
+
+    for (var r = 0u; r < THREAD_M; r++) {
+        let row = row0 + own_row + r * ROWS;
+        for (var c = 0u; c < THREAD_N; c++) {
+            let column = column0 + own_column + c * COLUMNS;
+            if row < params.m && column < params.n {
+                let at = (z * params.m + row) * params.n + column;
+                out[at] = fused(sums[r * THREAD_N + c], at);
+            }
+        }
+    }
+}

@@ -1,0 +1,31 @@
+// out[i] = fused(0, i) for every i < len: a whole graph of pointwise operations in one pass.
+//
+// Shapes: out [len]; the operands are the leaves of the fused code, read through `params.view`.
+// Grid: any number of workgroups in x and y; each invocation strides over the output by the grid's size, so the
+// launcher chooses many thin workgroups (GPU) or few fat ones (CPU). Neighbours write neighbours.
+// Numeric: none of its own; every element is computed on its own.
+
+const WORKGROUP: u32 = 64u; // spec
+
+struct Params {
+    len: u32,
+    view: View,
+}
+
+var<immediate> params: Params;
+
+@group(0) @binding(0) var<storage, read_write> out: array<f32>; // [len]
+
+fn fused(value: f32, index: u32) -> f32 { return value; } // spec
+
+@compute @workgroup_size(WORKGROUP)
+fn main(
+    @builtin(global_invocation_id) gid: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
+) {
+    let row = groups.x * WORKGROUP;
+    let stride = row * groups.y;
+    for (var i = gid.x + gid.y * row; i < params.len; i += stride) {
+        out[i] = fused(0.0f, i);
+    }
+}

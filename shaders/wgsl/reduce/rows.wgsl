@@ -1,0 +1,73 @@
+// Sum or maximum over the last axis, one workgroup per result: x [outer, len] -> out [outer, chunks].
+//
+// out[o, c] = reduce over r in [c * chunk_len, min((c + 1) * chunk_len, len)) of fused(0, o * len + r)
+//
+// Shapes: x is what the fused code computes, never stored; inner is 1; chunks = ceil(len / chunk_len), so no chunk is
+// empty. One long row is reduced in two launches: chunks first, then the chunks' results with chunks = 1.
+// Grid: at least outer * chunks workgroups in x and y (a grid's side is limited, hence two); the rest do nothing.
+// WORKGROUP is a power of two.
+// Numeric: each invocation adds every WORKGROUP-th element in order, then a tree of fixed shape adds the
+// invocations: the bits depend on WORKGROUP and chunk_len only. -inf survives a maximum.
+
+const WORKGROUP: u32 = 256u; // spec
+const MAX: bool = false; // spec
+
+struct Params {
+    outer: u32,
+    len: u32,
+    inner: u32,
+    chunks: u32,
+    chunk_len: u32,
+    view: View,
+}
+
+var<immediate> params: Params;
+
+@group(0) @binding(0) var<storage, read_write> out: array<f32>; // [outer, chunks]
+
+var<workgroup> partial: array<f32, WORKGROUP>;
+
+fn fused(value: f32, index: u32) -> f32 { return value; } // spec
+
+fn combine(a: f32, b: f32) -> f32 {
+    if MAX {
+        return max(a, b);
+    }
+    return a + b;
+}
+
+@compute @workgroup_size(WORKGROUP)
+fn main(
+    @builtin(local_invocation_index) lane: u32,
+    @builtin(workgroup_id) group: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
+) {
+    let at = group.x + group.y * groups.x;
+    if at >= params.outer * params.chunks {
+        return; // the whole workgroup: no barrier is left waiting
+    }
+    let o = at / params.chunks;
+    let begin = (at - o * params.chunks) * params.chunk_len;
+    let end = min(begin + params.chunk_len, params.len);
+    let base = o * params.len;
+    var first = begin + lane;
+    if MAX {
+        // A lane beyond the chunk repeats its last element, which a maximum does not notice.
+        first = min(first, end - 1u);
+    }
+    var acc = 0.0f;
+    for (var r = first; r < end; r += WORKGROUP) {
+        let value = fused(0.0f, base + r);
+        acc = select(combine(acc, value), value, r == first);
+    }
+    partial[lane] = acc;
+    for (var half = WORKGROUP / 2u; half > 0u; half /= 2u) {
+        workgroupBarrier();
+        if lane < half {
+            partial[lane] = combine(partial[lane], partial[lane + half]);
+        }
+    }
+    if lane == 0u {
+        out[at] = partial[0];
+    }
+}
