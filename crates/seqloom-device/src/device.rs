@@ -1,0 +1,230 @@
+//! The device: opening it, what it knows about itself, and its end.
+//!
+//! A [`Device`] is a counted handle on one state that all threads share. Each part of the state has a lock of its own
+//! (pipelines, recording, readback pool), so compiling in one thread does not hold up a step in another.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::Sender;
+use std::sync::{Arc, Mutex, OnceLock};
+use std::time::Duration;
+
+use crate::Result;
+use crate::adapter::{AdapterChoice, Facts, choose};
+use crate::error::DeviceError;
+use crate::fault::Fault;
+use crate::pipeline::Memo;
+use crate::pipeline_cache::DiskCache;
+use crate::probe;
+use crate::readback::Pool;
+use crate::record::Recorder;
+use crate::wait::{Poller, Request};
+
+/// Environment variable that picks an adapter where the options do not: part of a name, or an index.
+const ADAPTER_VARIABLE: &str = "SEQLOOM_ADAPTER";
+/// How long the device may be waited for where the options do not say.
+const WAIT_LIMIT: Duration = Duration::from_secs(600);
+
+/// A number that no other object of this process has: identifies buffers, pipelines and devices in memo keys, where an
+/// address could come back for another object.
+pub(crate) fn next_id() -> u64 {
+    static NEXT: AtomicU64 = AtomicU64::new(1);
+    NEXT.fetch_add(1, Ordering::Relaxed)
+}
+
+/// How to open a device. The default is right for most.
+#[derive(Clone, Debug, Default)]
+pub struct DeviceOptions {
+    /// The adapter to use; `None` takes the environment variable `SEQLOOM_ADAPTER` (part of a name, or an index) and,
+    /// without that, the best adapter.
+    pub adapter: Option<AdapterChoice>,
+    /// Whether kernels check each index and bound each loop at run time. `None`: only in debug builds.
+    pub checks: Option<bool>,
+    /// Folder of the pipeline cache; `None` is the user's cache folder.
+    pub cache_dir: Option<PathBuf>,
+    /// Keep no pipeline cache on disk.
+    pub no_cache: bool,
+    /// Longest wait for the device before [`DeviceError::Timeout`]; `None` is ten minutes.
+    pub timeout: Option<Duration>,
+}
+
+/// How many objects a device has ever made. A step of a recorded program changes none of them.
+///
+/// The pooled staging memory by which bytes go in and out is not included: it is bounded and reused.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Buffers.
+    pub buffers: u64,
+    /// Pipelines.
+    pub pipelines: u64,
+    /// Bind groups.
+    pub bind_groups: u64,
+}
+
+/// An open adapter: makes buffers and pipelines, and runs dispatches in the order in which they are submitted.
+///
+/// Cheap to clone: clones are the same device. It may be used from several threads.
+#[derive(Clone)]
+pub struct Device {
+    pub(crate) inner: Arc<Inner>,
+}
+
+/// State shared by the handles.
+pub(crate) struct Inner {
+    pub id: u64,
+    pub facts: Facts,
+    pub checks: bool,
+    pub queue: wgpu::Queue,
+    pub poller: Poller,
+    pub memo: Memo,
+    pub cache: DiskCache,
+    pub recorder: Mutex<Recorder>,
+    pub staging: Mutex<Pool>,
+    pub waker: OnceLock<Option<Sender<Request>>>,
+    pub live_bytes: Arc<AtomicU64>,
+    pub buffers: AtomicU64,
+    pub pipelines: AtomicU64,
+    pub bind_groups: AtomicU64,
+}
+
+impl Inner {
+    pub(crate) fn fault(&self) -> &Fault {
+        &self.poller.fault
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        // Best effort: there is nobody left to tell, and the next run merely compiles again.
+        if let Err(error) = self.cache.save() {
+            tracing::warn!(%error, "the pipeline cache was not saved");
+        }
+    }
+}
+
+impl Device {
+    /// Opens the adapter that `options` or the environment ask for, or the best one.
+    ///
+    /// # Errors
+    /// [`DeviceError::NoAdapter`], [`DeviceError::AdapterNotFound`], [`DeviceError::Unsuitable`],
+    /// [`DeviceError::Open`]. A pipeline cache that cannot be read is no error; it is made anew.
+    pub fn open(options: DeviceOptions) -> Result<Self> {
+        let asked = options.adapter.or_else(|| {
+            let text = std::env::var(ADAPTER_VARIABLE).ok()?;
+            (!text.trim().is_empty()).then(|| AdapterChoice::parse(&text))
+        });
+        let mut found = probe::adapters();
+        let facts: Vec<Facts> = found.iter().map(|found| found.facts.clone()).collect();
+        let chosen = found.swap_remove(choose(&facts, asked.as_ref())?);
+        let (raw, queue) = probe::open(&chosen)?;
+        let fault = Fault::watch(&raw);
+        let cache = if options.no_cache {
+            DiskCache::off()
+        } else {
+            DiskCache::open(&raw, &chosen.facts, options.cache_dir)
+        };
+        tracing::info!(adapter = %chosen.facts, "device opened");
+        Ok(Self {
+            inner: Arc::new(Inner {
+                id: next_id(),
+                facts: chosen.facts,
+                checks: options.checks.unwrap_or(cfg!(debug_assertions)),
+                queue,
+                poller: Poller { raw, fault, limit: options.timeout.unwrap_or(WAIT_LIMIT) },
+                memo: Memo::default(),
+                cache,
+                recorder: Mutex::default(),
+                staging: Mutex::default(),
+                waker: OnceLock::new(),
+                live_bytes: Arc::default(),
+                buffers: AtomicU64::new(0),
+                pipelines: AtomicU64::new(0),
+                bind_groups: AtomicU64::new(0),
+            }),
+        })
+    }
+
+    /// Facts about every adapter of the machine, in the machine's order; empty if there is none.
+    #[must_use]
+    pub fn adapters() -> Vec<Facts> {
+        probe::adapters().into_iter().map(|found| found.facts).collect()
+    }
+
+    /// Facts about this device's adapter.
+    #[must_use]
+    pub fn facts(&self) -> &Facts {
+        &self.inner.facts
+    }
+
+    /// Whether kernels check their indices at run time.
+    #[must_use]
+    pub fn checks(&self) -> bool {
+        self.inner.checks
+    }
+
+    /// Bytes of all live buffers. A dropped buffer leaves the sum at once; its memory returns when the work that uses
+    /// it is done. Staging memory is not included (see [`Counts`]).
+    #[must_use]
+    pub fn allocated_bytes(&self) -> u64 {
+        self.inner.live_bytes.load(Ordering::Relaxed)
+    }
+
+    /// How many objects this device has ever made.
+    #[must_use]
+    pub fn counts(&self) -> Counts {
+        Counts {
+            buffers: self.inner.buffers.load(Ordering::Relaxed),
+            pipelines: self.inner.pipelines.load(Ordering::Relaxed),
+            bind_groups: self.inner.bind_groups.load(Ordering::Relaxed),
+        }
+    }
+
+    /// Waits until all that was written and submitted so far is done.
+    ///
+    /// # Errors
+    /// [`DeviceError::Lost`], [`DeviceError::Timeout`] after the limit in the options.
+    pub fn wait(&self) -> Result<()> {
+        self.wait_within(self.inner.poller.limit)
+    }
+
+    /// As [`Device::wait`], with a limit of its own.
+    ///
+    /// # Errors
+    /// [`DeviceError::Lost`], [`DeviceError::Timeout`].
+    pub fn wait_within(&self, limit: Duration) -> Result<()> {
+        self.flush()?;
+        self.inner.poller.wait_within(None, "all submitted work", limit)
+    }
+
+    /// Ends the device: work not yet submitted is dropped, and every later call on any handle returns
+    /// [`DeviceError::Lost`].
+    pub fn destroy(&self) {
+        self.inner.fault().lose("it was destroyed");
+        self.raw().destroy();
+    }
+
+    /// Writes the compiled pipelines to disk, if any was compiled since the last time and a cache is kept. This also
+    /// happens when the last handle is dropped.
+    ///
+    /// # Errors
+    /// [`DeviceError::Cache`] with the file and the cause; an earlier file stays as it was.
+    pub fn save_pipeline_cache(&self) -> Result<()> {
+        self.inner.cache.save()
+    }
+
+    pub(crate) fn raw(&self) -> &wgpu::Device {
+        &self.inner.poller.raw
+    }
+
+    /// An error about something that the adapter does not have.
+    pub(crate) fn unsupported(&self, what: impl Into<String>) -> DeviceError {
+        DeviceError::Unsupported { adapter: self.facts().name.clone(), what: what.into() }
+    }
+}
+
+impl fmt::Debug for Device {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Device({})", self.inner.facts)
+    }
+}

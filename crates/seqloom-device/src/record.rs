@@ -1,0 +1,339 @@
+//! Dispatches: prepared once, recorded and submitted each step.
+//!
+//! A [`Dispatch`] holds its pipeline, its bind group, its immediates and its grid, all checked when it is made, so that
+//! submitting is nothing but recording. A command buffer can be used only once in wgpu, therefore each step is recorded
+//! anew: all dispatches of a chunk in one compute pass, with a pipeline or bind group set only where it changes.
+//!
+//! The first chunk is small, so that the device starts while the host still records the rest. The host runs at most a
+//! few submissions ahead of the device: unbounded, a training loop that never asks for its loss would queue up commands
+//! and staging memory without end.
+
+use std::collections::{HashMap, VecDeque};
+use std::fmt;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Weak};
+
+use seqloom_shaders::Access;
+
+use crate::Result;
+use crate::buffer::{Buffer, Slice};
+use crate::device::Device;
+use crate::error::DeviceError;
+use crate::fault::{Scope, lock};
+use crate::pipeline::{Layout, Pipeline};
+use crate::upload::Uploads;
+
+/// Dispatches in the first chunk of a submission, and in the largest; each chunk has four times those of the one before.
+const FIRST_CHUNK: usize = 16;
+const LARGEST_CHUNK: usize = 256;
+/// Submissions that may be unfinished when another begins.
+const AHEAD: usize = 4;
+
+/// What the recording side of a device remembers between calls.
+#[derive(Default)]
+pub(crate) struct Recorder {
+    pub uploads: Uploads,
+    /// Last command buffer of each unfinished submission, oldest first.
+    ahead: VecDeque<wgpu::SubmissionIndex>,
+}
+
+/// One run of a kernel: what, on which memory, how often. Cheap to clone; keeps its buffers alive.
+#[derive(Clone)]
+pub struct Dispatch {
+    pipeline: Pipeline,
+    group: Arc<Group>,
+    label: Arc<str>,
+    immediates: Arc<[u8]>,
+    grid: [u32; 3],
+}
+
+/// A bind group and the memory that it binds.
+pub(crate) struct Group {
+    raw: wgpu::BindGroup,
+    _buffers: Vec<Buffer>,
+}
+
+/// Layout, then buffer, offset and length of each binding.
+type GroupKey = (u64, Vec<(u64, u64, u64)>);
+
+/// Bind groups that are in use. Weak: a memo must not keep memory alive.
+#[derive(Default)]
+pub(crate) struct GroupMemo {
+    groups: HashMap<GroupKey, Weak<Group>>,
+    /// Size at which entries of dropped groups are next swept out.
+    sweep_at: usize,
+}
+
+impl GroupMemo {
+    fn insert(&mut self, key: GroupKey, group: &Arc<Group>) {
+        if self.groups.len() >= self.sweep_at {
+            self.groups.retain(|_, group| group.strong_count() > 0);
+            self.sweep_at = 2 * self.groups.len() + 64;
+        }
+        self.groups.insert(key, Arc::downgrade(group));
+    }
+}
+
+impl Dispatch {
+    /// Label it was made with.
+    #[must_use]
+    pub fn label(&self) -> &str {
+        &self.label
+    }
+
+    /// Label of the kernel that it runs.
+    #[must_use]
+    pub fn kernel(&self) -> &str {
+        self.pipeline.label()
+    }
+
+    /// Workgroups in each dimension.
+    #[must_use]
+    pub fn grid(&self) -> [u32; 3] {
+        self.grid
+    }
+
+    pub(crate) fn device(&self) -> u64 {
+        self.pipeline.shared().device
+    }
+
+    /// Records everything, without regard to what is already set.
+    pub(crate) fn record(&self, pass: &mut wgpu::ComputePass<'_>) {
+        self.record_after(None, pass);
+    }
+
+    /// Records what differs from the dispatch before.
+    fn record_after(&self, before: Option<&Self>, pass: &mut wgpu::ComputePass<'_>) {
+        if before.is_none_or(|before| before.pipeline.shared().id != self.pipeline.shared().id) {
+            pass.set_pipeline(&self.pipeline.shared().raw);
+        }
+        if before.is_none_or(|before| !Arc::ptr_eq(&before.group, &self.group)) {
+            pass.set_bind_group(0, &self.group.raw, &[]);
+        }
+        if !self.immediates.is_empty() {
+            pass.set_immediates(0, &self.immediates);
+        }
+        let [x, y, z] = self.grid;
+        pass.dispatch_workgroups(x, y, z);
+    }
+}
+
+impl fmt::Debug for Dispatch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Dispatch({:?}, {:?}, {:?})", self.label, self.kernel(), self.grid)
+    }
+}
+
+impl Device {
+    /// Prepares a run of a kernel on `bindings`, in the kernel's order, with `immediates` (exactly as many bytes as the
+    /// kernel takes), over `grid` workgroups (a zero makes it do nothing).
+    ///
+    /// # Errors
+    /// [`DeviceError::Validation`] naming `label` if the number of bindings or bytes is not the kernel's, a range is
+    /// empty, misaligned or outside its buffer, the grid exceeds the adapter's, or one buffer is bound for reading and
+    /// for writing (in whatever ranges: wgpu tracks whole buffers); [`DeviceError::TooLarge`] if a range exceeds what
+    /// the adapter can bind; [`DeviceError::Lost`].
+    pub fn dispatch(
+        &self,
+        pipeline: &Pipeline,
+        label: &str,
+        bindings: &[Slice],
+        immediates: &[u8],
+        grid: [u32; 3],
+    ) -> Result<Dispatch> {
+        self.inner.fault().check()?;
+        let layout = &*pipeline.shared().layout;
+        self.check_dispatch(pipeline, label, bindings, immediates, grid)?;
+        let group = self.group(layout, label, bindings)?;
+        Ok(Dispatch {
+            pipeline: pipeline.clone(),
+            group,
+            label: label.into(),
+            immediates: immediates.into(),
+            grid,
+        })
+    }
+
+    /// The rules of [`Device::dispatch`].
+    fn check_dispatch(
+        &self,
+        pipeline: &Pipeline,
+        label: &str,
+        bindings: &[Slice],
+        immediates: &[u8],
+        grid: [u32; 3],
+    ) -> Result<()> {
+        let layout = &*pipeline.shared().layout;
+        let facts = self.facts();
+        let fail = |message: String| Err(DeviceError::validation(format!("dispatch {label}"), message));
+        let kernel = pipeline.label();
+        if pipeline.shared().device != self.inner.id {
+            return fail(format!("kernel {kernel} was compiled for another device"));
+        }
+        if bindings.len() != layout.bindings.len() {
+            let (given, takes) = (bindings.len(), layout.bindings.len());
+            return fail(format!("{given} bindings given, kernel {kernel} takes {takes}"));
+        }
+        if immediates.len() as u64 != u64::from(layout.immediate_bytes) {
+            let (given, takes) = (immediates.len(), layout.immediate_bytes);
+            return fail(format!("{given} bytes of immediates given, kernel {kernel} takes {takes}"));
+        }
+        if grid.iter().any(|size| *size > facts.max_grid) {
+            return fail(format!("grid {grid:?} exceeds the adapter's {} in a dimension", facts.max_grid));
+        }
+        for (at, slice) in bindings.iter().enumerate() {
+            slice.check(self.inner.id, &format!("dispatch {label}, binding {at},"))?;
+            if slice.bytes == 0 || !slice.offset.is_multiple_of(u64::from(facts.offset_alignment)) {
+                return fail(format!(
+                    "binding {at}, {} bytes from {} on of {}: must not be empty and must begin at a multiple of {}",
+                    slice.bytes,
+                    slice.offset,
+                    slice.buffer.label(),
+                    facts.offset_alignment
+                ));
+            }
+            if slice.bytes > facts.max_binding_bytes {
+                return Err(DeviceError::TooLarge {
+                    label: format!("dispatch {label}, binding {at} ({})", slice.buffer.label()),
+                    bytes: slice.bytes,
+                    limit: facts.max_binding_bytes,
+                });
+            }
+            let conflicts = |(other, access): (&Slice, &Access)| {
+                other.buffer.id() == slice.buffer.id() && Some(access) != layout.bindings.get(at)
+            };
+            if bindings.iter().zip(&layout.bindings).any(conflicts) {
+                return fail(format!("{} is bound for reading and for writing", slice.buffer.label()));
+            }
+        }
+        Ok(())
+    }
+
+    /// The bind group for these ranges, made unless an equal one is in use.
+    fn group(&self, layout: &Layout, label: &str, bindings: &[Slice]) -> Result<Arc<Group>> {
+        let ranges = bindings.iter().map(|slice| (slice.buffer.id(), slice.offset, slice.bytes)).collect();
+        let key: GroupKey = (layout.id, ranges);
+        let mut memo = lock(&self.inner.memo.groups);
+        if let Some(known) = memo.groups.get(&key).and_then(Weak::upgrade) {
+            return Ok(known);
+        }
+        let numbered = (0..).zip(bindings);
+        let entries: Vec<_> = numbered
+            .map(|(binding, slice)| wgpu::BindGroupEntry {
+                binding,
+                resource: wgpu::BindingResource::Buffer(wgpu::BufferBinding {
+                    buffer: slice.buffer.raw(),
+                    offset: slice.offset,
+                    size: wgpu::BufferSize::new(slice.bytes),
+                }),
+            })
+            .collect();
+        let raw = self.caught(format!("dispatch {label}"), || {
+            let descriptor =
+                wgpu::BindGroupDescriptor { label: Some(label), layout: &layout.group, entries: &entries };
+            self.raw().create_bind_group(&descriptor)
+        })?;
+        self.inner.bind_groups.fetch_add(1, Ordering::Relaxed);
+        let buffers = bindings.iter().map(|slice| slice.buffer.clone()).collect();
+        let group = Arc::new(Group { raw, _buffers: buffers });
+        memo.insert(key, &group);
+        Ok(group)
+    }
+
+    /// Runs the dispatches in their order, after everything written and submitted before. Does not wait, except for a
+    /// submission several before this one.
+    ///
+    /// # Errors
+    /// [`DeviceError::Validation`] if a dispatch belongs to another device, [`DeviceError::OutOfMemory`],
+    /// [`DeviceError::Timeout`] if an earlier submission does not finish, [`DeviceError::Lost`].
+    pub fn submit(&self, dispatches: &[Dispatch]) -> Result<()> {
+        self.inner.fault().check()?;
+        self.check_owner(dispatches)?;
+        self.submit_locked(&mut lock(&self.inner.recorder), dispatches)
+    }
+
+    /// Submits what was written and not yet submitted.
+    pub(crate) fn flush(&self) -> Result<()> {
+        self.inner.fault().check()?;
+        self.submit_locked(&mut lock(&self.inner.recorder), &[])
+    }
+
+    /// Dispatches of another device must not reach wgpu, which panics on them.
+    pub(crate) fn check_owner(&self, dispatches: &[Dispatch]) -> Result<()> {
+        match dispatches.iter().find(|dispatch| dispatch.device() != self.inner.id) {
+            None => Ok(()),
+            Some(stranger) => {
+                let what = format!("submit {}", stranger.label());
+                Err(DeviceError::validation(what, "the dispatch belongs to another device"))
+            }
+        }
+    }
+
+    /// Submits waiting writes and then `dispatches`, by a caller who holds the recorder.
+    pub(crate) fn submit_locked(&self, recorder: &mut Recorder, dispatches: &[Dispatch]) -> Result<()> {
+        if recorder.uploads.is_empty() && dispatches.is_empty() {
+            return Ok(());
+        }
+        while recorder.ahead.len() >= AHEAD {
+            let Some(oldest) = recorder.ahead.front() else { break };
+            self.inner.poller.wait(Some(oldest), "an earlier submission")?;
+            recorder.ahead.pop_front();
+        }
+        let mut rest = dispatches;
+        let mut size = FIRST_CHUNK;
+        loop {
+            let (chunk, later) = rest.split_at(size.min(rest.len()));
+            let index = self.submit_chunk(recorder, chunk)?;
+            (rest, size) = (later, (size * 4).min(LARGEST_CHUNK));
+            if rest.is_empty() {
+                recorder.ahead.push_back(index);
+                return Ok(());
+            }
+        }
+    }
+
+    /// Records and submits one chunk, the waiting writes at its head.
+    fn submit_chunk(&self, recorder: &mut Recorder, chunk: &[Dispatch]) -> Result<wgpu::SubmissionIndex> {
+        let scope = Scope::open(self.raw());
+        let mut encoder = self.raw().create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
+        recorder.uploads.record(&mut encoder);
+        if !chunk.is_empty() {
+            let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default());
+            let mut before = None;
+            for dispatch in chunk.iter().filter(|dispatch| !dispatch.grid.contains(&0)) {
+                dispatch.record_after(before, &mut pass);
+                before = Some(dispatch);
+            }
+        }
+        let index = self.inner.queue.submit([encoder.finish()]);
+        recorder.uploads.recycle();
+        self.outcome(scope, || match chunk {
+            [] => "write".to_owned(),
+            [first, ..] => format!("submit {} dispatches from {} on", chunk.len(), first.label()),
+        })?;
+        Ok(index)
+    }
+
+    /// Runs `call` and returns its errors as ours. `what` names the call and the thing concerned.
+    pub(crate) fn caught<T>(&self, what: String, call: impl FnOnce() -> T) -> Result<T> {
+        let scope = Scope::open(self.raw());
+        let value = call();
+        self.outcome(scope, || what)?;
+        Ok(value)
+    }
+
+    /// Closes a scope and turns its error, or the loss of the device, into ours.
+    pub(crate) fn outcome(&self, scope: Scope, what: impl FnOnce() -> String) -> Result<()> {
+        let error = scope.close();
+        self.inner.fault().check()?;
+        match error {
+            None => Ok(()),
+            Some(wgpu::Error::OutOfMemory { .. }) => Err(DeviceError::OutOfMemory {
+                label: what(),
+                bytes: 0,
+                limit: self.facts().max_buffer_bytes,
+            }),
+            Some(error) => Err(DeviceError::validation(what(), error.to_string())),
+        }
+    }
+}

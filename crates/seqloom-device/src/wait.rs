@@ -1,0 +1,101 @@
+//! Waiting for the device, never without a limit.
+//!
+//! wgpu finishes nothing by itself: completions are noticed while somebody polls. A wait polls in short slices, so that
+//! the loss of the device or the end of the allowed time is seen within a slice. wgpu panics when the driver reports a
+//! loss during a poll; that panic is caught here and becomes [`DeviceError::Lost`].
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::task::Waker;
+use std::time::{Duration, Instant};
+
+use crate::error::DeviceError;
+use crate::fault::Fault;
+
+/// Longest single poll.
+const SLICE: Duration = Duration::from_millis(200);
+
+/// Polls one device.
+#[derive(Clone)]
+pub(crate) struct Poller {
+    pub raw: wgpu::Device,
+    pub fault: Arc<Fault>,
+    pub limit: Duration,
+}
+
+impl Poller {
+    /// Runs the callbacks of whatever is finished; does not wait.
+    pub(crate) fn nudge(&self) -> Result<(), DeviceError> {
+        self.poll(wgpu::PollType::Poll).map(|_| ())
+    }
+
+    /// Waits for a submission, or for all of them. `what` names it in the error.
+    ///
+    /// # Errors
+    /// [`DeviceError::Lost`], [`DeviceError::Timeout`].
+    pub(crate) fn wait(&self, index: Option<&wgpu::SubmissionIndex>, what: &str) -> Result<(), DeviceError> {
+        self.wait_within(index, what, self.limit)
+    }
+
+    /// As [`Poller::wait`], with a limit of its own.
+    pub(crate) fn wait_within(
+        &self,
+        index: Option<&wgpu::SubmissionIndex>,
+        what: &str,
+        limit: Duration,
+    ) -> Result<(), DeviceError> {
+        let start = Instant::now();
+        loop {
+            let left = limit.saturating_sub(start.elapsed());
+            let timeout = Some(left.min(SLICE));
+            if self.poll(wgpu::PollType::Wait { submission_index: index.cloned(), timeout })? {
+                return Ok(());
+            }
+            if left.is_zero() {
+                return Err(DeviceError::Timeout { what: what.to_owned(), limit });
+            }
+        }
+    }
+
+    /// One poll; whether what was waited for is done.
+    fn poll(&self, kind: wgpu::PollType) -> Result<bool, DeviceError> {
+        self.fault.check()?;
+        let polled = catch_unwind(AssertUnwindSafe(|| self.raw.poll(kind)));
+        let done = match polled {
+            Ok(Ok(_)) => true,
+            Ok(Err(wgpu::PollError::Timeout)) => false,
+            Ok(Err(error)) => {
+                // The submission never reached the device; its own error, if any, was returned when it was made.
+                self.fault.check()?;
+                return Err(DeviceError::validation("wait", error.to_string()));
+            }
+            Err(_) => {
+                self.fault.lose("the driver failed while the device was waited for");
+                false
+            }
+        };
+        self.fault.check()?;
+        Ok(done)
+    }
+}
+
+/// Asks the background thread to wake `waker` once submission `index` is done, or will never be.
+pub(crate) struct Request {
+    pub index: wgpu::SubmissionIndex,
+    pub waker: Waker,
+}
+
+/// Starts the thread that polls on behalf of futures. It ends when the sender is dropped. `None` if no thread can be
+/// started; the caller then waits by itself.
+pub(crate) fn background(poller: Poller) -> Option<Sender<Request>> {
+    let (sender, receiver): (_, Receiver<Request>) = channel();
+    let work = move || {
+        for request in receiver {
+            // The outcome is for the future to find out: it looks at its own state and at the device's when woken.
+            let _ = poller.wait(Some(&request.index), "a readback");
+            request.waker.wake();
+        }
+    };
+    std::thread::Builder::new().name("seqloom-poll".to_owned()).spawn(work).ok().map(|_| sender)
+}
