@@ -1,0 +1,89 @@
+//! Embedding lookup, and its gradient by sorted segments.
+//!
+//! The gradient takes the tokens sorted by id from whoever knows the ids (the host, as a rule): each element of the
+//! table is then one invocation's sum in a fixed order, without atomics and without a scan of every token per id.
+
+use seqloom_device::Facts;
+use seqloom_shaders::embedding::{EmbeddingBackward, EmbeddingForward, EmbeddingParams};
+
+use crate::error::KernelError;
+use crate::launch::{Job, Lowered, Operand, count, striding};
+
+const OP: &str = "embedding";
+
+/// A lookup of N tokens in a table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Problem {
+    /// N.
+    pub tokens: usize,
+    /// V, at least 1.
+    pub vocab: usize,
+    /// C, at least 1.
+    pub channels: usize,
+}
+
+impl Problem {
+    /// The checked parameters, and the elements of the rows and of the table.
+    fn params(&self) -> Result<(EmbeddingParams, u32, u32), KernelError> {
+        let rows = count(OP, "rows", &[self.tokens, self.channels])?;
+        let table = count(OP, "table", &[self.vocab, self.channels])?;
+        if table == 0 {
+            let detail = format!("an empty table [{}, {}]", self.vocab, self.channels);
+            return Err(KernelError::Problem { op: OP, detail });
+        }
+        let [tokens, vocab, channels] = [self.tokens, self.vocab, self.channels].map(|size| size as u32);
+        Ok((EmbeddingParams { tokens, vocab, channels }, rows, table))
+    }
+
+    fn shape(&self) -> String {
+        format!("N={} V={} C={}", self.tokens, self.vocab, self.channels)
+    }
+}
+
+/// `out[n] = table[ids[n]]`.
+///
+/// Bindings: `In(0)` table `[V, C]`, `In(1)` ids `[N]` u32, each below V, `Out(0)` `[N, C]`.
+///
+/// # Errors
+/// An empty table, or sizes beyond what a kernel can number.
+pub fn lower_forward(problem: &Problem, facts: &Facts) -> Result<Lowered, KernelError> {
+    let (params, rows, _) = problem.params()?;
+    if rows == 0 {
+        return Ok(Lowered::default());
+    }
+    let (workgroup, grid) = striding(OP, rows, facts)?;
+    let job = Job {
+        op: OP,
+        shape: problem.shape(),
+        spec: EmbeddingForward { workgroup },
+        params,
+        bindings: vec![Operand::In(0), Operand::In(1), Operand::Out(0)],
+        grid,
+        flops: 0,
+        bytes: 8 * u64::from(rows) + 4 * u64::from(params.tokens),
+    };
+    Ok(Lowered::single(job.plain(facts)?))
+}
+
+/// `dtable[v] = Σ_s dy[order[s]]` for `starts[v] <= s < starts[v + 1]`.
+///
+/// Bindings: `In(0)` dy `[N, C]`, `In(1)` order `[N]` u32, `In(2)` starts `[V + 1]` u32, `Out(0)` dtable `[V, C]`.
+///
+/// # Errors
+/// As [`lower_forward`].
+pub fn lower_backward(problem: &Problem, facts: &Facts) -> Result<Lowered, KernelError> {
+    let (params, rows, table) = problem.params()?;
+    let (workgroup, grid) = striding(OP, table, facts)?;
+    let job = Job {
+        op: OP,
+        shape: problem.shape(),
+        spec: EmbeddingBackward { workgroup },
+        params,
+        bindings: vec![Operand::In(0), Operand::In(1), Operand::In(2), Operand::Out(0)],
+        grid,
+        flops: u64::from(rows),
+        bytes: 4
+            * (u64::from(rows) + u64::from(table) + u64::from(params.tokens) + u64::from(params.vocab) + 1),
+    };
+    Ok(Lowered::single(job.plain(facts)?))
+}

@@ -1,0 +1,268 @@
+//! From a typed specialisation to a launch: the one shape in which every family hands its work on.
+//!
+//! A [`Launch`] holds all that a device needs except the buffers: those are named by their role in the problem
+//! ([`Operand`]), because the graph decides where they lie only after it has planned its memory. Families fill in a
+//! [`Job`] and leave the checks that all of them share (immediates, number of buffers, grid) to this file.
+//!
+//! Why a list of launches and not one: a reduction over a long axis, a time loop on a GPU and the optimizer take
+//! several kernels each, and only the family knows their order and what they pass on in scratch.
+
+use bytemuck::bytes_of;
+use seqloom_device::Facts;
+use seqloom_shaders::{Elem, FusedCode, Spec, ViewParams, Wgsl, assemble};
+
+use crate::error::KernelError;
+
+/// Most strided leaf views that one kernel carries.
+pub const MAX_STRIDES: usize = 4;
+
+/// Largest number of elements in one tensor; one bit of the 32 is kept so that `i += stride` cannot wrap.
+const MAX_COUNT: usize = i32::MAX as usize;
+
+/// Work fused into a kernel: generated code, and how it reads its leaves.
+#[derive(Clone, Debug, Default)]
+pub struct Fusion {
+    /// The body of `fused(value, index)` and the element types of `leaf0`, `leaf1`, ...
+    pub code: FusedCode,
+    /// Extents of the output (of the head, for a reduction), outermost first, 1 where unused.
+    pub dims: [u32; 4],
+    /// Element strides of the views `params.view.s0` to `s3`; at most [`MAX_STRIDES`].
+    pub strides: Vec<[u32; 4]>,
+}
+
+impl Fusion {
+    /// The view as a kernel's immediates carry it.
+    fn view(&self, op: &'static str) -> Result<ViewParams, KernelError> {
+        if self.strides.len() > MAX_STRIDES {
+            return Err(KernelError::Strides { op, given: self.strides.len(), limit: MAX_STRIDES });
+        }
+        // An extent of 0 stands for "unused"; the kernel divides by extents.
+        let mut view = ViewParams { dims: self.dims.map(|dim| dim.max(1)), ..ViewParams::default() };
+        view.strides[..self.strides.len()].copy_from_slice(&self.strides);
+        Ok(view)
+    }
+
+    /// Bytes of leaves that a pass over `elements` reads at least once: a broadcast view counts what it covers, a
+    /// leaf without a view counts the elements.
+    fn bytes(&self, elements: u64) -> u64 {
+        let covered = |strides: &[u32; 4]| -> u64 {
+            let axes = self.dims.iter().zip(strides).filter(|(_, stride)| **stride != 0);
+            axes.map(|(dim, _)| u64::from(*dim)).product()
+        };
+        let viewed: u64 = self.strides.iter().map(covered).sum();
+        let arrays = self.code.leaves.iter().filter(|leaf| **leaf != Elem::Control).count();
+        4 * (viewed + arrays.saturating_sub(self.strides.len()) as u64 * elements)
+    }
+}
+
+/// Which buffer a binding is, by its role in the problem.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Operand {
+    /// An input of the problem, in the family's documented order. The optimizer also writes to some.
+    In(usize),
+    /// A result of the problem; every element is written.
+    Out(usize),
+    /// Temporary storage of [`Lowered::scratch`].
+    Scratch(usize),
+    /// An input of the fused code.
+    Leaf(usize),
+}
+
+/// One dispatch without its buffers.
+#[derive(Clone, Debug)]
+pub struct Launch {
+    /// Kernel, specialisation and shape, for people.
+    pub label: String,
+    /// The shader.
+    pub wgsl: Wgsl,
+    /// What to bind, in binding order.
+    pub bindings: Vec<Operand>,
+    /// The parameters.
+    pub immediates: Vec<u8>,
+    /// Workgroups in x, y and z.
+    pub grid: [u32; 3],
+    /// Floating point operations; fused work counts one per leaf and element.
+    pub flops: u64,
+    /// Bytes that must move if everything is read and written once.
+    pub bytes: u64,
+}
+
+/// A problem as launches, to be run in order.
+#[derive(Clone, Debug, Default)]
+pub struct Lowered {
+    /// The launches; none for an empty result.
+    pub launches: Vec<Launch>,
+    /// Bytes of each scratch buffer. What they hold before does not matter.
+    pub scratch: Vec<u64>,
+}
+
+impl Lowered {
+    /// A single launch without scratch.
+    pub(crate) fn single(launch: Launch) -> Self {
+        Lowered { launches: vec![launch], scratch: Vec::new() }
+    }
+}
+
+/// One launch in the making.
+pub(crate) struct Job<S: Spec> {
+    /// The operation, for errors.
+    pub(crate) op: &'static str,
+    /// Sizes, for the label.
+    pub(crate) shape: String,
+    /// The specialisation.
+    pub(crate) spec: S,
+    /// The parameters.
+    pub(crate) params: S::Params,
+    /// The kernel's own bindings; leaves are added.
+    pub(crate) bindings: Vec<Operand>,
+    /// Workgroups.
+    pub(crate) grid: [u32; 3],
+    /// Operations of the kernel itself.
+    pub(crate) flops: u64,
+    /// Bytes of the kernel's own bindings.
+    pub(crate) bytes: u64,
+}
+
+impl<S: Spec> Job<S> {
+    /// The launch without fused code.
+    pub(crate) fn plain(self, facts: &Facts) -> Result<Launch, KernelError> {
+        self.finish(facts, None)
+    }
+
+    /// The launch with `fusion` over `elements` elements, its leaves bound in order as [`Operand::Leaf`].
+    pub(crate) fn fused(
+        self,
+        facts: &Facts,
+        fusion: Option<&Fusion>,
+        elements: u64,
+    ) -> Result<Launch, KernelError> {
+        let Some(fusion) = fusion else { return self.finish(facts, None) };
+        let mut launch = self.finish(facts, Some(&fusion.code))?;
+        launch.bindings.extend((0..fusion.code.leaves.len()).map(Operand::Leaf));
+        launch.flops += elements * fusion.code.leaves.len().max(1) as u64;
+        launch.bytes += fusion.bytes(elements);
+        Ok(launch)
+    }
+
+    /// The launch whose fused code reads buffers that the family names itself.
+    pub(crate) fn reading(
+        self,
+        facts: &Facts,
+        code: &FusedCode,
+        leaves: &[Operand],
+    ) -> Result<Launch, KernelError> {
+        let mut launch = self.finish(facts, Some(code))?;
+        launch.bindings.extend_from_slice(leaves);
+        Ok(launch)
+    }
+
+    fn finish(self, facts: &Facts, code: Option<&FusedCode>) -> Result<Launch, KernelError> {
+        let op = self.op;
+        let wgsl = assemble(&self.spec, code)
+            .map_err(|source| KernelError::Assemble { op, source: Box::new(source) })?;
+        let immediates = bytes_of(&self.params).to_vec();
+        if immediates.len() > facts.max_immediate_bytes as usize {
+            return Err(KernelError::Immediates {
+                op,
+                bytes: immediates.len(),
+                limit: facts.max_immediate_bytes,
+            });
+        }
+        if wgsl.bindings.len() > facts.max_storage_buffers as usize {
+            return Err(KernelError::Buffers {
+                op,
+                buffers: wgsl.bindings.len(),
+                limit: facts.max_storage_buffers,
+            });
+        }
+        Ok(Launch {
+            label: format!("{} {}", wgsl.label, self.shape),
+            wgsl,
+            bindings: self.bindings,
+            immediates,
+            grid: self.grid,
+            flops: self.flops,
+            bytes: self.bytes,
+        })
+    }
+}
+
+/// The view of `fusion`, or an unused one.
+pub(crate) fn view(op: &'static str, fusion: Option<&Fusion>) -> Result<ViewParams, KernelError> {
+    fusion.map_or(Ok(ViewParams::default()), |fusion| fusion.view(op))
+}
+
+/// The number of elements of a tensor of those extents, or the extent itself of a single axis.
+pub(crate) fn count(op: &'static str, what: &'static str, dims: &[usize]) -> Result<u32, KernelError> {
+    // Checked from one, so that an extent of 0 does not hide another that is too large for its own field.
+    if dims.iter().any(|dim| *dim > MAX_COUNT) {
+        return Err(KernelError::TooLarge { op, what, dims: dims.to_vec() });
+    }
+    dims.iter()
+        .try_fold(1usize, |product, dim| product.checked_mul(*dim).filter(|product| *product <= MAX_COUNT))
+        .map(|product| product as u32)
+        .ok_or_else(|| KernelError::TooLarge { op, what, dims: dims.to_vec() })
+}
+
+/// A grid of `workgroups` for a kernel that flattens x and y, both within the device's limit.
+///
+/// The kernel numbers invocations in 32 bits, past the end too, so the whole grid must stay within those.
+pub(crate) fn flat_grid(
+    op: &'static str,
+    workgroups: u32,
+    workgroup: u32,
+    facts: &Facts,
+) -> Result<[u32; 3], KernelError> {
+    let limit = u64::from(facts.max_grid.max(1));
+    let wanted = u64::from(workgroups);
+    let y = wanted.div_ceil(limit);
+    // Even rows: the grid passes the end by less than one row of the narrowest width that will do.
+    let x = wanted.div_ceil(y.max(1));
+    if y > limit || x * y * u64::from(workgroup) > u64::from(u32::MAX) {
+        return Err(KernelError::Grid { op, axis: 'x', workgroups: wanted, limit: limit * limit });
+    }
+    Ok([x as u32, y as u32, 1])
+}
+
+/// Workgroups on a CPU adapter for a kernel that strides over its elements: enough to keep many cores busy to the
+/// end, few enough that the cost of starting one is lost in its work.
+const CPU_WORKGROUPS: u32 = 64;
+
+/// Workgroup size and grid for a kernel that strides over `items` by its grid, so that any grid is right.
+///
+/// A GPU gets an invocation per item, a CPU adapter a few fat workgroups: there each has a cost of its own and no
+/// latency is hidden by having many. The kernels ship workgroups of 64 and 256.
+pub(crate) fn striding(op: &'static str, items: u32, facts: &Facts) -> Result<(u32, [u32; 3]), KernelError> {
+    let (workgroup, most) = if prefers_cpu(facts) { (64, CPU_WORKGROUPS) } else { (256, u32::MAX) };
+    let workgroups = items.div_ceil(workgroup).min(most);
+    Ok((workgroup, flat_grid(op, workgroups, workgroup, facts)?))
+}
+
+/// A grid in three dimensions, refused where an axis passes the device's limit.
+pub(crate) fn grid(op: &'static str, grid: [u32; 3], facts: &Facts) -> Result<[u32; 3], KernelError> {
+    for (axis, workgroups) in ['x', 'y', 'z'].into_iter().zip(grid) {
+        if workgroups > facts.max_grid {
+            let limit = u64::from(facts.max_grid);
+            return Err(KernelError::Grid { op, axis, workgroups: u64::from(workgroups), limit });
+        }
+    }
+    Ok(grid)
+}
+
+/// The smallest subgroup that the kernels which broadcast within one are written for.
+const FEWEST_LANES: u32 = 4;
+
+/// The subgroup size, where it is known and one that the kernels can use.
+fn usable_lanes(facts: &Facts) -> Option<u32> {
+    facts.lanes().filter(|lanes| (FEWEST_LANES..=facts.max_workgroup_invocations).contains(lanes))
+}
+
+/// The subgroup size for a variant that needs to know it.
+pub(crate) fn lanes(op: &'static str, variant: &'static str, facts: &Facts) -> Result<u32, KernelError> {
+    usable_lanes(facts).ok_or_else(|| KernelError::Subgroups { op, variant, adapter: facts.name.clone() })
+}
+
+/// Whether the variants for CPU adapters are meant for this device.
+pub(crate) fn prefers_cpu(facts: &Facts) -> bool {
+    facts.is_cpu() && usable_lanes(facts).is_some()
+}

@@ -1,0 +1,37 @@
+//! A graph of pointwise operations as one pass: all of the arithmetic is fused code.
+//!
+//! There is one kernel for every graph: it strides over its output by the size of its grid, so that the same shader
+//! serves a GPU with an invocation per element and a CPU adapter with a few fat workgroups.
+
+use seqloom_device::Facts;
+use seqloom_shaders::pointwise::{Map, MapParams};
+
+use crate::error::KernelError;
+use crate::launch::{Fusion, Job, Lowered, Operand, count, striding, view};
+
+const OP: &str = "pointwise";
+
+/// `out[i] = fused(0, i)` for `i < len`.
+///
+/// Bindings: `Out(0)` `[len]` f32, `Leaf(i)` as the fusion says.
+///
+/// # Errors
+/// `len` beyond what a kernel can number, or a fusion with too many views or leaves.
+pub fn lower(len: usize, facts: &Facts, fusion: &Fusion) -> Result<Lowered, KernelError> {
+    let len = count(OP, "out", &[len])?;
+    if len == 0 {
+        return Ok(Lowered::default());
+    }
+    let (workgroup, grid) = striding(OP, len, facts)?;
+    let job = Job {
+        op: OP,
+        shape: len.to_string(),
+        spec: Map { workgroup },
+        params: MapParams { len, view: view(OP, Some(fusion))?, ..MapParams::default() },
+        bindings: vec![Operand::Out(0)],
+        grid,
+        flops: 0,
+        bytes: 4 * u64::from(len),
+    };
+    Ok(Lowered::single(job.fused(facts, Some(fusion), u64::from(len))?))
+}

@@ -1,0 +1,68 @@
+//! Strided copies: slices, pads, transposes and broadcasts that something needs in memory.
+//!
+//! One kernel with numbers; most views never come here, because fused code reads through strides by itself.
+
+use seqloom_device::Facts;
+use seqloom_shaders::view::{Gather, GatherParams};
+
+use crate::error::KernelError;
+use crate::launch::{Job, Lowered, Operand, count, striding};
+
+const OP: &str = "view";
+
+/// A window of the output that reads its input by strides; the rest of the output is 0.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Problem {
+    /// Extents of the output, outermost first, 1 where unused.
+    pub dims: [u32; 4],
+    /// Element strides of the input along each axis of the output; 0 repeats.
+    pub strides: [u32; 4],
+    /// Where the window begins on each axis of the output.
+    pub lo: [u32; 4],
+    /// How far the window goes on each axis; what passes the output is ignored.
+    pub extent: [u32; 4],
+    /// Element of the input that stands at the window's first corner.
+    pub offset: u32,
+}
+
+/// `out[p] = lo <= p < lo + extent on all axes ? x[offset + (p - lo)·strides] : 0`, as copies of 32-bit words.
+///
+/// Bindings: `In(0)` the input, f32 or u32; `Out(0)` `[dims]` of the same type.
+///
+/// # Errors
+/// An output, or an element of the input, beyond what a kernel can number.
+pub fn lower(problem: &Problem, facts: &Facts) -> Result<Lowered, KernelError> {
+    let dims = problem.dims.map(|dim| dim as usize);
+    let len = count(OP, "out", &dims)?;
+    if len == 0 {
+        return Ok(Lowered::default());
+    }
+    let (mut read, mut last) = (4u64, u64::from(problem.offset));
+    for axis in 0..4 {
+        let inside = problem.dims[axis].saturating_sub(problem.lo[axis]).min(problem.extent[axis]);
+        read *= u64::from(inside);
+        let steps = u64::from(inside.saturating_sub(1)) * u64::from(problem.strides[axis]);
+        last = last.saturating_add(steps);
+    }
+    count(OP, "address in the input", &[usize::try_from(last).unwrap_or(usize::MAX)])?;
+    let (workgroup, grid) = striding(OP, len, facts)?;
+    let job = Job {
+        op: OP,
+        shape: format!("{dims:?}"),
+        spec: Gather { workgroup },
+        params: GatherParams {
+            dims: problem.dims,
+            strides: problem.strides,
+            lo: problem.lo,
+            extent: problem.extent,
+            len,
+            offset: problem.offset,
+            ..GatherParams::default()
+        },
+        bindings: vec![Operand::In(0), Operand::Out(0)],
+        grid,
+        flops: 0,
+        bytes: read + 4 * u64::from(len),
+    };
+    Ok(Lowered::single(job.plain(facts)?))
+}
