@@ -1,0 +1,254 @@
+//! From plan to device: buffers for what the plan counts, and each launch with its buffers as a dispatch.
+
+use std::collections::HashMap;
+
+use seqloom_device::{Buffer, Device, Dispatch, Slice};
+use seqloom_kernels::{Control, Lowered, Operand};
+
+use crate::Result;
+use crate::fuse::{Fused, base};
+use crate::graph::{InputSpec, Node, NodeId};
+use crate::lower::{Step, has_outputs, outputs};
+use crate::op::Op;
+use crate::plan::plan;
+use crate::program::Memory;
+use crate::segments;
+use crate::store::{Arena, ParamStore};
+
+/// Host-sorted positions of the ids of an input.
+#[derive(Debug)]
+pub(crate) struct Derived {
+    /// Index of the input with the ids.
+    pub input: usize,
+    pub vocab: usize,
+    pub order: Slice,
+    pub starts: Slice,
+}
+
+/// A program's buffers and dispatches.
+#[derive(Debug)]
+pub(crate) struct Bound {
+    pub dispatches: Vec<Dispatch>,
+    pub launches: Vec<crate::explain::Row>,
+    pub inputs: Vec<Slice>,
+    pub derived: Vec<Derived>,
+    pub control: Slice,
+    /// Where named nodes lie.
+    pub places: HashMap<NodeId, Slice>,
+    pub stats: Option<Slice>,
+    pub memory: Memory,
+}
+
+/// What must lie in a certain place: gradients in their arena, outputs in buffers that nothing else takes.
+pub(crate) struct Roots {
+    pub grads: Vec<(crate::ParamId, NodeId)>,
+    pub outputs: Vec<NodeId>,
+    pub update: bool,
+}
+
+/// Allocates and binds.
+pub(crate) fn bind(
+    store: &ParamStore,
+    nodes: &[Node],
+    inputs: &[InputSpec],
+    fused: &Fused,
+    steps: &[Step],
+    roots: &Roots,
+) -> Result<Bound> {
+    let mut binder =
+        Binder { device: store.device().clone(), memory: Memory::default(), places: HashMap::new() };
+    binder.memory.parameters = store.bytes();
+    let control = binder.allocate("control", size_of::<Control>() as u64, |m| &mut m.inputs)?.all();
+    let mut input_slices = Vec::new();
+    for spec in inputs {
+        input_slices.push(binder.allocate(&spec.name, spec.shape.bytes(), |m| &mut m.inputs)?.all());
+    }
+    let mut derived = Vec::new();
+    for (id, node) in nodes.iter().enumerate() {
+        match &node.op {
+            Op::Param(param) => {
+                binder.places.insert(id, store.slice(Arena::Params, *param)?);
+            }
+            Op::Input(index) => {
+                binder.places.insert(id, input_slices[*index].clone());
+            }
+            Op::Literal(bits) => {
+                let slice = binder.constant("constant", bits)?;
+                binder.places.insert(id, slice);
+            }
+            Op::Segments => derived.extend(binder.segments(nodes, id)?),
+            _ => {}
+        }
+    }
+    for &(param, id) in &roots.grads {
+        binder.places.insert(base(nodes, id), store.slice(Arena::Grads, param)?);
+    }
+    for &id in &roots.outputs {
+        let id = base(nodes, id);
+        if !binder.places.contains_key(&id) {
+            let slice = binder.allocate("output", nodes[id].shape.bytes(), |m| &mut m.outputs)?.all();
+            binder.places.insert(id, slice);
+        }
+    }
+    let placed: Vec<_> =
+        (0..nodes.len()).map(|id| binder.places.contains_key(&id) || !stored(nodes, fused, id)).collect();
+    let plan = plan(steps, &placed, |id| nodes[id].shape.bytes());
+    let slots = plan
+        .slots
+        .iter()
+        .map(|&bytes| binder.allocate("slot", bytes, |m| &mut m.slots))
+        .collect::<Result<Vec<_>>>()?;
+    for (id, slot) in plan.of_node.iter().enumerate() {
+        if let Some(slot) = slot {
+            binder.places.insert(id, slots[*slot].slice(0, nodes[id].shape.bytes().max(4)));
+        }
+    }
+    let mut wired: Vec<(&Lowered, Vec<Vec<Slice>>)> = Vec::new();
+    for (step, scratch) in steps.iter().zip(&plan.of_scratch) {
+        let place = |id: &NodeId| binder.places.get(id).cloned();
+        let ins: Vec<_> = step.ins.iter().filter_map(place).collect();
+        let outs: Vec<_> = step.outs.iter().filter_map(place).collect();
+        let mut leaves: Vec<_> = step.leaves.iter().filter_map(place).collect();
+        if step.reads_control {
+            leaves.push(control.clone());
+        }
+        let scratch: Vec<_> = scratch.iter().map(|&slot| slots[slot].all()).collect();
+        wired.push((&step.lowered, wire(&step.lowered, &ins, &outs, &leaves, &scratch)));
+    }
+    let (update, stats) =
+        if roots.update { binder.update(store, &control, &roots.grads)? } else { (None, None) };
+    if let Some((lowered, bindings)) = &update {
+        wired.push((lowered, bindings.clone()));
+    }
+    let launches: Vec<_> = wired.iter().flat_map(|(lowered, _)| &lowered.launches).collect();
+    let shaders: Vec<_> = launches.iter().map(|launch| launch.wgsl.clone()).collect();
+    let pipelines = binder.device.pipelines(&shaders)?;
+    let bindings = wired.iter().flat_map(|(_, bindings)| bindings);
+    let dispatches = launches
+        .iter()
+        .zip(&pipelines)
+        .zip(bindings)
+        .map(|((launch, pipeline), bindings)| {
+            binder.device.dispatch(pipeline, &launch.label, bindings, &launch.immediates, launch.grid)
+        })
+        .collect::<Result<Vec<_>, _>>()?;
+    // Constants go to the device now: a write that waits would keep its buffer when the program is dropped unused.
+    binder.device.submit(&[])?;
+    Ok(Bound {
+        dispatches,
+        launches: launches.iter().map(|launch| crate::explain::Row::of(launch)).collect(),
+        inputs: input_slices,
+        derived,
+        control,
+        places: binder.places,
+        stats,
+        memory: binder.memory,
+    })
+}
+
+/// Whether the node has memory of its own.
+fn stored(nodes: &[Node], fused: &Fused, id: NodeId) -> bool {
+    fused.in_memory[id] && !fused.absorbed[id] && !has_outputs(&nodes[id].op)
+}
+
+/// The buffers of each launch in binding order.
+fn wire(
+    lowered: &Lowered,
+    ins: &[Slice],
+    outs: &[Slice],
+    leaves: &[Slice],
+    scratch: &[Slice],
+) -> Vec<Vec<Slice>> {
+    let slice = |operand: &Operand| match operand {
+        Operand::In(i) => ins.get(*i),
+        Operand::Out(i) => outs.get(*i),
+        Operand::Scratch(i) => scratch.get(*i),
+        Operand::Leaf(i) => leaves.get(*i),
+    };
+    lowered
+        .launches
+        .iter()
+        .map(|launch| launch.bindings.iter().filter_map(slice).cloned().collect())
+        .collect()
+}
+
+struct Binder {
+    device: Device,
+    memory: Memory,
+    places: HashMap<NodeId, Slice>,
+}
+
+type Wired = (Lowered, Vec<Vec<Slice>>);
+
+impl Binder {
+    /// A buffer counted under one heading of the account. No buffer is empty, since none could be bound.
+    fn allocate(&mut self, label: &str, bytes: u64, heading: fn(&mut Memory) -> &mut u64) -> Result<Buffer> {
+        let buffer = self.device.allocate(label, bytes.max(4))?;
+        *heading(&mut self.memory) += buffer.bytes();
+        Ok(buffer)
+    }
+
+    fn constant(&mut self, label: &str, bits: &[u32]) -> Result<Slice> {
+        let slice = self.allocate(label, bits.len() as u64 * 4, |m| &mut m.constants)?.all();
+        if !bits.is_empty() {
+            self.device.write(&slice, bytemuck::cast_slice(bits))?;
+        }
+        Ok(slice)
+    }
+
+    /// Buffers for sorted positions: written with each run for an input, now for a literal.
+    fn segments(&mut self, nodes: &[Node], id: NodeId) -> Result<Option<Derived>> {
+        let results = outputs(nodes, id);
+        let &[order, starts] = &results[..] else { return Ok(None) };
+        let vocab = nodes[starts].shape.len() - 1;
+        let (slices, derived) = match &nodes[base(nodes, nodes[id].inputs[0])].op {
+            Op::Literal(ids) => {
+                let (order, starts) = segments::sort(ids, vocab);
+                ([self.constant("order", &order)?, self.constant("starts", &starts)?], None)
+            }
+            Op::Input(input) => {
+                let order = self.allocate("order", nodes[order].shape.bytes(), |m| &mut m.inputs)?.all();
+                let starts = self.allocate("starts", nodes[starts].shape.bytes(), |m| &mut m.inputs)?.all();
+                let derived = Derived { input: *input, vocab, order: order.clone(), starts: starts.clone() };
+                ([order, starts], Some(derived))
+            }
+            _ => {
+                return Err(crate::GraphError::Unsupported {
+                    op: "gather_rows",
+                    detail: "a gradient needs ids that are an input or a literal as a whole".to_owned(),
+                    at: nodes[id].at,
+                });
+            }
+        };
+        self.places.extend([order, starts].into_iter().zip(slices));
+        Ok(derived)
+    }
+
+    /// The optimizer's launches over the parameters that have a gradient, and its statistics. A parameter that the loss
+    /// does not reach is not touched, as in PyTorch; parameters that lie side by side are updated as one.
+    fn update(
+        &mut self,
+        store: &ParamStore,
+        control: &Slice,
+        grads: &[(crate::ParamId, NodeId)],
+    ) -> Result<(Option<Wired>, Option<Slice>)> {
+        let ids: Vec<_> = grads.iter().map(|(param, _)| *param).collect();
+        let of = |arena| store.runs(arena, &ids);
+        let grads = of(Arena::Grads)?;
+        let [params, first, second] = [of(Arena::Params)?, of(Arena::Moment1)?, of(Arena::Moment2)?];
+        let lens: Vec<_> = grads.iter().map(|run| (run.bytes / 4) as usize).collect();
+        let lowered = seqloom_kernels::optimizer::lower(&lens, self.device.facts())?;
+        let stats = self.allocate("statistics", 16, |m| &mut m.outputs)?.all();
+        let mut ins = vec![control.clone()];
+        for i in 0..grads.len() {
+            ins.extend([&grads[i], &params[i], &first[i], &second[i]].map(Slice::clone));
+        }
+        let scratch = lowered
+            .scratch
+            .iter()
+            .map(|&bytes| Ok(self.allocate("scratch", bytes, |m| &mut m.slots)?.all()))
+            .collect::<Result<Vec<_>>>()?;
+        let bindings = wire(&lowered, &ins, std::slice::from_ref(&stats), &[], &scratch);
+        Ok((Some((lowered, bindings)), Some(stats)))
+    }
+}

@@ -1,0 +1,174 @@
+//! The WGSL of a group: loads, and calls of functions that `shaders/wgsl/lib` defines; nothing else is written here.
+
+use std::collections::HashMap;
+use std::fmt::Write;
+
+use seqloom_kernels::{Elem, FusedCode, Fusion};
+
+use crate::fuse::{Access, Group, Leaf, base};
+use crate::graph::{Node, NodeId};
+use crate::op::{Binary, Op, Unary};
+use crate::shape::DType;
+
+/// Body of `fused(value, index)` for the group of `root`, with what its leaves need.
+pub(crate) fn generate(nodes: &[Node], root: NodeId, group: &Group) -> Fusion {
+    let mut writer = Writer {
+        nodes,
+        group,
+        root,
+        body: String::new(),
+        values: HashMap::new(),
+        count: 0,
+        strides: Vec::new(),
+    };
+    let start = match nodes[root].op {
+        Op::Reduce { .. } => nodes[root].inputs[0],
+        _ => root,
+    };
+    let result = writer.value(start);
+    let _ = write!(writer.body, "    return {result};");
+    let mut leaves: Vec<_> = group.leaves.iter().map(|leaf| elem(nodes[leaf.node].dtype)).collect();
+    if group.reads_control {
+        leaves.push(Elem::Control);
+    }
+    Fusion {
+        code: FusedCode { body: writer.body, leaves },
+        dims: group.dims().padded(),
+        strides: writer.strides,
+    }
+}
+
+fn elem(dtype: DType) -> Elem {
+    match dtype {
+        DType::F32 => Elem::F32,
+        DType::U32 => Elem::U32,
+    }
+}
+
+struct Writer<'a> {
+    nodes: &'a [Node],
+    group: &'a Group,
+    root: NodeId,
+    body: String,
+    /// Names of values already written.
+    values: HashMap<NodeId, String>,
+    count: usize,
+    strides: Vec<[u32; 4]>,
+}
+
+impl Writer<'_> {
+    fn value(&mut self, id: NodeId) -> String {
+        let id = base(self.nodes, id);
+        if let Some(name) = self.values.get(&id) {
+            return name.clone();
+        }
+        let node = &self.nodes[id];
+        let same = Leaf { node: id, access: Access::Same };
+        let expression = if self.group.value == Some(id) {
+            return "value".to_owned();
+        } else if id != self.root && self.group.leaves.contains(&same) {
+            self.load(&same)
+        } else {
+            match &node.op {
+                Op::Constant(bits) => return literal(f32::from_bits(*bits)),
+                Op::LossScale => format!("{}.loss_scale", self.control()),
+                Op::Broadcast | Op::Permute(_) => self.view(id),
+                Op::Unary(function) => {
+                    let x = self.value(node.inputs[0]);
+                    match unary(*function) {
+                        Some(name) => format!("{name}({x})"),
+                        None => return x,
+                    }
+                }
+                Op::Binary(function) => {
+                    let (a, b) = (self.value(node.inputs[0]), self.value(node.inputs[1]));
+                    format!("{}({a}, {b})", binary(*function))
+                }
+                Op::ToF32 => format!("to_f32({})", self.value(node.inputs[0])),
+                Op::Dropout { keep, stream } => {
+                    let x = self.value(node.inputs[0]);
+                    let keep = literal(f32::from_bits(*keep));
+                    format!("dropout({x}, {keep}, {}.seed, {stream}u, index)", self.control())
+                }
+                // Everything else lies in memory and is a leaf.
+                _ => self.load(&same),
+            }
+        };
+        let name = format!("v{}", self.count);
+        self.count += 1;
+        let _ = writeln!(self.body, "    let {name} = {expression};");
+        self.values.insert(id, name.clone());
+        name
+    }
+
+    fn view(&mut self, id: NodeId) -> String {
+        let input = self.nodes[id].inputs[0];
+        let source = base(self.nodes, input);
+        if self.nodes[source].op.is_scalar_source() {
+            return self.value(source);
+        }
+        let scalar = Leaf { node: source, access: Access::Scalar };
+        if self.nodes[input].shape.len() == 1 && self.group.leaves.contains(&scalar) {
+            return self.load(&scalar);
+        }
+        let shape = self.nodes[id].shape;
+        let strides = crate::fuse::view_strides(self.nodes, id);
+        self.load(&Leaf { node: source, access: Access::Strided { dims: shape, strides } })
+    }
+
+    fn load(&mut self, leaf: &Leaf) -> String {
+        let at = self.group.leaves.iter().position(|l| l == leaf).unwrap_or(self.group.leaves.len());
+        match &leaf.access {
+            Access::Same => format!("leaf{at}[index]"),
+            Access::Scalar => format!("leaf{at}[0u]"),
+            Access::Strided { strides, .. } => {
+                let slot = self.strides.len();
+                self.strides.push(*strides);
+                format!("leaf{at}[strided(index, params.view.dims, params.view.s{slot})]")
+            }
+        }
+    }
+
+    /// The control buffer is bound after all other leaves.
+    fn control(&self) -> String {
+        format!("leaf{}", self.group.leaves.len())
+    }
+}
+
+/// A number as WGSL; what has no literal there goes through its bits.
+fn literal(value: f32) -> String {
+    if value.is_finite() { format!("{value:?}f") } else { format!("from_bits({}u)", value.to_bits()) }
+}
+
+fn unary(function: Unary) -> Option<&'static str> {
+    Some(match function {
+        Unary::Copy | Unary::Detach => return None,
+        Unary::Neg => "neg",
+        Unary::Exp => "exp_",
+        Unary::Ln => "log_",
+        Unary::Sqrt => "sqrt_",
+        Unary::Recip => "recip",
+        Unary::Tanh => "tanh_",
+        Unary::Sigmoid => "sigmoid",
+        Unary::Relu => "relu",
+        Unary::Gelu => "gelu_erf",
+        Unary::GeluGrad => "gelu_erf_grad",
+        Unary::Abs => "abs_",
+        Unary::Sign => "sign_",
+        Unary::Square => "square",
+    })
+}
+
+fn binary(function: Binary) -> &'static str {
+    match function {
+        Binary::Add => "add",
+        Binary::Sub => "sub",
+        Binary::Mul => "mul",
+        Binary::Div => "div",
+        Binary::Max => "max_",
+        Binary::Min => "min_",
+        Binary::Greater => "greater",
+        Binary::Less => "less",
+        Binary::Equal => "equal",
+    }
+}

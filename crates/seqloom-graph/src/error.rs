@@ -1,0 +1,212 @@
+//! What can go wrong between recording a model and running it, each error naming the operation and the place.
+
+use std::fmt;
+
+use seqloom_device::DeviceError;
+use seqloom_kernels::KernelError;
+
+use crate::shape::{DType, Shape};
+
+/// File and line of the model's code that recorded an operation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Location(pub(crate) &'static std::panic::Location<'static>);
+
+impl Location {
+    /// Source file as the compiler names it.
+    #[must_use]
+    pub fn file(&self) -> &'static str {
+        self.0.file()
+    }
+
+    /// Line in that file, from 1.
+    #[must_use]
+    pub fn line(&self) -> u32 {
+        self.0.line()
+    }
+}
+
+impl fmt::Display for Location {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.file(), self.line())
+    }
+}
+
+/// An error of recording, compiling or running a graph.
+#[derive(Debug, Clone, thiserror::Error)]
+#[non_exhaustive]
+pub enum GraphError {
+    /// Shapes that an operation cannot take.
+    #[error("{op}: {detail}, got {}, at {at}", list(shapes))]
+    Shape {
+        /// Operation as the user called it.
+        op: &'static str,
+        /// Shapes of its operands.
+        shapes: Vec<Shape>,
+        /// What it needs.
+        detail: String,
+        /// Where it was called.
+        at: Location,
+    },
+    /// An operand of the wrong element type.
+    #[error("{op}: needs {needs} but an operand is {has}, at {at}")]
+    DType {
+        /// Operation as the user called it.
+        op: &'static str,
+        /// Type it needs.
+        needs: DType,
+        /// Type it was given.
+        has: DType,
+        /// Where it was called.
+        at: Location,
+    },
+    /// Operands recorded in two different graphs.
+    #[error("{op}: operands belong to different graphs, at {at}")]
+    ForeignTensor {
+        /// Operation as the user called it.
+        op: &'static str,
+        /// Where it was called.
+        at: Location,
+    },
+    /// One input name used for two different tensors.
+    #[error("input '{name}' is already recorded with shape {has} and type {has_dtype}, at {at}")]
+    InputTwice {
+        /// Name of the input.
+        name: String,
+        /// Shape of its first recording.
+        has: Shape,
+        /// Type of its first recording.
+        has_dtype: DType,
+        /// Where it was recorded again.
+        at: Location,
+    },
+    /// A value for an operation that has no meaning there.
+    #[error("{op}: {detail}, at {at}")]
+    Argument {
+        /// Operation as the user called it.
+        op: &'static str,
+        /// What was given and what is allowed.
+        detail: String,
+        /// Where it was called.
+        at: Location,
+    },
+    /// Host data that does not fill its shape.
+    #[error(
+        "a host tensor of shape {shape:?} cannot hold {len} elements (at most 4 dimensions, exactly their product)"
+    )]
+    HostShape {
+        /// Dimensions asked for.
+        shape: Vec<usize>,
+        /// Elements given.
+        len: usize,
+    },
+    /// A program was run without one of its inputs.
+    #[error("input '{name}' was not given")]
+    MissingInput {
+        /// Name of the input.
+        name: String,
+    },
+    /// A program was given a tensor that is not one of its inputs.
+    #[error("'{name}' is no input of this program; its inputs are {inputs:?}")]
+    UnknownInput {
+        /// Name given.
+        name: String,
+        /// Names it has.
+        inputs: Vec<String>,
+    },
+    /// A program was given an input of another shape or type.
+    #[error("input '{name}' was compiled as {needs_dtype} {needs} but given as {has_dtype} {has}")]
+    InputShape {
+        /// Name of the input.
+        name: String,
+        /// Shape compiled.
+        needs: Shape,
+        /// Type compiled.
+        needs_dtype: DType,
+        /// Shape given.
+        has: Shape,
+        /// Type given.
+        has_dtype: DType,
+    },
+    /// An id or length outside what the model was recorded for.
+    #[error("input '{name}': element {index} is {value}, allowed are {low} to {high}")]
+    OutOfRange {
+        /// Name of the input.
+        name: String,
+        /// Position in row-major order.
+        index: usize,
+        /// Value found.
+        value: u32,
+        /// Least value allowed.
+        low: u32,
+        /// Greatest value allowed.
+        high: u32,
+    },
+    /// A program has no output of this name.
+    #[error("no output '{name}'; this program has {outputs:?}")]
+    UnknownOutput {
+        /// Name asked for.
+        name: String,
+        /// Names it has.
+        outputs: Vec<String>,
+    },
+    /// A gradient that this release cannot take on the device.
+    #[error("{op}: {detail}, at {at}")]
+    Unsupported {
+        /// Operation as the user called it.
+        op: &'static str,
+        /// What is missing.
+        detail: String,
+        /// Where it was called.
+        at: Location,
+    },
+    /// The program needs more than a device buffer can hold.
+    #[error("{what} needs {needs} bytes in one buffer, the adapter allows {limit}")]
+    TooLarge {
+        /// Tensor or arena.
+        what: String,
+        /// Bytes it needs.
+        needs: u64,
+        /// Bytes the adapter allows.
+        limit: u64,
+    },
+    /// Values for an arena that do not fit a parameter.
+    #[error("parameter '{name}' has {needs} elements, {has} were given")]
+    ParamLength {
+        /// Its state-dict name.
+        name: String,
+        /// Elements it has.
+        needs: usize,
+        /// Elements given.
+        has: usize,
+    },
+    /// The store holds no such arena (an inference store has only parameters).
+    #[error("this parameter store was opened for inference and has no {arena}")]
+    NoArena {
+        /// Arena asked for.
+        arena: &'static str,
+    },
+    /// A parameter that the store does not know: its id came from another registry.
+    #[error("parameter id {id} is not in this store, which holds {count}")]
+    UnknownParam {
+        /// Index asked for.
+        id: usize,
+        /// Number of parameters.
+        count: usize,
+    },
+    /// Two parameters registered under one name.
+    #[error("parameter '{name}' is registered twice")]
+    ParamTwice {
+        /// Its state-dict name.
+        name: String,
+    },
+    /// No kernel for the problem.
+    #[error(transparent)]
+    Kernel(#[from] KernelError),
+    /// The device refused or failed.
+    #[error(transparent)]
+    Device(#[from] DeviceError),
+}
+
+fn list(shapes: &[Shape]) -> String {
+    shapes.iter().map(Shape::to_string).collect::<Vec<_>>().join(" and ")
+}

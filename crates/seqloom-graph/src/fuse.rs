@@ -1,0 +1,290 @@
+//! Fusion: which nodes become values inside a kernel instead of tensors in memory.
+//!
+//! A pointwise node is *inlined* into its only user; a group is a root that must lie in memory with all that is inlined
+//! below it. Every element of a group is computed from operand elements of the same row-major index, so reshapes vanish,
+//! and stretched or transposed operands become strided reads. A group may stand alone (the `map` kernel), be the head of a
+//! reduction, or be the tail of one matrix product, whose result it then takes as `value` without a trip through memory.
+//!
+//! Groups are found by marking nodes that need memory and walking down from each; where a kernel would exceed its
+//! bindings or its four strides, one more node is marked and the walk starts again, so it always ends.
+
+use crate::graph::{Node, NodeId};
+use crate::op::{Op, ReduceOp};
+use crate::shape::Shape;
+
+/// Strided operands that the kernels' `View` holds.
+const MAX_STRIDED: usize = 4;
+
+/// How a group reads a tensor in memory.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Access {
+    /// The element of the same index.
+    Same,
+    /// The single element of a scalar.
+    Scalar,
+    /// Through strides over the group's dimensions.
+    Strided { dims: Shape, strides: [u32; 4] },
+}
+
+/// An operand of a group that lies in memory.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Leaf {
+    pub node: NodeId,
+    pub access: Access,
+}
+
+/// A root with everything inlined below it.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Group {
+    pub leaves: Vec<Leaf>,
+    /// The matrix product whose result the group takes as `value`.
+    pub value: Option<NodeId>,
+    /// Whether a value from the control buffer is read.
+    pub reads_control: bool,
+    inlined: Vec<NodeId>,
+}
+
+/// Which nodes lie in memory, and the groups of those that are computed pointwise.
+#[derive(Debug)]
+pub(crate) struct Fused {
+    /// By node; reshapes are never, they are names for what they reshape.
+    pub in_memory: Vec<bool>,
+    /// By node, for roots of groups.
+    pub groups: Vec<Option<Group>>,
+    /// Products that some group's kernel computes.
+    pub absorbed: Vec<bool>,
+}
+
+/// The node whose memory a chain of reshapes names.
+pub(crate) fn base(nodes: &[Node], mut id: NodeId) -> NodeId {
+    while nodes[id].op == Op::Reshape {
+        id = nodes[id].inputs[0];
+    }
+    id
+}
+
+/// Whether the node's kernel is written from a group.
+pub(crate) fn is_group_root(op: &Op) -> bool {
+    op.is_pointwise()
+        || op.is_scalar_source()
+        || matches!(op, Op::Broadcast | Op::Permute(_) | Op::Reduce { .. })
+}
+
+/// Decides what lies in memory. `buffers` is the most storage buffers one kernel may bind.
+pub(crate) fn fuse(nodes: &[Node], roots: &[NodeId], buffers: usize) -> Fused {
+    let users = users(nodes, roots);
+    let mut in_memory: Vec<bool> = (0..nodes.len()).map(|id| starts_in_memory(nodes, &users, id)).collect();
+    for &root in roots {
+        in_memory[base(nodes, root)] = true;
+    }
+    loop {
+        let mut walk =
+            Walk { nodes, users: &users, in_memory: &in_memory, absorbed: vec![false; nodes.len()], buffers };
+        match walk.groups() {
+            Ok(groups) => {
+                let absorbed = walk.absorbed;
+                for (id, absorbed) in absorbed.iter().enumerate() {
+                    in_memory[id] &= !absorbed;
+                }
+                return Fused { in_memory, groups, absorbed };
+            }
+            Err(one_more) => in_memory[one_more] = true,
+        }
+    }
+}
+
+/// Users of each node's memory, seen through reshapes; roots count as a user of their own.
+fn users(nodes: &[Node], roots: &[NodeId]) -> Vec<Vec<NodeId>> {
+    let mut users = vec![Vec::new(); nodes.len()];
+    let outside = nodes.len();
+    for (id, node) in nodes.iter().enumerate().filter(|(_, n)| n.op != Op::Reshape) {
+        for &input in &node.inputs {
+            let of: &mut Vec<NodeId> = &mut users[base(nodes, input)];
+            if of.last() != Some(&id) {
+                of.push(id);
+            }
+        }
+    }
+    for &root in roots {
+        users[base(nodes, root)].push(outside);
+    }
+    users
+}
+
+fn starts_in_memory(nodes: &[Node], users: &[Vec<NodeId>], id: NodeId) -> bool {
+    let reads_memory = |user: &NodeId| {
+        nodes.get(*user).is_none_or(|u| !u.op.is_pointwise() && !matches!(u.op, Op::Reduce { .. }))
+    };
+    let op = &nodes[id].op;
+    match op {
+        Op::Reshape => false,
+        // A constant is written into the code of what uses it, stretched or not.
+        _ if op.is_scalar_source() => {
+            users[id].iter().any(|u| reads_memory(u) && nodes.get(*u).is_none_or(|u| u.op != Op::Broadcast))
+        }
+        Op::Broadcast | Op::Permute(_) => users[id].iter().any(reads_memory),
+        _ if op.is_pointwise() => users[id].len() > 1 || users[id].iter().any(reads_memory),
+        _ => true,
+    }
+}
+
+struct Walk<'a> {
+    nodes: &'a [Node],
+    users: &'a [Vec<NodeId>],
+    in_memory: &'a [bool],
+    absorbed: Vec<bool>,
+    buffers: usize,
+}
+
+impl Walk<'_> {
+    /// All groups, or the node that must lie in memory for them to fit.
+    fn groups(&mut self) -> Result<Vec<Option<Group>>, NodeId> {
+        let mut groups = vec![None; self.nodes.len()];
+        for root in 0..self.nodes.len() {
+            if self.in_memory[root] && is_group_root(&self.nodes[root].op) {
+                groups[root] = Some(self.group(root)?);
+            }
+        }
+        Ok(groups)
+    }
+
+    fn group(&mut self, root: NodeId) -> Result<Group, NodeId> {
+        let mut group = Group::default();
+        match self.nodes[root].op {
+            Op::Reduce { .. } => self.visit(root, self.nodes[root].inputs[0], &mut group)?,
+            _ => self.visit(root, root, &mut group)?,
+        }
+        // The kernel's own bindings: a product's operands and result, or a result alone.
+        let own = if group.value.is_some() { 3 } else { 2 };
+        if group.leaves.len() + usize::from(group.reads_control) + own > self.buffers
+            && let Some(&split) = group.inlined.first()
+        {
+            return Err(split);
+        }
+        if let Some(value) = group.value {
+            self.absorbed[value] = true;
+        }
+        Ok(group)
+    }
+
+    fn visit(&self, root: NodeId, id: NodeId, group: &mut Group) -> Result<(), NodeId> {
+        let id = base(self.nodes, id);
+        let node = &self.nodes[id];
+        if id != root && self.in_memory[id] {
+            if group.value.is_none() && self.absorbs(root, id) {
+                group.value = Some(id);
+            } else if group.value != Some(id) {
+                group.add(Leaf { node: id, access: Access::Same });
+            }
+            return Ok(());
+        }
+        match &node.op {
+            Op::Constant(_) => {}
+            Op::LossScale => group.reads_control = true,
+            Op::Broadcast | Op::Permute(_) => return self.view(id, group),
+            op => {
+                group.reads_control |= matches!(op, Op::Dropout { .. });
+                for &input in &node.inputs {
+                    self.visit(root, input, group)?;
+                }
+                if id != root {
+                    group.inlined.push(id);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether the group of `root` can be the tail of this product: its only user, and of the same elements.
+    fn absorbs(&self, root: NodeId, id: NodeId) -> bool {
+        matches!(self.nodes[id].op, Op::MatMul { .. })
+            && self.nodes[root].op.is_pointwise()
+            && !self.absorbed[id]
+            && self.users[id].len() == 1
+    }
+
+    fn view(&self, id: NodeId, group: &mut Group) -> Result<(), NodeId> {
+        let node = &self.nodes[id];
+        let from = self.nodes[node.inputs[0]].shape;
+        let source = base(self.nodes, node.inputs[0]);
+        if self.nodes[source].op.is_scalar_source() {
+            group.reads_control |= self.nodes[source].op == Op::LossScale;
+            return Ok(());
+        }
+        if from.len() == 1 {
+            group.add(Leaf { node: source, access: Access::Scalar });
+            return Ok(());
+        }
+        let strides = view_strides(self.nodes, id);
+        let leaf = Leaf { node: source, access: Access::Strided { dims: node.shape, strides } };
+        let mut strided = group.leaves.iter().filter_map(Leaf::dims);
+        let agrees = strided.clone().all(|dims| dims == node.shape);
+        if !group.leaves.contains(&leaf) && (!agrees || strided.by_ref().count() == MAX_STRIDED) {
+            return Err(id);
+        }
+        group.add(leaf);
+        Ok(())
+    }
+}
+
+impl Leaf {
+    fn dims(&self) -> Option<Shape> {
+        match self.access {
+            Access::Strided { dims, .. } => Some(dims),
+            _ => None,
+        }
+    }
+}
+
+impl Group {
+    fn add(&mut self, leaf: Leaf) {
+        if !self.leaves.contains(&leaf) {
+            self.leaves.push(leaf);
+        }
+    }
+
+    /// Dimensions that strided operands are read over; any where there are none.
+    pub(crate) fn dims(&self) -> Shape {
+        self.leaves.iter().find_map(Leaf::dims).unwrap_or_default()
+    }
+}
+
+/// Strides over its own shape at which a stretched or transposed node reads its operand.
+pub(crate) fn view_strides(nodes: &[Node], id: NodeId) -> [u32; 4] {
+    let (from, to) = (nodes[nodes[id].inputs[0]].shape, nodes[id].shape);
+    match nodes[id].op {
+        Op::Permute(order) => permuted(from, to, order),
+        _ => stretched(from, to),
+    }
+}
+
+/// Strides over `to` of a tensor of shape `from` that stretches to it: 0 where it repeats.
+fn stretched(from: Shape, to: Shape) -> [u32; 4] {
+    let own = from.strides();
+    let lead = <[usize]>::len(&to) - <[usize]>::len(&from);
+    let mut strides = [0; 4];
+    for axis in 0..<[usize]>::len(&from) {
+        strides[lead + axis] = if from[axis] == 1 { 0 } else { own[axis] };
+    }
+    to.pad_front(&strides, 0)
+}
+
+/// Strides over `to` of a tensor of shape `from` whose axes are reordered.
+fn permuted(from: Shape, to: Shape, order: [u8; 4]) -> [u32; 4] {
+    let own = from.strides();
+    let mut strides = [0; 4];
+    for axis in 0..<[usize]>::len(&to) {
+        strides[axis] = own[order[axis] as usize];
+    }
+    to.pad_front(&strides, 0)
+}
+
+/// Sizes around and along a reduced axis.
+pub(crate) fn around(shape: Shape, axis: usize, op: ReduceOp) -> seqloom_kernels::reduce::Problem {
+    seqloom_kernels::reduce::Problem {
+        outer: shape[..axis].iter().product(),
+        len: shape[axis],
+        inner: shape[axis + 1..].iter().product(),
+        op,
+    }
+}

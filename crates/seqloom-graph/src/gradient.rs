@@ -1,0 +1,238 @@
+//! Reverse-mode differentiation: one vector–Jacobian product per operation, recorded into the graph itself.
+//!
+//! Accumulation is stated once, in [`gradients`]: a tensor's gradient is the sum of what its uses contribute, added in the
+//! reverse order of recording, so the same graph always sums in the same order. The table, [`vjp`], turns the gradient of
+//! a node's output into those of its operands, as ordinary tensor expressions; what is then common or dead the
+//! simplifier removes, and the fuser joins the rest into kernels.
+
+use std::collections::HashMap;
+
+use crate::error::{GraphError, Location};
+use crate::graph::{Graph, Node, NodeId};
+use crate::op::{Binary, Op, ReduceOp, Unary};
+use crate::params::ParamId;
+use crate::shape::{DType, Shape};
+use crate::tensor::Tensor;
+
+/// Gradients of the scalar `loss`, scaled by the control buffer's loss scale, with respect to each parameter it depends on.
+pub(crate) fn gradients<'g>(loss: Tensor<'g>) -> Result<Vec<(ParamId, Tensor<'g>)>, GraphError> {
+    let graph = loss.graph;
+    let needed = depends_on_params(graph, loss.id);
+    let at = loss.node().at;
+    let seed = graph.push(Op::LossScale, &[], Shape::scalar(), DType::F32, at);
+    let seed = if loss.shape() == Shape::scalar() { seed } else { seed.reshape(&loss.shape()) };
+    // Gradients by (node, output): operations with several outputs receive one for each.
+    let mut known: HashMap<(NodeId, usize), Tensor<'g>> = HashMap::from([((loss.id, 0), seed)]);
+    let mut of_params = Vec::new();
+    for id in (0..=loss.id).rev() {
+        if !needed[id] {
+            continue;
+        }
+        let node = graph.recording().nodes[id].clone();
+        if let Op::Output(index) = node.op {
+            if let Some(grad) = known.remove(&(id, 0)) {
+                known.insert((node.inputs[0], index), grad);
+            }
+            continue;
+        }
+        let outputs = outputs_of(graph, id);
+        let grads: Vec<Option<Tensor<'g>>> =
+            (0..outputs.len().max(1)).map(|i| known.remove(&(id, i))).collect();
+        if grads.iter().all(Option::is_none) {
+            continue;
+        }
+        if let (Op::Param(param), Some(Some(grad))) = (&node.op, grads.first()) {
+            of_params.push((*param, *grad));
+            continue;
+        }
+        let this = Tensor { graph, id };
+        let operands: Vec<_> = node.inputs.iter().map(|&id| Tensor { graph, id }).collect();
+        let contributions = vjp(&node, this, &operands, &outputs, &grads)?;
+        for (operand, contribution) in operands.iter().zip(contributions) {
+            let Some(contribution) = contribution.filter(|_| needed[operand.id]) else { continue };
+            known
+                .entry((operand.id, 0))
+                .and_modify(|sum| *sum = sum.binary("gradient", Binary::Add, contribution))
+                .or_insert(contribution);
+        }
+    }
+    graph.check()?;
+    of_params.sort_by_key(|(param, _)| param.index());
+    Ok(of_params)
+}
+
+fn depends_on_params(graph: &Graph, last: NodeId) -> Vec<bool> {
+    let recording = graph.recording();
+    let mut needed = vec![false; last + 1];
+    for (id, node) in recording.nodes[..=last].iter().enumerate() {
+        needed[id] = matches!(node.op, Op::Param(_)) || node.inputs.iter().any(|&input| needed[input]);
+    }
+    needed
+}
+
+/// The output nodes of an operation that has several; they follow it directly.
+fn outputs_of(graph: &Graph, id: NodeId) -> Vec<Tensor<'_>> {
+    let recording = graph.recording();
+    let outputs = recording.nodes[id + 1..]
+        .iter()
+        .take_while(|n| matches!(n.op, Op::Output(_)) && n.inputs[0] == id)
+        .count();
+    (id + 1..=id + outputs).map(|id| Tensor { graph, id }).collect()
+}
+
+/// The table: operands' gradients from the output's, `None` where none flows.
+fn vjp<'g>(
+    node: &Node,
+    y: Tensor<'g>,
+    x: &[Tensor<'g>],
+    outputs: &[Tensor<'g>],
+    grads: &[Option<Tensor<'g>>],
+) -> Result<Vec<Option<Tensor<'g>>>, GraphError> {
+    let at = node.at;
+    let graph = y.graph;
+    // For operations with one output, its gradient; the others take theirs from `grads`.
+    let dy = grads.first().copied().flatten().unwrap_or(y);
+    let one = |dx: Tensor<'g>| Ok(vec![Some(dx)]);
+    match &node.op {
+        Op::Unary(Unary::GeluGrad) => Err(second_order("gelu", at)),
+        Op::Unary(function) => Ok(vec![unary(*function, x[0], y, dy)]),
+        Op::Binary(function) => {
+            let [a, b] = [x[0], x[1]];
+            Ok(match function {
+                Binary::Add => vec![Some(dy), Some(dy)],
+                Binary::Sub => vec![Some(dy), Some(-dy)],
+                Binary::Mul => vec![Some(dy * b), Some(dy * a)],
+                Binary::Div => vec![Some(dy / b), Some(-(dy * y / b))],
+                Binary::Max => vec![Some(dy * winner(a, b)), Some(dy * winner(b, a))],
+                Binary::Min => vec![Some(dy * winner(b, a)), Some(dy * winner(a, b))],
+                Binary::Greater | Binary::Less | Binary::Equal => vec![None, None],
+            })
+        }
+        // The same mask again: it depends only on the seed, the stream and the index.
+        Op::Dropout { .. } => one(dy.unary_node(node.op.clone(), dy.shape(), at)),
+        Op::Reshape => one(dy.reshape(&x[0].shape())),
+        Op::Broadcast => one(dy.summed_to(x[0].shape(), at)),
+        // A permutation made by `transpose` exchanges two axes and is its own inverse.
+        Op::Permute(_) => one(dy.unary_node(node.op.clone(), x[0].shape(), at)),
+        Op::Slice { axis, start } => {
+            one(dy.pad(*axis as isize, *start, x[0].dim(*axis) - start - node.shape[*axis]))
+        }
+        Op::Pad { axis, before } => one(dy.slice(*axis as isize, *before, x[0].dim(*axis))),
+        Op::Reduce { op, axis } => {
+            let kept = x[0].shape().with(*axis, 1);
+            let back = |t: Tensor<'g>| t.reshape(&kept).stretched(x[0].shape(), at);
+            match op {
+                ReduceOp::Sum => one(back(dy)),
+                ReduceOp::Max => {
+                    let greatest = x[0].equal(back(y));
+                    let ties = greatest.reduce_axis(ReduceOp::Sum, *axis, at);
+                    one(greatest * back(dy / ties))
+                }
+            }
+        }
+        Op::MatMul { trans_a, trans_b } => {
+            let [a, b] = [x[0], x[1]];
+            let name = "gradient of matmul";
+            let da = if *trans_a {
+                b.product(name, dy, *trans_b, true)
+            } else {
+                dy.product(name, b, false, !trans_b)
+            };
+            let db = if *trans_b {
+                dy.product(name, a, true, *trans_a)
+            } else {
+                a.product(name, dy, !trans_a, false)
+            };
+            Ok(vec![Some(da), Some(db)])
+        }
+        Op::Softmax { log } => {
+            let row = Shape::new(&[y.dim(0), 1]).unwrap_or_default();
+            let spread = |t: Tensor<'g>| t.reshape(&row).stretched(y.shape(), at);
+            one(if *log { dy - y.exp() * spread(dy.sum(-1)) } else { y * (dy - spread((dy * y).sum(-1))) })
+        }
+        Op::CrossEntropy { .. } => {
+            let (Some(dlosses), dlogits) = (grads[0], outputs[1]) else { return Ok(vec![None, None]) };
+            let row = Shape::new(&[dlogits.dim(0), 1]).unwrap_or_default();
+            Ok(vec![Some(dlogits * dlosses.reshape(&row).stretched(dlogits.shape(), at)), None])
+        }
+        Op::Gather => {
+            let vocab = x[0].dim(0);
+            let order = (x[1].shape(), DType::U32);
+            let starts = (Shape::new(&[vocab + 1]).unwrap_or_default(), DType::U32);
+            let sorted = graph.push_outputs(Op::Segments, &[x[1]], &[order, starts], at);
+            let table = graph.push(Op::GatherGrad, &[dy, sorted[0], sorted[1]], x[0].shape(), DType::F32, at);
+            Ok(vec![Some(table), None])
+        }
+        Op::Lstm => Ok(lstm(x, outputs, grads, at)),
+        Op::Poison
+        | Op::Input(_)
+        | Op::Param(_)
+        | Op::LossScale
+        | Op::Constant(_)
+        | Op::Literal(_)
+        | Op::ToF32
+        | Op::Segments
+        | Op::Output(_) => Ok(vec![None; x.len()]),
+        Op::GatherGrad => Err(second_order("gather_rows", at)),
+        Op::LstmGrad => Err(second_order("lstm", at)),
+    }
+}
+
+fn unary<'g>(function: Unary, x: Tensor<'g>, y: Tensor<'g>, dy: Tensor<'g>) -> Option<Tensor<'g>> {
+    let zero = || x.graph.constant(0.0, x.node().at);
+    Some(match function {
+        Unary::Copy => dy,
+        Unary::Detach | Unary::Sign | Unary::GeluGrad => return None,
+        Unary::Neg => -dy,
+        Unary::Exp => dy * y,
+        Unary::Ln => dy / x,
+        Unary::Sqrt => dy * 0.5 / y,
+        Unary::Recip => -(dy * y.square()),
+        Unary::Tanh => dy * (1.0 - y.square()),
+        Unary::Sigmoid => dy * (y * (1.0 - y)),
+        Unary::Relu => dy * x.greater(zero()),
+        Unary::Gelu => dy * x.unary("gelu", Unary::GeluGrad),
+        Unary::Abs => dy * x.unary("abs", Unary::Sign),
+        Unary::Square => dy * x * 2.0,
+    })
+}
+
+/// 1 where `a` is greater, ½ where equal, else 0.
+fn winner<'g>(a: Tensor<'g>, b: Tensor<'g>) -> Tensor<'g> {
+    a.greater(b) + a.equal(b) * 0.5
+}
+
+/// One kernel goes back through time and gives the gradient of every pre-activation; the weights' gradient is then one
+/// product over all steps, since padded steps have gradient 0.
+fn lstm<'g>(
+    x: &[Tensor<'g>],
+    outputs: &[Tensor<'g>],
+    grads: &[Option<Tensor<'g>>],
+    at: Location,
+) -> Vec<Option<Tensor<'g>>> {
+    let [x_proj, w_hh, h0, c0, lengths] = [x[0], x[1], x[2], x[3], x[4]];
+    let [y, gates, cells] = [outputs[0], outputs[1], outputs[2]];
+    let graph = x_proj.graph;
+    let (batch, time, hidden) = (y.dim(0), y.dim(1), y.dim(2));
+    let or_zeros = |grad: Option<Tensor<'g>>, shape: Shape| grad.unwrap_or_else(|| graph.full(&shape, 0.0));
+    let dy = or_zeros(grads[0], y.shape());
+    let dh_n = or_zeros(grads[3], h0.shape());
+    let dc_n = or_zeros(grads[4], c0.shape());
+    let back = graph.push_outputs(
+        Op::LstmGrad,
+        &[dy, w_hh, gates, cells, c0, lengths, dh_n, dc_n],
+        &[(x_proj.shape(), DType::F32), (c0.shape(), DType::F32)],
+        at,
+    );
+    let (dz, dc0) = (back[0], back[1]);
+    let first = h0.reshape(&[batch, 1, hidden]);
+    let previous = if time == 1 { first } else { Tensor::concat(first, &[y.slice(1, 0, time - 1)], 1) };
+    let flat = |t: Tensor<'g>, columns: usize| t.reshape(&[batch * time, columns]);
+    let dw_hh = flat(dz, 4 * hidden).t_matmul(flat(previous, hidden));
+    let dh0 = dz.slice(1, 0, 1).reshape(&[batch, 4 * hidden]).matmul(w_hh);
+    vec![Some(dz), Some(dw_hh), Some(dh0), Some(dc0), None]
+}
+
+fn second_order(op: &'static str, at: Location) -> GraphError {
+    GraphError::Unsupported { op, detail: "gradients of its gradient are not available".to_owned(), at }
+}

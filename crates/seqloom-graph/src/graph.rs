@@ -1,0 +1,288 @@
+//! The recording: nodes in the order they were written, the inputs they read, the first mistake made.
+
+use std::cell::{Ref, RefCell};
+use std::collections::HashMap;
+use std::ops::RangeInclusive;
+use std::panic::Location as Caller;
+use std::rc::Rc;
+
+use crate::error::{GraphError, Location};
+use crate::host_tensor::HostTensor;
+use crate::op::Op;
+use crate::params::{ParamId, Params};
+use crate::shape::{DType, Shape};
+use crate::tensor::Tensor;
+
+/// Index of a node; operands always have lower ones.
+pub(crate) type NodeId = usize;
+
+/// One recorded operation.
+#[derive(Clone, Debug)]
+pub(crate) struct Node {
+    pub op: Op,
+    pub inputs: Vec<NodeId>,
+    pub shape: Shape,
+    pub dtype: DType,
+    pub at: Location,
+}
+
+/// A tensor that the host writes before each run.
+#[derive(Clone, Debug)]
+pub(crate) struct InputSpec {
+    pub name: String,
+    pub shape: Shape,
+    pub dtype: DType,
+    /// Values allowed in a u32 input, checked on the host.
+    pub range: Option<RangeInclusive<u32>>,
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct Recording {
+    pub nodes: Vec<Node>,
+    pub inputs: Vec<InputSpec>,
+    pub params: HashMap<ParamId, NodeId>,
+    pub error: Option<GraphError>,
+    streams: u32,
+}
+
+/// A model being recorded: a list of operations over concrete shapes.
+///
+/// A mistake does not stop the recording: its tensor is *poisoned*, as is all that is computed from it, and
+/// [`Graph::check`] or compiling returns the first one.
+#[derive(Debug)]
+pub struct Graph {
+    recording: RefCell<Recording>,
+    /// Shapes of the parameters that `param` can name.
+    shapes: Vec<Shape>,
+    training: bool,
+}
+
+impl Graph {
+    /// An empty graph over these parameters that records a training step: dropout is active.
+    #[must_use]
+    pub fn training(params: &Params) -> Self {
+        Self::over(params.shapes(), true)
+    }
+
+    /// An empty graph over these parameters that records inference: dropout passes its operand on.
+    #[must_use]
+    pub fn inference(params: &Params) -> Self {
+        Self::over(params.shapes(), false)
+    }
+
+    pub(crate) fn over(shapes: Vec<Shape>, training: bool) -> Self {
+        Self { recording: RefCell::default(), shapes, training }
+    }
+
+    /// Whether layers should behave as in training.
+    #[must_use]
+    pub fn is_training(&self) -> bool {
+        self.training
+    }
+
+    /// The first mistake made while recording.
+    ///
+    /// # Errors
+    /// That mistake, with the operation, the shapes, and file and line of the model's code.
+    pub fn check(&self) -> Result<(), GraphError> {
+        self.recording.borrow().error.clone().map_or(Ok(()), Err)
+    }
+
+    /// A tensor that the host writes before each run, under this name. Recording a name again with the same shape and
+    /// type gives the same tensor.
+    #[track_caller]
+    pub fn input(&self, name: &str, shape: &[usize], dtype: DType) -> Tensor<'_> {
+        self.ranged_input(name, shape, dtype, None)
+    }
+
+    /// Input of token ids, each below `below`: the host checks every run and names the first that is not.
+    #[track_caller]
+    pub fn ids(&self, name: &str, shape: &[usize], below: usize) -> Tensor<'_> {
+        let last = u32::try_from(below.saturating_sub(1)).unwrap_or(u32::MAX);
+        self.ranged_input(name, shape, DType::U32, Some(0..=last))
+    }
+
+    /// Input of row lengths \[B\], each from 1 to `time`; checked on the host before each run.
+    #[track_caller]
+    pub fn lengths(&self, name: &str, batch: usize, time: usize) -> Tensor<'_> {
+        let longest = u32::try_from(time).unwrap_or(u32::MAX);
+        self.ranged_input(name, &[batch], DType::U32, Some(1..=longest))
+    }
+
+    /// Input with the shape and type of a tensor on the host; its values are not recorded.
+    #[track_caller]
+    pub fn feed(&self, name: &str, like: &HostTensor) -> Tensor<'_> {
+        self.input(name, &like.shape(), like.dtype())
+    }
+
+    #[track_caller]
+    fn ranged_input(
+        &self,
+        name: &str,
+        shape: &[usize],
+        dtype: DType,
+        range: Option<RangeInclusive<u32>>,
+    ) -> Tensor<'_> {
+        let at = Location(Caller::caller());
+        let Some(shape) = self.shape("input", shape, at) else { return self.poisoned(at) };
+        let mut recording = self.recording.borrow_mut();
+        if let Some(index) = recording.inputs.iter().position(|i| i.name == name) {
+            let spec = &mut recording.inputs[index];
+            if spec.shape != shape || spec.dtype != dtype {
+                let error = GraphError::InputTwice {
+                    name: name.to_owned(),
+                    has: spec.shape,
+                    has_dtype: spec.dtype,
+                    at,
+                };
+                drop(recording);
+                return self.poison(error, at);
+            }
+            // Two uses may each bound the values; both bounds hold.
+            spec.range = intersection(spec.range.take(), range);
+            if let Some(id) = recording.nodes.iter().position(|n| n.op == Op::Input(index)) {
+                return Tensor { graph: self, id };
+            }
+            // Recorded from a mistake: there is no node, only the error that was kept.
+            drop(recording);
+            return self.poisoned(at);
+        }
+        recording.inputs.push(InputSpec { name: name.to_owned(), shape, dtype, range });
+        let index = recording.inputs.len() - 1;
+        drop(recording);
+        self.push(Op::Input(index), &[], shape, dtype, at)
+    }
+
+    /// A trained tensor.
+    #[track_caller]
+    pub fn param(&self, id: ParamId) -> Tensor<'_> {
+        let at = Location(Caller::caller());
+        if let Some(&node) = self.recording.borrow().params.get(&id) {
+            return Tensor { graph: self, id: node };
+        }
+        let Some(&shape) = self.shapes.get(id.index()) else {
+            return self.poison(GraphError::UnknownParam { id: id.index(), count: self.shapes.len() }, at);
+        };
+        let tensor = self.push(Op::Param(id), &[], shape, DType::F32, at);
+        self.recording.borrow_mut().params.insert(id, tensor.id);
+        tensor
+    }
+
+    /// A tensor of one value, known now.
+    #[track_caller]
+    pub fn full(&self, shape: &[usize], value: f32) -> Tensor<'_> {
+        let len = shape.iter().product();
+        self.literal(shape, vec![value; len])
+    }
+
+    /// A tensor of numbers known now, in row-major order.
+    #[track_caller]
+    pub fn literal(&self, shape: &[usize], values: Vec<f32>) -> Tensor<'_> {
+        self.literal_bits(shape, values.into_iter().map(f32::to_bits).collect(), DType::F32)
+    }
+
+    /// A tensor of ids or lengths known now, in row-major order.
+    #[track_caller]
+    pub fn literal_u32(&self, shape: &[usize], values: Vec<u32>) -> Tensor<'_> {
+        self.literal_bits(shape, values.into(), DType::U32)
+    }
+
+    #[track_caller]
+    fn literal_bits(&self, shape: &[usize], bits: Rc<[u32]>, dtype: DType) -> Tensor<'_> {
+        let at = Location(Caller::caller());
+        let Some(shape) = self.shape("literal", shape, at) else { return self.poisoned(at) };
+        if shape.len() != bits.len() {
+            return self.poison(GraphError::HostShape { shape: shape.to_vec(), len: bits.len() }, at);
+        }
+        self.push(Op::Literal(bits), &[], shape, dtype, at)
+    }
+
+    pub(crate) fn constant(&self, value: f32, at: Location) -> Tensor<'_> {
+        self.push(Op::Constant(value.to_bits()), &[], Shape::scalar(), DType::F32, at)
+    }
+
+    /// A number that follows from shapes. Unlike a constant it stays out of the kernels' text, so that programs of other
+    /// shapes can share their pipelines.
+    pub(crate) fn count(&self, number: usize, at: Location) -> Tensor<'_> {
+        let bits: Rc<[u32]> = [(number as f32).to_bits()].into();
+        self.push(Op::Literal(bits), &[], Shape::scalar(), DType::F32, at)
+    }
+
+    /// A number that tells this graph's calls of dropout apart.
+    pub(crate) fn next_stream(&self) -> u32 {
+        let mut recording = self.recording.borrow_mut();
+        recording.streams += 1;
+        recording.streams
+    }
+
+    /// Records a node. An operand that is poisoned poisons it.
+    pub(crate) fn push(
+        &self,
+        op: Op,
+        inputs: &[Tensor<'_>],
+        shape: Shape,
+        dtype: DType,
+        at: Location,
+    ) -> Tensor<'_> {
+        let mut recording = self.recording.borrow_mut();
+        let poisoned = inputs.iter().find(|t| recording.nodes[t.id].op == Op::Poison);
+        if let Some(poisoned) = poisoned {
+            return Tensor { graph: self, id: poisoned.id };
+        }
+        recording.nodes.push(Node { op, inputs: inputs.iter().map(|t| t.id).collect(), shape, dtype, at });
+        Tensor { graph: self, id: recording.nodes.len() - 1 }
+    }
+
+    /// Records a node with several outputs, which follow it directly; gives the outputs.
+    pub(crate) fn push_outputs(
+        &self,
+        op: Op,
+        inputs: &[Tensor<'_>],
+        outputs: &[(Shape, DType)],
+        at: Location,
+    ) -> Vec<Tensor<'_>> {
+        let main = self.push(op, inputs, Shape::scalar(), DType::F32, at);
+        outputs
+            .iter()
+            .enumerate()
+            .map(|(i, &(shape, dtype))| self.push(Op::Output(i), &[main], shape, dtype, at))
+            .collect()
+    }
+
+    /// Keeps the error if it is the first, and gives a poisoned tensor.
+    pub(crate) fn poison(&self, error: GraphError, at: Location) -> Tensor<'_> {
+        self.recording.borrow_mut().error.get_or_insert(error);
+        self.poisoned(at)
+    }
+
+    fn poisoned(&self, at: Location) -> Tensor<'_> {
+        self.push(Op::Poison, &[], Shape::scalar(), DType::F32, at)
+    }
+
+    /// A shape of these dimensions; more than four, or more elements than a device can index, are kept as the error.
+    pub(crate) fn shape(&self, op: &'static str, dims: &[usize], at: Location) -> Option<Shape> {
+        let elements = dims.iter().try_fold(1usize, |n, &d| n.checked_mul(d));
+        let countable = elements.is_some_and(|n| u32::try_from(n).is_ok());
+        let shape = Shape::new(dims).filter(|_| countable);
+        if shape.is_none() {
+            let detail = format!("shape {dims:?} has more than 4 dimensions or more than 2^32-1 elements");
+            self.recording.borrow_mut().error.get_or_insert(GraphError::Argument { op, detail, at });
+        }
+        shape
+    }
+
+    pub(crate) fn recording(&self) -> Ref<'_, Recording> {
+        self.recording.borrow()
+    }
+}
+
+/// Values that both ranges allow; `None` allows all.
+pub(crate) fn intersection(
+    a: Option<RangeInclusive<u32>>,
+    b: Option<RangeInclusive<u32>>,
+) -> Option<RangeInclusive<u32>> {
+    match (a, b) {
+        (Some(a), Some(b)) => Some(*a.start().max(b.start())..=*a.end().min(b.end())),
+        (a, b) => a.or(b),
+    }
+}

@@ -1,0 +1,57 @@
+//! Tensors, the graph they record, its gradients, and the program it becomes.
+//!
+//! A model is ordinary Rust over [`Tensor`] handles. Recording it fills a [`Graph`]; [`Program::compile`] takes the graph
+//! through *check → differentiate → simplify → fuse → lower → plan → bind*, one module each, and the program then
+//! replays on the device with no allocation and no host number frozen into it.
+//!
+//! | module | what it does |
+//! |---|---|
+//! | [`shape`], [`host_tensor`], [`params`] | shapes, data on the host, the registry of parameters |
+//! | [`graph`], [`op`] | the recorded nodes and the operations they hold |
+//! | `tensor`, `pointwise`, `movement`, `contraction`, `composite` | the handle and its methods, by kind |
+//! | `gradient` | the table of vector–Jacobian products |
+//! | `simplify` | constants, common subexpressions, dead code |
+//! | `fuse`, `codegen` | which nodes share a kernel, and the WGSL calls of each group |
+//! | `bounds` | limits of ids and lengths, checked on the host |
+//! | `lower` | groups to launches |
+//! | `plan`, `bind` | slots by liveness, then buffers and dispatches |
+//! | [`store`], [`program`], `explain` | arenas on the device, the bound program, its account of itself |
+
+mod bind;
+mod bounds;
+mod codegen;
+mod composite;
+mod contraction;
+mod error;
+mod explain;
+mod fuse;
+mod gradient;
+pub mod graph;
+pub mod host_tensor;
+mod lower;
+mod movement;
+pub mod op;
+pub mod params;
+mod plan;
+mod pointwise;
+pub mod program;
+mod segments;
+pub mod shape;
+mod simplify;
+pub mod store;
+mod tensor;
+
+pub use composite::LstmOutput;
+pub use error::{GraphError, Location};
+pub use graph::Graph;
+pub use host_tensor::{HostData, HostTensor};
+pub use op::OPERATIONS;
+pub use params::{Init, ParamId, ParamSpec, Params};
+pub use program::{Memory, Objective, Program, ReadTensor, Request};
+pub use seqloom_kernels::Control;
+pub use shape::{DType, MAX_RANK, Shape};
+pub use store::{Arena, ParamStore, StoreKind};
+pub use tensor::Tensor;
+
+/// Result of this crate's fallible functions.
+pub type Result<T, E = GraphError> = std::result::Result<T, E>;

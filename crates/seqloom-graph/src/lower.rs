@@ -1,0 +1,156 @@
+//! Groups and nodes to launches: each step is what one node in memory needs to be computed.
+
+use seqloom_device::Facts;
+use seqloom_kernels::{
+    Lowered, cross_entropy, embedding, matmul, pointwise, recurrent, reduce, softmax, view,
+};
+
+use crate::codegen::generate;
+use crate::error::GraphError;
+use crate::fuse::{Fused, Group, around, base};
+use crate::graph::{Node, NodeId};
+use crate::op::Op;
+use crate::shape::Shape;
+
+/// One node's computation: launches, and the nodes whose memory they bind.
+#[derive(Debug)]
+pub(crate) struct Step {
+    pub lowered: Lowered,
+    /// Nodes read, in the kernel family's order.
+    pub ins: Vec<NodeId>,
+    /// Nodes written.
+    pub outs: Vec<NodeId>,
+    /// Nodes read by fused code; where `reads_control`, the control buffer follows them.
+    pub leaves: Vec<NodeId>,
+    pub reads_control: bool,
+}
+
+/// The steps that compute every node in memory, in order.
+pub(crate) fn lower(nodes: &[Node], fused: &Fused, facts: &Facts) -> Result<Vec<Step>, GraphError> {
+    let mut steps = Vec::new();
+    for (id, node) in nodes.iter().enumerate() {
+        let stored = fused.in_memory[id] && !fused.absorbed[id];
+        let step = match &fused.groups[id] {
+            Some(group) => Some(lower_group(nodes, id, group, facts)?),
+            None if stored => lower_node(nodes, id, facts)?,
+            // The main node of an operation with several outputs has no memory of its own.
+            None if has_outputs(&node.op) => lower_node(nodes, id, facts)?,
+            None => None,
+        };
+        steps.extend(step.filter(|s| !s.lowered.launches.is_empty()));
+    }
+    Ok(steps)
+}
+
+/// Whether the operation writes the output nodes that follow it.
+pub(crate) fn has_outputs(op: &Op) -> bool {
+    matches!(op, Op::CrossEntropy { .. } | Op::Lstm | Op::LstmGrad | Op::Segments)
+}
+
+fn lower_group(nodes: &[Node], id: NodeId, group: &Group, facts: &Facts) -> Result<Step, GraphError> {
+    let fusion = generate(nodes, id, group);
+    let node = &nodes[id];
+    let (lowered, ins) = match (&node.op, group.value) {
+        (_, Some(product)) => {
+            (matmul::lower(&product_of(nodes, product), facts, Some(&fusion))?, operands(nodes, product))
+        }
+        (Op::Reduce { op, axis }, None) => {
+            let problem = around(nodes[node.inputs[0]].shape, *axis, *op);
+            (reduce::lower(&problem, facts, &fusion)?, Vec::new())
+        }
+        _ => (pointwise::lower(node.shape.len(), facts, &fusion)?, Vec::new()),
+    };
+    let leaves = group.leaves.iter().map(|leaf| leaf.node).collect();
+    Ok(Step { lowered, ins, outs: vec![id], leaves, reads_control: group.reads_control })
+}
+
+/// The launches of a node that no group computes; none for what lies in memory from the start.
+fn lower_node(nodes: &[Node], id: NodeId, facts: &Facts) -> Result<Option<Step>, GraphError> {
+    let node = &nodes[id];
+    let shape = |operand: usize| nodes[node.inputs[operand]].shape;
+    let lowered = match &node.op {
+        Op::MatMul { .. } => matmul::lower(&product_of(nodes, id), facts, None)?,
+        Op::Slice { axis, start } => {
+            let offset = start * shape(0).strides()[*axis];
+            let whole = view::Problem {
+                dims: node.shape.padded(),
+                strides: shape(0).pad_front(&shape(0).strides(), 0),
+                lo: [0; 4],
+                extent: node.shape.padded(),
+                offset: u32::try_from(offset).unwrap_or(u32::MAX),
+            };
+            view::lower(&whole, facts)?
+        }
+        Op::Pad { axis, before } => {
+            let mut lo = [0; 4];
+            lo[*axis] = *before;
+            let padded = view::Problem {
+                dims: node.shape.padded(),
+                strides: shape(0).pad_front(&shape(0).strides(), 0),
+                lo: node.shape.pad_front(&lo, 0),
+                extent: shape(0).padded(),
+                offset: 0,
+            };
+            view::lower(&padded, facts)?
+        }
+        Op::Softmax { log } => {
+            softmax::lower(&softmax::Problem { rows: node.shape[0], cols: node.shape[1], log: *log }, facts)?
+        }
+        Op::CrossEntropy { ignore_index } => {
+            let problem =
+                cross_entropy::Problem { rows: shape(0)[0], cols: shape(0)[1], ignore_index: *ignore_index };
+            cross_entropy::lower(&problem, facts)?
+        }
+        Op::Gather => embedding::lower_forward(&table(shape(0), shape(1)), facts)?,
+        Op::GatherGrad => embedding::lower_backward(&table(node.shape, shape(1)), facts)?,
+        Op::Lstm | Op::LstmGrad => {
+            // The hidden sequence's shape, which operands of both directions show in different places.
+            let projected = if node.op == Op::Lstm { shape(0) } else { shape(2) };
+            let problem =
+                recurrent::Problem { batch: projected[0], time: projected[1], hidden: projected[2] / 4 };
+            match node.op {
+                Op::Lstm => recurrent::lower_forward(&problem, facts)?,
+                _ => recurrent::lower_backward(&problem, facts)?,
+            }
+        }
+        _ => return Ok(None),
+    };
+    let outs = if has_outputs(&node.op) { outputs(nodes, id) } else { vec![id] };
+    Ok(Some(Step { lowered, ins: operands(nodes, id), outs, leaves: Vec::new(), reads_control: false }))
+}
+
+/// Output nodes of an operation that has several; they follow it directly.
+pub(crate) fn outputs(nodes: &[Node], id: NodeId) -> Vec<NodeId> {
+    (id + 1..nodes.len())
+        .take_while(|&o| matches!(nodes[o].op, Op::Output(_)) && nodes[o].inputs[0] == id)
+        .collect()
+}
+
+fn table(table: Shape, ids: Shape) -> embedding::Problem {
+    embedding::Problem { tokens: ids[0], vocab: table[0], channels: table[1] }
+}
+
+fn operands(nodes: &[Node], id: NodeId) -> Vec<NodeId> {
+    nodes[id].inputs.iter().map(|&input| base(nodes, input)).collect()
+}
+
+/// The product that a node records.
+fn product_of(nodes: &[Node], id: NodeId) -> matmul::Problem {
+    let node = &nodes[id];
+    let (trans_a, trans_b) = match node.op {
+        Op::MatMul { trans_a, trans_b } => (trans_a, trans_b),
+        _ => (false, false),
+    };
+    let a = nodes[node.inputs[0]].shape;
+    let rank = <[usize]>::len(&a);
+    matmul::Problem {
+        batch: a[..rank - 2].iter().product(),
+        m: node.shape[rank - 2],
+        n: node.shape[rank - 1],
+        k: if trans_a { a[rank - 2] } else { a[rank - 1] },
+        trans_a,
+        trans_b,
+        a_batched: true,
+        b_batched: true,
+    }
+}

@@ -1,0 +1,208 @@
+//! The operations a graph can hold.
+//!
+//! The set is small on purpose: what users call (`gelu`, `mean`, `concat`, a layer) is composed of these where it is
+//! recorded, so that gradients, fusion and lowering know a few primitives and the fuser puts the composition back into
+//! one kernel. Floats are kept as bits so that operations can be compared and hashed for common subexpressions.
+
+use std::rc::Rc;
+
+use crate::params::ParamId;
+
+/// Every operation a user can call on tensors that computes something, by method name. Each has an f64 oracle, a
+/// gradient check and a golden case of this name in the tests; `cargo xtask tidy` compares the lists.
+pub const OPERATIONS: &[&str] = &[
+    "add",
+    "sub",
+    "mul",
+    "div",
+    "neg",
+    "exp",
+    "ln",
+    "sqrt",
+    "tanh",
+    "sigmoid",
+    "relu",
+    "gelu",
+    "silu",
+    "square",
+    "abs",
+    "maximum",
+    "minimum",
+    "matmul",
+    "matmul_t",
+    "t_matmul",
+    "sum",
+    "mean",
+    "max",
+    "reshape",
+    "transpose",
+    "slice",
+    "pad",
+    "concat",
+    "broadcast_to",
+    "softmax",
+    "log_softmax",
+    "cross_entropy",
+    "gather_rows",
+    "dropout",
+    "lstm",
+];
+
+/// Pointwise functions of one argument.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Unary {
+    /// The value itself: a copy where a tensor must lie in a certain place.
+    Copy,
+    /// The value itself, without a gradient.
+    Detach,
+    /// −x
+    Neg,
+    /// eˣ
+    Exp,
+    /// Natural logarithm.
+    Ln,
+    /// √x
+    Sqrt,
+    /// 1/x
+    Recip,
+    /// tanh x
+    Tanh,
+    /// 1/(1+e⁻ˣ)
+    Sigmoid,
+    /// max(x, 0)
+    Relu,
+    /// x·Φ(x), Φ the normal distribution function.
+    Gelu,
+    /// Its derivative, Φ(x) + x·φ(x).
+    GeluGrad,
+    /// |x|
+    Abs,
+    /// −1, 0 or 1
+    Sign,
+    /// x²
+    Square,
+}
+
+/// Pointwise functions of two arguments; comparisons give 1 or 0.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Binary {
+    /// a + b
+    Add,
+    /// a − b
+    Sub,
+    /// a · b
+    Mul,
+    /// a / b
+    Div,
+    /// The greater.
+    Max,
+    /// The lesser.
+    Min,
+    /// a > b
+    Greater,
+    /// a < b
+    Less,
+    /// a = b
+    Equal,
+}
+
+/// How a reduction combines elements.
+pub use seqloom_kernels::reduce::ReduceOp;
+
+/// One node's operation. Operands are described in the order they are recorded.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Op {
+    /// A failed operation, and everything computed from it.
+    Poison,
+    /// The program's input of this index.
+    Input(usize),
+    /// A trained tensor.
+    Param(ParamId),
+    /// The scale of the loss, read from the control buffer when the step runs.
+    LossScale,
+    /// A scalar known when recorded, as bits of an f32.
+    Constant(u32),
+    /// A tensor known when recorded, as bits.
+    Literal(Rc<[u32]>),
+    /// A pointwise function of one operand.
+    Unary(Unary),
+    /// A pointwise function of two operands of one shape.
+    Binary(Binary),
+    /// Keeps an element with probability `keep` (bits of an f32) and scales it by 1/keep; `stream` tells calls apart.
+    Dropout {
+        /// Probability to keep, as bits.
+        keep: u32,
+        /// Number of this call within the graph.
+        stream: u32,
+    },
+    /// u32 to f32.
+    ToF32,
+    /// The same elements under another shape.
+    Reshape,
+    /// Stretches dimensions of 1 and adds leading ones.
+    Broadcast,
+    /// Reorders dimensions: output axis i is operand axis `[i]`.
+    Permute([u8; 4]),
+    /// `len` (from the shape) indices of `axis` from `start`.
+    Slice {
+        /// Axis cut.
+        axis: usize,
+        /// First index kept.
+        start: usize,
+    },
+    /// Zeros before and after along `axis`; the size after follows from the shape.
+    Pad {
+        /// Axis grown.
+        axis: usize,
+        /// Zeros before.
+        before: usize,
+    },
+    /// Combines the elements of `axis`, which disappears.
+    Reduce {
+        /// Sum or maximum.
+        op: ReduceOp,
+        /// Axis reduced.
+        axis: usize,
+    },
+    /// Product of the last two dimensions; leading ones are a batch of equal size.
+    MatMul {
+        /// The first operand is stored [K, M].
+        trans_a: bool,
+        /// The second operand is stored [N, K].
+        trans_b: bool,
+    },
+    /// Softmax over the last axis, or its logarithm.
+    Softmax {
+        /// Give the logarithm.
+        log: bool,
+    },
+    /// logits [N, V], targets \[N\] → losses \[N\], softmax − one-hot [N, V].
+    CrossEntropy {
+        /// Target that does not count.
+        ignore_index: Option<u32>,
+    },
+    /// table [V, C], ids \[N\] → rows [N, C].
+    Gather,
+    /// dy [N, C], order \[N\], starts [V+1] → gradient of the table [V, C].
+    GatherGrad,
+    /// ids \[N\] → order \[N\], starts [V+1], both made on the host when the input is written.
+    Segments,
+    /// x_proj `[B, T, 4H]`, w_hh `[4H, H]`, h0, c0 `[B, H]`, lengths \[B\] → y, gates, cells, h_n, c_n.
+    Lstm,
+    /// dy, w_hh, gates, cells, c0, lengths, dh_n, dc_n → dz `[B, T, 4H]`, dc0 `[B, H]`.
+    LstmGrad,
+    /// Output of this index of an operation that has several.
+    Output(usize),
+}
+
+impl Op {
+    /// Whether each output element depends only on operand elements of the same index, so that it can be fused.
+    pub(crate) fn is_pointwise(&self) -> bool {
+        matches!(self, Op::Unary(_) | Op::Binary(_) | Op::Dropout { .. } | Op::ToF32)
+    }
+
+    /// Whether the node is a value without operands and without computation in the device program.
+    pub(crate) fn is_scalar_source(&self) -> bool {
+        matches!(self, Op::Constant(_) | Op::LossScale)
+    }
+}

@@ -1,0 +1,170 @@
+//! Shapes and element types of tensors.
+//!
+//! A shape is a small `Copy` value of at most [`MAX_RANK`] dimensions, so that tensor handles stay `Copy` and kernels can
+//! take every index map in one `vec4`. All tensors are stored row-major and dense; views exist only inside kernels.
+
+use std::fmt;
+use std::ops::Deref;
+
+/// The most dimensions a tensor can have: what one `vec4` of strides addresses in a kernel.
+pub const MAX_RANK: usize = 4;
+
+/// Type of a tensor's elements; each takes four bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum DType {
+    /// IEEE 754 single precision.
+    F32,
+    /// Unsigned 32-bit integers: token ids and lengths.
+    U32,
+}
+
+impl fmt::Display for DType {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            DType::F32 => "f32",
+            DType::U32 => "u32",
+        })
+    }
+}
+
+/// Dimensions of a tensor, outermost first; derefs to a slice. A scalar has none.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub struct Shape {
+    dims: [usize; MAX_RANK],
+    rank: usize,
+}
+
+impl Shape {
+    /// A shape of these dimensions, or `None` if they are more than [`MAX_RANK`].
+    #[must_use]
+    pub fn new(dims: &[usize]) -> Option<Self> {
+        let mut all = [0; MAX_RANK];
+        all.get_mut(..dims.len())?.copy_from_slice(dims);
+        Some(Self { dims: all, rank: dims.len() })
+    }
+
+    /// The shape of a scalar: no dimensions, one element.
+    #[must_use]
+    pub fn scalar() -> Self {
+        Self::default()
+    }
+
+    /// Number of elements: the product of the dimensions.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.iter().product()
+    }
+
+    /// Whether the tensor has no elements.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Bytes of a dense tensor of this shape.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        self.len() as u64 * 4
+    }
+
+    /// Row-major strides, in elements.
+    #[must_use]
+    pub fn strides(&self) -> [usize; MAX_RANK] {
+        let mut strides = [0; MAX_RANK];
+        let mut step = 1;
+        for axis in (0..self.rank).rev() {
+            strides[axis] = step;
+            step *= self.dims[axis];
+        }
+        strides
+    }
+
+    /// The shape with dimension `axis` set to `size`.
+    #[must_use]
+    pub(crate) fn with(&self, axis: usize, size: usize) -> Self {
+        let mut shape = *self;
+        shape.dims[axis] = size;
+        shape
+    }
+
+    /// The shape without dimension `axis`.
+    #[must_use]
+    pub(crate) fn without(&self, axis: usize) -> Self {
+        let mut shape = Self { dims: [0; MAX_RANK], rank: self.rank - 1 };
+        for (to, from) in (0..self.rank).filter(|&a| a != axis).enumerate() {
+            shape.dims[to] = self.dims[from];
+        }
+        shape
+    }
+
+    /// The shape both broadcast to under NumPy's rule (aligned at the right, 1 stretches), if there is one.
+    #[must_use]
+    pub fn broadcast(&self, other: &Self) -> Option<Self> {
+        let rank = self.rank.max(other.rank);
+        let mut shape = Self { dims: [0; MAX_RANK], rank };
+        for back in 1..=rank {
+            let of = |s: &Self| if back <= s.rank { s.dims[s.rank - back] } else { 1 };
+            shape.dims[rank - back] = match (of(self), of(other)) {
+                (a, b) if a == b => a,
+                (1, b) => b,
+                (a, 1) => a,
+                _ => return None,
+            };
+        }
+        Some(shape)
+    }
+
+    /// Dimensions as four `u32`, padded with 1 at the front, as kernels take them.
+    pub(crate) fn padded(&self) -> [u32; MAX_RANK] {
+        self.pad_front(&self.dims, 1)
+    }
+
+    /// Per-axis values as four `u32`, padded with `fill` at the front.
+    pub(crate) fn pad_front(&self, values: &[usize; MAX_RANK], fill: u32) -> [u32; MAX_RANK] {
+        let mut all = [fill; MAX_RANK];
+        for axis in 0..self.rank {
+            all[MAX_RANK - self.rank + axis] = u32::try_from(values[axis]).unwrap_or(u32::MAX);
+        }
+        all
+    }
+}
+
+impl Deref for Shape {
+    type Target = [usize];
+    fn deref(&self) -> &[usize] {
+        &self.dims[..self.rank]
+    }
+}
+
+impl fmt::Debug for Shape {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?}", &**self)
+    }
+}
+
+impl fmt::Display for Shape {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?}", &**self)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shape(dims: &[usize]) -> Shape {
+        Shape::new(dims).unwrap()
+    }
+
+    #[test]
+    fn broadcasting_follows_numpy() {
+        assert_eq!(shape(&[4, 1, 3]).broadcast(&shape(&[5, 1])), Some(shape(&[4, 5, 3])));
+        assert_eq!(shape(&[]).broadcast(&shape(&[2, 3])), Some(shape(&[2, 3])));
+        assert_eq!(shape(&[2]).broadcast(&shape(&[3])), None);
+    }
+
+    #[test]
+    fn five_dimensions_are_refused() {
+        assert!(Shape::new(&[1; 5]).is_none());
+    }
+}

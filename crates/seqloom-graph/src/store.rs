@@ -1,0 +1,240 @@
+//! Parameters on the device: parallel arenas with one layout.
+//!
+//! Values, gradients and both optimizer moments lie at the same offsets of four arenas, so the optimizer, the clip and a
+//! checkpoint are each one operation over one buffer. Where the adapter binds less than the whole, an arena is a list of
+//! chunks, cut between parameters. Offsets are multiples of 256 bytes, the most that any adapter asks for; the gaps
+//! are 0 in every arena and stay so.
+
+use std::sync::Arc;
+
+use seqloom_device::{Buffer, Device, Slice};
+
+use crate::Result;
+use crate::error::GraphError;
+use crate::graph::Graph;
+use crate::params::{ParamId, ParamSpec, Params};
+
+const ALIGNMENT: u64 = 256;
+
+/// What an arena holds for each parameter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Arena {
+    /// Its value.
+    Params,
+    /// The gradient of the last step whose loss depended on it.
+    Grads,
+    /// The optimizer's first moment.
+    Moment1,
+    /// The optimizer's second moment.
+    Moment2,
+}
+
+/// Which arenas a store has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StoreKind {
+    /// Values alone.
+    Inference,
+    /// Values, gradients and moments.
+    Training,
+}
+
+/// The parameters of a model on a device, shared by all its programs; cloning shares them.
+#[derive(Clone, Debug)]
+pub struct ParamStore(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    device: Device,
+    specs: Vec<ParamSpec>,
+    places: Vec<Place>,
+    /// By arena, its chunks.
+    arenas: Vec<Vec<Buffer>>,
+}
+
+impl ParamStore {
+    /// Moves the parameters to the device.
+    ///
+    /// # Errors
+    /// A mistake kept by [`Params::add`]; a parameter larger than the adapter can bind; the device's refusal.
+    pub fn new(device: &Device, params: Params, kind: StoreKind) -> Result<Self> {
+        let mut specs = params.into_specs()?;
+        let facts = device.facts();
+        let limit = facts.max_binding_bytes.min(facts.max_buffer_bytes);
+        let (places, chunks) = layout(&specs, limit)?;
+        let arenas = match kind {
+            StoreKind::Inference => &["parameters"][..],
+            StoreKind::Training => &["parameters", "gradients", "first moments", "second moments"][..],
+        };
+        let arenas = arenas
+            .iter()
+            .map(|arena| chunks.iter().map(|&bytes| device.allocate(arena, bytes)).collect())
+            .collect::<Result<Vec<Vec<Buffer>>, _>>()?;
+        let values: Vec<_> = specs.iter_mut().map(|spec| std::mem::take(&mut spec.values)).collect();
+        let store = Self(Arc::new(Inner { device: device.clone(), specs, places, arenas }));
+        for (index, values) in values.iter().enumerate() {
+            store.write(Arena::Params, index, values)?;
+        }
+        Ok(store)
+    }
+
+    /// The device they lie on.
+    #[must_use]
+    pub fn device(&self) -> &Device {
+        &self.0.device
+    }
+
+    /// The parameters' names and shapes, in the order they were registered.
+    #[must_use]
+    pub fn specs(&self) -> &[ParamSpec] {
+        &self.0.specs
+    }
+
+    /// Bytes of all arenas.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        self.0.arenas.iter().flatten().map(Buffer::bytes).sum()
+    }
+
+    /// An empty graph over these parameters that records a training step: dropout is active.
+    #[must_use]
+    pub fn training_graph(&self) -> Graph {
+        Graph::over(self.0.specs.iter().map(|s| s.shape).collect(), true)
+    }
+
+    /// An empty graph over these parameters that records inference: dropout passes its operand on.
+    #[must_use]
+    pub fn inference_graph(&self) -> Graph {
+        Graph::over(self.0.specs.iter().map(|s| s.shape).collect(), false)
+    }
+
+    /// Every parameter's row-major values from an arena, in the order of [`Self::specs`]. Waits for the device.
+    ///
+    /// # Errors
+    /// [`GraphError::NoArena`], or the device's failure.
+    pub fn read(&self, arena: Arena) -> Result<Vec<Vec<f32>>> {
+        let chunks = self.chunks(arena)?;
+        let bytes =
+            chunks.iter().map(|c| self.0.device.read(&c.all()).wait()).collect::<Result<Vec<_>, _>>()?;
+        let values = self.0.places.iter().map(|&(chunk, offset, len)| {
+            bytemuck::pod_collect_to_vec(&bytes[chunk][offset as usize..(offset + len) as usize])
+        });
+        Ok(values.collect())
+    }
+
+    /// Replaces the values of the parameter at `index` in an arena.
+    ///
+    /// # Errors
+    /// [`GraphError::UnknownParam`], [`GraphError::ParamLength`], [`GraphError::NoArena`], or the device's failure.
+    pub fn write(&self, arena: Arena, index: usize, values: &[f32]) -> Result<()> {
+        let Some(spec) = self.0.specs.get(index) else {
+            return Err(GraphError::UnknownParam { id: index, count: self.0.specs.len() });
+        };
+        if values.len() != spec.shape.len() {
+            return Err(GraphError::ParamLength {
+                name: spec.name.clone(),
+                needs: spec.shape.len(),
+                has: values.len(),
+            });
+        }
+        if !values.is_empty() {
+            self.0.device.write(&self.place(arena, index)?, bytemuck::cast_slice(values))?;
+        }
+        Ok(())
+    }
+
+    /// Where a parameter lies in an arena.
+    pub(crate) fn slice(&self, arena: Arena, id: ParamId) -> Result<Slice> {
+        if id.index() >= self.0.places.len() {
+            return Err(GraphError::UnknownParam { id: id.index(), count: self.0.places.len() });
+        }
+        self.place(arena, id.index())
+    }
+
+    fn place(&self, arena: Arena, index: usize) -> Result<Slice> {
+        let (chunk, offset, bytes) = self.0.places[index];
+        Ok(self.chunks(arena)?[chunk].slice(offset, bytes))
+    }
+
+    /// Ranges of an arena that hold these parameters, given in order, with the gaps behind them; parameters that follow
+    /// one another in a chunk share a range.
+    pub(crate) fn runs(&self, arena: Arena, ids: &[ParamId]) -> Result<Vec<Slice>> {
+        let chunks = self.chunks(arena)?;
+        let mut runs: Vec<Place> = Vec::new();
+        for id in ids {
+            let Some(&(chunk, offset, bytes)) = self.0.places.get(id.index()) else {
+                return Err(GraphError::UnknownParam { id: id.index(), count: self.0.places.len() });
+            };
+            let padded = bytes.next_multiple_of(ALIGNMENT);
+            match runs.last_mut() {
+                Some((last, start, len)) if *last == chunk && *start + *len == offset => *len += padded,
+                _ => runs.push((chunk, offset, padded)),
+            }
+        }
+        Ok(runs.into_iter().map(|(chunk, offset, bytes)| chunks[chunk].slice(offset, bytes)).collect())
+    }
+
+    /// The buffers of an arena.
+    fn chunks(&self, arena: Arena) -> Result<&[Buffer]> {
+        let (index, name) = match arena {
+            Arena::Params => (0, "parameters"),
+            Arena::Grads => (1, "gradients"),
+            Arena::Moment1 => (2, "first moments"),
+            Arena::Moment2 => (3, "second moments"),
+        };
+        self.0.arenas.get(index).map(Vec::as_slice).ok_or(GraphError::NoArena { arena: name })
+    }
+}
+
+impl AsRef<ParamStore> for ParamStore {
+    fn as_ref(&self) -> &ParamStore {
+        self
+    }
+}
+
+/// Chunk, byte offset in it, bytes.
+type Place = (usize, u64, u64);
+
+/// Places of the parameters, and the bytes of each chunk.
+fn layout(specs: &[ParamSpec], limit: u64) -> Result<(Vec<Place>, Vec<u64>)> {
+    let mut chunks = vec![0u64];
+    let mut places = Vec::with_capacity(specs.len());
+    for spec in specs {
+        let bytes = spec.shape.bytes();
+        let padded = bytes.next_multiple_of(ALIGNMENT);
+        if padded > limit {
+            return Err(GraphError::TooLarge {
+                what: format!("parameter '{}'", spec.name),
+                needs: padded,
+                limit,
+            });
+        }
+        if chunks[chunks.len() - 1] + padded > limit {
+            chunks.push(0);
+        }
+        let last = chunks.len() - 1;
+        places.push((last, chunks[last], bytes));
+        chunks[last] += padded;
+    }
+    // A model without parameters still has arenas to bind.
+    chunks[0] = chunks[0].max(ALIGNMENT);
+    Ok((places, chunks))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::params::Init;
+
+    #[test]
+    fn chunks_are_cut_between_parameters() {
+        let mut params = Params::seeded(1);
+        for name in ["a", "b", "c"] {
+            params.add(name, &[100], Init::Zeros);
+        }
+        let specs = params.into_specs().unwrap();
+        let (places, chunks) = layout(&specs, 1024).unwrap();
+        assert_eq!(places, [(0, 0, 400), (0, 512, 400), (1, 0, 400)]);
+        assert_eq!(chunks, [1024, 512]);
+        assert!(matches!(layout(&specs, 256), Err(GraphError::TooLarge { needs: 512, limit: 256, .. })));
+    }
+}
