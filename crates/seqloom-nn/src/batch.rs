@@ -1,0 +1,56 @@
+//! What a training step is fed with.
+//!
+//! A batch is any type that can name its tensors. It says nothing about devices, so data can be prepared on any thread; the
+//! program's cache is keyed by the names, types and shapes of these tensors, which is why a batch of another shape needs
+//! no ceremony.
+
+use std::sync::Arc;
+
+use seqloom_graph::HostTensor;
+
+use crate::error::NnError;
+
+/// Tensors that a model's inputs are fed with.
+pub trait Batch {
+    /// The tensors under the names of the model's inputs, always in the same order.
+    fn tensors(&self) -> Vec<(&'static str, &HostTensor)>;
+
+    /// Anything besides the tensors' shapes that the recorded graph depends on: two batches of equal shapes and keys can
+    /// share a program. Most have nothing, and leave the 0.
+    fn key(&self) -> u64 {
+        0
+    }
+
+    /// The mistake this batch was made with, if any. A step over such a batch returns it and does nothing else, as a
+    /// poisoned tensor does in a graph; so iterators over batches need not give `Result`s.
+    fn fault(&self) -> Option<&NnError> {
+        None
+    }
+
+    /// Number of predicted tokens, for rates; 0 where the word has no meaning.
+    fn token_count(&self) -> usize {
+        0
+    }
+
+    /// Who wants to hear the loss of the step over this batch, once the device has it.
+    fn listener(&self) -> Option<&Arc<dyn LossListener>> {
+        None
+    }
+}
+
+/// A step that the device has finished.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Finished {
+    /// Its number in the run, from 1.
+    pub step: u64,
+    /// Its loss, as the model defines it, before the update.
+    pub loss: f32,
+    /// Tokens it predicted.
+    pub tokens: u64,
+}
+
+/// Hears about finished steps, in order, a little after they were asked for; a progress bar is one.
+pub trait LossListener: Send + Sync {
+    /// The device has finished this step.
+    fn finished(&self, finished: Finished);
+}

@@ -1,0 +1,34 @@
+//! The embedding layer.
+//!
+//! Its gradient is summed row by row in a fixed order, from an index that the host builds; scattering with atomics would
+//! be simpler and would give other bits in every run.
+
+use seqloom_graph::{Init, ParamId, Params, Tensor};
+
+/// A vector for each id.
+///
+/// Formula: y\[..\] = W[ids\[..\]].
+///
+/// Shapes: ids \[..\] of u32, at most three dimensions, → [.., C]; parameter `weight` [V, C], normal(0, 1) at first.
+///
+/// Errors: an id of V or more is found on the host when the program is run.
+#[derive(Clone, Copy, Debug)]
+pub struct Embedding {
+    weight: ParamId,
+}
+
+impl Embedding {
+    /// Registers the table as `name.weight` [vocab, channels].
+    pub fn new(params: &mut Params, name: &str, vocab: usize, channels: usize) -> Self {
+        params.scope(name, |params| Self {
+            weight: params.add("weight", &[vocab, channels], Init::Normal(1.0)),
+        })
+    }
+
+    /// Records the layer: ids \[..\] → [.., C]. In a training graph `ids` must be an input.
+    #[track_caller]
+    #[must_use]
+    pub fn forward<'g>(&self, ids: Tensor<'g>) -> Tensor<'g> {
+        ids.graph().param(self.weight).gather_rows(ids)
+    }
+}

@@ -1,0 +1,72 @@
+//! What can go wrong in models, batches and generation, each error naming the thing at fault.
+
+use seqloom_graph::GraphError;
+
+/// An error of a model, a batch or a generator.
+#[derive(Clone, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum NnError {
+    /// A character that the vocabulary does not hold.
+    #[error(
+        "character {character:?} (number {position} of the text) is not in the vocabulary of {size} symbols"
+    )]
+    UnknownChar {
+        /// The character.
+        character: char,
+        /// Its position in the text, in characters from 0.
+        position: usize,
+        /// Number of symbols in the vocabulary.
+        size: usize,
+    },
+    /// An id that the vocabulary does not hold.
+    #[error("id {id} (element {index}) is not below the vocabulary's size {size}")]
+    UnknownId {
+        /// The id.
+        id: u32,
+        /// Its position, in row-major order.
+        index: usize,
+        /// Number of symbols in the vocabulary.
+        size: usize,
+    },
+    /// Text was asked of a vocabulary that numbers its symbols without naming them.
+    #[error("the vocabulary has {size} ids without characters; use the methods that take and give ids")]
+    NamelessVocab {
+        /// Number of ids.
+        size: usize,
+    },
+    /// A temperature that is not a positive number.
+    #[error("temperature is {value}, it must be finite and above 0 (use greedy for the limit at 0)")]
+    Temperature {
+        /// The value given.
+        value: f32,
+    },
+    /// A model whose output is no longer a number.
+    #[error("the model gives a logit that is not finite for id {id}")]
+    NotFinite {
+        /// Index of the logit.
+        id: usize,
+    },
+    /// A batch whose parts do not fit together.
+    #[error("batch: {detail}")]
+    Batch {
+        /// What was given and what is needed.
+        detail: String,
+    },
+    /// Text with fewer characters than one window of a batch.
+    #[error(
+        "the text has {has} characters, one window of {time} steps needs {needs} (and a batch of {batch} at least 1 row)"
+    )]
+    TextTooShort {
+        /// Characters in the text.
+        has: usize,
+        /// Characters that one window needs.
+        needs: usize,
+        /// Steps of a window.
+        time: usize,
+        /// Rows asked for.
+        batch: usize,
+    },
+    /// Recording, compiling or running the model failed.
+    #[error(transparent)]
+    Graph(#[from] GraphError),
+}

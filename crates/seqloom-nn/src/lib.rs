@@ -1,0 +1,43 @@
+//! Layers, losses and models: every system in a file of its own.
+//!
+//! A layer registers its parameters in a [`seqloom_graph::Params`] when it is made and keeps only their ids, so it is a
+//! small plain value; its `forward` records the layer's mathematics into whatever graph its operand belongs to. Nothing here
+//! knows a kernel or holds device memory, so one model serves training, evaluation and generation over the same
+//! parameters. Names and initial values follow PyTorch's modules, so that a `state_dict` crosses over in both directions.
+//!
+//! Dimensions: B batch, T time, C channels, H hidden, V vocabulary, L layers.
+//!
+//! | module | subject |
+//! |---|---|
+//! | [`linear`], [`embedding`], [`dropout`], [`lstm`] | layers |
+//! | [`losses`] | losses |
+//! | [`lstm_lm`] | the character language model |
+//! | [`vocab`] | symbols and their ids |
+//! | [`batch`], [`lm_batch`] | what a training step is fed with |
+//! | [`generator`] | text from a model, one character a time |
+
+pub mod batch;
+pub mod dropout;
+pub mod embedding;
+pub mod error;
+pub mod generator;
+pub mod linear;
+pub mod lm_batch;
+pub mod losses;
+pub mod lstm;
+pub mod lstm_lm;
+pub mod vocab;
+
+pub use batch::{Batch, Finished, LossListener};
+pub use dropout::Dropout;
+pub use embedding::Embedding;
+pub use error::NnError;
+pub use generator::Generator;
+pub use linear::Linear;
+pub use lm_batch::LmBatch;
+pub use lstm::{Lstm, LstmConfig, LstmOutput, LstmState};
+pub use lstm_lm::{LstmLm, LstmLmConfig};
+pub use vocab::Vocab;
+
+/// Result of this crate's fallible functions.
+pub type Result<T, E = NnError> = std::result::Result<T, E>;

@@ -1,0 +1,221 @@
+//! A batch for language models.
+//!
+//! Ragged rows are padded here, once, and carry their lengths: targets on padded steps get the id V, one past the last
+//! symbol, which the loss leaves out. A separate mask tensor would say the same in more memory and could disagree with it.
+
+use std::sync::Arc;
+
+use seqloom_graph::HostTensor;
+
+use crate::batch::{Batch, LossListener};
+use crate::error::NnError;
+
+/// Token ids and, for each, the token that follows. Both are [B, T] of u32; rows may have their own lengths.
+///
+/// ```
+/// # use seqloom_nn::LmBatch;
+/// let batch = LmBatch::new(2, 3, vec![0, 1, 2, 3, 4, 5], vec![1, 2, 3, 4, 5, 6]).unwrap();
+/// assert_eq!((batch.rows(), batch.time()), (2, 3));
+/// ```
+#[derive(Clone)]
+pub struct LmBatch {
+    content: Result<Content, NnError>,
+    listener: Option<Arc<dyn LossListener>>,
+}
+
+#[derive(Clone, Debug)]
+struct Content {
+    tokens: HostTensor,
+    targets: HostTensor,
+    ragged: Option<Ragged>,
+}
+
+/// What a batch of rows of several lengths knows besides its tokens.
+#[derive(Clone, Debug)]
+struct Ragged {
+    lengths: HostTensor,
+    vocab: usize,
+    counted: usize,
+}
+
+impl LmBatch {
+    /// A batch of `rows` full rows of `time` steps: tokens and targets in row-major order.
+    ///
+    /// Ids are compared with the model's vocabulary when the batch is used, before anything reaches the device.
+    ///
+    /// # Errors
+    /// [`NnError::Batch`] if there are no rows or steps; [`NnError::Graph`] if a part has not rows·time elements.
+    pub fn new(rows: usize, time: usize, tokens: Vec<u32>, targets: Vec<u32>) -> Result<Self, NnError> {
+        if rows == 0 || time == 0 {
+            return Err(NnError::Batch { detail: format!("{rows} rows of {time} steps hold no token") });
+        }
+        let tokens = HostTensor::u32(&[rows, time], tokens)?;
+        let targets = HostTensor::u32(&[rows, time], targets)?;
+        Ok(Self { content: Ok(Content { tokens, targets, ragged: None }), listener: None })
+    }
+
+    /// A batch of sequences of any lengths from 2, for a model of `vocab` symbols. Row b predicts `sequences[b][1..]` from
+    /// `sequences[b][..len-1]`, and is padded to the longest row's T.
+    ///
+    /// # Errors
+    /// [`NnError::Batch`] if there is no sequence or one is shorter than 2; [`NnError::UnknownId`] if an id is not below
+    /// `vocab`.
+    pub fn ragged<S: AsRef<[u32]>>(sequences: &[S], vocab: usize) -> Result<Self, NnError> {
+        let time = sequences.iter().map(|s| s.as_ref().len()).max().unwrap_or(0).saturating_sub(1);
+        if time == 0 {
+            return Err(NnError::Batch { detail: "it needs a sequence of at least 2 tokens".to_owned() });
+        }
+        let pad = u32::try_from(vocab)
+            .map_err(|_| NnError::Batch { detail: format!("a vocabulary of {vocab} has ids beyond u32") })?;
+        let rows = sequences.len();
+        let (mut tokens, mut targets) = (vec![0; rows * time], vec![pad; rows * time]);
+        let mut lengths = Vec::with_capacity(rows);
+        for (row, sequence) in sequences.iter().enumerate() {
+            let sequence = sequence.as_ref();
+            if let Some(index) = sequence.iter().position(|&id| id >= pad) {
+                return Err(NnError::UnknownId { id: sequence[index], index, size: vocab });
+            }
+            let steps = sequence.len().saturating_sub(1);
+            if steps == 0 {
+                let detail = format!("sequence {row} has {} tokens, it needs at least 2", sequence.len());
+                return Err(NnError::Batch { detail });
+            }
+            tokens[row * time..][..steps].copy_from_slice(&sequence[..steps]);
+            targets[row * time..][..steps].copy_from_slice(&sequence[1..]);
+            lengths.push(u32::try_from(steps).unwrap_or(u32::MAX));
+        }
+        let counted = lengths.iter().map(|&l| l as usize).sum();
+        let lengths = HostTensor::u32(&[rows], lengths)?;
+        let tokens = HostTensor::u32(&[rows, time], tokens)?;
+        let targets = HostTensor::u32(&[rows, time], targets)?;
+        let ragged = Some(Ragged { lengths, vocab, counted });
+        Ok(Self { content: Ok(Content { tokens, targets, ragged }), listener: None })
+    }
+
+    /// A batch that stands for a mistake: every use of it returns `fault`.
+    #[must_use]
+    pub fn poisoned(fault: NnError) -> Self {
+        Self { content: Err(fault), listener: None }
+    }
+
+    /// The same batch, whose step tells `listener` its loss.
+    #[must_use]
+    pub fn with_listener(mut self, listener: Arc<dyn LossListener>) -> Self {
+        self.listener = Some(listener);
+        self
+    }
+
+    /// Rows, B; 0 if it is poisoned.
+    #[must_use]
+    pub fn rows(&self) -> usize {
+        self.dim(0)
+    }
+
+    /// Steps of the longest row, T; 0 if it is poisoned.
+    #[must_use]
+    pub fn time(&self) -> usize {
+        self.dim(1)
+    }
+
+    /// Token ids [B, T]; `None` if it is poisoned.
+    #[must_use]
+    pub fn tokens(&self) -> Option<&HostTensor> {
+        self.content().map(|c| &c.tokens)
+    }
+
+    /// Ids to predict [B, T], V on padded steps; `None` if it is poisoned.
+    #[must_use]
+    pub fn targets(&self) -> Option<&HostTensor> {
+        self.content().map(|c| &c.targets)
+    }
+
+    /// True steps of each row \[B\], if the batch was made of rows of any lengths.
+    #[must_use]
+    pub fn lengths(&self) -> Option<&HostTensor> {
+        self.raggedness().map(|r| &r.lengths)
+    }
+
+    /// The vocabulary's size that padded targets are numbered by; `None` where no row is padded.
+    #[must_use]
+    pub fn padded_vocab(&self) -> Option<usize> {
+        self.raggedness().map(|r| r.vocab)
+    }
+
+    fn content(&self) -> Option<&Content> {
+        self.content.as_ref().ok()
+    }
+
+    fn raggedness(&self) -> Option<&Ragged> {
+        self.content()?.ragged.as_ref()
+    }
+
+    fn dim(&self, axis: usize) -> usize {
+        self.tokens().and_then(|t| t.shape().get(axis).copied()).unwrap_or(0)
+    }
+}
+
+impl Batch for LmBatch {
+    fn tensors(&self) -> Vec<(&'static str, &HostTensor)> {
+        let parts = [("tokens", self.tokens()), ("targets", self.targets()), ("lengths", self.lengths())];
+        parts.into_iter().filter_map(|(name, tensor)| Some((name, tensor?))).collect()
+    }
+
+    /// The padded id is part of the recorded loss.
+    fn key(&self) -> u64 {
+        self.padded_vocab().map_or(0, |vocab| vocab as u64 + 1)
+    }
+
+    fn fault(&self) -> Option<&NnError> {
+        self.content.as_ref().err()
+    }
+
+    fn token_count(&self) -> usize {
+        self.raggedness().map_or_else(|| self.rows() * self.time(), |r| r.counted)
+    }
+
+    fn listener(&self) -> Option<&Arc<dyn LossListener>> {
+        self.listener.as_ref()
+    }
+}
+
+impl std::fmt::Debug for LmBatch {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("LmBatch")
+            .field("rows", &self.rows())
+            .field("time", &self.time())
+            .field("lengths", &self.lengths().map(HostTensor::data))
+            .field("fault", &self.fault())
+            .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use seqloom_graph::HostData;
+
+    #[test]
+    fn rows_of_any_length_are_padded_with_the_ignored_id() {
+        let batch = LmBatch::ragged(&[vec![0, 1, 2, 3], vec![3, 2]], 4).unwrap();
+        assert_eq!((batch.rows(), batch.time(), batch.token_count()), (2, 3, 4));
+        assert_eq!(batch.tokens().unwrap().data(), &HostData::U32(vec![0, 1, 2, 3, 0, 0]));
+        assert_eq!(batch.targets().unwrap().data(), &HostData::U32(vec![1, 2, 3, 2, 4, 4]));
+        assert_eq!(batch.lengths().unwrap().data(), &HostData::U32(vec![3, 1]));
+    }
+
+    #[test]
+    fn parts_that_do_not_fit_are_refused() {
+        assert!(LmBatch::new(2, 3, vec![0; 6], vec![0; 5]).is_err());
+        assert!(LmBatch::new(0, 3, vec![], vec![]).is_err());
+        let error = LmBatch::ragged(&[vec![0, 7]], 7).unwrap_err();
+        assert!(matches!(error, NnError::UnknownId { id: 7, index: 1, size: 7 }), "{error}");
+        assert!(LmBatch::ragged(&[vec![0, 1], vec![0]], 7).is_err());
+        assert!(LmBatch::ragged::<Vec<u32>>(&[], 7).is_err());
+    }
+
+    #[test]
+    fn a_poisoned_batch_tells_its_fault() {
+        let batch = LmBatch::poisoned(NnError::NamelessVocab { size: 3 });
+        assert!(batch.fault().is_some() && batch.tensors().is_empty());
+    }
+}

@@ -1,0 +1,21 @@
+//! Losses.
+//!
+//! A loss is a scalar tensor that [`seqloom_graph::Objective`] differentiates. Means are over the positions that count,
+//! so that a padded batch and the same rows alone have the same loss.
+
+use seqloom_graph::Tensor;
+
+/// Cross-entropy of next-token prediction, in nats per token.
+///
+/// Formula: the mean over positions of −ln softmax(logits)\[target\] = ln Σ_v e^(logits_v) − logits_target.
+///
+/// Shapes: logits [.., V], targets \[..\] of u32 → scalar.
+///
+/// Positions whose target is `ignored` count neither in the sum nor in the mean; if none counts, the loss is 0.
+///
+/// Errors: targets of another shape than the logits' without the last axis, or not u32, poison the result.
+#[track_caller]
+#[must_use]
+pub fn cross_entropy<'g>(logits: Tensor<'g>, targets: Tensor<'g>, ignored: Option<u32>) -> Tensor<'g> {
+    logits.cross_entropy(targets, ignored)
+}
