@@ -1,0 +1,331 @@
+//! Checkpoints: safetensors files that hold all a run needs to go on, bit for bit.
+//!
+//! | in the file | what |
+//! |---|---|
+//! | `<name>` | the parameter of that `state_dict` name, as PyTorch would store it |
+//! | `adamw.m.<name>`, `adamw.v.<name>` | its first and second moment |
+//! | metadata `seqloom` | JSON: format version, step, seed, vocabulary (see [`State`]) |
+//!
+//! The metadata is one JSON text under one key because the order of several keys is not defined, and equal runs should
+//! write equal files. A file is checked completely before the first byte goes to the device, and replaced whole (temporary
+//! file, sync, rename) when written. So a bad file or a full disk costs nothing that was there before.
+
+use std::collections::{BTreeMap, HashMap};
+use std::path::{Path, PathBuf};
+
+use safetensors::tensor::TensorView;
+use safetensors::{Dtype, SafeTensorError, SafeTensors};
+use seqloom_graph::{Arena, ParamSpec, ParamStore};
+use seqloom_nn::Vocab;
+
+use crate::error::{Error, Result};
+use crate::replace::replace;
+
+/// The format this release writes, and the only one it reads.
+pub const VERSION: u32 = 1;
+
+const KEY: &str = "seqloom";
+const MOMENTS: [(Arena, &str); 2] = [(Arena::Moment1, "adamw.m."), (Arena::Moment2, "adamw.v.")];
+
+/// What a run is, besides its tensors.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct State {
+    /// Format of the file, [`VERSION`].
+    pub version: u32,
+    /// Steps done.
+    pub step: u64,
+    /// Seed of the run: with the step, the whole state of its random numbers.
+    pub seed: u64,
+    /// Characters of the model's vocabulary in the order of their ids, if it has any.
+    pub vocab: Option<String>,
+}
+
+/// Why a checkpoint cannot be used.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum CheckpointFault {
+    /// The file ends before its contents do.
+    #[error("the file is truncated: it has {has} bytes{}", needs.map(|n| format!(" of {n}")).unwrap_or_default())]
+    Truncated {
+        /// Bytes in the file.
+        has: u64,
+        /// Bytes its header announces, if the header is whole.
+        needs: Option<u64>,
+    },
+    /// The file is no safetensors file, or its header contradicts itself.
+    #[error("the file is damaged: {detail}")]
+    Damaged {
+        /// What was found.
+        detail: String,
+    },
+    /// A format of another release.
+    #[error("its format version is {has}, this release reads {VERSION}")]
+    Version {
+        /// The file's version.
+        has: u32,
+    },
+    /// The file has parameters but not what training goes on from.
+    #[error("it holds no training state (step, seed, moments); its parameters alone can be restored")]
+    NoState,
+    /// The file is another model's.
+    #[error("it is of another model: missing {missing:?}, not in the model {extra:?}")]
+    Names {
+        /// Tensors that the model needs and the file lacks.
+        missing: Vec<String>,
+        /// Tensors that the file has and the model does not know.
+        extra: Vec<String>,
+    },
+    /// A tensor of another shape.
+    #[error("tensor '{name}' has shape {has:?}, the model needs {needs:?}")]
+    Shape {
+        /// The tensor.
+        name: String,
+        /// Shape in the file.
+        has: Vec<usize>,
+        /// Shape in the model.
+        needs: Vec<usize>,
+    },
+    /// A tensor that is not of 32-bit floats.
+    #[error("tensor '{name}' is of type {has}, only F32 can be read")]
+    DType {
+        /// The tensor.
+        name: String,
+        /// Type in the file.
+        has: String,
+    },
+    /// A tensor with a NaN or an infinity.
+    #[error("tensor '{name}' has {value} at element {index}")]
+    NotFinite {
+        /// The tensor.
+        name: String,
+        /// Position in row-major order.
+        index: usize,
+        /// `NaN`, `inf` or `-inf`.
+        value: String,
+    },
+    /// A vocabulary that is not the model's.
+    #[error("its vocabulary of {has} characters is not the model's of {needs}")]
+    Vocab {
+        /// Characters in the file's.
+        has: usize,
+        /// Symbols in the model's.
+        needs: usize,
+    },
+}
+
+#[derive(Clone, Debug, PartialEq)]
+struct Stored {
+    shape: Vec<usize>,
+    values: Vec<f32>,
+}
+
+/// A checkpoint in host memory: all its tensors are finite 32-bit floats.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Checkpoint {
+    path: PathBuf,
+    state: Option<State>,
+    tensors: BTreeMap<String, Stored>,
+}
+
+impl Checkpoint {
+    /// Copies a store, with its moments if it has them, to host memory. Waits for the device. `path` is where it is meant
+    /// to go; only errors and [`Checkpoint::save`] use it.
+    ///
+    /// # Errors
+    /// [`Error::Graph`] if the device fails; [`CheckpointFault::NotFinite`] if a run has gone bad, so that no good file is
+    /// replaced by one that could not be read.
+    pub fn capture(store: &ParamStore, state: State, path: impl AsRef<Path>) -> Result<Self> {
+        let mut tensors = BTreeMap::new();
+        for (arena, prefix) in [(Arena::Params, "")].into_iter().chain(MOMENTS) {
+            for (spec, values) in store.specs().iter().zip(store.read(arena)?) {
+                tensors
+                    .insert(format!("{prefix}{}", spec.name), Stored { shape: spec.shape.to_vec(), values });
+            }
+        }
+        let checkpoint = Self { path: path.as_ref().to_owned(), state: Some(state), tensors };
+        checkpoint.finite().map_err(|fault| checkpoint.refuse(fault))?;
+        Ok(checkpoint)
+    }
+
+    /// Reads and checks a file.
+    ///
+    /// # Errors
+    /// [`Error::Io`]; [`Error::Checkpoint`] if it is truncated, damaged, of another version or type, or not finite.
+    pub fn read(path: impl AsRef<Path>) -> Result<Self> {
+        let path = path.as_ref();
+        let bytes = std::fs::read(path).map_err(Error::io("read", path))?;
+        let fail = |fault| Error::Checkpoint { path: path.to_owned(), fault };
+        let (state, tensors) = decode(&bytes).map_err(fail)?;
+        let checkpoint = Self { path: path.to_owned(), state, tensors };
+        checkpoint.finite().map_err(fail)?;
+        Ok(checkpoint)
+    }
+
+    /// Writes the file, replacing an earlier one only when all is on the disk.
+    ///
+    /// # Errors
+    /// [`Error::Io`] with the path; what stood there before is intact.
+    pub fn save(&self) -> Result<()> {
+        let bytes = self.encode().map_err(|fault| self.refuse(fault))?;
+        replace(&self.path, |file| std::io::Write::write_all(file, &bytes))
+    }
+
+    /// Step, seed and vocabulary; `None` in a file of parameters alone, such as one that PyTorch wrote.
+    #[must_use]
+    pub fn state(&self) -> Option<&State> {
+        self.state.as_ref()
+    }
+
+    /// The model's vocabulary, if the file has one.
+    #[must_use]
+    pub fn vocab(&self) -> Option<Vocab> {
+        let chars = self.state.as_ref()?.vocab.as_ref()?;
+        Some(Vocab::from_chars(chars.chars()))
+    }
+
+    /// Puts parameters and moments into a training store, after checking all of them; gives the state.
+    ///
+    /// # Errors
+    /// [`Error::Checkpoint`] if it is another model's or has no training state, and then nothing was written;
+    /// [`Error::Graph`] if the device fails.
+    pub fn restore(&self, store: &ParamStore) -> Result<State> {
+        let state = self.state.clone().ok_or_else(|| self.refuse(CheckpointFault::NoState))?;
+        self.matches(store.specs(), true).map_err(|fault| self.refuse(fault))?;
+        self.write(store, Arena::Params, "")?;
+        for (arena, prefix) in MOMENTS {
+            self.write(store, arena, prefix)?;
+        }
+        Ok(state)
+    }
+
+    /// Puts the parameters alone into any store, after checking all of them.
+    ///
+    /// # Errors
+    /// As [`Checkpoint::restore`], but training state is not needed.
+    pub fn restore_parameters(&self, store: &ParamStore) -> Result<()> {
+        self.matches(store.specs(), false).map_err(|fault| self.refuse(fault))?;
+        self.write(store, Arena::Params, "")
+    }
+
+    /// An error about this file.
+    pub(crate) fn refuse(&self, fault: CheckpointFault) -> Error {
+        Error::Checkpoint { path: self.path.clone(), fault }
+    }
+
+    fn write(&self, store: &ParamStore, arena: Arena, prefix: &str) -> Result<()> {
+        for (index, spec) in store.specs().iter().enumerate() {
+            if let Some(stored) = self.tensors.get(&format!("{prefix}{}", spec.name)) {
+                store.write(arena, index, &stored.values)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether names and shapes are exactly those of a model with these parameters.
+    fn matches(&self, specs: &[ParamSpec], moments: bool) -> Result<(), CheckpointFault> {
+        let prefixes = if moments { vec!["", MOMENTS[0].1, MOMENTS[1].1] } else { vec![""] };
+        let named = |prefix: &str| {
+            let prefix = prefix.to_owned();
+            specs.iter().map(move |spec| (format!("{prefix}{}", spec.name), spec.shape.to_vec()))
+        };
+        let needed: BTreeMap<_, _> = prefixes.iter().flat_map(|prefix| named(prefix)).collect();
+        let skipped = |name: &str| !moments && MOMENTS.iter().any(|(_, prefix)| name.starts_with(prefix));
+        let missing: Vec<_> =
+            needed.keys().filter(|name| !self.tensors.contains_key(*name)).cloned().collect();
+        let unknown = |name: &&String| !needed.contains_key(*name) && !skipped(name);
+        let extra: Vec<_> = self.tensors.keys().filter(unknown).cloned().collect();
+        if !missing.is_empty() || !extra.is_empty() {
+            return Err(CheckpointFault::Names { missing, extra });
+        }
+        for (name, needs) in needed {
+            if let Some(stored) = self.tensors.get(&name).filter(|stored| stored.shape != needs) {
+                return Err(CheckpointFault::Shape { name, has: stored.shape.clone(), needs });
+            }
+        }
+        Ok(())
+    }
+
+    fn finite(&self) -> Result<(), CheckpointFault> {
+        for (name, stored) in &self.tensors {
+            if let Some(index) = stored.values.iter().position(|v| !v.is_finite()) {
+                let value = stored.values[index].to_string();
+                return Err(CheckpointFault::NotFinite { name: name.clone(), index, value });
+            }
+        }
+        Ok(())
+    }
+
+    fn encode(&self) -> Result<Vec<u8>, CheckpointFault> {
+        let damaged = |detail: String| CheckpointFault::Damaged { detail };
+        let bytes = |stored: &Stored| stored.values.iter().flat_map(|v| v.to_le_bytes()).collect::<Vec<u8>>();
+        let data: Vec<_> =
+            self.tensors.iter().map(|(name, stored)| (name, &stored.shape, bytes(stored))).collect();
+        let views = data.iter().map(|(name, shape, bytes)| {
+            TensorView::new(Dtype::F32, shape.to_vec(), bytes).map(|view| (name.as_str(), view))
+        });
+        let views = views.collect::<Result<Vec<_>, _>>().map_err(|e| damaged(e.to_string()))?;
+        let metadata = match &self.state {
+            Some(state) => {
+                let json = serde_json::to_string(state).map_err(|e| damaged(e.to_string()))?;
+                Some(HashMap::from([(KEY.to_owned(), json)]))
+            }
+            None => None,
+        };
+        safetensors::serialize(views, metadata).map_err(|e| damaged(e.to_string()))
+    }
+}
+
+type Decoded = (Option<State>, BTreeMap<String, Stored>);
+
+fn decode(bytes: &[u8]) -> Result<Decoded, CheckpointFault> {
+    let unreadable = |error: SafeTensorError| {
+        let (has, needs) = (bytes.len() as u64, announced(bytes));
+        match error {
+            SafeTensorError::HeaderTooSmall | SafeTensorError::InvalidHeaderLength => {
+                CheckpointFault::Truncated { has, needs: None }
+            }
+            SafeTensorError::MetadataIncompleteBuffer if needs.is_none_or(|needs| has < needs) => {
+                CheckpointFault::Truncated { has, needs }
+            }
+            other => CheckpointFault::Damaged { detail: other.to_string() },
+        }
+    };
+    let (_, header) = SafeTensors::read_metadata(bytes).map_err(unreadable)?;
+    let state = match header.metadata().as_ref().and_then(|m| m.get(KEY)) {
+        None => None,
+        Some(json) => {
+            let damaged =
+                |e: serde_json::Error| CheckpointFault::Damaged { detail: format!("its metadata: {e}") };
+            let state: State = serde_json::from_str(json).map_err(damaged)?;
+            if state.version != VERSION {
+                return Err(CheckpointFault::Version { has: state.version });
+            }
+            Some(state)
+        }
+    };
+    let file = SafeTensors::deserialize(bytes).map_err(unreadable)?;
+    let mut tensors = BTreeMap::new();
+    for (name, view) in file.iter() {
+        if view.dtype() != Dtype::F32 {
+            return Err(CheckpointFault::DType { name: name.to_owned(), has: format!("{:?}", view.dtype()) });
+        }
+        let (words, _) = view.data().as_chunks::<4>();
+        let values = words.iter().map(|&word| f32::from_le_bytes(word)).collect();
+        tensors.insert(name.to_owned(), Stored { shape: view.shape().to_vec(), values });
+    }
+    Ok((state, tensors))
+}
+
+/// Bytes that a file with a whole header should have.
+fn announced(bytes: &[u8]) -> Option<u64> {
+    let (length, rest) = bytes.split_first_chunk::<8>()?;
+    let length = u64::from_le_bytes(*length);
+    let header: serde_json::Value =
+        serde_json::from_slice(rest.get(..usize::try_from(length).ok()?)?).ok()?;
+    let ends = header.as_object()?.values().filter_map(|tensor| tensor.get("data_offsets")?.get(1)?.as_u64());
+    ends.max()?.checked_add(length)?.checked_add(8)
+}
+
+#[cfg(test)]
+#[path = "checkpoint_tests.rs"]
+mod tests;

@@ -1,0 +1,129 @@
+//! Checkpoints without a device: the file's format, and every reason to refuse one.
+
+use super::*;
+use seqloom_graph::{Init, Params};
+
+fn specs(hidden: usize) -> Vec<ParamSpec> {
+    let mut params = Params::seeded(1);
+    params.add("embedding.weight", &[3, 2], Init::Ones);
+    params.add("head.weight", &[hidden], Init::Ones);
+    params.iter().cloned().collect()
+}
+
+fn state() -> State {
+    State { version: VERSION, step: 7, seed: u64::MAX - 1, vocab: Some("a\n\"é🎉".to_owned()) }
+}
+
+fn checkpoint(path: &Path) -> Checkpoint {
+    let mut tensors = BTreeMap::new();
+    for prefix in ["", "adamw.m.", "adamw.v."] {
+        for spec in specs(4) {
+            let values = (0..spec.shape.len()).map(|i| i as f32 / 3.0).collect();
+            tensors.insert(format!("{prefix}{}", spec.name), Stored { shape: spec.shape.to_vec(), values });
+        }
+    }
+    Checkpoint { path: path.to_owned(), state: Some(state()), tensors }
+}
+
+fn fault(result: Result<Checkpoint>) -> CheckpointFault {
+    match result {
+        Err(Error::Checkpoint { fault, .. }) => fault,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn what_is_written_is_read_and_equal_states_give_equal_files() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("model.safetensors");
+    let written = checkpoint(&path);
+    written.save().unwrap();
+    let read = Checkpoint::read(&path).unwrap();
+    assert_eq!(read, written);
+    assert_eq!(read.vocab().unwrap().chars().unwrap(), ['a', '\n', '"', 'é', '🎉']);
+    assert_eq!(written.encode().unwrap(), std::fs::read(&path).unwrap());
+}
+
+#[test]
+fn every_truncation_is_told() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("model.safetensors");
+    let whole = checkpoint(&path).encode().unwrap();
+    for length in [0, 5, 8, 100, whole.len() - 1] {
+        std::fs::write(&path, &whole[..length]).unwrap();
+        let fault = fault(Checkpoint::read(&path));
+        assert!(
+            matches!(fault, CheckpointFault::Truncated { has, .. } if has == length as u64),
+            "{length}: {fault}"
+        );
+    }
+    assert_eq!(announced(&whole), Some(whole.len() as u64));
+    std::fs::write(&path, [whole.as_slice(), b"more"].concat()).unwrap();
+    assert!(matches!(fault(Checkpoint::read(&path)), CheckpointFault::Damaged { .. }));
+    std::fs::write(&path, "no safetensors file at all").unwrap();
+    let _ = fault(Checkpoint::read(&path));
+}
+
+#[test]
+fn numbers_that_are_none_are_named() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("model.safetensors");
+    for value in [f32::NAN, f32::INFINITY] {
+        let mut bad = checkpoint(&path);
+        bad.tensors.get_mut("head.weight").unwrap().values[2] = value;
+        std::fs::write(&path, bad.encode().unwrap()).unwrap();
+        let fault = fault(Checkpoint::read(&path));
+        assert!(
+            matches!(&fault, CheckpointFault::NotFinite { name, index: 2, .. } if name == "head.weight"),
+            "{fault}"
+        );
+    }
+}
+
+#[test]
+fn another_model_is_told_by_its_names() {
+    let mut other = checkpoint(Path::new("model"));
+    let moved = other.tensors.remove("head.weight").unwrap();
+    other.tensors.insert("tail.weight".to_owned(), moved);
+    let fault = other.matches(&specs(4), true).unwrap_err();
+    let names = |name: &str| vec![name.to_owned()];
+    assert_eq!(fault, CheckpointFault::Names { missing: names("head.weight"), extra: names("tail.weight") });
+    assert!(fault.to_string().contains("head.weight"));
+}
+
+#[test]
+fn another_shape_is_told_with_both() {
+    let fault = checkpoint(Path::new("model")).matches(&specs(5), true).unwrap_err();
+    let shape = |n| vec![n];
+    let name = "adamw.m.head.weight".to_owned();
+    assert_eq!(fault, CheckpointFault::Shape { name, has: shape(4), needs: shape(5) });
+}
+
+#[test]
+fn parameters_alone_are_enough_for_inference_only() {
+    let mut foreign = checkpoint(Path::new("model"));
+    foreign.state = None;
+    foreign.matches(&specs(4), false).unwrap();
+    foreign.tensors.retain(|name, _| !name.starts_with("adamw."));
+    foreign.matches(&specs(4), false).unwrap();
+    assert!(matches!(foreign.matches(&specs(4), true), Err(CheckpointFault::Names { .. })));
+}
+
+#[test]
+fn other_versions_and_types_are_refused() {
+    let mut newer = checkpoint(Path::new("model"));
+    newer.state = Some(State { version: 2, ..state() });
+    assert_eq!(decode(&newer.encode().unwrap()).unwrap_err(), CheckpointFault::Version { has: 2 });
+    let half = TensorView::new(Dtype::F16, vec![2], &[0; 4]).unwrap();
+    let bytes = safetensors::serialize([("half", half)], None).unwrap();
+    assert!(matches!(decode(&bytes), Err(CheckpointFault::DType { .. })));
+}
+
+#[test]
+fn a_path_that_cannot_be_written_is_named() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("none").join("model.safetensors");
+    let error = checkpoint(&path).save().unwrap_err();
+    assert!(error.to_string().contains("none"), "{error}");
+    assert!(matches!(error, Error::Io { action: "write", .. }));
+}

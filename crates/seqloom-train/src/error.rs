@@ -1,0 +1,103 @@
+//! The one error type a user of Seqloom meets; every room's own errors convert into it.
+
+use std::path::{Path, PathBuf};
+
+use seqloom_device::DeviceError;
+use seqloom_graph::GraphError;
+use seqloom_nn::NnError;
+
+use crate::checkpoint::CheckpointFault;
+
+/// Result of Seqloom's fallible functions.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// What can go wrong in training, from opening the device to writing the checkpoint.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The device is missing, unsuitable or failed.
+    #[error(transparent)]
+    Device(#[from] DeviceError),
+    /// A model was recorded wrongly, or was fed with what it cannot take.
+    #[error(transparent)]
+    Graph(#[from] GraphError),
+    /// A batch, a vocabulary or a generator refused what it was given.
+    #[error(transparent)]
+    Model(#[from] NnError),
+    /// A file could not be read or written. What stood there before is intact.
+    #[error("cannot {action} '{}': {source}", path.display())]
+    Io {
+        /// What was being done.
+        action: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// What the operating system said.
+        source: std::io::Error,
+    },
+    /// A text without a character.
+    #[error("{} is empty", name(path))]
+    EmptyText {
+        /// The file, if it came from one.
+        path: Option<PathBuf>,
+    },
+    /// A text that is not UTF-8.
+    #[error("'{}' is not UTF-8: byte {position} begins no valid character", path.display())]
+    NotUtf8 {
+        /// The file.
+        path: PathBuf,
+        /// Offset of the first bad byte, from 0.
+        position: usize,
+    },
+    /// A text that cannot be split so that both parts hold a window.
+    #[error("cannot hold out a fraction of {fraction} of {chars} characters: both parts need at least 2")]
+    Split {
+        /// Fraction asked for.
+        fraction: f64,
+        /// Characters in the text.
+        chars: usize,
+    },
+    /// A setting outside what it may be.
+    #[error("{setting} is {value}, it must be {needs}")]
+    Setting {
+        /// Its name.
+        setting: &'static str,
+        /// The value given.
+        value: f64,
+        /// What it may be.
+        needs: &'static str,
+    },
+    /// Something was asked of a trainer that only a step makes.
+    #[error("there is no {what} before the first step")]
+    NoStep {
+        /// What was asked for.
+        what: &'static str,
+    },
+    /// A checkpoint that cannot be used. Nothing on the device was changed.
+    #[error("checkpoint '{}': {fault}", path.display())]
+    Checkpoint {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        fault: CheckpointFault,
+    },
+    /// A plot that could not be drawn.
+    #[error("cannot plot '{}': {detail}", path.display())]
+    Plot {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        detail: String,
+    },
+}
+
+impl Error {
+    /// An [`Error::Io`] as `map_err` wants it.
+    pub(crate) fn io(action: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> Self {
+        let path = path.to_owned();
+        move |source| Self::Io { action, path, source }
+    }
+}
+
+fn name(path: &Option<PathBuf>) -> String {
+    path.as_ref().map_or_else(|| "the text".to_owned(), |p| format!("'{}'", p.display()))
+}

@@ -1,0 +1,38 @@
+//! Training: the optimizer's settings, schedules, data, the trainer, checkpoints, progress and plots.
+//!
+//! Nothing here computes on tensors: the trainer records a model's loss, lets the graph compile a step of it, and writes
+//! the few numbers that change from step to step. Everything that a run depends on (seed, step, position in the data) is a
+//! plain number, so a run stopped and resumed from its checkpoint ends with the same bits as one that was not stopped.
+//!
+//! Dimensions: B batch, T time, V vocabulary.
+//!
+//! | module | subject |
+//! |---|---|
+//! | [`optimizer`], [`schedule`] | AdamW's settings and the learning rate over time |
+//! | [`trainer`] | steps, evaluation, programs by shape of batch |
+//! | [`corpus`], [`batches`] | text, and the batches made of it |
+//! | [`checkpoint`] | safetensors files: reading, checking, replacing |
+//! | [`progress`], [`plot`] | a bar while it runs, a curve afterwards |
+//! | [`random`] | the two small pure functions that seeds come from |
+
+pub mod batches;
+pub mod checkpoint;
+pub mod corpus;
+pub mod error;
+pub mod optimizer;
+pub mod plot;
+pub mod progress;
+pub mod random;
+mod replace;
+pub mod schedule;
+pub mod trainer;
+
+pub use batches::{Batches, Order};
+pub use checkpoint::{Checkpoint, CheckpointFault, State};
+pub use corpus::CharCorpus;
+pub use error::{Error, Result};
+pub use optimizer::AdamW;
+pub use plot::{Curve, loss_curve};
+pub use progress::Progress;
+pub use schedule::Schedule;
+pub use trainer::{Trainer, TrainerMemory};

@@ -1,0 +1,128 @@
+//! A progress bar fed by finished steps.
+//!
+//! Steps are asked for faster than the device makes them, so a bar that counted requests would run ahead and its rates
+//! would be false. This one moves when a loss has come back.
+
+use std::sync::Mutex;
+use std::time::{Duration, Instant};
+
+use indicatif::{HumanDuration, ProgressBar, ProgressStyle};
+use seqloom_nn::{Finished, LossListener};
+
+/// Loss, tokens a second and time left of a run; a terminal's bar, or nothing to see.
+#[derive(Debug)]
+pub struct Progress {
+    bar: ProgressBar,
+    state: Mutex<Pace>,
+}
+
+/// What has been heard so far.
+#[derive(Clone, Copy, Debug)]
+struct Pace {
+    /// When the first report came. That step is left out of the rates: it holds the time of compiling.
+    started: Option<Instant>,
+    /// Steps and tokens after it.
+    steps: u64,
+    tokens: u64,
+    loss: f32,
+}
+
+impl Pace {
+    fn seconds(&self) -> f64 {
+        self.started.map_or(0.0, |s| s.elapsed().as_secs_f64()).max(1e-9)
+    }
+}
+
+impl Progress {
+    /// A bar on standard error of `total` steps, of which `done` were done before. It hides where that is no terminal.
+    #[must_use]
+    pub fn bar(total: u64, done: u64) -> Self {
+        let bar = ProgressBar::new(total).with_position(done);
+        let template = "{bar:32} {pos}/{len} {msg}";
+        if let Ok(style) = ProgressStyle::with_template(template) {
+            bar.set_style(style);
+        }
+        Self::over(bar)
+    }
+
+    /// The same account with nothing to see.
+    #[must_use]
+    pub fn hidden() -> Self {
+        Self::over(ProgressBar::hidden())
+    }
+
+    fn over(bar: ProgressBar) -> Self {
+        let pace = Pace { started: None, steps: 0, tokens: 0, loss: f32::NAN };
+        Self { bar, state: Mutex::new(pace) }
+    }
+
+    /// The last loss heard of; NaN before the first.
+    #[must_use]
+    pub fn loss(&self) -> f32 {
+        self.pace().loss
+    }
+
+    /// Tokens a second since the first report; 0 before the second.
+    #[must_use]
+    pub fn tokens_per_second(&self) -> f64 {
+        let pace = self.pace();
+        pace.tokens as f64 / pace.seconds()
+    }
+
+    /// A panic in another thread while it held the numbers leaves them usable: they are only shown.
+    fn pace(&self) -> std::sync::MutexGuard<'_, Pace> {
+        self.state.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+}
+
+impl LossListener for Progress {
+    fn finished(&self, finished: Finished) {
+        let mut pace = self.pace();
+        pace.loss = finished.loss;
+        if pace.started.is_some() {
+            pace.steps += 1;
+            pace.tokens += finished.tokens;
+        } else {
+            pace.started = Some(Instant::now());
+        }
+        let now = *pace;
+        drop(pace);
+        self.bar.inc(1);
+        let mut message = format!("loss {:.4}", finished.loss);
+        if now.steps > 0 {
+            let to_go = self.bar.length().unwrap_or(0).saturating_sub(self.bar.position());
+            let left = to_go as f64 * now.seconds() / now.steps as f64;
+            let left = HumanDuration(Duration::from_secs_f64(left.clamp(0.0, 1e9)));
+            message = format!("{message}  {:.0} tokens/s  {left} left", now.tokens as f64 / now.seconds());
+        }
+        self.bar.set_message(message);
+        if self.bar.length() == Some(self.bar.position()) {
+            self.bar.finish();
+        }
+    }
+}
+
+impl Drop for Progress {
+    /// Leaves the last state on the screen, also when a run ends early.
+    fn drop(&mut self) {
+        if !self.bar.is_finished() {
+            self.bar.abandon();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_keeps_the_last_loss_and_counts_after_the_first_report() {
+        let progress = Progress::hidden();
+        assert!(progress.loss().is_nan());
+        progress.finished(Finished { step: 1, loss: 3.0, tokens: 100 });
+        progress.finished(Finished { step: 2, loss: 2.5, tokens: 400 });
+        assert_eq!(progress.loss(), 2.5);
+        assert_eq!(progress.pace().tokens, 400);
+        assert!(progress.tokens_per_second() > 0.0);
+    }
+}
