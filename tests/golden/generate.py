@@ -1,0 +1,168 @@
+"""Writes the golden files: what PyTorch computes, for the tests of this folder to compare with.
+
+    python tests/golden/generate.py            # needs torch, numpy and safetensors; torch 2.15 wrote the committed files
+
+Only a change of the cases needs this; the tests read the committed files and need no Python. Written next to it:
+
+    operations.safetensors   every operation: inputs, outputs, gradients of a weighted sum of the outputs
+    operations.json          the PyTorch version, the operations covered, the cases of each
+    lstm.safetensors         torch.nn.LSTM of 1 and 2 layers over ragged lengths, with initial state and all gradients
+    training.safetensors     20 steps of AdamW with clip_grad_norm_ on a whole language model
+
+Everything is computed in float64 from inputs that float32 holds exactly, and rounded to float32 once, on writing: so the
+files hold the right answer to a float32's precision and a tolerance has to cover one program's rounding, not two.
+The same seeds are used in every run; two runs with one PyTorch give equal files.
+"""
+
+import json
+from pathlib import Path
+
+import numpy
+import torch
+from safetensors.numpy import save_file
+
+from operations import Values, cases
+
+HERE = Path(__file__).resolve().parent
+
+
+def store(path: str, tensors: dict[str, torch.Tensor]):
+    """Floats as F32, integers as U32."""
+    arrays = {}
+    for name, tensor in tensors.items():
+        kind = numpy.float32 if tensor.is_floating_point() else numpy.uint32
+        arrays[name] = numpy.ascontiguousarray(tensor.detach().numpy().astype(kind))
+    save_file(arrays, HERE / path)
+    (HERE / path).chmod(0o644)
+    print(f"{path}: {len(arrays)} tensors, {(HERE / path).stat().st_size} bytes")
+
+
+def weighted_sum(outputs: list[torch.Tensor], values: Values) -> tuple[torch.Tensor, list[torch.Tensor]]:
+    """The loss of every case: each output times fixed weights, summed. Returns it and the weights."""
+    weights = [values.normal(*output.shape) for output in outputs]
+    return sum((output * weight).sum() for output, weight in zip(outputs, weights)), weights
+
+
+def operations():
+    """`<case>.in<i>`, `<case>.out<i>`, `<case>.weight<i>`, `<case>.grad<i>` (gradient of input i)."""
+    tensors, names = {}, {}
+    for case in cases():
+        names.setdefault(case.operation, []).append(case.name)
+        inputs = [x.clone().requires_grad_(x.is_floating_point()) for x in case.inputs]
+        outputs = case.function(*inputs)
+        outputs = list(outputs) if isinstance(outputs, tuple) else [outputs]
+        loss, weights = weighted_sum(outputs, Values(case.name + ".weight"))
+        loss.backward()
+        for i, tensor in enumerate(inputs):
+            tensors[f"{case.name}.in{i}"] = tensor
+            if tensor.requires_grad:
+                tensors[f"{case.name}.grad{i}"] = tensor.grad
+        for i, (output, weight) in enumerate(zip(outputs, weights)):
+            tensors[f"{case.name}.out{i}"] = output
+            tensors[f"{case.name}.weight{i}"] = weight
+    store("operations.safetensors", tensors)
+    about = {"torch": torch.__version__.split("+")[0], "operations": list(names), "cases": names}
+    (HERE / "operations.json").write_text(json.dumps(about, indent=1) + "\n")
+
+
+def lstm_case(name: str, layers: int, batch: int, time: int, inputs: int, hidden: int, lengths: list[int]):
+    """`<case>.x [B,T,C]`, `.h0 .c0 [L,B,H]`, `.lengths [B]`, parameters under PyTorch's names, `.y .h_n .c_n`, their
+    `.weight_*`, and `.grad.*` of everything that has one."""
+    values = Values(name)
+    module = torch.nn.LSTM(inputs, hidden, layers, batch_first=True).double()
+    leaves = {"x": values.normal(batch, time, inputs)}
+    for state in ("h0", "c0"):
+        leaves[state] = values.normal(layers, batch, hidden)
+    for parameter, tensor in module.named_parameters():
+        leaves[parameter] = values.uniform(-0.5, 0.5, *tensor.shape)
+    for leaf in leaves.values():
+        leaf.requires_grad_(True)
+    lengths = torch.tensor(lengths)
+    packed = torch.nn.utils.rnn.pack_padded_sequence(leaves["x"], lengths, batch_first=True, enforce_sorted=False)
+    parameters = {k: v for k, v in leaves.items() if k not in ("x", "h0", "c0")}
+    arguments = (packed, (leaves["h0"], leaves["c0"]))
+    packed_y, (h_n, c_n) = torch.func.functional_call(module, parameters, arguments)
+    y, _ = torch.nn.utils.rnn.pad_packed_sequence(packed_y, batch_first=True, total_length=time)
+    outputs = {"y": y, "h_n": h_n, "c_n": c_n}
+    loss, weights = weighted_sum(list(outputs.values()), Values(name + ".weight"))
+    loss.backward()
+    tensors = {f"{name}.lengths": lengths}
+    for leaf, tensor in leaves.items():
+        tensors[f"{name}.{leaf}"] = tensor
+        tensors[f"{name}.grad.{leaf}"] = tensor.grad
+    for (output, tensor), weight in zip(outputs.items(), weights):
+        tensors[f"{name}.{output}"] = tensor
+        tensors[f"{name}.weight_{output}"] = weight
+    return tensors
+
+
+def lstm():
+    store("lstm.safetensors", {
+        **lstm_case("one_layer", layers=1, batch=4, time=6, inputs=5, hidden=7, lengths=[6, 2, 5, 1]),
+        **lstm_case("two_layers", layers=2, batch=5, time=7, inputs=4, hidden=6, lengths=[3, 7, 1, 5, 7]),
+        **lstm_case("full_length", layers=2, batch=2, time=4, inputs=3, hidden=8, lengths=[4, 4]),
+    })
+
+
+class LanguageModel(torch.nn.Module):
+    """embedding -> LSTM -> linear; the names of its parameters are those of the Rust model."""
+
+    def __init__(self, vocab: int, embed: int, hidden: int, layers: int):
+        super().__init__()
+        self.embedding = torch.nn.Embedding(vocab, embed)
+        self.lstm = torch.nn.LSTM(embed, hidden, layers, batch_first=True)
+        self.head = torch.nn.Linear(hidden, vocab)
+
+    def forward(self, tokens: torch.Tensor) -> torch.Tensor:
+        y, _ = self.lstm(self.embedding(tokens))
+        return self.head(y)
+
+
+def training():
+    """`initial.<parameter>`, `final.<parameter>`, `tokens` and `targets [steps,B,T]`, `losses` and `norms [steps]`
+    (before clipping), and each of AdamW's constants as a scalar under its name."""
+    vocab, embed, hidden, layers, batch, time, steps = 11, 6, 8, 2, 3, 7, 20
+    # eps is far above the usual 1e-8: with a tiny eps Adam's first steps are sign(gradient), which turns the rounding of
+    # a gradient near zero into a full step and would measure luck. clip_norm lies in the range of the norms, so that
+    # some steps are clipped and some are not (asserted below).
+    constants = {"lr": 0.03, "beta1": 0.9, "beta2": 0.98, "eps": 1e-4, "weight_decay": 0.05, "clip_norm": 0.28}
+    values = Values("training")
+    model = LanguageModel(vocab, embed, hidden, layers).double()
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.copy_(values.uniform(-0.5, 0.5, *parameter.shape))
+    tensors = {f"initial.{name}": p.detach().clone() for name, p in model.named_parameters()}
+    # Sequences that follow a rule with some noise: next = 2 * previous + 1 (mod V).
+    start = values.ids(vocab, steps, batch, 1)
+    noise = values.ids(10, steps, batch, time + 1) == 0
+    columns = [start]
+    for t in range(1, time + 1):
+        columns.append((columns[-1] * 2 + 1 + noise[..., t : t + 1].long()) % vocab)
+    text = torch.cat(columns, -1)
+    tokens, targets = text[..., :-1], text[..., 1:]
+    optimizer = torch.optim.AdamW(
+        model.parameters(), lr=constants["lr"], betas=(constants["beta1"], constants["beta2"]),
+        eps=constants["eps"], weight_decay=constants["weight_decay"],
+    )
+    losses, norms = [], []
+    for step in range(steps):
+        optimizer.zero_grad()
+        logits = model(tokens[step])
+        loss = torch.nn.functional.cross_entropy(logits.reshape(-1, vocab), targets[step].reshape(-1))
+        loss.backward()
+        norms.append(torch.nn.utils.clip_grad_norm_(model.parameters(), constants["clip_norm"]).detach())
+        optimizer.step()
+        losses.append(loss.detach())
+    clipped = sum(bool(norm > constants["clip_norm"]) for norm in norms)
+    print("losses", [f"{x:.3f}" for x in losses], "norms", [f"{x:.3f}" for x in norms], "clipped", clipped)
+    assert 3 <= clipped <= steps - 3, "the clip threshold must matter in some steps and not in others"
+    tensors.update({f"final.{name}": p for name, p in model.named_parameters()})
+    tensors.update(tokens=tokens, targets=targets, losses=torch.stack(losses), norms=torch.stack(norms))
+    tensors.update({name: torch.tensor(value, dtype=torch.float64) for name, value in constants.items()})
+    store("training.safetensors", tensors)
+
+
+if __name__ == "__main__":
+    operations()
+    lstm()
+    training()

@@ -1,0 +1,32 @@
+//! Opens the device that tests run on.
+//!
+//! Which adapter that is the environment decides (`SEQLOOM_ADAPTER`), as for any program; each test prints its name, so a
+//! log says what was tested. There is no way to skip: without an adapter a test fails with the reason.
+
+use std::sync::OnceLock;
+
+use seqloom_device::{Device, DeviceOptions};
+
+/// A device of the caller's own, for tests that count what it allocates.
+///
+/// # Panics
+/// If no adapter will do, with the device's own error.
+#[must_use]
+pub fn open() -> Device {
+    // The cache on disk is a subject of its own; here it would make one test depend on what another left behind.
+    let options = DeviceOptions { no_cache: true, ..DeviceOptions::default() };
+    let device = Device::open(options).unwrap_or_else(|error| panic!("these tests need a device: {error}"));
+    let facts = device.facts();
+    println!("adapter: {} ({}, {})", facts.name, facts.backend, facts.driver);
+    device
+}
+
+/// The device that the tests of one process share, so that each kernel is compiled once.
+///
+/// # Panics
+/// As [`open`].
+#[must_use]
+pub fn shared() -> Device {
+    static SHARED: OnceLock<Device> = OnceLock::new();
+    SHARED.get_or_init(open).clone()
+}

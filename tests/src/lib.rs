@@ -1,0 +1,26 @@
+//! What the tests of the whole house share: oracles, golden files, comparison, and the way to a device.
+//!
+//! The tests themselves stand in `tests/`, one subject a file. They need a device unless they say otherwise: a machine
+//! without an adapter fails them, because a test that skips itself where it matters proves nothing.
+//!
+//! | module | what it holds |
+//! |---|---|
+//! | [`oracle`] | every kernel family in plain `f64` code |
+//! | [`executor`] | runs launches of the kernel families directly, without a graph |
+//! | [`golden`] | what PyTorch computed, read from committed files |
+//! | [`case`] | a function of tensors, recorded, compiled and run with its gradients |
+//! | [`stencil`] | directional derivatives of a program's loss by finite differences |
+//! | [`compare`] | equality up to a tolerance, naming the tensor and the worst element |
+//! | [`device`] | opens the device under test |
+
+// Support of tests: a wrong expectation here has to stop the test, and a message beats a `Result` that the test would
+// only unwrap.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+pub mod case;
+pub mod compare;
+pub mod device;
+pub mod executor;
+pub mod golden;
+pub mod oracle;
+pub mod stencil;

@@ -1,0 +1,228 @@
+//! What every operation of a tensor means, by its method's name: one `pub fn` each, over [`Array`]s.
+//!
+//! Formulas alone; those that a kernel family's oracle has already are called there.
+
+use super::array::Array;
+use super::recurrent::{Inputs, Outputs, Sizes, forward};
+use super::{embedding, pointwise};
+
+/// a + b
+pub fn add(a: &Array, b: &Array) -> Array {
+    a.zip(b, |a, b| a + b)
+}
+
+/// a − b
+pub fn sub(a: &Array, b: &Array) -> Array {
+    a.zip(b, |a, b| a - b)
+}
+
+/// a · b
+pub fn mul(a: &Array, b: &Array) -> Array {
+    a.zip(b, |a, b| a * b)
+}
+
+/// a / b
+pub fn div(a: &Array, b: &Array) -> Array {
+    a.zip(b, |a, b| a / b)
+}
+
+/// The greater.
+pub fn maximum(a: &Array, b: &Array) -> Array {
+    a.zip(b, f64::max)
+}
+
+/// The lesser.
+pub fn minimum(a: &Array, b: &Array) -> Array {
+    a.zip(b, f64::min)
+}
+
+/// −x
+pub fn neg(x: &Array) -> Array {
+    x.map(|x| -x)
+}
+
+/// eˣ
+pub fn exp(x: &Array) -> Array {
+    x.map(f64::exp)
+}
+
+/// Natural logarithm.
+pub fn ln(x: &Array) -> Array {
+    x.map(f64::ln)
+}
+
+/// √x
+pub fn sqrt(x: &Array) -> Array {
+    x.map(f64::sqrt)
+}
+
+/// tanh x
+pub fn tanh(x: &Array) -> Array {
+    x.map(f64::tanh)
+}
+
+/// 1/(1+e⁻ˣ)
+pub fn sigmoid(x: &Array) -> Array {
+    x.map(pointwise::sigmoid)
+}
+
+/// max(x, 0)
+pub fn relu(x: &Array) -> Array {
+    x.map(pointwise::relu)
+}
+
+/// x·Φ(x)
+pub fn gelu(x: &Array) -> Array {
+    x.map(pointwise::gelu_erf)
+}
+
+/// x·sigmoid(x)
+pub fn silu(x: &Array) -> Array {
+    x.map(pointwise::silu)
+}
+
+/// x²
+pub fn square(x: &Array) -> Array {
+    x.map(|x| x * x)
+}
+
+/// |x|
+pub fn abs(x: &Array) -> Array {
+    x.map(f64::abs)
+}
+
+/// out[.., i, j] = Σₚ a[.., i, p]·b[.., p, j]; a `b` of two dimensions serves every matrix of `a`.
+pub fn matmul(a: &Array, b: &Array) -> Array {
+    let (rank_a, rank_b) = (a.shape.len(), b.shape.len());
+    let mut shape = a.shape.clone();
+    shape[rank_a - 1] = b.shape[rank_b - 1];
+    Array::from_fn(&shape, |index| {
+        let (lead, i, j) = (&index[..rank_a - 2], index[rank_a - 2], index[rank_a - 1]);
+        let own = if rank_b == 2 { &[][..] } else { lead };
+        (0..a.shape[rank_a - 1])
+            .map(|p| a.at(&[lead, &[i, p]].concat()) * b.at(&[own, &[p, j]].concat()))
+            .sum()
+    })
+}
+
+/// a·bᵀ
+pub fn matmul_t(a: &Array, b: &Array) -> Array {
+    matmul(a, &transpose(b, b.shape.len() - 2, b.shape.len() - 1))
+}
+
+/// aᵀ·b
+pub fn t_matmul(a: &Array, b: &Array) -> Array {
+    matmul(&transpose(a, a.shape.len() - 2, a.shape.len() - 1), b)
+}
+
+/// Sum along an axis.
+pub fn sum(x: &Array, axis: usize) -> Array {
+    x.fold(axis, |along| along.iter().sum())
+}
+
+/// Mean along an axis.
+pub fn mean(x: &Array, axis: usize) -> Array {
+    x.fold(axis, |along| along.iter().sum::<f64>() / along.len() as f64)
+}
+
+/// Greatest along an axis.
+pub fn max(x: &Array, axis: usize) -> Array {
+    x.fold(axis, |along| along.iter().copied().fold(f64::NEG_INFINITY, f64::max))
+}
+
+/// The same elements under another shape.
+pub fn reshape(x: &Array, shape: &[usize]) -> Array {
+    Array { shape: shape.to_vec(), data: x.data.clone() }
+}
+
+/// Axes `a` and `b` exchanged.
+pub fn transpose(x: &Array, a: usize, b: usize) -> Array {
+    let swapped = |of: &[usize]| {
+        let mut of = of.to_vec();
+        of.swap(a, b);
+        of
+    };
+    Array::from_fn(&swapped(&x.shape), |index| x.at(&swapped(index)))
+}
+
+/// `len` indices of `axis` from `start`.
+pub fn slice(x: &Array, axis: usize, start: usize, len: usize) -> Array {
+    let mut shape = x.shape.clone();
+    shape[axis] = len;
+    Array::from_fn(&shape, |index| {
+        let mut from = index.to_vec();
+        from[axis] += start;
+        x.at(&from)
+    })
+}
+
+/// Zeros before and after along `axis`.
+pub fn pad(x: &Array, axis: usize, before: usize, after: usize) -> Array {
+    let mut shape = x.shape.clone();
+    shape[axis] += before + after;
+    Array::from_fn(&shape, |index| match index[axis].checked_sub(before) {
+        Some(at) if at < x.shape[axis] => {
+            let mut from = index.to_vec();
+            from[axis] = at;
+            x.at(&from)
+        }
+        _ => 0.0,
+    })
+}
+
+/// Joined along `axis`.
+pub fn concat(a: &Array, b: &Array, axis: usize) -> Array {
+    let mut shape = a.shape.clone();
+    shape[axis] += b.shape[axis];
+    Array::from_fn(&shape, |index| match index[axis].checked_sub(a.shape[axis]) {
+        None => a.at(index),
+        Some(at) => {
+            let mut from = index.to_vec();
+            from[axis] = at;
+            b.at(&from)
+        }
+    })
+}
+
+/// Stretched to a shape.
+pub fn broadcast_to(x: &Array, shape: &[usize]) -> Array {
+    Array::from_fn(shape, |index| x.stretched_at(index))
+}
+
+/// Softmax over the last axis.
+pub fn softmax(x: &Array) -> Array {
+    Array { shape: x.shape.clone(), data: super::softmax::softmax(columns(x), &x.data) }
+}
+
+/// Its logarithm.
+pub fn log_softmax(x: &Array) -> Array {
+    Array { shape: x.shape.clone(), data: super::softmax::log_softmax(columns(x), &x.data) }
+}
+
+/// Mean of −log_softmax(logits) at the target, over the targets that count; 0 if none does.
+pub fn cross_entropy(logits: &Array, targets: &[u32], ignore: Option<u32>) -> Array {
+    let losses = super::cross_entropy::cross_entropy(columns(logits), &logits.data, targets, ignore).losses;
+    let counted = targets.iter().filter(|&&target| Some(target) != ignore).count().max(1);
+    Array { shape: vec![], data: vec![losses.iter().sum::<f64>() / counted as f64] }
+}
+
+/// Rows of a table.
+pub fn gather_rows(table: &Array, ids: &[u32]) -> Array {
+    let channels = columns(table);
+    Array { shape: vec![ids.len(), channels], data: embedding::forward(channels, &table.data, ids) }
+}
+
+/// x with elements zeroed and the others divided by the probability to keep them; which, `kept` tells.
+pub fn dropout(x: &Array, p: f64, kept: &[bool]) -> Array {
+    let data = x.data.iter().zip(kept).map(|(x, kept)| if *kept { x / (1.0 - p) } else { 0.0 }).collect();
+    Array { shape: x.shape.clone(), data }
+}
+
+/// One LSTM layer over whole sequences.
+pub fn lstm(sizes: &Sizes, inputs: &Inputs) -> Outputs {
+    forward(sizes, inputs)
+}
+
+fn columns(x: &Array) -> usize {
+    *x.shape.last().unwrap_or(&1)
+}

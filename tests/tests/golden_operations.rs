@@ -1,0 +1,124 @@
+//! Every operation against PyTorch: outputs, and the gradients of a weighted sum of them.
+//!
+//! The cases are those of `golden/operations.py`; [`apply`] is the same table in Rust, with the same constants.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // A test stops at the first surprise.
+
+use seqloom_graph::{OPERATIONS, Tensor};
+use seqloom_tests::case::{Case, Recorded, weighted_sum};
+use seqloom_tests::compare::{Tolerance, compare};
+use seqloom_tests::device;
+use seqloom_tests::golden::{Golden, operation_cases};
+
+/// The golden values are exact to a float32; what is left is this program's rounding. WGSL lets exp, ln and tanh be wrong
+/// by some units in the last place that grow with the argument, and a sum of n terms by about √n·6e-8 of its terms, which
+/// is absolute where they cancel.
+const TOLERANCE: Tolerance = Tolerance { abs: 5e-6, rel: 2e-5 };
+
+/// The operation of a case. PyTorch's dimension arguments stand in the order of this project's.
+fn apply<'g>(case: &str, x: &[Tensor<'g>]) -> Vec<Tensor<'g>> {
+    let one = match case {
+        "add" | "add_row" | "add_column" => x[0] + x[1],
+        "add_scalar" => x[0] + 1.5,
+        "sub" | "sub_row" => x[0] - x[1],
+        "sub_from_scalar" => 1.5 - x[0],
+        "mul" | "mul_row" | "mul_column" => x[0] * x[1],
+        "mul_scalar" => x[0] * -2.5,
+        "div" | "div_row" => x[0] / x[1],
+        "div_of_scalar" => 1.5 / x[0],
+        "neg" => -x[0],
+        "exp" => x[0].exp(),
+        "ln" => x[0].ln(),
+        "sqrt" => x[0].sqrt(),
+        "tanh" | "tanh_extreme" => x[0].tanh(),
+        "sigmoid" | "sigmoid_extreme" => x[0].sigmoid(),
+        "relu" => x[0].relu(),
+        "gelu" | "gelu_extreme" => x[0].gelu(),
+        "silu" | "silu_extreme" => x[0].silu(),
+        "square" => x[0].square(),
+        "abs" => x[0].abs(),
+        "maximum" | "maximum_row" => x[0].maximum(x[1]),
+        "minimum" | "minimum_row" => x[0].minimum(x[1]),
+        "matmul" | "matmul_batched" | "matmul_ragged" | "matmul_shared" => x[0].matmul(x[1]),
+        "matmul_t" | "matmul_t_batched" | "matmul_t_ragged" | "matmul_t_shared" => x[0].matmul_t(x[1]),
+        "t_matmul" | "t_matmul_batched" | "t_matmul_ragged" => x[0].t_matmul(x[1]),
+        "sum_axis0" => x[0].sum(0),
+        "sum_axis1" | "sum_long" => x[0].sum(1),
+        "sum_axis2" => x[0].sum(2),
+        "sum_all" => x[0].sum_all(),
+        "mean_axis0" => x[0].mean(0),
+        "mean_axis1" => x[0].mean(1),
+        "mean_axis2" => x[0].mean(2),
+        "mean_all" => x[0].mean_all(),
+        "max_axis0" => x[0].max(0),
+        "max_axis1" => x[0].max(1),
+        "max_axis2" => x[0].max(2),
+        "reshape" => x[0].reshape(&[6, 10]),
+        "transpose" => x[0].transpose(0, 2),
+        "transpose_inner" => x[0].transpose(1, 2),
+        "slice" => x[0].slice(1, 1, 2),
+        "slice_last" => x[0].slice(-1, 2, 3),
+        "pad" => x[0].pad(1, 1, 2),
+        "pad_last" => x[0].pad(-1, 2, 1),
+        "concat" | "concat_last" => Tensor::concat(x[0], &x[1..], 1),
+        "broadcast_to" | "broadcast_to_middle" => x[0].broadcast_to(&[2, 3, 4]),
+        "softmax" | "softmax_large" | "softmax_wide" => x[0].softmax(),
+        "log_softmax" | "log_softmax_large" | "log_softmax_wide" => x[0].log_softmax(),
+        "cross_entropy" | "cross_entropy_large" => x[0].cross_entropy(x[1], None),
+        "cross_entropy_ignore" => x[0].cross_entropy(x[1], Some(2)),
+        "gather_rows" => x[0].gather_rows(x[1]),
+        "dropout" => x[0].dropout(0.0),
+        "lstm" | "lstm_ragged" | "lstm_batch_of_nine" => {
+            let out = x[0].lstm(x[1], x[2], x[3], Some(x[4]));
+            return vec![out.y, out.h_n, out.c_n];
+        }
+        other => panic!("golden/operations.json has the case {other}, this table has not"),
+    };
+    vec![one]
+}
+
+/// Runs all cases of an operation and reports all that differ at once.
+fn operation(name: &str) {
+    let golden = Golden::load("operations");
+    let mut failures = Vec::new();
+    for case in &operation_cases()[name] {
+        let operands: Vec<_> = golden.numbered(&format!("{case}.in")).into_iter().cloned().collect();
+        let weights = golden.numbered(&format!("{case}.weight"));
+        let run = Case::compile(&device::shared(), &operands, |g, x| {
+            let outputs = apply(case, x);
+            Recorded { loss: weighted_sum(g, &outputs, &weights), outputs }
+        });
+        let _ = run.loss();
+        let outputs =
+            run.outputs().into_iter().enumerate().map(|(i, values)| (format!("{case}.out{i}"), values));
+        let gradients =
+            run.gradients().into_iter().enumerate().map(|(i, values)| (format!("{case}.grad{i}"), values));
+        for (tensor, got) in outputs.chain(gradients) {
+            failures.extend(compare(&tensor, &got, golden.floats(&tensor), TOLERANCE).err());
+        }
+    }
+    assert!(failures.is_empty(), "{}", failures.join("\n"));
+}
+
+macro_rules! golden {
+    ($($name:ident)*) => {
+        $(#[test] fn $name() { operation(stringify!($name)); })*
+
+        #[test]
+        fn every_operation_has_a_golden_case() {
+            let here = [$(stringify!($name)),*];
+            let cases = operation_cases();
+            for operation in OPERATIONS {
+                assert!(here.contains(operation), "no golden test of {operation}");
+                assert!(cases.get(*operation).is_some_and(|c| !c.is_empty()), "no golden case of {operation}");
+            }
+            assert_eq!(cases.len(), here.len(), "golden/operations.json has operations that this file has not");
+        }
+    };
+}
+
+golden! {
+    add sub mul div neg exp ln sqrt tanh sigmoid relu gelu silu square abs maximum minimum matmul matmul_t t_matmul
+    sum mean max reshape transpose slice pad concat broadcast_to softmax log_softmax cross_entropy gather_rows dropout
+    lstm
+}

@@ -1,0 +1,371 @@
+//! Gradient of every operation in the middle of a graph, against finite differences of the loss.
+//!
+//! Each operand is a parameter times a second parameter that broadcasts, and the outputs end in a weighted sum of a
+//! nonlinear function: so the rule under test receives a gradient that is neither 1 nor constant, and has to hand one on
+//! that others use. A rule tested as the last operation of a graph hides a factor it drops. How the comparison is made and
+//! how exact it is: `seqloom_tests::stencil`. Operands keep away from kinks by more than the stencil moves them.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // A test stops at the first surprise.
+
+use seqloom_graph::{Graph, HostData, HostTensor, Tensor};
+use seqloom_tests::case::{Case, Recorded};
+use seqloom_tests::device;
+use seqloom_tests::stencil::check_gradients;
+
+/// Checks `operation` over `operands`; those of u32 are handed on as they are.
+fn check(operands: &[HostTensor], operation: impl for<'g> Fn(&[Tensor<'g>]) -> Vec<Tensor<'g>>) {
+    let mut all = Vec::new();
+    for (i, operand) in operands.iter().enumerate() {
+        all.push(operand.clone());
+        if matches!(operand.data(), HostData::F32(_)) {
+            let last = *operand.shape().last().unwrap();
+            all.push(tensor(&[last], |k| 1.0 + 0.2 * ((k + i) as f32 * 2.1).cos()));
+        }
+    }
+    let case = Case::compile(&device::shared(), &all, |g, leaves| {
+        let mut leaves = leaves.iter();
+        let mut inputs = Vec::new();
+        for operand in operands {
+            let leaf = *leaves.next().unwrap();
+            inputs.push(match operand.data() {
+                HostData::F32(_) => leaf * *leaves.next().unwrap(),
+                HostData::U32(_) => leaf,
+            });
+        }
+        Recorded { outputs: vec![], loss: nonlinear_sum(g, &operation(&inputs)) }
+    });
+    let values: Vec<Vec<f32>> = all
+        .iter()
+        .filter_map(|t| match t.data() {
+            HostData::F32(values) => Some(values.clone()),
+            HostData::U32(_) => None,
+        })
+        .collect();
+    check_gradients(&case, &values);
+}
+
+/// Σ w·(y + y²/2) over the elements y of all outputs, with weights w of both signs.
+fn nonlinear_sum<'g>(g: &'g Graph, outputs: &[Tensor<'g>]) -> Tensor<'g> {
+    let mut sum = g.full(&[], 0.0);
+    for (i, output) in outputs.iter().enumerate() {
+        let shape = output.shape();
+        let weights = (0..shape.len()).map(|k| 0.7 + ((k + 3 * i) as f32 * 1.9).sin()).collect();
+        sum = sum + ((*output + output.square() * 0.5) * g.literal(&shape, weights)).sum_all();
+    }
+    sum
+}
+
+fn tensor(shape: &[usize], value: impl Fn(usize) -> f32) -> HostTensor {
+    HostTensor::f32(shape, (0..shape.iter().product()).map(value).collect()).unwrap()
+}
+
+/// Values of both signs up to 1; `salt` makes another sequence.
+fn wave(shape: &[usize], salt: usize) -> HostTensor {
+    tensor(shape, |k| ((k * 7 + salt * 13) as f32 * 1.3).sin())
+}
+
+/// Values of both signs, at least 0.3 from 0.
+fn away(shape: &[usize], salt: usize) -> HostTensor {
+    tensor(shape, |k| {
+        let value = ((k * 7 + salt * 13) as f32 * 1.3).sin();
+        value + 0.3f32.copysign(value)
+    })
+}
+
+/// Values from 0.7 to 2.3.
+fn positive(shape: &[usize], salt: usize) -> HostTensor {
+    tensor(shape, |k| 1.5 + 0.8 * ((k * 7 + salt * 13) as f32 * 1.3).sin())
+}
+
+/// Values whose neighbours along any axis of [2, 3, 4] differ by 0.15 or more; on axis 1 by 0.6.
+fn spread(shape: &[usize]) -> HostTensor {
+    tensor(shape, |k| (k * 7 % 24) as f32 * 0.15 - 1.7)
+}
+
+fn ids(shape: &[usize], values: &[u32]) -> HostTensor {
+    HostTensor::u32(shape, values.to_vec()).unwrap()
+}
+
+/// An operation of one operand.
+fn unary(operand: HostTensor, operation: impl for<'g> Fn(Tensor<'g>) -> Tensor<'g>) {
+    check(&[operand], |x| vec![operation(x[0])]);
+}
+
+/// An operation of two operands: of one shape, with a row and with a column that stretch.
+fn binary(
+    make: impl Fn(&[usize], usize) -> HostTensor,
+    operation: impl for<'g> Fn(Tensor<'g>, Tensor<'g>) -> Tensor<'g>,
+) {
+    for (a, b) in [(&[3, 4][..], &[3, 4][..]), (&[2, 3, 4], &[4]), (&[3, 1], &[2, 3, 4])] {
+        check(&[make(a, 0), make(b, 1)], |x| vec![operation(x[0], x[1])]);
+    }
+}
+
+#[test]
+fn gradient_of_add() {
+    binary(wave, |a, b| a + b);
+    unary(wave(&[3, 4], 0), |x| 1.5 + (x + 0.5));
+}
+
+#[test]
+fn gradient_of_sub() {
+    binary(wave, |a, b| a - b);
+    unary(wave(&[3, 4], 0), |x| 1.5 - (x - 0.5));
+}
+
+#[test]
+fn gradient_of_mul() {
+    binary(wave, |a, b| a * b);
+    unary(wave(&[3, 4], 0), |x| 1.5 * (x * -0.5));
+}
+
+#[test]
+fn gradient_of_div() {
+    binary(positive, |a, b| a / b);
+    unary(positive(&[3, 4], 0), |x| 1.5 / (x / 0.5));
+}
+
+#[test]
+fn gradient_of_neg() {
+    unary(wave(&[3, 4], 0), |x| -x);
+}
+
+#[test]
+fn gradient_of_exp() {
+    unary(wave(&[3, 4], 0), |x| x.exp());
+}
+
+#[test]
+fn gradient_of_ln() {
+    unary(positive(&[3, 4], 0), |x| x.ln());
+}
+
+#[test]
+fn gradient_of_sqrt() {
+    unary(positive(&[3, 4], 0), |x| x.sqrt());
+}
+
+#[test]
+fn gradient_of_tanh() {
+    unary(wave(&[3, 4], 0), |x| x.tanh());
+}
+
+#[test]
+fn gradient_of_sigmoid() {
+    unary(wave(&[3, 4], 0), |x| x.sigmoid());
+}
+
+#[test]
+fn gradient_of_relu() {
+    unary(away(&[3, 4], 0), |x| x.relu());
+}
+
+#[test]
+fn gradient_of_gelu() {
+    unary(wave(&[3, 4], 0), |x| x.gelu());
+}
+
+#[test]
+fn gradient_of_silu() {
+    unary(wave(&[3, 4], 0), |x| x.silu());
+}
+
+#[test]
+fn gradient_of_square() {
+    unary(wave(&[3, 4], 0), |x| x.square());
+}
+
+#[test]
+fn gradient_of_abs() {
+    unary(away(&[3, 4], 0), |x| x.abs());
+}
+
+/// `away` and its mirror image: nowhere closer than 0.6.
+fn apart() -> [HostTensor; 2] {
+    let mirrored = away(&[3, 4], 0);
+    let HostData::F32(values) = mirrored.data() else { panic!("made as f32") };
+    [mirrored.clone(), tensor(&[3, 4], |k| -values[k])]
+}
+
+#[test]
+fn gradient_of_maximum() {
+    check(&apart(), |x| vec![x[0].maximum(x[1])]);
+}
+
+#[test]
+fn gradient_of_minimum() {
+    check(&apart(), |x| vec![x[0].minimum(x[1])]);
+}
+
+#[test]
+fn gradient_of_matmul() {
+    for (a, b) in [(&[3, 4][..], &[4, 5][..]), (&[2, 3, 4], &[2, 4, 5]), (&[2, 3, 4], &[4, 5])] {
+        check(&[wave(a, 0), wave(b, 1)], |x| vec![x[0].matmul(x[1])]);
+    }
+}
+
+#[test]
+fn gradient_of_matmul_t() {
+    for (a, b) in [(&[3, 4][..], &[5, 4][..]), (&[2, 3, 4], &[2, 5, 4]), (&[2, 3, 4], &[5, 4])] {
+        check(&[wave(a, 0), wave(b, 1)], |x| vec![x[0].matmul_t(x[1])]);
+    }
+}
+
+#[test]
+fn gradient_of_t_matmul() {
+    for (a, b) in [(&[4, 3][..], &[4, 5][..]), (&[2, 4, 3], &[2, 4, 5])] {
+        check(&[wave(a, 0), wave(b, 1)], |x| vec![x[0].t_matmul(x[1])]);
+    }
+}
+
+#[test]
+fn gradient_of_sum() {
+    for axis in [0, 1, -1] {
+        unary(wave(&[2, 3, 4], 0), |x| x.sum(axis));
+    }
+    unary(wave(&[3, 4], 0), |x| x.sum_all() * 0.3);
+}
+
+#[test]
+fn gradient_of_mean() {
+    for axis in [0, 1, -1] {
+        unary(wave(&[2, 3, 4], 0), |x| x.mean(axis));
+    }
+    unary(away(&[3, 4], 0), |x| x.mean_all() * 3.0);
+}
+
+#[test]
+fn gradient_of_max() {
+    unary(spread(&[2, 3, 4]), |x| x.max(1));
+}
+
+#[test]
+fn gradient_of_reshape() {
+    unary(wave(&[3, 4], 0), |x| x.reshape(&[2, 6]));
+}
+
+#[test]
+fn gradient_of_transpose() {
+    unary(wave(&[2, 3, 4], 0), |x| x.transpose(0, 2));
+    unary(wave(&[2, 3, 4], 0), |x| x.transpose(-1, -2));
+}
+
+#[test]
+fn gradient_of_slice() {
+    unary(wave(&[2, 4, 3], 0), |x| x.slice(1, 1, 2));
+    unary(wave(&[3, 5], 0), |x| x.slice(-1, 0, 3) * x.slice(-1, 2, 3));
+}
+
+#[test]
+fn gradient_of_pad() {
+    unary(wave(&[2, 4, 3], 0), |x| x.pad(1, 1, 2));
+    unary(wave(&[3, 4], 0), |x| x.pad(-1, 0, 2).exp());
+}
+
+#[test]
+fn gradient_of_concat() {
+    check(&[wave(&[2, 3], 0), wave(&[2, 1], 1), wave(&[2, 4], 2)], |x| {
+        vec![Tensor::concat(x[0], &[x[1], x[2]], 1)]
+    });
+    check(&[wave(&[2, 3], 0), wave(&[1, 3], 1)], |x| vec![Tensor::concat(x[0], &[x[1], x[0]], 0)]);
+}
+
+#[test]
+fn gradient_of_broadcast_to() {
+    unary(wave(&[4], 0), |x| x.broadcast_to(&[2, 3, 4]));
+    unary(wave(&[2, 1, 3], 0), |x| x.broadcast_to(&[2, 4, 3]));
+}
+
+#[test]
+fn gradient_of_softmax() {
+    unary(wave(&[3, 4], 0), |x| (x * 2.0).softmax() * 3.0);
+}
+
+#[test]
+fn gradient_of_log_softmax() {
+    unary(wave(&[2, 2, 5], 0), |x| x.log_softmax());
+}
+
+#[test]
+fn gradient_of_cross_entropy() {
+    let targets = ids(&[2, 3], &[1, 4, 0, 2, 3, 3]);
+    check(&[wave(&[2, 3, 5], 0), targets.clone()], |x| vec![x[0].cross_entropy(x[1], None)]);
+    check(&[wave(&[2, 3, 5], 0), targets], |x| vec![x[0].cross_entropy(x[1], Some(3))]);
+}
+
+#[test]
+fn gradient_of_gather_rows() {
+    // Row 2 is taken three times, row 3 never.
+    check(&[wave(&[5, 3], 0), ids(&[2, 3], &[2, 0, 2, 4, 2, 1])], |x| vec![x[0].gather_rows(x[1])]);
+}
+
+#[test]
+fn gradient_of_dropout() {
+    // The seed is in the control buffer, which stays: so every loss of the stencil drops the same elements.
+    unary(wave(&[6, 5], 0), |x| x.dropout(0.4));
+}
+
+#[test]
+fn gradient_of_lstm() {
+    let (batch, time, hidden) = (3, 4, 3);
+    let operands = |batch: usize| {
+        let sequence = wave(&[batch, time, 4 * hidden], 0);
+        [sequence, wave(&[4 * hidden, hidden], 1), wave(&[batch, hidden], 2), wave(&[batch, hidden], 3)]
+    };
+    check(&operands(2), |x| {
+        let out = x[0].lstm(x[1], x[2], x[3], None);
+        vec![out.y, out.h_n, out.c_n]
+    });
+    let ragged: Vec<_> = operands(batch).into_iter().chain([ids(&[batch], &[2, 4, 1])]).collect();
+    check(&ragged, |x| {
+        let out = x[0].lstm(x[1], x[2], x[3], Some(x[4]));
+        vec![out.y, out.h_n, out.c_n]
+    });
+    // A loss that sees only one of the outputs leaves the others' gradients out.
+    check(&ragged, |x| vec![x[0].lstm(x[1], x[2], x[3], Some(x[4])).c_n]);
+}
+
+#[test]
+fn every_use_of_a_tensor_counts() {
+    check(&[wave(&[3, 4], 0), wave(&[4, 4], 1)], |x| {
+        let shared = x[0].tanh();
+        vec![shared * shared.sigmoid() + shared.matmul(x[1]), shared.sum(0)]
+    });
+}
+
+#[test]
+fn fused_epilogues_keep_the_gradient() {
+    check(&[wave(&[3, 4], 0), wave(&[5, 4], 1), wave(&[5], 2), wave(&[3, 5], 3)], |x| {
+        vec![(x[0].matmul_t(x[1]) + x[2]).gelu() + x[3]]
+    });
+}
+
+#[test]
+fn detach_stops_the_gradient() {
+    // d/dx (x·stop(x)) is x, not 2x; the other operand keeps its own gradient.
+    let operand = tensor(&[4], |k| k as f32 + 1.0);
+    let case = Case::compile(&device::shared(), std::slice::from_ref(&operand), |_, x| Recorded {
+        outputs: vec![],
+        loss: (x[0] * x[0].detach()).sum_all(),
+    });
+    assert_eq!(case.loss(), 30.0);
+    assert_eq!(case.gradients(), [[1.0, 2.0, 3.0, 4.0]]);
+}
+
+/// The check has teeth: with one factor of a product detached, the gradient is half of what the loss does.
+#[test]
+#[should_panic(expected = "the gradient says")]
+fn a_dropped_factor_is_found() {
+    unary(away(&[3, 4], 0), |x| x * x.detach());
+}
+
+#[test]
+fn every_operation_has_a_gradient_check() {
+    // The names are what `gradient_of_` functions this very file defines.
+    let source = include_str!("gradients.rs");
+    let absent: Vec<_> = seqloom_graph::OPERATIONS
+        .iter()
+        .filter(|operation| !source.contains(&format!("fn gradient_of_{operation}()")))
+        .collect();
+    assert!(absent.is_empty(), "no gradient check of {absent:?}");
+}

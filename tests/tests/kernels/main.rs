@@ -1,0 +1,32 @@
+//! Every kernel family on the device under test, against the f64 oracles.
+//!
+//! One module per family, all in one binary so that they share a device and its compiled kernels. Each family is run
+//! with the device's facts as they are and as those of the other kind of adapter, and in every variant by force, over
+//! sizes that are no multiple of anything.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod embedding;
+mod limits;
+mod lstm_oracle;
+mod matmul;
+mod optimizer;
+mod pointwise;
+mod recurrent;
+mod reduce;
+mod softmax;
+mod view;
+
+use seqloom_kernels::{Elem, FusedCode, Fusion};
+use seqloom_tests::compare::Tolerance;
+
+/// For results of a few operations.
+const TIGHT: Tolerance = Tolerance { abs: 2e-6, rel: 2e-6 };
+
+/// For sums of some hundred terms of size 1.
+const LOOSE: Tolerance = Tolerance { abs: 2e-5, rel: 2e-5 };
+
+/// Fused code over f32 leaves with these views; `[]` for leaves that are read by `index`.
+fn fusion(body: &str, leaves: usize, dims: [u32; 4], strides: &[[u32; 4]]) -> Fusion {
+    let body = format!("    let view = params.view;\n    return {body};\n");
+    Fusion { code: FusedCode { body, leaves: vec![Elem::F32; leaves] }, dims, strides: strides.to_vec() }
+}

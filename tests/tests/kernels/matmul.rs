@@ -1,0 +1,112 @@
+//! Products in every layout, batched every way, with and without fused work, in both variants.
+
+use seqloom_kernels::matmul::{self, Problem, Variant};
+use seqloom_kernels::{Fusion, Lowered};
+use seqloom_tests::compare::assert_close;
+use seqloom_tests::executor::{Data, Executor, Feed, narrow, random};
+use seqloom_tests::oracle::{matmul as oracle, widen};
+
+use crate::{LOOSE, fusion};
+
+const LAYOUTS: [(bool, bool); 3] = [(false, false), (false, true), (true, false)];
+
+/// M, N, K.
+const SIZES: [(usize, usize, usize); 13] = [
+    (1, 1, 1),
+    (1, 7, 33),
+    (7, 1, 100),
+    (7, 33, 1),
+    (33, 7, 7),
+    (8, 32, 8),
+    (64, 64, 64),
+    (33, 65, 100),
+    (100, 257, 33),
+    (257, 100, 7),
+    (1, 257, 257),
+    (130, 140, 150),
+    (40, 24, 1000),
+];
+
+fn variants(executor: &Executor) -> Vec<Variant> {
+    let mut variants = vec![Variant::Tiled];
+    // Without a subgroup size the variant must refuse, which `limits` checks.
+    if executor.facts().lanes().is_some() {
+        variants.push(Variant::Cpu);
+    }
+    variants
+}
+
+fn operands(problem: &Problem) -> (Vec<f32>, Vec<f32>) {
+    let Problem { batch, m, n, k, a_batched, b_batched, .. } = *problem;
+    let times = |batched: bool| if batched { batch } else { 1 };
+    (random(1, times(a_batched) * m * k), random(2, times(b_batched) * k * n))
+}
+
+fn expected(problem: &Problem, a: &[f32], b: &[f32]) -> Vec<f64> {
+    let Problem { batch, m, n, k, trans_a, trans_b, a_batched, b_batched } = *problem;
+    let problem = oracle::Matmul { batch, m, n, k, trans_a, trans_b, a_batched, b_batched };
+    oracle::matmul(&problem, &widen(a), &widen(b))
+}
+
+fn check(problem: &Problem, fusion: Option<&Fusion>, leaves: &[Data], want: &[f64], a: &[f32], b: &[f32]) {
+    let executor = Executor::shared();
+    let feed = Feed { ins: vec![a.into(), b.into()], outs: vec![want.len()], leaves: leaves.to_vec() };
+    let run = |how: &str, lowered: Lowered| {
+        let name = format!("{problem:?} {how}");
+        assert_close(&name, &executor.run(&lowered, &feed).out(0), &narrow(want), LOOSE);
+    };
+    for (kind, facts) in executor.kinds() {
+        run(kind, matmul::lower(problem, &facts, fusion).unwrap());
+    }
+    for variant in variants(&executor) {
+        let lowered = matmul::lower_as(variant, problem, executor.facts(), fusion).unwrap();
+        run(&format!("{variant:?}"), lowered);
+    }
+}
+
+#[test]
+fn single_products() {
+    for (trans_a, trans_b) in LAYOUTS {
+        for (m, n, k) in SIZES {
+            let problem = Problem { batch: 1, m, n, k, trans_a, trans_b, a_batched: false, b_batched: false };
+            let (a, b) = operands(&problem);
+            check(&problem, None, &[], &expected(&problem, &a, &b), &a, &b);
+        }
+    }
+}
+
+#[test]
+fn batched_products() {
+    for (trans_a, trans_b) in LAYOUTS {
+        for (a_batched, b_batched) in [(true, true), (true, false), (false, true)] {
+            for (batch, m, n, k) in [(2, 1, 1, 7), (3, 33, 7, 100), (7, 7, 33, 1), (2, 70, 65, 33)] {
+                let problem = Problem { batch, m, n, k, trans_a, trans_b, a_batched, b_batched };
+                let (a, b) = operands(&problem);
+                check(&problem, None, &[], &expected(&problem, &a, &b), &a, &b);
+            }
+        }
+    }
+}
+
+#[test]
+fn bias_and_relu_on_the_way_out() {
+    for (trans_a, trans_b) in LAYOUTS {
+        for (batch, m, n, k) in [(1, 1, 7, 33), (1, 33, 100, 7), (1, 257, 65, 33), (3, 7, 33, 100)] {
+            let problem = Problem { batch, m, n, k, trans_a, trans_b, a_batched: true, b_batched: true };
+            let (a, b) = operands(&problem);
+            let (bias, residual) = (random(3, n), random(4, batch * m * n));
+            let dims = [1, batch as u32, m as u32, n as u32];
+            // The residual is read linearly by a view, the bias by one that repeats for every row.
+            let strides = [[0, 0, 0, 1], [0, (m * n) as u32, n as u32, 1]];
+            let body = "relu(add(add(value, leaf0[strided(index, view.dims, view.s0)]), \
+                        leaf1[strided(index, view.dims, view.s1)]))";
+            let fusion = fusion(body, 2, dims, &strides);
+            let want: Vec<f64> = expected(&problem, &a, &b)
+                .iter()
+                .enumerate()
+                .map(|(i, value)| (value + f64::from(bias[i % n]) + f64::from(residual[i])).max(0.0))
+                .collect();
+            check(&problem, Some(&fusion), &[(&bias).into(), (&residual).into()], &want, &a, &b);
+        }
+    }
+}

@@ -1,0 +1,124 @@
+//! Pointwise passes: broadcasting reads, every function that fused code may call, dropout.
+
+use std::f64::consts::PI;
+
+use seqloom_kernels::{Control, Elem, FusedCode, Fusion, pointwise};
+use seqloom_tests::compare::assert_close;
+use seqloom_tests::executor::{Data, Executor, Feed, narrow, random};
+use seqloom_tests::oracle::pointwise as oracle;
+
+use crate::{TIGHT, fusion};
+
+#[test]
+fn broadcast_operands() {
+    let executor = Executor::shared();
+    for (kind, facts) in executor.kinds() {
+        for (rows, cols) in [(1, 1), (1, 7), (7, 33), (100, 257), (257, 300)] {
+            let (x, bias, scale) = (random(1, rows * cols), random(2, cols), random(3, rows));
+            let dims = [1, 1, rows as u32, cols as u32];
+            let strides = [[0, 0, cols as u32, 1], [0, 0, 0, 1], [0, 0, 1, 0]];
+            let body = "mul(add(leaf0[strided(index, view.dims, view.s0)], leaf1[strided(index, view.dims, \
+                        view.s1)]), leaf2[strided(index, view.dims, view.s2)])";
+            let lowered = pointwise::lower(rows * cols, &facts, &fusion(body, 3, dims, &strides)).unwrap();
+            let feed = Feed {
+                leaves: vec![(&x).into(), (&bias).into(), (&scale).into()],
+                outs: vec![rows * cols],
+                ..Feed::default()
+            };
+            let want: Vec<f32> =
+                (0..rows * cols).map(|i| (x[i] + bias[i % cols]) * scale[i / cols]).collect();
+            let got = executor.run(&lowered, &feed).out(0);
+            assert_close(&format!("{kind} {rows}x{cols}"), &got, &want, TIGHT);
+        }
+    }
+}
+
+/// A function of fused code and what it means.
+type Case = (&'static str, fn(f64) -> f64);
+
+#[test]
+fn functions_of_one_operand() {
+    let cases: [Case; 19] = [
+        ("neg(x)", |x| -x),
+        ("abs_(x)", f64::abs),
+        ("sign_(x)", |x| if x == 0.0 { 0.0 } else { x.signum() }),
+        ("square(x)", |x| x * x),
+        ("exp_(min_(x, 20.0f))", |x| x.min(20.0).exp()),
+        ("log_(add(abs_(x), 0.5f))", |x| (x.abs() + 0.5).ln()),
+        ("sqrt_(abs_(x))", |x| x.abs().sqrt()),
+        ("rsqrt_(add(abs_(x), 0.5f))", |x| (x.abs() + 0.5).sqrt().recip()),
+        ("recip(add(abs_(x), 0.5f))", |x| (x.abs() + 0.5).recip()),
+        ("tanh_(x)", f64::tanh),
+        ("sigmoid(x)", oracle::sigmoid),
+        ("relu(x)", oracle::relu),
+        ("silu(x)", oracle::silu),
+        ("gelu_erf(x)", oracle::gelu_erf),
+        ("gelu_tanh(x)", oracle::gelu_tanh),
+        ("pow_(x, 3.0f)", |x| x.powi(3)),
+        ("sub(sin_(clamp(x, -3.0f, 3.0f)), cos_(clamp(x, -3.0f, 3.0f)))", |x| {
+            x.clamp(-3.0, 3.0).sin() - x.clamp(-3.0, 3.0).cos()
+        }),
+        ("select_(greater(x, 0.5f), max_(x, 1.0f), div(x, 3.0f))", |x| {
+            if x > 0.5 { x.max(1.0) } else { x / 3.0 }
+        }),
+        ("add(less(x, 0.0f), equal(x, 0.0f))", |x| if x <= 0.0 { 1.0 } else { 0.0 }),
+    ];
+    let executor = Executor::shared();
+    // A grid of moderate arguments, and those at which a careless formula overflows.
+    let mut x: Vec<f32> = (-80..=80).map(|i| i as f32 * 0.11).collect();
+    x.extend([-100.0, 100.0, -0.0, 1e-4, -1e-4, 30.0, -30.0]);
+    let wide: Vec<f64> = x.iter().map(|&x| f64::from(x)).collect();
+    for (body, meaning) in cases {
+        let code = FusedCode {
+            body: format!("    let x = leaf0[index];\n    return {body};\n"),
+            leaves: vec![Elem::F32],
+        };
+        let fusion = Fusion { code, ..Fusion::default() };
+        let lowered = pointwise::lower(x.len(), executor.facts(), &fusion).unwrap();
+        let feed = Feed { leaves: vec![(&x).into()], outs: vec![x.len()], ..Feed::default() };
+        let want: Vec<f64> = wide.iter().map(|&x| meaning(x)).collect();
+        assert_close(body, &executor.run(&lowered, &feed).out(0), &narrow(&want), TIGHT);
+    }
+}
+
+#[test]
+fn erf_of_the_oracle_is_the_integral() {
+    for x in [0.0, 0.1, 0.7, 1.5, 2.9, 2.999, 3.0, 3.2, 5.0] {
+        // Simpson's rule on 2/√π·e^(-t²), which knows nothing of either series.
+        let steps = 2000;
+        let h = x / f64::from(steps);
+        let term = |i: i32| {
+            let weight = if i == 0 || i == steps { 1.0 } else { f64::from(2 + 2 * (i % 2)) };
+            weight * (-(f64::from(i) * h).powi(2)).exp()
+        };
+        let integral = (0..=steps).map(term).sum::<f64>() * h / 3.0 * 2.0 / PI.sqrt();
+        assert!((oracle::erf(x) - integral).abs() < 1e-11, "erf({x}): {} and {integral}", oracle::erf(x));
+        assert_eq!(oracle::erf(-x), -oracle::erf(x));
+    }
+}
+
+#[test]
+fn dropout_keeps_its_share_and_its_mask() {
+    let executor = Executor::shared();
+    let (len, keep) = (20_000, 0.8f32);
+    let x = vec![3.0f32; len];
+    let code = FusedCode {
+        body: "    return dropout(leaf0[index], 0.8f, leaf1.seed, 5u, index);\n".into(),
+        leaves: vec![Elem::F32, Elem::Control],
+    };
+    let fusion = Fusion { code, ..Fusion::default() };
+    let run = |facts: &_, seed| {
+        let lowered = pointwise::lower(len, facts, &fusion).unwrap();
+        let control = Control { seed, ..Control::default() };
+        let leaves = vec![(&x).into(), Data::Control(control)];
+        executor.run(&lowered, &Feed { leaves, outs: vec![len], ..Feed::default() }).out(0)
+    };
+    let [(_, gpu), (_, cpu)] = executor.kinds();
+    let mask = run(&gpu, 9);
+    assert!(mask.iter().all(|&y| y == 0.0 || y == 3.0 / keep), "a value is neither 0 nor x / keep");
+    let kept = mask.iter().filter(|y| **y != 0.0).count() as f32 / len as f32;
+    // Four standard deviations.
+    assert!((kept - keep).abs() < 4.0 * (keep * (1.0 - keep) / len as f32).sqrt(), "kept {kept} of all");
+    assert_eq!(mask, run(&cpu, 9), "the mask depends on the grid");
+    assert_ne!(mask, run(&gpu, 10), "the mask does not depend on the seed");
+}

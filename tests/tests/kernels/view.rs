@@ -1,0 +1,74 @@
+//! Strided copies: bits in, bits out.
+
+use seqloom_kernels::view::{self, Problem};
+use seqloom_tests::executor::{Executor, Feed};
+use seqloom_tests::oracle::view::{Gather, gather};
+
+fn check(name: &str, source: usize, problem: Problem) {
+    let executor = Executor::shared();
+    // All bit patterns, among them NaNs with a payload and subnormals, which arithmetic might change.
+    let x: Vec<u32> = (0..source as u32).map(|i| i.wrapping_mul(0x9e37_79b9) | 1).collect();
+    let oracle = Gather {
+        dims: problem.dims.map(|x| x as usize),
+        strides: problem.strides.map(|x| x as usize),
+        lo: problem.lo.map(|x| x as usize),
+        extent: problem.extent.map(|x| x as usize),
+        offset: problem.offset as usize,
+    };
+    let want: Vec<u32> = gather(&oracle, &x);
+    for (kind, facts) in executor.kinds() {
+        let lowered = view::lower(&problem, &facts).unwrap();
+        let feed = Feed { ins: vec![(&x).into()], outs: vec![want.len()], ..Feed::default() };
+        let got: Vec<u32> = executor.run(&lowered, &feed).out(0).iter().map(|x| x.to_bits()).collect();
+        assert_eq!(got, want, "{name} {kind}");
+    }
+}
+
+/// A window over the whole output.
+fn whole(dims: [u32; 4], strides: [u32; 4], offset: u32) -> Problem {
+    Problem { dims, strides, lo: [0; 4], extent: dims, offset }
+}
+
+#[test]
+fn transposes() {
+    for (rows, cols) in [(1, 1), (1, 7), (7, 33), (100, 257)] {
+        check("matrix", rows * cols, whole([1, 1, cols as u32, rows as u32], [0, 0, 1, cols as u32], 0));
+    }
+    // [2, 3, 5, 7] with axes 1 and 2 exchanged, and with all reversed.
+    check("middle axes", 210, whole([2, 5, 3, 7], [105, 7, 35, 1], 0));
+    check("reversed axes", 210, whole([7, 5, 3, 2], [1, 7, 35, 105], 0));
+}
+
+#[test]
+fn slices() {
+    for (len, start, size) in [(1, 0, 1), (7, 2, 4), (257, 100, 33), (100, 0, 100)] {
+        let strides = [0, 3 * len, len, 1];
+        check("last axis", 2 * 3 * len as usize, whole([1, 2, 3, size], strides, start));
+        check("first axis", 5 * len as usize, whole([1, 1, size, 5], [0, 0, 5, 1], 5 * start));
+    }
+}
+
+#[test]
+fn pads() {
+    for (len, before, after) in [(1, 0, 1), (7, 3, 0), (33, 1, 100), (257, 5, 7)] {
+        let dims = [1, 2, before + len + after, 3];
+        let lo = [0, 0, before, 0];
+        let extent = [1, 2, len, 3];
+        let strides = [0, 3 * len, 3, 1];
+        check("middle axis", 6 * len as usize, Problem { dims, strides, lo, extent, offset: 0 });
+    }
+}
+
+#[test]
+fn broadcasts() {
+    check("rows", 33, whole([1, 4, 7, 33], [0, 0, 0, 1], 0));
+    check("columns", 100, whole([1, 1, 100, 257], [0, 0, 1, 0], 0));
+    check("scalar", 1, whole([3, 3, 3, 3], [0; 4], 0));
+}
+
+#[test]
+fn a_window_beside_the_output_is_zero() {
+    let problem =
+        Problem { dims: [1, 1, 1, 7], strides: [0, 0, 0, 1], lo: [0; 4], extent: [1, 1, 1, 0], offset: 0 };
+    check("empty window", 7, problem);
+}

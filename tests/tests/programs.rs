@@ -1,0 +1,247 @@
+//! What a program says of itself is true: its memory, its dispatches, and that a step makes nothing new.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // A test stops at the first surprise.
+
+use seqloom_device::{Counts, Device};
+use seqloom_graph::{
+    Arena, Control, DType, Graph, HostTensor, Init, Objective, ParamId, ParamStore, Params, Program, Request,
+    StoreKind, Tensor,
+};
+use seqloom_tests::device;
+
+const ROWS: usize = 4;
+const STEPS: usize = 1000;
+
+/// Two linear layers and an LSTM between an embedding and a cross-entropy, small in every dimension.
+struct Tiny {
+    device: Device,
+    store: ParamStore,
+    program: Program,
+    ids: HostTensor,
+    targets: HostTensor,
+}
+
+impl Tiny {
+    fn new() -> Self {
+        let device = device::open();
+        let mut params = Params::seeded(5);
+        let table = params.add("table", &[7, 12], Init::Normal(1.0));
+        let w_hh = params.add("w_hh", &[12, 3], Init::Normal(0.5));
+        let head = params.add("head", &[7, 3], Init::Normal(0.5));
+        let bias = params.add("bias", &[7], Init::Zeros);
+        let g = Graph::training(&params);
+        let x = g.param(table).gather_rows(g.ids("ids", &[ROWS, 2], 7)).dropout(0.1);
+        let zero = g.full(&[ROWS, 3], 0.0);
+        let y = x.lstm(g.param(w_hh), zero, zero, None).y;
+        let logits = y.matmul_t(g.param(head)) + g.param(bias);
+        let loss = logits.cross_entropy(g.ids("targets", &[ROWS, 2], 7), None);
+        let store = ParamStore::new(&device, params, StoreKind::Training).unwrap();
+        let request =
+            Request { outputs: &[("logits", logits)], objective: Some(Objective { loss, update: true }) };
+        let program = Program::compile(&store, &g, request).unwrap();
+        let ids = HostTensor::u32(&[ROWS, 2], vec![0, 1, 2, 3, 4, 5, 6, 0]).unwrap();
+        let targets = HostTensor::u32(&[ROWS, 2], vec![1, 2, 3, 4, 5, 6, 0, 1]).unwrap();
+        Self { device, store, program, ids, targets }
+    }
+
+    fn step(&self, step: usize) {
+        let control = Control {
+            lr: 0.01,
+            beta1: 0.9,
+            beta2: 0.99,
+            eps: 1e-8,
+            correction1: 1.0,
+            correction2: 1.0,
+            loss_scale: 1.0,
+            seed: step as u32,
+            step: step as u32 + 1,
+            ..Control::default()
+        };
+        self.program.run(&[("ids", &self.ids), ("targets", &self.targets)], &control).unwrap();
+    }
+
+    fn loss(&self) -> f32 {
+        self.program.read("loss").unwrap().wait().unwrap()[0]
+    }
+
+    fn footprint(&self) -> (u64, Counts) {
+        (self.device.allocated_bytes(), self.device.counts())
+    }
+}
+
+#[test]
+fn memory_is_what_the_device_allocated() {
+    let tiny = Tiny::new();
+    let memory = tiny.program.memory();
+    assert_eq!(memory.total(), tiny.device.allocated_bytes(), "{memory:?}");
+    assert_eq!(memory.parameters, tiny.store.bytes());
+    assert_eq!(memory.own(), memory.inputs + memory.constants + memory.slots + memory.outputs);
+    // Constants on their way to the device hold their buffers until the next submission.
+    tiny.step(0);
+    tiny.device.wait().unwrap();
+    assert_eq!(memory.total(), tiny.device.allocated_bytes(), "a step allocates nothing");
+    drop(tiny.program);
+    assert_eq!(tiny.store.bytes(), tiny.device.allocated_bytes(), "a dropped program gives its memory back");
+    drop(tiny.store);
+    assert_eq!(tiny.device.allocated_bytes(), 0, "and so does a store");
+}
+
+#[test]
+fn a_thousand_steps_allocate_nothing() {
+    let tiny = Tiny::new();
+    tiny.step(0);
+    let first = tiny.loss();
+    let after_one = tiny.footprint();
+    for step in 1..=STEPS {
+        tiny.step(step);
+    }
+    let last = tiny.loss();
+    assert_eq!(tiny.footprint(), after_one, "bytes, buffers, pipelines and bind groups");
+    assert!(last < 0.5 * first, "and they trained: the loss went from {first} to {last}");
+}
+
+#[test]
+fn explain_lists_every_dispatch() {
+    let tiny = Tiny::new();
+    let text = tiny.program.explain();
+    let kernels = ["embedding", "lstm", "matmul", "cross_entropy", "adamw", "norm"];
+    for kernel in kernels {
+        assert!(text.contains(kernel), "no {kernel} in:\n{text}");
+    }
+    // A dispatch a line, each beginning with its number.
+    let numbered = text
+        .lines()
+        .filter_map(|line| line.split_whitespace().next()?.trim_end_matches(['.', ':']).parse::<usize>().ok())
+        .count();
+    assert_eq!(numbered, tiny.program.dispatches(), "{text}");
+}
+
+#[test]
+fn profile_names_every_dispatch() {
+    let tiny = Tiny::new();
+    if !tiny.device.facts().timestamps {
+        println!("this adapter cannot measure time");
+        return;
+    }
+    tiny.step(0);
+    let times = tiny.program.profile().unwrap();
+    assert_eq!(times.len(), tiny.program.dispatches());
+    assert!(times.iter().any(|time| time.nanoseconds > 0));
+}
+
+/// Compiles `forward` of x [4, 6] and two parameters, w [5, 6] and b [5], for inference.
+fn forward(
+    forward: impl for<'g> Fn(Tensor<'g>, Tensor<'g>, Tensor<'g>) -> Tensor<'g>,
+) -> (Program, Vec<f32>) {
+    let mut params = Params::seeded(5);
+    let ids: [ParamId; 2] =
+        [params.add("w", &[5, 6], Init::Normal(1.0)), params.add("b", &[5], Init::Normal(1.0))];
+    let g = Graph::inference(&params);
+    let y = forward(g.input("x", &[ROWS, 6], DType::F32), g.param(ids[0]), g.param(ids[1]));
+    let store = ParamStore::new(&device::shared(), params, StoreKind::Inference).unwrap();
+    let program = Program::compile(&store, &g, Request { outputs: &[("y", y)], objective: None }).unwrap();
+    let x = HostTensor::f32(&[ROWS, 6], (0..ROWS * 6).map(|i| (i as f32).sin()).collect()).unwrap();
+    program.run(&[("x", &x)], &Control::default()).unwrap();
+    let values = program.read("y").unwrap().wait().unwrap();
+    (program, values)
+}
+
+#[test]
+fn bias_and_activation_ride_on_the_matmul() {
+    let (plain, product) = forward(|x, w, _| x.matmul_t(w));
+    let (fused, activated) = forward(|x, w, b| (x.matmul_t(w) + b).tanh());
+    assert_eq!(plain.dispatches(), 1, "{}", plain.explain());
+    assert_eq!(fused.dispatches(), 1, "{}", fused.explain());
+    assert!(fused.memory().own() <= plain.memory().own(), "no room for what is fused away");
+    // tanh(b) at a zero product shows the bias; here it is enough that the results are related.
+    assert!(activated.iter().all(|v| v.abs() <= 1.0) && product != activated);
+}
+
+#[test]
+fn a_chain_of_pointwise_operations_is_one_dispatch() {
+    let (program, _) = forward(|x, _, _| ((x * 2.0 + 1.0).sigmoid() * x.tanh() - x.square()).gelu());
+    assert_eq!(program.dispatches(), 1, "{}", program.explain());
+}
+
+#[test]
+fn a_pointwise_head_rides_on_the_reduction() {
+    let (program, _) = forward(|x, _, _| (x.square() + 1.0).sum(1));
+    assert_eq!(program.dispatches(), 1, "{}", program.explain());
+}
+
+#[test]
+fn what_nothing_reads_is_not_computed() {
+    let (lean, _) = forward(|x, w, _| x.matmul_t(w));
+    let (same, _) = forward(|x, w, _| {
+        let _ = x.exp().matmul_t(w).softmax();
+        x.matmul_t(w)
+    });
+    assert_eq!(lean.dispatches(), same.dispatches(), "{}", same.explain());
+}
+
+#[test]
+fn what_is_written_twice_is_computed_once() {
+    let (once, _) = forward(|x, w, _| x.matmul_t(w).softmax());
+    let (twice, _) = forward(|x, w, _| (x.matmul_t(w).softmax() + x.matmul_t(w).softmax()) * 0.5);
+    assert!(twice.dispatches() <= once.dispatches() + 1, "{}", twice.explain());
+}
+
+#[test]
+fn programs_of_two_shapes_share_parameters_and_pipelines() {
+    let device = device::open();
+    let mut params = Params::seeded(5);
+    let w = params.add("w", &[5, 6], Init::Normal(1.0));
+    let store = ParamStore::new(&device, params, StoreKind::Training).unwrap();
+    let compile = |rows: usize| {
+        let g = store.training_graph();
+        let loss = g.input("x", &[rows, 6], DType::F32).matmul_t(g.param(w)).square().mean_all();
+        Program::compile(
+            &store,
+            &g,
+            Request { outputs: &[], objective: Some(Objective { loss, update: true }) },
+        )
+        .unwrap()
+    };
+    // Rows beyond the tallest tile: fewer may take a kernel variant of their own.
+    let first = compile(40);
+    let pipelines = device.counts().pipelines;
+    let second = compile(41);
+    assert_eq!(device.counts().pipelines, pipelines, "a new shape needs no new pipeline");
+    let expected = store.bytes() + first.memory().own() + second.memory().own();
+    assert_eq!(device.allocated_bytes(), expected);
+}
+
+/// A step leaves parameters that its loss does not reach without a gradient, whatever a program over the same store that
+/// does reach them has left there.
+#[test]
+fn programs_do_not_see_each_others_gradients() {
+    let mut params = Params::seeded(5);
+    let (a, b) = (params.add("a", &[3], Init::Ones), params.add("b", &[3], Init::Ones));
+    let store = ParamStore::new(&device::shared(), params, StoreKind::Training).unwrap();
+    let compile = |id: ParamId| {
+        let g = store.training_graph();
+        let loss = g.param(id).square().sum_all();
+        Program::compile(
+            &store,
+            &g,
+            Request { outputs: &[], objective: Some(Objective { loss, update: true }) },
+        )
+        .unwrap()
+    };
+    let (of_a, of_b) = (compile(a), compile(b));
+    let control =
+        Control { lr: 0.1, beta1: 0.0, beta2: 0.0, eps: 1e-8, correction1: 1.0, correction2: 1.0, ..tail() };
+    of_a.run(&[], &control).unwrap();
+    let after_a = store.read(Arena::Params).unwrap();
+    assert_ne!(after_a[0], [1.0; 3]);
+    assert_eq!(after_a[1], [1.0; 3]);
+    of_b.run(&[], &control).unwrap();
+    let after_b = store.read(Arena::Params).unwrap();
+    assert_eq!(after_b[0], after_a[0], "b's step moved a by the gradient that a's step left");
+    assert_ne!(after_b[1], [1.0; 3]);
+}
+
+/// The fields of a control buffer that a plain step leaves alone.
+fn tail() -> Control {
+    Control { loss_scale: 1.0, step: 1, ..Control::default() }
+}
