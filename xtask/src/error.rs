@@ -1,0 +1,109 @@
+//! What can go wrong in a command, each kind named so that a reader knows what to do next.
+//!
+//! One enum for all commands: they share most of their failures (a file, a process, the device), and `main` only has to
+//! print one and choose the exit status. Failures of *checks* are not errors of this kind until the end: a command
+//! collects all of them first and then returns [`XtaskError::Failed`].
+
+use std::path::{Path, PathBuf};
+
+/// Result of a command.
+pub type Result<T, E = XtaskError> = std::result::Result<T, E>;
+
+/// Why a command stopped.
+#[derive(Debug, thiserror::Error)]
+pub enum XtaskError {
+    /// No adapter here can run Seqloom, and this process may not install one.
+    #[error("no suitable adapter: {why}\n\n{advice}")]
+    NoAdapter {
+        /// What was found, or that nothing was.
+        why: String,
+        /// What to do: on Debian and Ubuntu the exact command.
+        advice: String,
+    },
+    /// The driver was installed, yet no adapter appeared.
+    #[error("the software driver was installed, but still no suitable adapter is found: {why}")]
+    StillNoAdapter {
+        /// What was found, or that nothing was.
+        why: String,
+    },
+    /// A program could not be started.
+    #[error("cannot start `{command}`: {source}")]
+    Start {
+        /// The command line.
+        command: String,
+        /// The system's reason.
+        source: std::io::Error,
+    },
+    /// A program ran and failed.
+    #[error("`{command}` failed: {status}")]
+    Command {
+        /// The command line.
+        command: String,
+        /// How it ended.
+        status: String,
+    },
+    /// A file or folder could not be read or written.
+    #[error("{}: {source}", path.display())]
+    File {
+        /// Which one.
+        path: PathBuf,
+        /// The system's reason.
+        source: std::io::Error,
+    },
+    /// Checks failed; each was printed when it did.
+    #[error("{count} of {of} checks failed: {names}")]
+    Failed {
+        /// How many failed.
+        count: usize,
+        /// How many ran.
+        of: usize,
+        /// Their names, with commas.
+        names: String,
+    },
+    /// House rules are broken; each place was printed.
+    #[error("tidy: {0} findings")]
+    Untidy(usize),
+    /// Shader variants failed their check; each was printed.
+    #[error("{failed} of {of} shader variants failed")]
+    Shaders {
+        /// How many failed.
+        failed: usize,
+        /// How many there are.
+        of: usize,
+    },
+    /// The command line asks for something that does not exist.
+    #[error("{what} `{asked}` is unknown; there are: {known}")]
+    Unknown {
+        /// The kind of thing asked for.
+        what: &'static str,
+        /// What was asked for.
+        asked: String,
+        /// What there is.
+        known: String,
+    },
+    /// The workspace root was not found above the current folder.
+    #[error("no Seqloom workspace at or above {}", .0.display())]
+    NoWorkspace(PathBuf),
+    /// A child process answered with something that cannot be understood.
+    #[error("unexpected answer of `{command}`: {answer}")]
+    Answer {
+        /// The command line.
+        command: String,
+        /// What it wrote.
+        answer: String,
+    },
+    /// The device.
+    #[error(transparent)]
+    Device(#[from] seqloom_device::DeviceError),
+    /// Training, data, checkpoints.
+    #[error(transparent)]
+    Seqloom(#[from] seqloom::Error),
+    /// JSON could not be written or read.
+    #[error(transparent)]
+    Json(#[from] serde_json::Error),
+}
+
+/// Turns an `io::Error` about `path` into [`XtaskError::File`].
+pub fn at(path: &Path) -> impl FnOnce(std::io::Error) -> XtaskError + '_ {
+    move |source| XtaskError::File { path: path.to_owned(), source }
+}

@@ -1,0 +1,89 @@
+//! `cargo xtask`: the one entry for contributors and CI.
+//!
+//! One file per command. Each prepares what it needs by itself, so that on a fresh machine any of them can be the first:
+//! no set-up script, no order to remember. Why a Rust program and not a Makefile: it runs wherever the framework runs,
+//! and it may ask the framework itself (which adapters are there, which kernels are shipped).
+
+mod adapter;
+mod bench;
+mod corpus;
+mod demo;
+mod doctor;
+mod error;
+mod process;
+mod shaders;
+mod startup;
+mod test;
+mod tidy;
+mod workspace;
+
+use std::process::ExitCode;
+use std::time::Instant;
+
+use clap::{Parser, Subcommand};
+
+/// Seqloom's tasks.
+#[derive(Parser)]
+#[command(name = "cargo xtask", version, about)]
+struct Cli {
+    #[command(subcommand)]
+    command: Task,
+}
+
+#[derive(Subcommand)]
+enum Task {
+    /// Train a small LSTM language model on text and print a sample (about a minute and a half)
+    Demo(demo::Options),
+    /// Run every check and test
+    Test(test::Options),
+    /// Measure training steps in the form the peers are measured in
+    Bench(bench::Options),
+    /// Check every shipped shader variant, and with --dump write what other backends get
+    Shaders(shaders::Options),
+    /// Check the house rules that a compiler cannot
+    Tidy,
+    /// List adapters, what they lack, and which one would be used
+    Doctor,
+    /// One measured case in a process of its own (used by `bench`)
+    #[command(hide = true)]
+    BenchCase(bench::CaseOptions),
+    /// The demo's first step alone (used by `bench --startup`)
+    #[command(hide = true)]
+    FirstStep(startup::FirstStepOptions),
+}
+
+fn main() -> ExitCode {
+    // The nearest thing to the start of the process that works everywhere: reported times count from here.
+    let started = Instant::now();
+    let done = match Cli::parse().command {
+        Task::Demo(options) => demo::run(&options, started),
+        Task::Test(options) => test::run(&options),
+        Task::Bench(options) => bench::run(&options),
+        Task::Shaders(options) => shaders::run(&options),
+        Task::Tidy => tidy::run(),
+        Task::Doctor => doctor::run(),
+        Task::BenchCase(options) => bench::case(&options),
+        Task::FirstStep(options) => startup::first_step(&options, started),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {}", with_causes(&error));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// The error and its causes, without those that the text before already ends with.
+fn with_causes(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(inner) = cause {
+        let words = inner.to_string();
+        if !text.ends_with(&words) {
+            text.push_str(&format!("\n  because: {words}"));
+        }
+        cause = inner.source();
+    }
+    text
+}

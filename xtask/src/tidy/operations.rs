@@ -1,0 +1,112 @@
+//! The rule of four sets (ARCHITECTURE.md, invariant 5): each operation has its kernel or fused function (it stands in the
+//! graph's list), an f64 oracle, a gradient check in the middle of a graph, and golden cases.
+//!
+//! An operation without one of them is a hole in the tests; a test without its operation is a name that was changed on one
+//! side. The list itself is the graph's `OPERATIONS`; the other three are read from the tests' sources.
+
+use std::collections::BTreeSet;
+
+use super::tree::{Finding, Tree};
+
+/// Where oracles live.
+const ORACLES: &str = "tests/src/oracle/";
+/// Files of gradient checks begin like this.
+const GRADIENTS: &str = "tests/tests/gradients";
+/// Golden cases of PyTorch, by operation.
+const GOLDEN: &str = "tests/golden/operations.json";
+
+/// Compares the four sets.
+pub fn agree(tree: &Tree, operations: &[&str], findings: &mut Vec<Finding>) {
+    let all: BTreeSet<&str> = operations.iter().copied().collect();
+    let mut compare = |place: &str, what: &str, found: &BTreeSet<String>, extras: bool| {
+        let mut say = |text: String| findings.push(Finding { file: place.to_owned(), line: 0, what: text });
+        all.iter()
+            .filter(|op| !found.contains(**op))
+            .for_each(|op| say(format!("operation `{op}` has no {what}")));
+        if extras {
+            let strange = found.iter().filter(|name| !all.contains(name.as_str()));
+            strange.for_each(|name| say(format!("{what} of `{name}`, which is no operation")));
+        }
+    };
+    // Oracles may have helpers beside them, so names that are no operation are no finding there.
+    compare(ORACLES, "oracle", &oracles(tree), false);
+    compare(GRADIENTS, "gradient check", &gradients(tree), true);
+    compare(GOLDEN, "golden case", &golden(tree), true);
+}
+
+/// Words that follow `mark` in the code of Rust files whose path begins with `place`.
+fn words_after(tree: &Tree, place: &str, mark: &str) -> BTreeSet<String> {
+    let part = |c: &char| c.is_alphanumeric() || *c == '_';
+    let sources = tree.with_extension("rs").filter(|(path, _)| path.starts_with(place));
+    sources
+        .flat_map(|(_, source)| {
+            source.code.match_indices(mark).map(|(at, _)| &source.code[at + mark.len()..])
+        })
+        .map(|rest| rest.chars().take_while(part).collect())
+        .collect()
+}
+
+/// Functions of the oracles, and names that a table of theirs lists as strings.
+fn oracles(tree: &Tree) -> BTreeSet<String> {
+    let mut found = words_after(tree, ORACLES, "pub fn ");
+    for (_, source) in tree.with_extension("rs").filter(|(path, _)| path.starts_with(ORACLES)) {
+        found.extend(source.strings.split_whitespace().map(str::to_owned));
+    }
+    found
+}
+
+/// Tests called `gradient_of_…`.
+fn gradients(tree: &Tree) -> BTreeSet<String> {
+    words_after(tree, GRADIENTS, "fn gradient_of_")
+}
+
+/// Operations that have at least one golden case.
+fn golden(tree: &Tree) -> BTreeSet<String> {
+    let Some(source) = tree.files.get(GOLDEN) else { return BTreeSet::new() };
+    let json: serde_json::Value = serde_json::from_str(&source.text).unwrap_or_default();
+    let cases = json.get("cases").and_then(serde_json::Value::as_object);
+    let full = |cases: &serde_json::Value| cases.as_array().is_some_and(|list| !list.is_empty());
+    cases.into_iter().flatten().filter(|(_, list)| full(list)).map(|(name, _)| name.clone()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SOUND: [(&str, &str); 3] = [
+        ("tests/src/oracle/pointwise.rs", "pub fn exp(x: f64) {}\nfn one() { match name { \"add\" => 1 } }"),
+        ("tests/tests/gradients_pointwise.rs", "fn gradient_of_exp() {}\nfn gradient_of_add() {}"),
+        ("tests/golden/operations.json", "{\"cases\": {\"add\": [\"add_row\"], \"exp\": [\"exp\"]}}"),
+    ];
+
+    fn run(files: [(&str, &str); 3], operations: &[&str]) -> Vec<String> {
+        let mut findings = Vec::new();
+        agree(&Tree::from(files), operations, &mut findings);
+        findings.iter().map(ToString::to_string).collect()
+    }
+
+    #[test]
+    fn four_equal_sets_are_sound() {
+        assert!(run(SOUND, &["add", "exp"]).is_empty());
+    }
+
+    #[test]
+    fn a_missing_side_is_named() {
+        let found = run(SOUND, &["add", "exp", "tanh"]);
+        assert_eq!(found.len(), 3, "{found:?}");
+        assert!(found[0].contains("`tanh` has no oracle"));
+        let mut files = SOUND;
+        files[2].1 = "{\"cases\": {\"add\": [], \"exp\": [\"exp\"]}}";
+        assert_eq!(
+            run(files, &["add", "exp"]),
+            ["tests/golden/operations.json: operation `add` has no golden case"]
+        );
+    }
+
+    #[test]
+    fn a_test_of_no_operation_is_found() {
+        let found = run(SOUND, &["add"]);
+        assert_eq!(found.len(), 2, "{found:?}");
+        assert!(found.iter().all(|f| f.contains("`exp`, which is no operation")));
+    }
+}
