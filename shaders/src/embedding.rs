@@ -21,7 +21,7 @@ kernel! {
     /// out\[n\] = table\[ids\[n\]\]. Any grid in x and y.
     EmbeddingForward: "embedding_forward" in "embedding/forward.wgsl",
     params EmbeddingParams,
-    libs [],
+    libs [VIEW],
     subgroups false,
     fusable false,
     spec {
@@ -36,7 +36,7 @@ kernel! {
     /// dtable\[v\] = sum of dy\[order\[s\]\], starts\[v\] <= s < starts\[v + 1\]. Any grid in x and y.
     EmbeddingBackward: "embedding_backward" in "embedding/backward.wgsl",
     params EmbeddingParams,
-    libs [],
+    libs [VIEW],
     subgroups false,
     fusable false,
     spec {

@@ -29,7 +29,7 @@ kernel! {
     /// out\[idx\] = x\[offset + (idx - lo) · strides\] inside the window, 0 outside. Any grid in x and y.
     Gather: "gather" in "view/gather.wgsl",
     params GatherParams,
-    libs [],
+    libs [VIEW],
     subgroups false,
     fusable false,
     spec {

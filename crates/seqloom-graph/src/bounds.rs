@@ -71,9 +71,9 @@ fn below(count: usize, also: Option<u32>) -> Allowed {
     Allowed { range: Some(0..=u32::try_from(count.saturating_sub(1)).unwrap_or(u32::MAX)), also }
 }
 
-/// Where the elements of a moved tensor come from.
+/// Where the elements of a moved tensor come from; padding, which would add zeros, is for f32 alone.
 fn source(nodes: &[Node], mut id: NodeId) -> NodeId {
-    while matches!(nodes[id].op, Op::Reshape | Op::Broadcast | Op::Permute(_) | Op::Slice { .. }) {
+    while matches!(nodes[id].op, Op::Reshape | Op::Broadcast | Op::Permute(_) | Op::Window { .. }) {
         id = nodes[id].inputs[0];
     }
     id

@@ -107,13 +107,7 @@ impl Writer<'_> {
         if self.nodes[source].op.is_scalar_source() {
             return self.value(source);
         }
-        let scalar = Leaf { node: source, access: Access::Scalar };
-        if self.nodes[input].shape.len() == 1 && self.group.leaves.contains(&scalar) {
-            return self.load(&scalar);
-        }
-        let shape = self.nodes[id].shape;
-        let strides = crate::fuse::view_strides(self.nodes, id);
-        self.load(&Leaf { node: source, access: Access::Strided { dims: shape, strides } })
+        self.load(&Leaf { node: source, access: crate::fuse::view_access(self.nodes, id) })
     }
 
     fn load(&mut self, leaf: &Leaf) -> String {
@@ -121,12 +115,25 @@ impl Writer<'_> {
         match &leaf.access {
             Access::Same => format!("leaf{at}[index]"),
             Access::Scalar => format!("leaf{at}[0u]"),
+            Access::Repeated(period) => {
+                let slot = self.slot([*period as u32, 0, 0, 0]);
+                format!("leaf{at}[repeated(index, params.view.s{slot}.x)]")
+            }
+            Access::Held(every) => {
+                let slot = self.slot([*every as u32, 0, 0, 0]);
+                format!("leaf{at}[held(index, params.view.s{slot}.x)]")
+            }
             Access::Strided { strides, .. } => {
-                let slot = self.strides.len();
-                self.strides.push(*strides);
+                let slot = self.slot(*strides);
                 format!("leaf{at}[strided(index, params.view.dims, params.view.s{slot})]")
             }
         }
+    }
+
+    /// Takes the next place of the `View`.
+    fn slot(&mut self, numbers: [u32; 4]) -> usize {
+        self.strides.push(numbers);
+        self.strides.len() - 1
     }
 
     /// The control buffer is bound after all other leaves.

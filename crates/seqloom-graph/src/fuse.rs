@@ -22,6 +22,10 @@ pub(crate) enum Access {
     Same,
     /// The single element of a scalar.
     Scalar,
+    /// From the start again every so many elements: stretched along outer dimensions alone.
+    Repeated(usize),
+    /// Each element for so many of the group's: stretched along inner dimensions alone.
+    Held(usize),
     /// Through strides over the group's dimensions.
     Strided { dims: Shape, strides: [u32; 4] },
 }
@@ -205,21 +209,16 @@ impl Walk<'_> {
 
     fn view(&self, id: NodeId, group: &mut Group) -> Result<(), NodeId> {
         let node = &self.nodes[id];
-        let from = self.nodes[node.inputs[0]].shape;
         let source = base(self.nodes, node.inputs[0]);
         if self.nodes[source].op.is_scalar_source() {
             group.reads_control |= self.nodes[source].op == Op::LossScale;
             return Ok(());
         }
-        if from.len() == 1 {
-            group.add(Leaf { node: source, access: Access::Scalar });
-            return Ok(());
-        }
-        let strides = view_strides(self.nodes, id);
-        let leaf = Leaf { node: source, access: Access::Strided { dims: node.shape, strides } };
-        let mut strided = group.leaves.iter().filter_map(Leaf::dims);
-        let agrees = strided.clone().all(|dims| dims == node.shape);
-        if !group.leaves.contains(&leaf) && (!agrees || strided.by_ref().count() == MAX_STRIDED) {
+        let leaf = Leaf { node: source, access: view_access(self.nodes, id) };
+        let agrees =
+            leaf.dims().is_none() || group.leaves.iter().filter_map(Leaf::dims).all(|d| d == node.shape);
+        let full = group.leaves.iter().filter(|leaf| leaf.takes_stride()).count() == MAX_STRIDED;
+        if !group.leaves.contains(&leaf) && (!agrees || full) {
             return Err(id);
         }
         group.add(leaf);
@@ -228,6 +227,11 @@ impl Walk<'_> {
 }
 
 impl Leaf {
+    /// Whether it takes one of the `View`'s places.
+    fn takes_stride(&self) -> bool {
+        !matches!(self.access, Access::Same | Access::Scalar)
+    }
+
     fn dims(&self) -> Option<Shape> {
         match self.access {
             Access::Strided { dims, .. } => Some(dims),
@@ -249,13 +253,29 @@ impl Group {
     }
 }
 
-/// Strides over its own shape at which a stretched or transposed node reads its operand.
-pub(crate) fn view_strides(nodes: &[Node], id: NodeId) -> [u32; 4] {
+/// How a group reads the operand of a stretched or transposed node. The two common ways to stretch need no division by
+/// every dimension.
+pub(crate) fn view_access(nodes: &[Node], id: NodeId) -> Access {
     let (from, to) = (nodes[nodes[id].inputs[0]].shape, nodes[id].shape);
+    let (inner, outer) = (trimmed(&from), &from[..]);
     match nodes[id].op {
-        Op::Permute(order) => permuted(from, to, order),
-        _ => stretched(from, to),
+        _ if from.len() == 1 => Access::Scalar,
+        Op::Permute(order) => Access::Strided { dims: to, strides: permuted(from, to, order) },
+        _ if to.ends_with(inner) => Access::Repeated(from.len()),
+        _ if is_prefix(outer, &to) => Access::Held(to.len() / from.len()),
+        _ => Access::Strided { dims: to, strides: stretched(from, to) },
     }
+}
+
+/// Dimensions without leading ones.
+fn trimmed(dims: &[usize]) -> &[usize] {
+    &dims[dims.iter().take_while(|&&d| d == 1).count()..]
+}
+
+/// Whether `from`, of the rank of `to`, agrees with it up to an axis and has size 1 from there on.
+fn is_prefix(from: &[usize], to: &[usize]) -> bool {
+    let agree = from.iter().zip(to).take_while(|(a, b)| a == b).count();
+    from.len() == to.len() && from[agree..].iter().all(|&d| d == 1)
 }
 
 /// Strides over `to` of a tensor of shape `from` that stretches to it: 0 where it repeats.

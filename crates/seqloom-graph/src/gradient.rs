@@ -114,10 +114,10 @@ fn vjp<'g>(
         Op::Broadcast => one(dy.summed_to(x[0].shape(), at)),
         // A permutation made by `transpose` exchanges two axes and is its own inverse.
         Op::Permute(_) => one(dy.unary_node(node.op.clone(), x[0].shape(), at)),
-        Op::Slice { axis, start } => {
-            one(dy.pad(*axis as isize, *start, x[0].dim(*axis) - start - node.shape[*axis]))
+        // What was taken goes back to where it came from.
+        Op::Window { axis, start, take, before } => {
+            one(dy.window(*axis, *before, *take, *start, x[0].shape(), at))
         }
-        Op::Pad { axis, before } => one(dy.slice(*axis as isize, *before, x[0].dim(*axis))),
         Op::Reduce { op, axis } => {
             let kept = x[0].shape().with(*axis, 1);
             let back = |t: Tensor<'g>| t.reshape(&kept).stretched(x[0].shape(), at);

@@ -70,28 +70,20 @@ fn lower_node(nodes: &[Node], id: NodeId, facts: &Facts) -> Result<Option<Step>,
     let shape = |operand: usize| nodes[node.inputs[operand]].shape;
     let lowered = match &node.op {
         Op::MatMul { .. } => matmul::lower(&product_of(nodes, id), facts, None)?,
-        Op::Slice { axis, start } => {
-            let offset = start * shape(0).strides()[*axis];
-            let whole = view::Problem {
+        Op::Window { axis, start, take, before } => {
+            let along = |value: usize| {
+                let mut all = [0; 4];
+                all[*axis] = value;
+                node.shape.pad_front(&all, 0)
+            };
+            let problem = view::Problem {
                 dims: node.shape.padded(),
                 strides: shape(0).pad_front(&shape(0).strides(), 0),
-                lo: [0; 4],
-                extent: node.shape.padded(),
-                offset: u32::try_from(offset).unwrap_or(u32::MAX),
+                lo: along(*before),
+                extent: node.shape.with(*axis, *take).padded(),
+                offset: u32::try_from(start * shape(0).strides()[*axis]).unwrap_or(u32::MAX),
             };
-            view::lower(&whole, facts)?
-        }
-        Op::Pad { axis, before } => {
-            let mut lo = [0; 4];
-            lo[*axis] = *before;
-            let padded = view::Problem {
-                dims: node.shape.padded(),
-                strides: shape(0).pad_front(&shape(0).strides(), 0),
-                lo: node.shape.pad_front(&lo, 0),
-                extent: shape(0).padded(),
-                offset: 0,
-            };
-            view::lower(&padded, facts)?
+            view::lower(&problem, facts)?
         }
         Op::Softmax { log } => {
             softmax::lower(&softmax::Problem { rows: node.shape[0], cols: node.shape[1], log: *log }, facts)?

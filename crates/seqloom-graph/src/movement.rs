@@ -50,7 +50,7 @@ impl<'g> Tensor<'g> {
             let detail = format!("axis {axis} has {has} indices, not {start}..{start}+{len}");
             return self.shape_error("slice", &[], &detail, at);
         }
-        self.unary_node(Op::Slice { axis, start }, self.shape().with(axis, len), at)
+        self.window(axis, start, len, 0, self.shape().with(axis, len), at)
     }
 
     /// Adds `before` zeros in front of `axis` and `after` behind it.
@@ -62,11 +62,14 @@ impl<'g> Tensor<'g> {
             Ok(axis) => axis,
             Err(poisoned) => return poisoned,
         };
+        if let Some(poisoned) = self.refuse("pad", &[(self, DType::F32)], at) {
+            return poisoned;
+        }
         let size = self.dim(axis).saturating_add(before).saturating_add(after);
         let mut dims = self.shape().to_vec();
         dims[axis] = size;
         match self.graph.shape("pad", &dims, at) {
-            Some(shape) => self.unary_node(Op::Pad { axis, before }, shape, at),
+            Some(shape) => self.window(axis, 0, self.dim(axis), before, shape, at),
             None => self.shape_error("pad", &[], "too many elements", at),
         }
     }
@@ -121,6 +124,19 @@ impl<'g> Tensor<'g> {
     #[must_use]
     pub fn detach(self) -> Self {
         self.unary("detach", Unary::Detach)
+    }
+
+    /// `take` indices of `axis` from `start`, at `before` of a tensor of `shape`.
+    pub(crate) fn window(
+        self,
+        axis: usize,
+        start: usize,
+        take: usize,
+        before: usize,
+        shape: Shape,
+        at: Location,
+    ) -> Self {
+        self.unary_node(Op::Window { axis, start, take, before }, shape, at)
     }
 
     /// Stretched to a shape it is known to broadcast to; itself where it has that shape.

@@ -143,18 +143,16 @@ pub enum Op {
     Broadcast,
     /// Reorders dimensions: output axis i is operand axis `[i]`.
     Permute([u8; 4]),
-    /// `len` (from the shape) indices of `axis` from `start`.
-    Slice {
-        /// Axis cut.
+    /// Along `axis`, `take` indices of the operand from `start`, put at `before` of a result that is 0 elsewhere: a slice, a
+    /// pad, or both. The result's size follows from its shape.
+    Window {
+        /// Axis cut or grown.
         axis: usize,
-        /// First index kept.
+        /// First index taken.
         start: usize,
-    },
-    /// Zeros before and after along `axis`; the size after follows from the shape.
-    Pad {
-        /// Axis grown.
-        axis: usize,
-        /// Zeros before.
+        /// Number of indices taken.
+        take: usize,
+        /// Where they begin in the result.
         before: usize,
     },
     /// Combines the elements of `axis`, which disappears.

@@ -55,6 +55,19 @@ impl Rebuilt {
                 Op::Unary(Unary::Neg) => Some(self.nodes[node.inputs[0]].inputs[0]),
                 _ => None,
             },
+            Op::Window { axis, start, take, before } => {
+                // A window into the window of another along the same axis is one window.
+                let inner = &self.nodes[node.inputs[0]];
+                if let Op::Window { axis: same, start: first, take: taken, before: lead } = inner.op
+                    && same == axis
+                    && start >= lead
+                    && start + take <= lead + taken
+                {
+                    node.op = Op::Window { axis, start: first + start - lead, take, before };
+                    node.inputs = inner.inputs.clone();
+                }
+                None
+            }
             Op::Binary(function) => self.neutral(function, node),
             Op::MatMul { trans_a, trans_b } => {
                 let (a, flip_a) = self.through_transpose(node.inputs[0]);
@@ -76,6 +89,17 @@ impl Rebuilt {
         }
     }
 
+    /// Whether all elements are known to be 0: padding of an initial state of zeros, say.
+    fn is_zero(&self, id: NodeId) -> bool {
+        match &self.nodes[id].op {
+            Op::Literal(bits) => bits.iter().all(|&bits| bits == 0),
+            Op::Reshape | Op::Broadcast | Op::Permute(_) | Op::Window { .. } => {
+                self.is_zero(self.nodes[id].inputs[0])
+            }
+            _ => false,
+        }
+    }
+
     fn neutral(&self, function: Binary, node: &mut Node) -> Option<NodeId> {
         let [a, b] = [node.inputs[0], node.inputs[1]];
         match (function, self.constant(a), self.constant(b)) {
@@ -86,6 +110,8 @@ impl Rebuilt {
             }
             (Binary::Mul | Binary::Div, _, Some(1.0)) => Some(a),
             (Binary::Mul, Some(1.0), _) => Some(b),
+            (Binary::Add | Binary::Sub, ..) if self.is_zero(b) => Some(a),
+            (Binary::Add, ..) if self.is_zero(a) => Some(b),
             // −0 is the exact neutral element of addition, +0 of subtraction; x + 0 differs only for x = −0.
             (Binary::Add | Binary::Sub, _, Some(0.0)) => Some(a),
             (Binary::Add, Some(0.0), _) => Some(b),

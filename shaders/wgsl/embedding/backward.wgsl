@@ -33,7 +33,7 @@ fn main(
     let stride = row * groups.y;
     let len = params.vocab * params.channels;
     for (var i = gid.x + gid.y * row; i < len; i += stride) {
-        let v = i / params.channels;
+        let v = divide(i, params.channels);
         let c = i - v * params.channels;
         let end = min(starts[v + 1u], params.tokens);
         var acc = 0.0f;

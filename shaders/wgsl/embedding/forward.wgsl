@@ -28,7 +28,7 @@ fn main(
     let stride = row * groups.y;
     let len = params.tokens * params.channels;
     for (var i = gid.x + gid.y * row; i < len; i += stride) {
-        let n = i / params.channels;
+        let n = divide(i, params.channels);
         let c = i - n * params.channels;
         let id = min(ids[n], params.vocab - 1u);
         out[i] = table[id * params.channels + c];

@@ -31,9 +31,9 @@ fn main(
     let row = groups.x * WORKGROUP;
     let stride = row * groups.y;
     for (var i = gid.x + gid.y * row; i < params.len; i += stride) {
-        let q2 = i / params.dims.w;
-        let q1 = q2 / params.dims.z;
-        let q0 = q1 / params.dims.y;
+        let q2 = divide(i, params.dims.w);
+        let q1 = divide(q2, params.dims.z);
+        let q0 = divide(q1, params.dims.y);
         let idx = vec4<u32>(q0, q1 - q0 * params.dims.y, q2 - q1 * params.dims.z, i - q2 * params.dims.w);
         // Wraps to a huge number below lo, so one comparison covers both ends.
         let at = idx - params.lo;

@@ -8,8 +8,8 @@ use std::collections::BTreeSet;
 
 use super::tree::{Finding, Tree};
 
-/// Where oracles live.
-const ORACLES: &str = "tests/src/oracle/";
+/// Where each operation has its oracle, one public function of its name and none beside.
+const ORACLES: &str = "tests/src/oracle/operations.rs";
 /// Files of gradient checks begin like this.
 const GRADIENTS: &str = "tests/tests/gradients";
 /// Golden cases of PyTorch, by operation.
@@ -18,20 +18,16 @@ const GOLDEN: &str = "tests/golden/operations.json";
 /// Compares the four sets.
 pub fn agree(tree: &Tree, operations: &[&str], findings: &mut Vec<Finding>) {
     let all: BTreeSet<&str> = operations.iter().copied().collect();
-    let mut compare = |place: &str, what: &str, found: &BTreeSet<String>, extras: bool| {
+    let mut compare = |place: &str, what: &str, found: &BTreeSet<String>| {
         let mut say = |text: String| findings.push(Finding { file: place.to_owned(), line: 0, what: text });
-        all.iter()
-            .filter(|op| !found.contains(**op))
-            .for_each(|op| say(format!("operation `{op}` has no {what}")));
-        if extras {
-            let strange = found.iter().filter(|name| !all.contains(name.as_str()));
-            strange.for_each(|name| say(format!("{what} of `{name}`, which is no operation")));
-        }
+        let missing = all.iter().filter(|op| !found.contains(**op));
+        missing.for_each(|op| say(format!("operation `{op}` has no {what}")));
+        let strange = found.iter().filter(|name| !all.contains(name.as_str()));
+        strange.for_each(|name| say(format!("{what} of `{name}`, which is no operation")));
     };
-    // Oracles may have helpers beside them, so names that are no operation are no finding there.
-    compare(ORACLES, "oracle", &oracles(tree), false);
-    compare(GRADIENTS, "gradient check", &gradients(tree), true);
-    compare(GOLDEN, "golden case", &golden(tree), true);
+    compare(ORACLES, "oracle", &words_after(tree, ORACLES, "pub fn "));
+    compare(GRADIENTS, "gradient check", &words_after(tree, GRADIENTS, "fn gradient_of_"));
+    compare(GOLDEN, "golden case", &golden(tree));
 }
 
 /// Words that follow `mark` in the code of Rust files whose path begins with `place`.
@@ -44,20 +40,6 @@ fn words_after(tree: &Tree, place: &str, mark: &str) -> BTreeSet<String> {
         })
         .map(|rest| rest.chars().take_while(part).collect())
         .collect()
-}
-
-/// Functions of the oracles, and names that a table of theirs lists as strings.
-fn oracles(tree: &Tree) -> BTreeSet<String> {
-    let mut found = words_after(tree, ORACLES, "pub fn ");
-    for (_, source) in tree.with_extension("rs").filter(|(path, _)| path.starts_with(ORACLES)) {
-        found.extend(source.strings.split_whitespace().map(str::to_owned));
-    }
-    found
-}
-
-/// Tests called `gradient_of_…`.
-fn gradients(tree: &Tree) -> BTreeSet<String> {
-    words_after(tree, GRADIENTS, "fn gradient_of_")
 }
 
 /// Operations that have at least one golden case.
@@ -74,7 +56,7 @@ mod tests {
     use super::*;
 
     const SOUND: [(&str, &str); 3] = [
-        ("tests/src/oracle/pointwise.rs", "pub fn exp(x: f64) {}\nfn one() { match name { \"add\" => 1 } }"),
+        ("tests/src/oracle/operations.rs", "pub fn exp(x: f64) {}\npub fn add(a: f64) {}\nfn helper() {}"),
         ("tests/tests/gradients_pointwise.rs", "fn gradient_of_exp() {}\nfn gradient_of_add() {}"),
         ("tests/golden/operations.json", "{\"cases\": {\"add\": [\"add_row\"], \"exp\": [\"exp\"]}}"),
     ];
@@ -106,7 +88,7 @@ mod tests {
     #[test]
     fn a_test_of_no_operation_is_found() {
         let found = run(SOUND, &["add"]);
-        assert_eq!(found.len(), 2, "{found:?}");
+        assert_eq!(found.len(), 3, "{found:?}");
         assert!(found.iter().all(|f| f.contains("`exp`, which is no operation")));
     }
 }
