@@ -1,9 +1,9 @@
-//! LSTM layers over whole sequences: forward and backward, each as a loop over time in one dispatch and as one dispatch a
-//! step.
+//! LSTM layers over whole sequences: forward and backward, each in a form for CPU adapters and in one for GPUs.
 //!
-//! The loop form gives a workgroup some rows of the batch for all of time, so steps need no synchronisation beyond a
-//! barrier; it is built on the register tile of CPU adapters. The step form spreads one step over the whole GPU, and the
-//! order of dispatches is the synchronisation. Workgroups never wait for one another: WebGPU promises them no progress.
+//! The loop form is built on the register tile of CPU adapters. A workgroup owns some rows of the batch and walks a range
+//! of steps, a barrier apart; or it takes one step for a share of the hidden units as well, and needs no barrier. The
+//! step form spreads one step over the whole GPU, and the order of dispatches is the synchronisation. Workgroups never
+//! wait for one another: WebGPU promises them no progress.
 
 use crate::contract::{Kernel, Spec, Variants, kernel, params};
 
@@ -16,6 +16,10 @@ params! {
         time: u32,
         /// Width of the hidden state, H.
         hidden: u32,
+        /// The first step of this launch: the lowest forward, the highest backward.
+        t: u32,
+        /// How many steps it takes; 1 unless the grid has one workgroup in x.
+        steps: u32,
     }
 }
 
@@ -34,7 +38,7 @@ params! {
 }
 
 kernel! {
-    /// All steps of a layer. Grid: ⌈B / rows⌉ workgroups of one subgroup.
+    /// A range of a layer's steps, in ascending order. Grid: (groups, ⌈B / rows⌉) workgroups of one subgroup.
     LstmForwardLoop: "lstm_forward_loop" in "recurrent/lstm_forward_loop.wgsl",
     params LstmLoopParams,
     libs [RNG, POINTWISE, REGISTER_TILE],
@@ -43,25 +47,48 @@ kernel! {
     spec {
         /// Invocations of the workgroup, which must be the adapter's fixed subgroup size; at least 4.
         LANES lanes: u32,
-        /// Rows of the batch that a workgroup owns: 8 or 16.
+        /// Rows of the batch that a workgroup owns: 8, 16 or 32.
         ROWS rows: u32,
+        /// The launch of t = 0, which reads h0 and c0 instead of the step before.
+        FIRST first: bool,
+        /// Whether a launch takes more than one step, for which the grid must have one workgroup in x.
+        MANY many: bool,
     }
     bindings {
         x_proj: Read F32, w_hh: Read F32, h0: Read F32, c0: Read F32, lengths: Read U32,
         y: ReadWrite F32, gates: ReadWrite F32, cells: ReadWrite F32, h_n: ReadWrite F32, c_n: ReadWrite F32
     }
     shipped [
-        { lanes: 4, rows: 8 },
-        { lanes: 4, rows: 16 },
-        { lanes: 8, rows: 8 },
-        { lanes: 8, rows: 16 },
-        { lanes: 16, rows: 8 },
-        { lanes: 16, rows: 16 },
+        { lanes: 4, rows: 8, first: true, many: false },
+        { lanes: 4, rows: 16, first: true, many: false },
+        { lanes: 4, rows: 32, first: true, many: false },
+        { lanes: 4, rows: 8, first: false, many: true },
+        { lanes: 4, rows: 16, first: false, many: true },
+        { lanes: 4, rows: 8, first: false, many: false },
+        { lanes: 4, rows: 16, first: false, many: false },
+        { lanes: 4, rows: 32, first: false, many: false },
+        { lanes: 8, rows: 8, first: true, many: false },
+        { lanes: 8, rows: 16, first: true, many: false },
+        { lanes: 8, rows: 32, first: true, many: false },
+        { lanes: 8, rows: 8, first: false, many: true },
+        { lanes: 8, rows: 16, first: false, many: true },
+        { lanes: 8, rows: 8, first: false, many: false },
+        { lanes: 8, rows: 16, first: false, many: false },
+        { lanes: 8, rows: 32, first: false, many: false },
+        { lanes: 16, rows: 8, first: true, many: false },
+        { lanes: 16, rows: 16, first: true, many: false },
+        { lanes: 16, rows: 32, first: true, many: false },
+        { lanes: 16, rows: 8, first: false, many: true },
+        { lanes: 16, rows: 16, first: false, many: true },
+        { lanes: 16, rows: 8, first: false, many: false },
+        { lanes: 16, rows: 16, first: false, many: false },
+        { lanes: 16, rows: 32, first: false, many: false },
     ]
 }
 
 kernel! {
-    /// Back through all steps of a layer. Grid: ⌈B / rows⌉ workgroups of one subgroup.
+    /// Back through a range of a layer's steps, in descending order. Grid: (groups, ⌈B / rows⌉) workgroups of one
+    /// subgroup.
     LstmBackwardLoop: "lstm_backward_loop" in "recurrent/lstm_backward_loop.wgsl",
     params LstmLoopParams,
     libs [RNG, POINTWISE, REGISTER_TILE],
@@ -70,20 +97,31 @@ kernel! {
     spec {
         /// Invocations of the workgroup, which must be the adapter's fixed subgroup size; at least 4.
         LANES lanes: u32,
-        /// Rows of the batch that a workgroup owns: 8 or 16.
+        /// Rows of the batch that a workgroup owns: 8, 16 or 32.
         ROWS rows: u32,
+        /// Whether a launch takes more than one step, for which the grid must have one workgroup in x.
+        MANY many: bool,
     }
     bindings {
         dy: Read F32, w_hh: Read F32, gates: Read F32, cells: Read F32, c0: Read F32, lengths: Read U32,
         dh_n: Read F32, dc_n: Read F32, dz: ReadWrite F32, dc: ReadWrite F32
     }
     shipped [
-        { lanes: 4, rows: 8 },
-        { lanes: 4, rows: 16 },
-        { lanes: 8, rows: 8 },
-        { lanes: 8, rows: 16 },
-        { lanes: 16, rows: 8 },
-        { lanes: 16, rows: 16 },
+        { lanes: 4, rows: 8, many: true },
+        { lanes: 4, rows: 16, many: true },
+        { lanes: 4, rows: 8, many: false },
+        { lanes: 4, rows: 16, many: false },
+        { lanes: 4, rows: 32, many: false },
+        { lanes: 8, rows: 8, many: true },
+        { lanes: 8, rows: 16, many: true },
+        { lanes: 8, rows: 8, many: false },
+        { lanes: 8, rows: 16, many: false },
+        { lanes: 8, rows: 32, many: false },
+        { lanes: 16, rows: 8, many: true },
+        { lanes: 16, rows: 16, many: true },
+        { lanes: 16, rows: 8, many: false },
+        { lanes: 16, rows: 16, many: false },
+        { lanes: 16, rows: 32, many: false },
     ]
 }
 

@@ -1,11 +1,12 @@
 //! The LSTM over whole sequences, forward and backward, with a length for each sequence.
 //!
 //! The input's part of the gates is one large product that the graph makes beforehand, and the gradients of the
-//! weights are three afterwards; what is left is the part that time forces into an order. It has two forms. The loop
-//! is one launch in which a subgroup owns some rows of the batch for all of time: on a CPU adapter each launch has a
-//! cost of its own, and all of a step's loads are shared in registers. The steps are one launch each, spread over the
-//! whole device: on a GPU a few rows of the batch could not fill it, and the order of launches is the only barrier
-//! between workgroups that exists.
+//! weights are three afterwards; what is left is the part that time forces into an order. It has two forms. The loop is
+//! for CPU adapters: a subgroup owns some rows of the batch and shares a step's loads in registers. Where H is small it
+//! walks many steps in a launch, which costs more than a step; else a launch is one step and several subgroups share
+//! out the hidden units, so that tiles are tall, all cores work and no barrier is needed. The steps are one launch
+//! each, spread over the whole device: on a GPU a few rows of the batch could not fill it, and the order of launches is
+//! the only barrier between workgroups that exists.
 //!
 //! Forward saves the activated gates and the cells; backward reads those and never recomputes a product.
 
@@ -26,6 +27,13 @@ const STEP_ROWS: u32 = 8;
 const STEP_UNITS: u32 = 16;
 const STEP_DEPTH: u32 = 32;
 
+/// Hidden states narrower than this take many steps in a launch of the loop form: a step is then shorter than a launch.
+const NARROW: u32 = 64;
+
+/// Iterations of all loops together that an invocation of the loop form may make. llvmpipe leaves every loop, without a
+/// word, after 65535 of them in one invocation; nested loops count as one.
+const MAX_ITERATIONS: u32 = 60_000;
+
 /// A batch of sequences through one layer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Problem {
@@ -40,7 +48,8 @@ pub struct Problem {
 /// How time is walked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Form {
-    /// In one launch; a subgroup owns some rows of the batch. Needs a known subgroup size.
+    /// By subgroups that own some rows of the batch, many steps in a launch where H is small. Needs a known subgroup
+    /// size.
     Loop,
     /// By one launch per step.
     Step,
@@ -75,8 +84,26 @@ pub fn lower_forward_as(form: Form, problem: &Problem, facts: &Facts) -> Result<
     let Some(plan) = Plan::new(problem, 5, 5)? else { return Ok(Lowered::default()) };
     match form {
         Form::Loop => {
-            let (lanes, rows) = (lanes(OP, "loop", facts)?, plan.loop_rows());
-            plan.in_one(LstmForwardLoop { lanes, rows }, rows, facts)
+            let lanes = lanes(OP, "loop", facts)?;
+            // Two blocks of units to a workgroup, since a workgroup has a cost of its own.
+            let walk = plan.walk(lanes, 2 * lanes, 2 * plan.hidden);
+            let rows = walk.rows;
+            let mut lowered = plan.by_range(
+                LstmForwardLoop { lanes, rows, first: true, many: false },
+                &walk,
+                vec![(0, 1)],
+                facts,
+            )?;
+            let ranges = (1..plan.time).step_by(walk.steps as usize);
+            let ranges = ranges.map(|t| (t, walk.steps.min(plan.time - t))).collect();
+            let rest = plan.by_range(
+                LstmForwardLoop { lanes, rows, first: false, many: walk.many() },
+                &walk,
+                ranges,
+                facts,
+            )?;
+            lowered.launches.extend(rest.launches);
+            Ok(lowered)
         }
         Form::Step => {
             let spec = LstmForwardStep { rows: STEP_ROWS, units: STEP_UNITS, depth: STEP_DEPTH };
@@ -107,13 +134,39 @@ pub fn lower_backward_as(form: Form, problem: &Problem, facts: &Facts) -> Result
     let Some(plan) = Plan::new(problem, 8, 2)? else { return Ok(Lowered::default()) };
     match form {
         Form::Loop => {
-            let (lanes, rows) = (lanes(OP, "loop", facts)?, plan.loop_rows());
-            plan.in_one(LstmBackwardLoop { lanes, rows }, rows, facts)
+            let lanes = lanes(OP, "loop", facts)?;
+            let walk = plan.walk(lanes, 4 * lanes, 4 * plan.hidden);
+            let ranges = (0..plan.time).step_by(walk.steps as usize);
+            let ranges =
+                ranges.map(|done| (plan.time - 1 - done, walk.steps.min(plan.time - done))).collect();
+            plan.by_range(
+                LstmBackwardLoop { lanes, rows: walk.rows, many: walk.many() },
+                &walk,
+                ranges,
+                facts,
+            )
         }
         Form::Step => {
             let spec = LstmBackwardStep { rows: STEP_ROWS, units: STEP_UNITS, depth: STEP_DEPTH };
             plan.by_step(spec, (0..plan.time).rev(), facts)
         }
+    }
+}
+
+/// How the loop form shares out the batch, the hidden units and the steps.
+struct Walk {
+    /// Rows of the batch that a workgroup owns.
+    rows: u32,
+    /// Workgroups that share the hidden units.
+    groups: u32,
+    /// Steps of a launch; 1 where there are several groups.
+    steps: u32,
+}
+
+impl Walk {
+    /// Whether steps of one launch follow each other.
+    fn many(&self) -> bool {
+        self.groups == 1 && self.steps > 1
     }
 }
 
@@ -160,28 +213,56 @@ impl Plan {
         }))
     }
 
-    /// Rows of the batch that a workgroup of the loop form owns: more share more loads, fewer leave more workgroups.
-    fn loop_rows(&self) -> u32 {
-        if self.batch > 16 { 16 } else { 8 }
+    /// How the loop form walks, where a workgroup's share is `units` hidden units and they sum over `depth` terms.
+    fn walk(&self, lanes: u32, units: u32, depth: u32) -> Walk {
+        let shares = self.hidden.div_ceil(units);
+        if self.hidden >= NARROW {
+            // Rows share the loads of the weights, so a tile is as tall as the batch gives work for.
+            let rows = match self.batch {
+                0..=8 => 8,
+                9..=16 => 16,
+                _ => 32,
+            };
+            return Walk { rows, groups: shares, steps: 1 };
+        }
+        // Only rows are shared out: more of them share more loads, fewer leave more workgroups.
+        let rows = if self.batch > 8 { 16 } else { 8 };
+        let iterations = shares * (depth.div_ceil(lanes.min(8)) + 2 * lanes + 4 * rows + 8) + 1;
+        Walk { rows, groups: 1, steps: (MAX_ITERATIONS / iterations).max(1) }
     }
 
-    fn in_one<S>(&self, spec: S, rows: u32, facts: &Facts) -> Result<Lowered, KernelError>
+    /// A launch for each `(t, steps)`.
+    fn by_range<S>(
+        &self,
+        spec: S,
+        walk: &Walk,
+        ranges: Vec<(u32, u32)>,
+        facts: &Facts,
+    ) -> Result<Lowered, KernelError>
     where
         S: Spec<Params = LstmLoopParams>,
     {
         let Plan { batch, time, hidden, .. } = *self;
-        let steps = u64::from(time);
         let job = Job {
             op: OP,
             shape: format!("B={batch} T={time} H={hidden}"),
             spec,
-            params: LstmLoopParams { batch, time, hidden },
+            params: LstmLoopParams { batch, time, hidden, t: 0, steps: 1 },
             bindings: self.bindings.clone(),
-            grid: grid(OP, [batch.div_ceil(rows), 1, 1], facts)?,
-            flops: steps * self.flops,
-            bytes: self.weight_bytes + steps * (self.bytes - self.weight_bytes),
+            grid: grid(OP, [walk.groups, batch.div_ceil(walk.rows), 1], facts)?,
+            flops: self.flops,
+            bytes: self.bytes,
         };
-        Ok(Lowered::single(job.plain(facts)?))
+        // The shader is assembled once: the launches differ in their range.
+        let any = job.plain(facts)?;
+        let over = |(t, steps)| Launch {
+            label: format!("{} t={t} steps={steps}", any.label),
+            immediates: bytes_of(&LstmLoopParams { batch, time, hidden, t, steps }).to_vec(),
+            flops: u64::from(steps) * self.flops,
+            bytes: self.weight_bytes + u64::from(steps) * (self.bytes - self.weight_bytes),
+            ..any.clone()
+        };
+        Ok(Lowered { launches: ranges.into_iter().map(over).collect(), scratch: Vec::new() })
     }
 
     fn by_step<S>(

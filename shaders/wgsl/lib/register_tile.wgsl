@@ -42,3 +42,8 @@ fn add_outer(v: Values, b: vec4<f32>, s: Sums) -> Sums {
         fma(vec4(v.r4), b, s.r4), fma(vec4(v.r5), b, s.r5), fma(vec4(v.r6), b, s.r6), fma(vec4(v.r7), b, s.r7),
     );
 }
+
+// The sums by number, for the loop that stores them.
+fn as_rows(s: Sums) -> array<vec4<f32>, 8> {
+    return array<vec4<f32>, 8>(s.r0, s.r1, s.r2, s.r3, s.r4, s.r5, s.r6, s.r7);
+}

@@ -1,17 +1,20 @@
-// Back through one LSTM layer in one dispatch, for adapters that run shaders on the CPU's vector units.
+// Back through one LSTM layer over a range of time steps, for adapters that run shaders on the CPU's vector units.
 //
 // dh = dy[t] + dz[t+1] W_hh (+ dh_n at the last true step);  dc += dh o (1 - tanh(c)^2)
 // dz_i = dc g i(1-i);  dz_f = dc c[t-1] f(1-f);  dz_g = dc i (1-g^2);  dz_o = dh tanh(c) o(1-o);  dc = dc f
 //
-// Grid: ceil(B / ROWS) workgroups. A workgroup is one subgroup, owns ROWS rows of the batch and loops from T-1 to 0;
-// a lane computes dh of four hidden units for all its rows at a time. dz is what a step hands to the one before,
-// across lanes, hence one barrier a step; dc stays with the lane that owns the unit. Padded steps get dz = 0, so that
-// they add nothing to a row's last true step nor, later, to the gradient of the weights.
+// A workgroup is one subgroup and owns ROWS rows of the batch and its share of the hidden units; a lane computes dh of
+// four units for all rows at a time. Steps params.t, params.t - 1, ...: `steps` of them, the first launch from T-1.
+// Grid: (groups, ceil(B / ROWS)). If MANY, one group in x, and a launch runs any number of steps, a barrier apart; if
+// not, up to ceil(H / (4 LANES)) groups and one step (see the forward kernel).
+// dc stays with the lane that owns the unit. Padded steps get dz = 0, so that they add nothing to a row's last true
+// step nor, later, to the gradient of the weights.
 //
 // Numeric: f32 FMA in the order of k, then dy and dh_n are added. dc starts as dc_n and ends as the gradient of c0.
 
 const LANES: u32 = 8u; // spec
-const ROWS: u32 = 16u; // spec
+const ROWS: u32 = 32u; // spec
+const MANY: bool = false; // spec
 
 // Values of k in an unrolled step: as many as the subgroup can load at once, 4 or 8.
 const STEP: u32 = select(8u, 4u, LANES < 8u);
@@ -20,6 +23,8 @@ struct Params {
     batch: u32,
     time: u32,
     hidden: u32,
+    t: u32,
+    steps: u32,
 }
 var<immediate> params: Params;
 
@@ -75,100 +80,95 @@ fn load_strip(units: vec4<u32>, k: u32) -> Strip {
 }
 
 // dz of unit j of one row, and its dc; `sum` is its part of dz[t+1] W_hh.
-fn finish(row: u32, t: u32, j: u32, sum: f32) {
-    if row >= params.batch || j >= params.hidden { return; }
+fn finish_unit(row: u32, t: u32, j: u32, sum: f32) {
+    if j >= params.hidden { return; }
     let H = params.hidden;
+    let length = lengths[row];
     let step = row * params.time + t;
     let state = row * H + j;
     let at = step * 4u * H + j;
-    var d = vec4<f32>();
-    if t < lengths[row] {
-        let i = gates[at];
-        let f = gates[at + H];
-        let g = gates[at + 2u * H];
-        let o = gates[at + 3u * H];
-        let saturated = tanh_(cells[step * H + j]);
-        var before = c0[state];
-        if t > 0u { before = cells[(step - 1u) * H + j]; }
-        var dh = sum + dy[step * H + j];
-        if t + 1u == lengths[row] { dh += dh_n[state]; }
-        let dcell = dc[state] + dh * o * (1.0f - saturated * saturated);
-        d = vec4(
-            dcell * g * i * (1.0f - i),
-            dcell * before * f * (1.0f - f),
-            dcell * i * (1.0f - g * g),
-            dh * saturated * o * (1.0f - o),
-        );
-        dc[state] = dcell * f;
+    let live = t < length;
+    // The step from which dc starts; a row without a true step keeps what starts it.
+    let last = t + 1u == max(length, 1u);
+    var dh = sum + dy[step * H + j];
+    var dcell: f32;
+    if last {
+        dh += dh_n[state];
+        dcell = dc_n[state];
+    } else {
+        dcell = dc[state];
     }
-    dz[at] = d.x;
-    dz[at + H] = d.y;
-    dz[at + 2u * H] = d.z;
-    dz[at + 3u * H] = d.w;
-}
-
-// A loop with an end that no compiler knows: unrolled, this is most of the kernel and takes seconds to compile.
-fn finish_rows(row: u32, t: u32, j: u32, s: Sums) {
-    var rows = array<vec4<f32>, 8>(s.r0, s.r1, s.r2, s.r3, s.r4, s.r5, s.r6, s.r7);
-    let end = min(row + 8u, params.batch);
-    for (var b = row; b < end; b++) {
-        let sum = rows[b - row];
-        finish(b, t, j, sum.x);
-        finish(b, t, j + LANES, sum.y);
-        finish(b, t, j + 2u * LANES, sum.z);
-        finish(b, t, j + 3u * LANES, sum.w);
-    }
+    let i = gates[at];
+    let f = gates[at + H];
+    let g = gates[at + 2u * H];
+    let o = gates[at + 3u * H];
+    let saturated = tanh_(cells[step * H + j]);
+    var before: f32;
+    if t == 0u { before = c0[state]; } else { before = cells[(step - 1u) * H + j]; }
+    let total = dcell + dh * o * (1.0f - saturated * saturated);
+    dz[at] = select(0.0f, total * g * i * (1.0f - i), live);
+    dz[at + H] = select(0.0f, total * before * f * (1.0f - f), live);
+    dz[at + 2u * H] = select(0.0f, total * i * (1.0f - g * g), live);
+    dz[at + 3u * H] = select(0.0f, dh * saturated * o * (1.0f - o), live);
+    if live || last { dc[state] = select(dcell, total * f, live); }
 }
 
 @compute @workgroup_size(LANES)
-fn main(@builtin(workgroup_id) tile: vec3<u32>, @builtin(subgroup_invocation_id) lane: u32) {
+fn main(
+    @builtin(workgroup_id) tile: vec3<u32>,
+    @builtin(num_workgroups) tiles: vec3<u32>,
+    @builtin(subgroup_invocation_id) lane: u32,
+) {
     let H = params.hidden;
-    let first = tile.x * ROWS;
-    let end = min(first + ROWS, params.batch);
-    let whole = 4u * H - (4u * H) % STEP;
+    let first = tile.y * ROWS;
+    let rows = min(ROWS, params.batch - first);
 
-    var longest = 0u;
-    for (var row = first; row < end; row++) {
-        longest = max(longest, lengths[row]);
-    }
-    // The lane that later owns a unit initialises its dc, so no barrier is needed.
-    for (var block = 0u; block < H; block += 4u * LANES) {
-        for (var part = 0u; part < 4u; part++) {
-            let j = block + part * LANES + lane;
-            if j < H {
-                for (var row = first; row < end; row++) { dc[row * H + j] = dc_n[row * H + j]; }
-            }
-        }
-    }
-
-    for (var back = 1u; back <= params.time; back++) {
-        let t = params.time - back;
+    let steps = select(1u, params.steps, MANY);
+    for (var done = 0u; done < steps; done++) {
+        let t = params.t - done;
         let at0 = row_offsets(first, t + 1u);
         let at1 = row_offsets(first + 8u, t + 1u);
-        // There is nothing to take from a step that no row reaches.
-        let stop = select(0u, 4u * H, t + 1u < longest);
-        for (var block = 0u; block < H; block += 4u * LANES) {
+        let at2 = row_offsets(first + 16u, t + 1u);
+        let at3 = row_offsets(first + 24u, t + 1u);
+        // Nothing comes back into the last step.
+        let stop = select(4u * H, 0u, t + 1u == params.time);
+        let whole = stop - stop % STEP;
+        for (var block = tile.x * 4u * LANES; block < H; block += tiles.x * 4u * LANES) {
             let j = block + lane;
             let units = min(j + vec4(0u, LANES, 2u * LANES, 3u * LANES), vec4(H - 1u));
             var s0: Sums;
             var s1: Sums;
-            for (var k = 0u; k < min(whole, stop); k += STEP) {
+            var s2: Sums;
+            var s3: Sums;
+            for (var k = 0u; k < whole; k += STEP) {
                 let along = k + lane % STEP;
                 let v0 = load_dz(at0, along);
                 var v1: Values;
+                var v2: Values;
+                var v3: Values;
                 if ROWS > 8u { v1 = load_dz(at1, along); }
+                if ROWS > 16u { v2 = load_dz(at2, along); v3 = load_dz(at3, along); }
                 let strip = load_strip(units, k);
                 s0 = dot_rows(v0, strip, s0);
                 if ROWS > 8u { s1 = dot_rows(v1, strip, s1); }
+                if ROWS > 16u { s2 = dot_rows(v2, strip, s2); s3 = dot_rows(v3, strip, s3); }
             }
             for (var k = whole; k < stop; k++) {
-                let weights = load_w(units, k);
-                s0 = add_outer(load_dz(at0, k), weights, s0);
-                if ROWS > 8u { s1 = add_outer(load_dz(at1, k), weights, s1); }
+                let w = load_w(units, k);
+                s0 = add_outer(load_dz(at0, k), w, s0);
+                if ROWS > 8u { s1 = add_outer(load_dz(at1, k), w, s1); }
+                if ROWS > 16u {
+                    s2 = add_outer(load_dz(at2, k), w, s2);
+                    s3 = add_outer(load_dz(at3, k), w, s3);
+                }
             }
-            finish_rows(first, t, j, s0);
-            if ROWS > 8u { finish_rows(first + 8u, t, j, s1); }
+            // One loop, with an end that no compiler knows: unrolled, it takes seconds to compile.
+            var sums = array<array<vec4<f32>, 8>, 4>(as_rows(s0), as_rows(s1), as_rows(s2), as_rows(s3));
+            for (var e = 0u; e < 4u * rows; e++) {
+                let r = e / 4u;
+                finish_unit(first + r, t, j + e % 4u * LANES, sums[r / 8u][r % 8u][e % 4u]);
+            }
         }
-        storageBarrier();
+        if MANY { storageBarrier(); }
     }
 }

@@ -11,7 +11,7 @@ use seqloom_tests::oracle::widen;
 const TOLERANCE: Tolerance = Tolerance { abs: 1e-5, rel: 1e-5 };
 
 /// B, T, H.
-const SIZES: [(usize, usize, usize); 9] = [
+const SIZES: [(usize, usize, usize); 11] = [
     (1, 1, 1),
     (1, 7, 7),
     (3, 5, 33),
@@ -21,6 +21,9 @@ const SIZES: [(usize, usize, usize); 9] = [
     (33, 6, 40),
     (17, 3, 257),
     (20, 33, 13),
+    // More iterations than llvmpipe lets one invocation make, by time and by width.
+    (2, 900, 56),
+    (2, 18, 512),
 ];
 
 fn forms(executor: &Executor) -> Vec<Form> {
