@@ -131,7 +131,7 @@ impl Device {
                 facts: chosen.facts,
                 checks: options.checks.unwrap_or(cfg!(debug_assertions)),
                 queue,
-                poller: Poller { raw, fault, limit: options.timeout.unwrap_or(WAIT_LIMIT) },
+                poller: Poller::new(raw, fault, options.timeout.unwrap_or(WAIT_LIMIT)),
                 memo: Memo::default(),
                 cache,
                 recorder: Mutex::default(),

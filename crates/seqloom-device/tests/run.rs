@@ -199,3 +199,21 @@ fn threads_share_a_device() {
         }
     });
 }
+
+#[test]
+fn threads_that_share_a_device_wait_for_their_own_work() {
+    let device = open();
+    std::thread::scope(|scope| {
+        for thread in 0..4u32 {
+            let device = device.clone();
+            scope.spawn(move || {
+                let (dispatch, numbers) = stepping(&device, 64, thread);
+                for round in 1..=50 {
+                    device.submit(std::slice::from_ref(&dispatch)).unwrap();
+                    let got = words::<u32>(&device.read(&numbers).wait().unwrap());
+                    assert_eq!(got, vec![stepped(thread, round); 64]);
+                }
+            });
+        }
+    });
+}
