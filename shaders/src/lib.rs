@@ -12,6 +12,7 @@
 //! V vocabulary, N tokens.
 
 mod assemble;
+pub mod attention;
 #[cfg(feature = "check")]
 pub mod check;
 mod contract;
@@ -58,6 +59,34 @@ pub const POINTWISE: Lib =
 pub const REGISTER_TILE: Lib =
     Lib { name: "lib/register_tile.wgsl", source: include_str!("../wgsl/lib/register_tile.wgsl") };
 
+/// The rules of attention: who attends to whom, and what is added to a score; needs [`CONTROL`] and [`RNG`].
+pub const ATTENTION: Lib =
+    Lib { name: "lib/attention.wgsl", source: include_str!("../wgsl/lib/attention.wgsl") };
+
+/// A tile of scores in the registers of one subgroup; needs [`REGISTER_TILE`].
+pub const ATTENTION_TILE: Lib =
+    Lib { name: "lib/attention_tile.wgsl", source: include_str!("../wgsl/lib/attention_tile.wgsl") };
+
+/// Scores and weights of such a tile; needs [`ATTENTION`] and [`ATTENTION_TILE`].
+pub const ATTENTION_SCORES: Lib =
+    Lib { name: "lib/attention_scores.wgsl", source: include_str!("../wgsl/lib/attention_scores.wgsl") };
+
+/// Gradients of such a tile; needs [`ATTENTION_SCORES`].
+pub const ATTENTION_GRADIENT: Lib =
+    Lib { name: "lib/attention_gradient.wgsl", source: include_str!("../wgsl/lib/attention_gradient.wgsl") };
+
+/// A tile of scores shared out in a workgroup; needs [`ATTENTION`].
+pub const ATTENTION_WORKGROUP: Lib = Lib {
+    name: "lib/attention_workgroup.wgsl",
+    source: include_str!("../wgsl/lib/attention_workgroup.wgsl"),
+};
+
+/// What backward kernels need besides [`ATTENTION_WORKGROUP`].
+pub const ATTENTION_WORKGROUP_GRADIENT: Lib = Lib {
+    name: "lib/attention_workgroup_gradient.wgsl",
+    source: include_str!("../wgsl/lib/attention_workgroup_gradient.wgsl"),
+};
+
 /// What `assemble` joins, besides a kernel's own helpers, where fused code is given.
 pub const FUSED_LIBS: &[&Lib] = &[&VIEW, &CONTROL, &RNG, &POINTWISE];
 
@@ -70,6 +99,7 @@ static KERNELS: LazyLock<Vec<&'static Kernel>> = LazyLock::new(|| {
         softmax::KERNELS,
         embedding::KERNELS,
         recurrent::KERNELS,
+        attention::KERNELS,
         optimizer::KERNELS,
     ]
     .concat()
@@ -87,7 +117,19 @@ pub fn kernel(name: &str) -> Option<&'static Kernel> {
 
 /// Every file of helpers, each after those that it needs.
 pub fn libs() -> &'static [&'static Lib] {
-    &[&VIEW, &CONTROL, &RNG, &POINTWISE, &REGISTER_TILE]
+    &[
+        &VIEW,
+        &CONTROL,
+        &RNG,
+        &POINTWISE,
+        &REGISTER_TILE,
+        &ATTENTION,
+        &ATTENTION_TILE,
+        &ATTENTION_SCORES,
+        &ATTENTION_GRADIENT,
+        &ATTENTION_WORKGROUP,
+        &ATTENTION_WORKGROUP_GRADIENT,
+    ]
 }
 
 /// Every kernel in every variant that is shipped; a fusable one also with a sample of fused code.
@@ -102,6 +144,7 @@ pub fn variants() -> Vec<Result<Wgsl, AssembleError>> {
     softmax::variants(&mut out);
     embedding::variants(&mut out);
     recurrent::variants(&mut out);
+    attention::variants(&mut out);
     optimizer::variants(&mut out);
     out.0
 }

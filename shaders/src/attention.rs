@@ -1,0 +1,419 @@
+//! Attention, forward and backward, without ever storing a matrix of scores.
+//!
+//! Each step has two kernels. The one for CPU adapters is one subgroup a workgroup, with a tile of scores in registers
+//! whose columns belong to lanes, no workgroup memory and no barrier. The one for GPUs keeps its tiles in workgroup
+//! memory. Masks (causal, window, lengths) are loop bounds and come as immediates; what costs in the inner loop (bias,
+//! terms by distance, dropout) is specialised away where it is absent, and then a kernel never reads its buffer.
+
+use crate::contract::{Kernel, Spec, Variants, kernel, params};
+
+params! {
+    /// Immediates of all kernels of attention. Query i stands at position p = i + start, counted from the row's length if
+    /// `ragged` is 2, and attends to key j if p − before ≤ j ≤ p + after.
+    AttentionParams {
+        /// Query heads, H.
+        heads: u32,
+        /// Query heads to a key head.
+        group: u32,
+        /// Queries, Tq.
+        queries: u32,
+        /// Keys, Tk.
+        keys: u32,
+        /// Channels of a query and a key, D.
+        width: u32,
+        /// Channels of a value, Dv.
+        value_width: u32,
+        /// Stride of q and its gradient between batch rows; channels lie side by side.
+        q_batch: u32,
+        /// Between heads.
+        q_head: u32,
+        /// Between queries.
+        q_time: u32,
+        /// Stride of k and its gradient between batch rows.
+        k_batch: u32,
+        /// Between key heads.
+        k_head: u32,
+        /// Between keys.
+        k_time: u32,
+        /// Stride of v and its gradient between batch rows.
+        v_batch: u32,
+        /// Between key heads.
+        v_head: u32,
+        /// Between keys.
+        v_time: u32,
+        /// Stride of the result and its gradient between batch rows.
+        o_batch: u32,
+        /// Between heads.
+        o_head: u32,
+        /// Between queries.
+        o_time: u32,
+        /// Factor of the products, times log₂ e.
+        scale: f32,
+        /// Position of query 0.
+        start: i32,
+        /// How far back a query sees.
+        before: i32,
+        /// How far ahead a query sees.
+        after: i32,
+        /// 0: every row has all keys; 1: lengths hold; 2: and positions count from the row's length.
+        ragged: u32,
+        /// Stride of the bias and its gradient between batch rows; 0 where they share one.
+        bias_batch: u32,
+        /// Between heads; 0 where they share one.
+        bias_head: u32,
+        /// 1 if column 0 of `distance` holds slopes.
+        slopes: u32,
+        /// Columns of `distance`.
+        columns: u32,
+        /// Which of the step's random numbers drop weights.
+        stream: u32,
+        /// Probability to keep a weight.
+        keep: f32,
+        /// First head of a group or batch row that the launch sums over.
+        begin: u32,
+        /// End of them.
+        end: u32,
+    }
+}
+
+kernel! {
+    /// softmax(q·kᵀ·scale + terms)·v and the log₂ of each row's sum. Grid: (⌈Tq / 4·`lanes`⌉, H, B).
+    AttentionForwardCpu: "attention_forward_cpu" in "attention/forward_cpu.wgsl",
+    params AttentionParams,
+    libs [CONTROL, RNG, REGISTER_TILE, ATTENTION, ATTENTION_TILE, ATTENTION_SCORES],
+    subgroups true,
+    fusable false,
+    spec {
+        /// Invocations of the workgroup, which must be the adapter's fixed subgroup size; at least 4.
+        LANES lanes: u32,
+        /// Rows of a tile: 8, 16 or 32.
+        ROWS rows: u32,
+        /// A bias is added to the scores.
+        BIAS bias: bool,
+        /// Terms by distance are added to the scores.
+        DISTANCE distance: bool,
+        /// Weights are dropped.
+        DROPOUT dropout: bool,
+    }
+    bindings {
+        q: Read F32, k: Read F32, v: Read F32, lengths: Read U32, bias: Read F32, distance: Read F32, control: Read Control,
+        out: ReadWrite F32, lse: ReadWrite F32
+    }
+    shipped [
+        { lanes: 4, rows: 16, bias: false, distance: false, dropout: false },
+        { lanes: 4, rows: 16, bias: true, distance: true, dropout: true },
+        { lanes: 8, rows: 8, bias: false, distance: false, dropout: false },
+        { lanes: 8, rows: 8, bias: true, distance: true, dropout: true },
+        { lanes: 8, rows: 16, bias: false, distance: false, dropout: false },
+        { lanes: 8, rows: 16, bias: true, distance: true, dropout: true },
+        { lanes: 8, rows: 32, bias: false, distance: false, dropout: false },
+        { lanes: 8, rows: 32, bias: false, distance: false, dropout: true },
+        { lanes: 8, rows: 32, bias: false, distance: true, dropout: false },
+        { lanes: 8, rows: 32, bias: false, distance: true, dropout: true },
+        { lanes: 8, rows: 32, bias: true, distance: false, dropout: false },
+        { lanes: 8, rows: 32, bias: true, distance: false, dropout: true },
+        { lanes: 8, rows: 32, bias: true, distance: true, dropout: false },
+        { lanes: 8, rows: 32, bias: true, distance: true, dropout: true },
+        { lanes: 16, rows: 32, bias: false, distance: false, dropout: false },
+        { lanes: 16, rows: 32, bias: true, distance: true, dropout: true },
+    ]
+}
+
+kernel! {
+    /// Gradient of the queries, and parts of that of the terms by distance. Grid: (⌈Tq / 4·`lanes`⌉, H, B).
+    AttentionQueryCpu: "attention_query_cpu" in "attention/query_cpu.wgsl",
+    params AttentionParams,
+    libs [CONTROL, RNG, REGISTER_TILE, ATTENTION, ATTENTION_TILE, ATTENTION_SCORES, ATTENTION_GRADIENT],
+    subgroups true,
+    fusable false,
+    spec {
+        /// Invocations of the workgroup, which must be the adapter's fixed subgroup size; at least 4.
+        LANES lanes: u32,
+        /// Rows of a tile: 8, 16 or 32.
+        ROWS rows: u32,
+        /// A bias is added to the scores.
+        BIAS bias: bool,
+        /// Terms by distance are added to the scores.
+        DISTANCE distance: bool,
+        /// Weights are dropped.
+        DROPOUT dropout: bool,
+        /// The gradient of the terms by distance is wanted.
+        LEARNED learned: bool,
+    }
+    bindings {
+        q: Read F32, k: Read F32, v: Read F32, dout: Read F32, lse: Read F32, delta: Read F32, lengths: Read U32,
+        bias: Read F32, distance: Read F32, control: Read Control,
+        dq: ReadWrite F32, partial: ReadWrite F32
+    }
+    shipped [
+        { lanes: 4, rows: 16, bias: false, distance: false, dropout: false, learned: false },
+        { lanes: 4, rows: 16, bias: true, distance: true, dropout: true, learned: false },
+        { lanes: 4, rows: 16, bias: true, distance: true, dropout: true, learned: true },
+        { lanes: 8, rows: 8, bias: false, distance: false, dropout: false, learned: false },
+        { lanes: 8, rows: 8, bias: true, distance: true, dropout: true, learned: false },
+        { lanes: 8, rows: 8, bias: true, distance: true, dropout: true, learned: true },
+        { lanes: 8, rows: 16, bias: false, distance: false, dropout: false, learned: false },
+        { lanes: 8, rows: 16, bias: true, distance: true, dropout: true, learned: false },
+        { lanes: 8, rows: 16, bias: true, distance: true, dropout: true, learned: true },
+        { lanes: 8, rows: 32, bias: false, distance: false, dropout: false, learned: false },
+        { lanes: 8, rows: 32, bias: false, distance: false, dropout: true, learned: false },
+        { lanes: 8, rows: 32, bias: false, distance: true, dropout: false, learned: false },
+        { lanes: 8, rows: 32, bias: false, distance: true, dropout: false, learned: true },
+        { lanes: 8, rows: 32, bias: false, distance: true, dropout: true, learned: false },
+        { lanes: 8, rows: 32, bias: false, distance: true, dropout: true, learned: true },
+        { lanes: 8, rows: 32, bias: true, distance: false, dropout: false, learned: false },
+        { lanes: 8, rows: 32, bias: true, distance: false, dropout: true, learned: false },
+        { lanes: 8, rows: 32, bias: true, distance: true, dropout: false, learned: false },
+        { lanes: 8, rows: 32, bias: true, distance: true, dropout: false, learned: true },
+        { lanes: 8, rows: 32, bias: true, distance: true, dropout: true, learned: false },
+        { lanes: 8, rows: 32, bias: true, distance: true, dropout: true, learned: true },
+        { lanes: 16, rows: 32, bias: false, distance: false, dropout: false, learned: false },
+        { lanes: 16, rows: 32, bias: true, distance: true, dropout: true, learned: false },
+        { lanes: 16, rows: 32, bias: true, distance: true, dropout: true, learned: true },
+    ]
+}
+
+kernel! {
+    /// Gradients of keys and values. Grid: (⌈Tk / 4·`lanes`⌉, Hkv, B).
+    AttentionKeyCpu: "attention_key_cpu" in "attention/key_cpu.wgsl",
+    params AttentionParams,
+    libs [CONTROL, RNG, REGISTER_TILE, ATTENTION, ATTENTION_TILE, ATTENTION_SCORES, ATTENTION_GRADIENT],
+    subgroups true,
+    fusable false,
+    spec {
+        /// Invocations of the workgroup, which must be the adapter's fixed subgroup size; at least 4.
+        LANES lanes: u32,
+        /// Rows of a tile: 8, 16 or 32.
+        ROWS rows: u32,
+        /// A bias is added to the scores.
+        BIAS bias: bool,
+        /// Terms by distance are added to the scores.
+        DISTANCE distance: bool,
+        /// Weights are dropped.
+        DROPOUT dropout: bool,
+    }
+    bindings {
+        q: Read F32, k: Read F32, v: Read F32, dout: Read F32, lse: Read F32, delta: Read F32, lengths: Read U32,
+        bias: Read F32, distance: Read F32, control: Read Control,
+        dk: ReadWrite F32, dv: ReadWrite F32
+    }
+    shipped [
+        { lanes: 4, rows: 16, bias: false, distance: false, dropout: false },
+        { lanes: 4, rows: 16, bias: true, distance: true, dropout: true },
+        { lanes: 8, rows: 8, bias: false, distance: false, dropout: false },
+        { lanes: 8, rows: 8, bias: true, distance: true, dropout: true },
+        { lanes: 8, rows: 16, bias: false, distance: false, dropout: false },
+        { lanes: 8, rows: 16, bias: true, distance: true, dropout: true },
+        { lanes: 8, rows: 32, bias: false, distance: false, dropout: false },
+        { lanes: 8, rows: 32, bias: false, distance: false, dropout: true },
+        { lanes: 8, rows: 32, bias: false, distance: true, dropout: false },
+        { lanes: 8, rows: 32, bias: false, distance: true, dropout: true },
+        { lanes: 8, rows: 32, bias: true, distance: false, dropout: false },
+        { lanes: 8, rows: 32, bias: true, distance: false, dropout: true },
+        { lanes: 8, rows: 32, bias: true, distance: true, dropout: false },
+        { lanes: 8, rows: 32, bias: true, distance: true, dropout: true },
+        { lanes: 16, rows: 32, bias: false, distance: false, dropout: false },
+        { lanes: 16, rows: 32, bias: true, distance: true, dropout: true },
+    ]
+}
+
+kernel! {
+    /// Gradient of the bias. Grid: (⌈Tq / 4·`lanes`⌉, ⌈Tk / `rows`⌉, biases).
+    AttentionBiasCpu: "attention_bias_cpu" in "attention/bias_cpu.wgsl",
+    params AttentionParams,
+    libs [CONTROL, RNG, REGISTER_TILE, ATTENTION, ATTENTION_TILE, ATTENTION_SCORES, ATTENTION_GRADIENT],
+    subgroups true,
+    fusable false,
+    spec {
+        /// Invocations of the workgroup, which must be the adapter's fixed subgroup size; at least 4.
+        LANES lanes: u32,
+        /// Rows of a tile: 8, 16 or 32.
+        ROWS rows: u32,
+        /// A bias is added to the scores.
+        BIAS bias: bool,
+        /// Terms by distance are added to the scores.
+        DISTANCE distance: bool,
+        /// Weights are dropped.
+        DROPOUT dropout: bool,
+    }
+    bindings {
+        q: Read F32, k: Read F32, v: Read F32, dout: Read F32, lse: Read F32, delta: Read F32, lengths: Read U32,
+        bias: Read F32, distance: Read F32, control: Read Control,
+        dbias: ReadWrite F32
+    }
+    shipped [
+        { lanes: 4, rows: 16, bias: false, distance: false, dropout: false },
+        { lanes: 4, rows: 16, bias: true, distance: true, dropout: true },
+        { lanes: 8, rows: 8, bias: false, distance: false, dropout: false },
+        { lanes: 8, rows: 8, bias: true, distance: true, dropout: true },
+        { lanes: 8, rows: 16, bias: false, distance: false, dropout: false },
+        { lanes: 8, rows: 16, bias: true, distance: true, dropout: true },
+        { lanes: 8, rows: 32, bias: false, distance: false, dropout: false },
+        { lanes: 8, rows: 32, bias: false, distance: false, dropout: true },
+        { lanes: 8, rows: 32, bias: false, distance: true, dropout: false },
+        { lanes: 8, rows: 32, bias: false, distance: true, dropout: true },
+        { lanes: 8, rows: 32, bias: true, distance: false, dropout: false },
+        { lanes: 8, rows: 32, bias: true, distance: false, dropout: true },
+        { lanes: 8, rows: 32, bias: true, distance: true, dropout: false },
+        { lanes: 8, rows: 32, bias: true, distance: true, dropout: true },
+        { lanes: 16, rows: 32, bias: false, distance: false, dropout: false },
+        { lanes: 16, rows: 32, bias: true, distance: true, dropout: true },
+    ]
+}
+
+kernel! {
+    /// softmax(q·kᵀ·scale + terms)·v and the log₂ of each row's sum. Grid: (⌈Tq / 32⌉, H·⌈Dv / 64⌉, B).
+    AttentionForward: "attention_forward" in "attention/forward.wgsl",
+    params AttentionParams,
+    libs [CONTROL, RNG, ATTENTION, ATTENTION_WORKGROUP],
+    subgroups false,
+    fusable false,
+    spec {
+        /// A bias is added to the scores.
+        BIAS bias: bool,
+        /// Terms by distance are added to the scores.
+        DISTANCE distance: bool,
+        /// Weights are dropped.
+        DROPOUT dropout: bool,
+    }
+    bindings {
+        q: Read F32, k: Read F32, v: Read F32, lengths: Read U32, bias: Read F32, distance: Read F32, control: Read Control,
+        out: ReadWrite F32, lse: ReadWrite F32
+    }
+    shipped [
+        { bias: false, distance: false, dropout: false },
+        { bias: false, distance: false, dropout: true },
+        { bias: false, distance: true, dropout: false },
+        { bias: false, distance: true, dropout: true },
+        { bias: true, distance: false, dropout: false },
+        { bias: true, distance: false, dropout: true },
+        { bias: true, distance: true, dropout: false },
+        { bias: true, distance: true, dropout: true },
+    ]
+}
+
+kernel! {
+    /// Gradient of the queries, and parts of that of the terms by distance. Grid: (⌈Tq / 32⌉, H·⌈D / 64⌉, B).
+    AttentionQuery: "attention_query" in "attention/query.wgsl",
+    params AttentionParams,
+    libs [CONTROL, RNG, ATTENTION, ATTENTION_WORKGROUP, ATTENTION_WORKGROUP_GRADIENT],
+    subgroups false,
+    fusable false,
+    spec {
+        /// A bias is added to the scores.
+        BIAS bias: bool,
+        /// Terms by distance are added to the scores.
+        DISTANCE distance: bool,
+        /// Weights are dropped.
+        DROPOUT dropout: bool,
+        /// The gradient of the terms by distance is wanted.
+        LEARNED learned: bool,
+    }
+    bindings {
+        q: Read F32, k: Read F32, v: Read F32, dout: Read F32, lse: Read F32, delta: Read F32, lengths: Read U32,
+        bias: Read F32, distance: Read F32, control: Read Control,
+        dq: ReadWrite F32, partial: ReadWrite F32
+    }
+    shipped [
+        { bias: false, distance: false, dropout: false, learned: false },
+        { bias: false, distance: false, dropout: true, learned: false },
+        { bias: false, distance: true, dropout: false, learned: false },
+        { bias: false, distance: true, dropout: false, learned: true },
+        { bias: false, distance: true, dropout: true, learned: false },
+        { bias: false, distance: true, dropout: true, learned: true },
+        { bias: true, distance: false, dropout: false, learned: false },
+        { bias: true, distance: false, dropout: true, learned: false },
+        { bias: true, distance: true, dropout: false, learned: false },
+        { bias: true, distance: true, dropout: false, learned: true },
+        { bias: true, distance: true, dropout: true, learned: false },
+        { bias: true, distance: true, dropout: true, learned: true },
+    ]
+}
+
+kernel! {
+    /// Gradients of keys and values. Grid: (⌈Tk / 32⌉, Hkv·⌈max(D, Dv) / 64⌉, B).
+    AttentionKey: "attention_key" in "attention/key.wgsl",
+    params AttentionParams,
+    libs [CONTROL, RNG, ATTENTION, ATTENTION_WORKGROUP, ATTENTION_WORKGROUP_GRADIENT],
+    subgroups false,
+    fusable false,
+    spec {
+        /// A bias is added to the scores.
+        BIAS bias: bool,
+        /// Terms by distance are added to the scores.
+        DISTANCE distance: bool,
+        /// Weights are dropped.
+        DROPOUT dropout: bool,
+    }
+    bindings {
+        q: Read F32, k: Read F32, v: Read F32, dout: Read F32, lse: Read F32, delta: Read F32, lengths: Read U32,
+        bias: Read F32, distance: Read F32, control: Read Control,
+        dk: ReadWrite F32, dv: ReadWrite F32
+    }
+    shipped [
+        { bias: false, distance: false, dropout: false },
+        { bias: false, distance: false, dropout: true },
+        { bias: false, distance: true, dropout: false },
+        { bias: false, distance: true, dropout: true },
+        { bias: true, distance: false, dropout: false },
+        { bias: true, distance: false, dropout: true },
+        { bias: true, distance: true, dropout: false },
+        { bias: true, distance: true, dropout: true },
+    ]
+}
+
+kernel! {
+    /// Gradient of the bias. Grid: (⌈Tq / 32⌉, ⌈Tk / 32⌉, biases).
+    AttentionBias: "attention_bias" in "attention/bias.wgsl",
+    params AttentionParams,
+    libs [CONTROL, RNG, ATTENTION, ATTENTION_WORKGROUP, ATTENTION_WORKGROUP_GRADIENT],
+    subgroups false,
+    fusable false,
+    spec {
+        /// A bias is added to the scores.
+        BIAS bias: bool,
+        /// Terms by distance are added to the scores.
+        DISTANCE distance: bool,
+        /// Weights are dropped.
+        DROPOUT dropout: bool,
+    }
+    bindings {
+        q: Read F32, k: Read F32, v: Read F32, dout: Read F32, lse: Read F32, delta: Read F32, lengths: Read U32,
+        bias: Read F32, distance: Read F32, control: Read Control,
+        dbias: ReadWrite F32
+    }
+    shipped [
+        { bias: false, distance: false, dropout: false },
+        { bias: false, distance: false, dropout: true },
+        { bias: false, distance: true, dropout: false },
+        { bias: false, distance: true, dropout: true },
+        { bias: true, distance: false, dropout: false },
+        { bias: true, distance: false, dropout: true },
+        { bias: true, distance: true, dropout: false },
+        { bias: true, distance: true, dropout: true },
+    ]
+}
+
+/// The family's kernels.
+pub(crate) const KERNELS: &[&Kernel] = &[
+    AttentionForwardCpu::KERNEL,
+    AttentionQueryCpu::KERNEL,
+    AttentionKeyCpu::KERNEL,
+    AttentionBiasCpu::KERNEL,
+    AttentionForward::KERNEL,
+    AttentionQuery::KERNEL,
+    AttentionKey::KERNEL,
+    AttentionBias::KERNEL,
+];
+
+/// Adds the family's shipped variants.
+pub(crate) fn variants(out: &mut Variants) {
+    out.shipped::<AttentionForwardCpu>();
+    out.shipped::<AttentionQueryCpu>();
+    out.shipped::<AttentionKeyCpu>();
+    out.shipped::<AttentionBiasCpu>();
+    out.shipped::<AttentionForward>();
+    out.shipped::<AttentionQuery>();
+    out.shipped::<AttentionKey>();
+    out.shipped::<AttentionBias>();
+}

@@ -1,0 +1,109 @@
+// The gradient of an additive bias, for adapters that run shaders on the CPU's vector units.
+//
+// dbias[b,h,i,j] = ds[b,h,i,j], summed over the batch rows and the heads that share the bias;
+// p = 2^(score - lse);  ds = p * (dropout(dout v^T) - delta)
+//
+// Grid: (ceil(Tq / (4*LANES)), ceil(Tk / ROWS), biases). A workgroup is one subgroup and owns one tile of one bias, with
+// queries as columns (forward_cpu.wgsl), and goes over the batch rows and heads that share it: batch rows params.begin to
+// params.end where they share, so that a launch stays short; one that does not begin with row 0 adds to the one before.
+//
+// Numeric: f32, over batch rows, then heads, in order.
+
+alias Elem = f32; // spec
+const LANES: u32 = 8u; // spec
+const ROWS: u32 = 32u; // spec
+const BIAS: bool = true; // spec
+const DISTANCE: bool = true; // spec
+const DROPOUT: bool = true; // spec
+
+// Terms of an unrolled step: as many as the subgroup can load at once, 4 or 8.
+const STEP: u32 = select(8u, 4u, LANES < 8u);
+const KEY_ROWS: bool = true;
+
+@group(0) @binding(0) var<storage, read> q: array<Elem>; // [B,H,Tq,D]
+@group(0) @binding(1) var<storage, read> k: array<Elem>; // [B,Hkv,Tk,D]
+@group(0) @binding(2) var<storage, read> v: array<Elem>; // [B,Hkv,Tk,Dv]
+@group(0) @binding(3) var<storage, read> dout: array<Elem>; // [B,H,Tq,Dv]
+@group(0) @binding(4) var<storage, read> lse: array<f32>; // [B,Tq,H]
+@group(0) @binding(5) var<storage, read> delta: array<f32>; // [B,Tq,H], row sums of dout * out
+@group(0) @binding(6) var<storage, read> lengths: array<u32>; // [B]
+@group(0) @binding(7) var<storage, read> bias: array<Elem>; // [B or 1,H or 1,Tq,Tk]
+@group(0) @binding(8) var<storage, read> distance: array<Elem>; // [H,columns]
+@group(0) @binding(9) var<storage, read> control: Control;
+@group(0) @binding(10) var<storage, read_write> dbias: array<Elem>; // [B or 1,H or 1,Tq,Tk]
+
+fn left8(at: Offsets) -> Values {
+    return Values(k[at.r0], k[at.r1], k[at.r2], k[at.r3], k[at.r4], k[at.r5], k[at.r6], k[at.r7]);
+}
+fn right4(at: vec4<u32>) -> vec4<f32> { return vec4(q[at.x], q[at.y], q[at.z], q[at.w]); }
+fn value_left8(at: Offsets) -> Values {
+    return Values(v[at.r0], v[at.r1], v[at.r2], v[at.r3], v[at.r4], v[at.r5], v[at.r6], v[at.r7]);
+}
+fn value_right4(at: vec4<u32>) -> vec4<f32> { return vec4(dout[at.x], dout[at.y], dout[at.z], dout[at.w]); }
+fn lse4(at: vec4<u32>) -> vec4<f32> { return vec4(lse[at.x], lse[at.y], lse[at.z], lse[at.w]); }
+fn delta4(at: vec4<u32>) -> vec4<f32> { return vec4(delta[at.x], delta[at.y], delta[at.z], delta[at.w]); }
+
+// Adds a row of the tile to the bias, where the lane's queries exist.
+fn add_row(at: vec4<u32>, exists: vec4<bool>, ds: vec4<f32>) {
+    if exists.x { dbias[at.x] += ds.x; }
+    if exists.y { dbias[at.y] += ds.y; }
+    if exists.z { dbias[at.z] += ds.z; }
+    if exists.w { dbias[at.w] += ds.w; }
+}
+
+@compute @workgroup_size(LANES)
+fn main(@builtin(workgroup_id) tile: vec3<u32>, @builtin(subgroup_invocation_id) lane: u32) {
+    let first_query = tile.x * 4u * LANES;
+    let query = first_query + lane + vec4(0u, LANES, 2u * LANES, 3u * LANES);
+    let exists = query < vec4(params.queries);
+    let queries = min(query, vec4(params.queries - 1u));
+    let key = tile.y * ROWS;
+    let rows = min(ROWS, params.keys - key);
+
+    // Which batch rows and heads share this bias: one of a kind, or all.
+    let heads = select(1u, params.heads, params.bias_head > 0u);
+    let own_b = tile.z / heads;
+    let own_h = tile.z % heads;
+    let b0 = select(params.begin, own_b, params.bias_batch > 0u);
+    let b1 = select(params.end, own_b + 1u, params.bias_batch > 0u);
+    let h0 = select(0u, own_h, params.bias_head > 0u);
+    let h1 = select(params.heads, own_h + 1u, params.bias_head > 0u);
+    let at = own_b * params.bias_batch + own_h * params.bias_head + queries * params.keys + key;
+
+    if params.begin == 0u {
+        for (var r = 0u; r < rows; r++) {
+            for (var e = 0u; e < 4u; e++) {
+                if exists[e] { dbias[at[e] + r] = 0.0f; }
+            }
+        }
+    }
+    for (var b = b0; b < b1; b++) {
+        let length = length_of(b);
+        let start = start_of(length);
+        let x = keys_of(queries.x, start, length);
+        let y = keys_of(queries.y, start, length);
+        let z = keys_of(queries.z, start, length);
+        let w = keys_of(queries.w, start, length);
+        let begin = vec4(x.x, y.x, z.x, w.x);
+        let size = select(vec4(0u), vec4(x.y, y.y, z.y, w.y), exists);
+        let first = keys_of(first_query, start, length).x;
+        let ultimate = keys_of(min(first_query + 4u * LANES, params.queries) - 1u, start, length);
+        let end = ultimate.x + ultimate.y;
+        let last = max(end, 1u) - 1u;
+        // A tile that nobody attends to is passed over: a loop that ends at once costs less than a condition.
+        let heads_here = select(h0, h1, key < end && key + ROWS > first);
+        for (var h = h0; h < heads_here; h++) {
+            let place = Place(b, h, start, last, queries);
+            let q_at = b * params.q_batch + h * params.q_head + queries * params.q_time;
+            let out_at = b * params.o_batch + h * params.o_head + queries * params.o_time;
+            let k_base = b * params.k_batch + h / params.group * params.k_head;
+            let v_base = b * params.v_batch + h / params.group * params.v_head;
+            let own = (b * params.queries + queries) * params.heads + h;
+            var p = tile_scores(products(k_base, key, last, params.k_time, q_at, lane), place, key);
+            p = tile_weights(tile_masked(p, key, begin, size), lse4(own));
+            let g = value_products(v_base, key, last, params.v_time, out_at, lane);
+            let ds = tile_gradient(tile_kept(p, place, key), g, p, delta4(own));
+            for (var r = 0u; r < rows; r++) { add_row(at + r, exists, tile_row(ds, r)); }
+        }
+    }
+}

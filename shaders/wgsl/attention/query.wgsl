@@ -1,0 +1,143 @@
+// The gradient of the queries, and of the terms by distance, for GPUs.
+//
+// p = 2^(score - lse);  ds = p * (dropout(dout v^T) - delta);  dq = ds k scale
+//
+// Grid: (ceil(Tq / 32), H * ceil(D / 64), B), tiles as in forward.wgsl. If LEARNED, `partial` gets the workgroup's part of
+// the gradient of `distance`, and a reduction over workgroups follows. There an element is one distance, and a distance
+// one diagonal of the tile, which one invocation sums: always the same one for a distance. Distances beyond the table's
+// ends, and slopes, are summed in registers.
+//
+// Numeric: f32, over the keys in order.
+
+alias Elem = f32; // spec
+const BIAS: bool = true; // spec
+const DISTANCE: bool = true; // spec
+const DROPOUT: bool = true; // spec
+const LEARNED: bool = true; // spec
+
+@group(0) @binding(0) var<storage, read> q: array<Elem>; // [B,H,Tq,D]
+@group(0) @binding(1) var<storage, read> k: array<Elem>; // [B,Hkv,Tk,D]
+@group(0) @binding(2) var<storage, read> v: array<Elem>; // [B,Hkv,Tk,Dv]
+@group(0) @binding(3) var<storage, read> dout: array<Elem>; // [B,H,Tq,Dv]
+@group(0) @binding(4) var<storage, read> lse: array<f32>; // [B,Tq,H]
+@group(0) @binding(5) var<storage, read> delta: array<f32>; // [B,Tq,H], row sums of dout * out
+@group(0) @binding(6) var<storage, read> lengths: array<u32>; // [B]
+@group(0) @binding(7) var<storage, read> bias: array<Elem>; // [B or 1,H or 1,Tq,Tk]
+@group(0) @binding(8) var<storage, read> distance: array<Elem>; // [H,columns]
+@group(0) @binding(9) var<storage, read> control: Control;
+@group(0) @binding(10) var<storage, read_write> dq: array<Elem>; // [B,H,Tq,D]
+@group(0) @binding(11) var<storage, read_write> partial: array<f32>; // [B,workgroups in x,H,columns] if LEARNED
+
+fn left(at: u32) -> f32 { return q[at]; }
+fn right(at: u32) -> f32 { return k[at]; }
+fn value_left(at: u32) -> f32 { return dout[at]; }
+fn value_right(at: u32) -> f32 { return v[at]; }
+
+// The sum of diagonal `shift` of the shared gradients: walked row i + shift of owned row i.
+fn diagonal(shift: i32) -> f32 {
+    var sum = 0.0f;
+    for (var i = max(0, -shift); i < min(i32(SIDE), i32(SIDE) - shift); i++) { sum += shares[i * i32(SHARE_PITCH) + i + shift]; }
+    return sum;
+}
+
+@compute @workgroup_size(WORKGROUP)
+fn main(
+    @builtin(workgroup_id) tile: vec3<u32>,
+    @builtin(num_workgroups) tiles: vec3<u32>,
+    @builtin(local_invocation_index) lid: u32,
+) {
+    let b = tile.z;
+    let h = tile.y % params.heads;
+    let channel = tile.y / params.heads * CHANNELS;
+    let length = length_of(b);
+    let start = start_of(length);
+    let first_query = tile.x * SIDE;
+    let first = keys_of(first_query, start, length).x;
+    let ultimate = keys_of(min(first_query + SIDE, params.queries) - 1u, start, length);
+    let end = ultimate.x + ultimate.y;
+    let queries = Rows(b * params.q_batch + h * params.q_head, params.q_time, first_query, params.queries);
+    let gradients = Rows(b * params.o_batch + h * params.o_head, params.o_time, first_query, params.queries);
+    let k_base = b * params.k_batch + h / params.group * params.k_head;
+    let v_base = b * params.v_batch + h / params.group * params.v_head;
+
+    // The part of `partial`, and what of it this invocation sums: distances that equal lid modulo the workgroup's size.
+    let learned = LEARNED && channel == 0u;
+    let at = ((b * tiles.x + tile.x) * params.heads + h) * params.columns;
+    let radius = i32((params.columns - params.slopes) / 2u);
+    var below = 0.0f;
+    var above = 0.0f;
+    var slope = 0.0f;
+    if learned {
+        for (var d = 1 - radius + i32((lid + u32(radius) - 1u) % WORKGROUP); d < radius; d += i32(WORKGROUP)) {
+            partial[at + params.slopes + u32(d + radius)] = 0.0f;
+        }
+    }
+    var sums: array<f32, 32>;
+    for (var e = 0u; e < 32u; e++) { sums[e] = 0.0f; }
+
+    for (var key = first; key < end; key += SIDE) {
+        var s = products(queries, Rows(k_base, params.k_time, key, end), lid);
+        let values = Rows(v_base, params.v_time, key, end);
+        var g = value_products(gradients, values, lid);
+        for (var e = 0u; e < 16u; e++) {
+            let i = first_query + lid / 8u + 8u * (e / 4u);
+            let j = key + lid % 8u + 8u * (e % 4u);
+            let own = keys_of(min(i, params.queries - 1u), start, length);
+            var ds = 0.0f;
+            if i < params.queries && j - own.x < own.y {
+                let row = (b * params.queries + i) * params.heads + h;
+                let p = weight(s[e] * params.scale + term(b, h, i, j, start), lse[row]);
+                var dropped = g[e];
+                if DROPOUT { dropped *= kept(b, h, i, j); }
+                ds = p * (dropped - delta[row]);
+            }
+            s[e] = ds;
+        }
+        share(s, lid);
+        workgroupBarrier();
+        if learned {
+            let apart = i32(key) - i32(first_query) - start;
+            let shift = i32((lid - u32(apart)) % WORKGROUP);
+            let own = select(shift, shift - i32(WORKGROUP), shift >= i32(SIDE));
+            let d = apart + own;
+            let ds = diagonal(own);
+            slope -= abs(f32(d)) * ds;
+            if d <= -radius {
+                below += ds;
+            } else if d >= radius {
+                above += ds;
+            } else {
+                partial[at + params.slopes + u32(d + radius)] += ds;
+            }
+        }
+        sums = mix_right(Rows(k_base, params.k_time, key, end), channel, params.width, sums, lid);
+        workgroupBarrier();
+    }
+
+    for (var e = 0u; e < 32u; e++) {
+        let r = first_query + lid / 8u + 8u * (e / 8u);
+        let c = channel + lid % 8u + 8u * (e % 8u);
+        if r < params.queries && c < params.width {
+            dq[b * params.q_batch + h * params.q_head + r * params.q_time + c] = sums[e] * (params.scale * LN_2);
+        }
+    }
+    if LEARNED {
+        workgroupBarrier();
+        shares[lid] = below;
+        shares[WORKGROUP + lid] = above;
+        shares[2u * WORKGROUP + lid] = slope;
+        workgroupBarrier();
+        if learned && lid == 0u {
+            for (var i = 1u; i < WORKGROUP; i++) {
+                below += shares[i];
+                above += shares[WORKGROUP + i];
+                slope += shares[2u * WORKGROUP + i];
+            }
+            if params.slopes > 0u { partial[at] = slope; }
+            // A table of one column is its own lower and upper end.
+            let one = radius == 0;
+            if params.columns > params.slopes { partial[at + params.slopes] = below + select(0.0f, above, one); }
+            if !one { partial[at + params.columns - 1u] = above; }
+        }
+    }
+}
