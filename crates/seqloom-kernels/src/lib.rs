@@ -8,10 +8,11 @@
 //! Every size is checked here, once: a kernel may assume that its counts fit 32 bits and its grid the device.
 //! A problem with an empty result lowers to no launches.
 //!
-//! Legend: B batch, T time, C channels, H hidden, V vocabulary.
+//! Legend: B batch, T time, C channels, D head width, H heads or hidden, V vocabulary.
 //!
 //! [`Facts`]: seqloom_device::Facts
 
+pub mod attention;
 pub mod cross_entropy;
 pub mod embedding;
 mod error;

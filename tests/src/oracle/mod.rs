@@ -5,9 +5,10 @@
 //! that graph tests, gradient checks and benches can hold themselves against the same code. Slices of the wrong
 //! length are a mistake of the test that calls, and stop it by the usual index panic.
 //!
-//! Legend: B batch, T time, C channels, H hidden, V vocabulary.
+//! Legend: B batch, T time, C channels, D head width, H heads or hidden, V vocabulary.
 
 pub mod array;
+pub mod attention;
 pub mod cross_entropy;
 pub mod embedding;
 pub mod matmul;
@@ -16,6 +17,7 @@ pub mod optimizer;
 pub mod pointwise;
 pub mod recurrent;
 pub mod reduce;
+pub mod rng;
 pub mod softmax;
 pub mod view;
 

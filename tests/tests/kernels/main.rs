@@ -5,6 +5,7 @@
 //! sizes that are no multiple of anything.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod attention;
 mod embedding;
 mod limits;
 mod lstm_oracle;
