@@ -59,11 +59,15 @@ pub const POINTWISE: Lib =
 pub const REGISTER_TILE: Lib =
     Lib { name: "lib/register_tile.wgsl", source: include_str!("../wgsl/lib/register_tile.wgsl") };
 
+/// A product tile in the registers of one subgroup whose halves hold two rows; needs the constant STEP.
+pub const PAIRED_TILE: Lib =
+    Lib { name: "lib/paired_tile.wgsl", source: include_str!("../wgsl/lib/paired_tile.wgsl") };
+
 /// The rules of attention: who attends to whom, and what is added to a score; needs [`CONTROL`] and [`RNG`].
 pub const ATTENTION: Lib =
     Lib { name: "lib/attention.wgsl", source: include_str!("../wgsl/lib/attention.wgsl") };
 
-/// A tile of scores in the registers of one subgroup; needs [`REGISTER_TILE`].
+/// A tile of scores in the registers of one subgroup; needs [`PAIRED_TILE`].
 pub const ATTENTION_TILE: Lib =
     Lib { name: "lib/attention_tile.wgsl", source: include_str!("../wgsl/lib/attention_tile.wgsl") };
 
@@ -123,6 +127,7 @@ pub fn libs() -> &'static [&'static Lib] {
         &RNG,
         &POINTWISE,
         &REGISTER_TILE,
+        &PAIRED_TILE,
         &ATTENTION,
         &ATTENTION_TILE,
         &ATTENTION_SCORES,

@@ -35,9 +35,6 @@ const FAR: usize = 1 << 29;
 const SIDE: u32 = 32;
 const CHANNELS: u32 = 64;
 
-/// Operations beyond which tall tiles repay the longer compilation of their kernels.
-const MUCH: u64 = 1 << 28;
-
 /// How q, k, v, the result and their gradients lie in memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Layout {
@@ -345,11 +342,11 @@ impl<'a> Plan<'a> {
         let dropout = self.problem.dropout.is_some();
         let columns = 4 * lanes;
         let AttentionParams { heads, group, queries, keys, .. } = self.params;
-        // Tall tiles share loads; where there is little to do, a kernel that compiles sooner is worth more.
+        // Loads are shared by the rows of a tile, so it is as tall as what is walked gives work for.
         let walked = if self.pass == Pass::Key { queries } else { keys };
         let rows = match lanes {
             8 if walked <= 8 => 8,
-            8 if walked <= 16 || self.flops < MUCH => 16,
+            8 if walked <= 16 => 16,
             8 | 16 => 32,
             _ => 16,
         };
@@ -421,11 +418,11 @@ impl<'a> Plan<'a> {
     fn ranges(&self, rows: u32, columns: u32) -> Result<Vec<(u32, u32)>, KernelError> {
         let AttentionParams { heads, queries, keys, width, value_width, before, after, .. } = self.params;
         let [width, value_width, rows, columns] = [width, value_width, rows, columns].map(u64::from);
-        // Loops of the kernels, with 4 terms to a step: more than any adapter makes of them.
+        // Loops of the kernels, with half a subgroup of terms to a step.
         let octets = rows / 8;
-        let products = width.div_ceil(4);
-        let value_products = value_width.div_ceil(4);
-        let mixes = |channels: u64| channels.div_ceil(8) * (octets + 1);
+        let products = (8 * width).div_ceil(columns);
+        let value_products = (8 * value_width).div_ceil(columns);
+        let mixes = |channels: u64| channels.div_ceil(8) * (octets + 5);
         let each = 2 * octets + 2;
         let (walked, tile) = match self.pass {
             Pass::Forward => (keys, products + mixes(value_width) + each),

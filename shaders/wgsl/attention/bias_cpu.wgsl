@@ -16,8 +16,8 @@ const BIAS: bool = true; // spec
 const DISTANCE: bool = true; // spec
 const DROPOUT: bool = true; // spec
 
-// Terms of an unrolled step: as many as the subgroup can load at once, 4 or 8.
-const STEP: u32 = select(8u, 4u, LANES < 8u);
+// Terms of an unrolled step.
+const STEP: u32 = LANES / 2u;
 const KEY_ROWS: bool = true;
 
 @group(0) @binding(0) var<storage, read> q: array<Elem>; // [B,H,Tq,D]
@@ -32,13 +32,9 @@ const KEY_ROWS: bool = true;
 @group(0) @binding(9) var<storage, read> control: Control;
 @group(0) @binding(10) var<storage, read_write> dbias: array<Elem>; // [B or 1,H or 1,Tq,Tk]
 
-fn left8(at: Offsets) -> Values {
-    return Values(k[at.r0], k[at.r1], k[at.r2], k[at.r3], k[at.r4], k[at.r5], k[at.r6], k[at.r7]);
-}
+fn left4(at: vec4<u32>) -> vec4<f32> { return vec4(k[at.x], k[at.y], k[at.z], k[at.w]); }
 fn right4(at: vec4<u32>) -> vec4<f32> { return vec4(q[at.x], q[at.y], q[at.z], q[at.w]); }
-fn value_left8(at: Offsets) -> Values {
-    return Values(v[at.r0], v[at.r1], v[at.r2], v[at.r3], v[at.r4], v[at.r5], v[at.r6], v[at.r7]);
-}
+fn value_left4(at: vec4<u32>) -> vec4<f32> { return vec4(v[at.x], v[at.y], v[at.z], v[at.w]); }
 fn value_right4(at: vec4<u32>) -> vec4<f32> { return vec4(dout[at.x], dout[at.y], dout[at.z], dout[at.w]); }
 fn lse4(at: vec4<u32>) -> vec4<f32> { return vec4(lse[at.x], lse[at.y], lse[at.z], lse[at.w]); }
 fn delta4(at: vec4<u32>) -> vec4<f32> { return vec4(delta[at.x], delta[at.y], delta[at.z], delta[at.w]); }

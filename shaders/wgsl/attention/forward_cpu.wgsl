@@ -18,8 +18,8 @@ const BIAS: bool = true; // spec
 const DISTANCE: bool = true; // spec
 const DROPOUT: bool = true; // spec
 
-// Terms of an unrolled step: as many as the subgroup can load at once, 4 or 8.
-const STEP: u32 = select(8u, 4u, LANES < 8u);
+// Terms of an unrolled step.
+const STEP: u32 = LANES / 2u;
 const KEY_ROWS: bool = true;
 
 @group(0) @binding(0) var<storage, read> q: array<Elem>; // [B,H,Tq,D]
@@ -32,36 +32,26 @@ const KEY_ROWS: bool = true;
 @group(0) @binding(7) var<storage, read_write> out: array<Elem>; // [B,H,Tq,Dv]
 @group(0) @binding(8) var<storage, read_write> lse: array<f32>; // [B,Tq,H]
 
-fn left8(at: Offsets) -> Values {
-    return Values(k[at.r0], k[at.r1], k[at.r2], k[at.r3], k[at.r4], k[at.r5], k[at.r6], k[at.r7]);
-}
+fn left4(at: vec4<u32>) -> vec4<f32> { return vec4(k[at.x], k[at.y], k[at.z], k[at.w]); }
 fn right4(at: vec4<u32>) -> vec4<f32> { return vec4(q[at.x], q[at.y], q[at.z], q[at.w]); }
-fn value_left8(at: Offsets) -> Values {
-    return Values(v[at.r0], v[at.r1], v[at.r2], v[at.r3], v[at.r4], v[at.r5], v[at.r6], v[at.r7]);
-}
+fn value_left4(at: vec4<u32>) -> vec4<f32> { return vec4(v[at.x], v[at.y], v[at.z], v[at.w]); }
 
-// Eight channels of the four rows of out that this lane owns.
-fn load_out(at: vec4<u32>, channel: u32) -> Sums {
-    let c = row_offsets(0u, channel, params.value_width - 1u, 1u);
-    return Sums(
-        out4(at + c.r0), out4(at + c.r1), out4(at + c.r2), out4(at + c.r3),
-        out4(at + c.r4), out4(at + c.r5), out4(at + c.r6), out4(at + c.r7),
-    );
-}
-fn out4(at: vec4<u32>) -> vec4<f32> { return vec4(out[at.x], out[at.y], out[at.z], out[at.w]); }
-
-fn store_out(at: vec4<u32>, exists: vec4<bool>, channel: u32, s: Sums) {
-    if exists.x { put_out(at.x, channel, Values(s.r0.x, s.r1.x, s.r2.x, s.r3.x, s.r4.x, s.r5.x, s.r6.x, s.r7.x)); }
-    if exists.y { put_out(at.y, channel, Values(s.r0.y, s.r1.y, s.r2.y, s.r3.y, s.r4.y, s.r5.y, s.r6.y, s.r7.y)); }
-    if exists.z { put_out(at.z, channel, Values(s.r0.z, s.r1.z, s.r2.z, s.r3.z, s.r4.z, s.r5.z, s.r6.z, s.r7.z)); }
-    if exists.w { put_out(at.w, channel, Values(s.r0.w, s.r1.w, s.r2.w, s.r3.w, s.r4.w, s.r5.w, s.r6.w, s.r7.w)); }
-}
-
-// Channels past the end are the last one again, computed again from the same values.
-fn put_out(at: u32, channel: u32, x: Values) {
-    let c = row_offsets(at, channel, params.value_width - 1u, 1u);
-    out[c.r0] = x.r0; out[c.r1] = x.r1; out[c.r2] = x.r2; out[c.r3] = x.r3;
-    out[c.r4] = x.r4; out[c.r5] = x.r5; out[c.r6] = x.r6; out[c.r7] = x.r7;
+// out * factor + s in eight channels of the rows of this lane. Channels past the end are the last one again, and get the same.
+fn add_out(at: vec4<u32>, exists: vec4<bool>, channel: u32, factor: vec4<f32>, s: Sums) {
+    for (var e = 0u; e < 4u; e++) {
+        if exists[e] {
+            let c = offsets(at[e], channel, params.value_width - 1u);
+            let o = Values(out[c.r0], out[c.r1], out[c.r2], out[c.r3], out[c.r4], out[c.r5], out[c.r6], out[c.r7]);
+            out[c.r0] = fma(o.r0, factor[e], s.r0[e]);
+            out[c.r1] = fma(o.r1, factor[e], s.r1[e]);
+            out[c.r2] = fma(o.r2, factor[e], s.r2[e]);
+            out[c.r3] = fma(o.r3, factor[e], s.r3[e]);
+            out[c.r4] = fma(o.r4, factor[e], s.r4[e]);
+            out[c.r5] = fma(o.r5, factor[e], s.r5[e]);
+            out[c.r6] = fma(o.r6, factor[e], s.r6[e]);
+            out[c.r7] = fma(o.r7, factor[e], s.r7[e]);
+        }
+    }
 }
 
 @compute @workgroup_size(LANES)
@@ -108,9 +98,7 @@ fn main(@builtin(workgroup_id) tile: vec3<u32>, @builtin(subgroup_invocation_id)
         sum = fma(sum, factor, tile_total(t));
         t = tile_kept(t, place, key);
         for (var c = 0u; c < params.value_width; c += 8u) {
-            let before = times(load_out(out_at, c), factor);
-            let after = add_values(v_base, key, last, params.v_time, c, params.value_width - 1u, t, lane, before);
-            store_out(out_at, exists, c, after);
+            add_out(out_at, exists, c, factor, mixed_values(v_base, key, last, params.v_time, c, params.value_width - 1u, t, lane));
         }
     }
 

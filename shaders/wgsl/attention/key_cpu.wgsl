@@ -16,8 +16,8 @@ const BIAS: bool = true; // spec
 const DISTANCE: bool = true; // spec
 const DROPOUT: bool = true; // spec
 
-// Terms of an unrolled step: as many as the subgroup can load at once, 4 or 8.
-const STEP: u32 = select(8u, 4u, LANES < 8u);
+// Terms of an unrolled step.
+const STEP: u32 = LANES / 2u;
 const KEY_ROWS: bool = false;
 
 @group(0) @binding(0) var<storage, read> q: array<Elem>; // [B,H,Tq,D]
@@ -33,83 +33,70 @@ const KEY_ROWS: bool = false;
 @group(0) @binding(10) var<storage, read_write> dk: array<Elem>; // [B,Hkv,Tk,D]
 @group(0) @binding(11) var<storage, read_write> dv: array<Elem>; // [B,Hkv,Tk,Dv]
 
-fn left8(at: Offsets) -> Values {
-    return Values(q[at.r0], q[at.r1], q[at.r2], q[at.r3], q[at.r4], q[at.r5], q[at.r6], q[at.r7]);
-}
+fn left4(at: vec4<u32>) -> vec4<f32> { return vec4(q[at.x], q[at.y], q[at.z], q[at.w]); }
 fn right4(at: vec4<u32>) -> vec4<f32> { return vec4(k[at.x], k[at.y], k[at.z], k[at.w]); }
-fn value_left8(at: Offsets) -> Values {
-    return Values(dout[at.r0], dout[at.r1], dout[at.r2], dout[at.r3], dout[at.r4], dout[at.r5], dout[at.r6], dout[at.r7]);
-}
+fn value_left4(at: vec4<u32>) -> vec4<f32> { return vec4(dout[at.x], dout[at.y], dout[at.z], dout[at.w]); }
 fn value_right4(at: vec4<u32>) -> vec4<f32> { return vec4(v[at.x], v[at.y], v[at.z], v[at.w]); }
 
-// Eight channels of the four rows of dk that this lane owns.
-fn load_dk(at: vec4<u32>, channel: u32) -> Sums {
-    let c = row_offsets(0u, channel, params.width - 1u, 1u);
-    return Sums(
-        dk4(at + c.r0), dk4(at + c.r1), dk4(at + c.r2), dk4(at + c.r3),
-        dk4(at + c.r4), dk4(at + c.r5), dk4(at + c.r6), dk4(at + c.r7),
-    );
-}
-fn dk4(at: vec4<u32>) -> vec4<f32> { return vec4(dk[at.x], dk[at.y], dk[at.z], dk[at.w]); }
-
-fn store_dk(at: vec4<u32>, exists: vec4<bool>, channel: u32, s: Sums) {
-    if exists.x { put_dk(at.x, channel, Values(s.r0.x, s.r1.x, s.r2.x, s.r3.x, s.r4.x, s.r5.x, s.r6.x, s.r7.x)); }
-    if exists.y { put_dk(at.y, channel, Values(s.r0.y, s.r1.y, s.r2.y, s.r3.y, s.r4.y, s.r5.y, s.r6.y, s.r7.y)); }
-    if exists.z { put_dk(at.z, channel, Values(s.r0.z, s.r1.z, s.r2.z, s.r3.z, s.r4.z, s.r5.z, s.r6.z, s.r7.z)); }
-    if exists.w { put_dk(at.w, channel, Values(s.r0.w, s.r1.w, s.r2.w, s.r3.w, s.r4.w, s.r5.w, s.r6.w, s.r7.w)); }
-}
-
-// Channels past the end are the last one again, computed again from the same values.
-fn put_dk(at: u32, channel: u32, x: Values) {
-    let c = row_offsets(at, channel, params.width - 1u, 1u);
-    dk[c.r0] = x.r0; dk[c.r1] = x.r1; dk[c.r2] = x.r2; dk[c.r3] = x.r3;
-    dk[c.r4] = x.r4; dk[c.r5] = x.r5; dk[c.r6] = x.r6; dk[c.r7] = x.r7;
-}
-
-// Eight channels of the four rows of dv that this lane owns.
-fn load_dv(at: vec4<u32>, channel: u32) -> Sums {
-    let c = row_offsets(0u, channel, params.value_width - 1u, 1u);
-    return Sums(
-        dv4(at + c.r0), dv4(at + c.r1), dv4(at + c.r2), dv4(at + c.r3),
-        dv4(at + c.r4), dv4(at + c.r5), dv4(at + c.r6), dv4(at + c.r7),
-    );
-}
-fn dv4(at: vec4<u32>) -> vec4<f32> { return vec4(dv[at.x], dv[at.y], dv[at.z], dv[at.w]); }
-
-fn store_dv(at: vec4<u32>, exists: vec4<bool>, channel: u32, s: Sums) {
-    if exists.x { put_dv(at.x, channel, Values(s.r0.x, s.r1.x, s.r2.x, s.r3.x, s.r4.x, s.r5.x, s.r6.x, s.r7.x)); }
-    if exists.y { put_dv(at.y, channel, Values(s.r0.y, s.r1.y, s.r2.y, s.r3.y, s.r4.y, s.r5.y, s.r6.y, s.r7.y)); }
-    if exists.z { put_dv(at.z, channel, Values(s.r0.z, s.r1.z, s.r2.z, s.r3.z, s.r4.z, s.r5.z, s.r6.z, s.r7.z)); }
-    if exists.w { put_dv(at.w, channel, Values(s.r0.w, s.r1.w, s.r2.w, s.r3.w, s.r4.w, s.r5.w, s.r6.w, s.r7.w)); }
-}
-
-// Channels past the end are the last one again, computed again from the same values.
-fn put_dv(at: u32, channel: u32, x: Values) {
-    let c = row_offsets(at, channel, params.value_width - 1u, 1u);
-    dv[c.r0] = x.r0; dv[c.r1] = x.r1; dv[c.r2] = x.r2; dv[c.r3] = x.r3;
-    dv[c.r4] = x.r4; dv[c.r5] = x.r5; dv[c.r6] = x.r6; dv[c.r7] = x.r7;
-}
-
-// A number of each of eight queries, of which the lanes hold one each; `high` four queries on.
-fn each(low: f32, high: f32) -> Values {
-    if STEP > 4u {
-        return Values(
-            subgroupBroadcast(low, 0u), subgroupBroadcast(low, 1u), subgroupBroadcast(low, 2u), subgroupBroadcast(low, 3u),
-            subgroupBroadcast(low, 4u), subgroupBroadcast(low, 5u), subgroupBroadcast(low, 6u), subgroupBroadcast(low, 7u),
-        );
+// Adds s to eight channels of the rows of dk of this lane. Channels past the end are the last one again, and get the same.
+fn add_dk(at: vec4<u32>, exists: vec4<bool>, channel: u32, s: Sums) {
+    for (var e = 0u; e < 4u; e++) {
+        if exists[e] {
+            let c = offsets(at[e], channel, params.width - 1u);
+            let o = Values(dk[c.r0], dk[c.r1], dk[c.r2], dk[c.r3], dk[c.r4], dk[c.r5], dk[c.r6], dk[c.r7]);
+            dk[c.r0] = o.r0 + s.r0[e];
+            dk[c.r1] = o.r1 + s.r1[e];
+            dk[c.r2] = o.r2 + s.r2[e];
+            dk[c.r3] = o.r3 + s.r3[e];
+            dk[c.r4] = o.r4 + s.r4[e];
+            dk[c.r5] = o.r5 + s.r5[e];
+            dk[c.r6] = o.r6 + s.r6[e];
+            dk[c.r7] = o.r7 + s.r7[e];
+        }
     }
+}
+
+// Adds s to eight channels of the rows of dv of this lane. Channels past the end are the last one again, and get the same.
+fn add_dv(at: vec4<u32>, exists: vec4<bool>, channel: u32, s: Sums) {
+    for (var e = 0u; e < 4u; e++) {
+        if exists[e] {
+            let c = offsets(at[e], channel, params.value_width - 1u);
+            let o = Values(dv[c.r0], dv[c.r1], dv[c.r2], dv[c.r3], dv[c.r4], dv[c.r5], dv[c.r6], dv[c.r7]);
+            dv[c.r0] = o.r0 + s.r0[e];
+            dv[c.r1] = o.r1 + s.r1[e];
+            dv[c.r2] = o.r2 + s.r2[e];
+            dv[c.r3] = o.r3 + s.r3[e];
+            dv[c.r4] = o.r4 + s.r4[e];
+            dv[c.r5] = o.r5 + s.r5[e];
+            dv[c.r6] = o.r6 + s.r6[e];
+            dv[c.r7] = o.r7 + s.r7[e];
+        }
+    }
+}
+
+// A number of each of eight queries, of which lane l holds number l, and number l + 4 where there are but four lanes.
+const SPAN: u32 = min(LANES, 8u);
+
+fn each(v: vec2<f32>) -> Values {
     return Values(
-        subgroupBroadcast(low, 0u), subgroupBroadcast(low, 1u), subgroupBroadcast(low, 2u), subgroupBroadcast(low, 3u),
-        subgroupBroadcast(high, 0u), subgroupBroadcast(high, 1u), subgroupBroadcast(high, 2u), subgroupBroadcast(high, 3u),
+        subgroupBroadcast(v.x, 0u), subgroupBroadcast(v.x, 1u), subgroupBroadcast(v.x, 2u), subgroupBroadcast(v.x, 3u),
+        subgroupBroadcast(v[4u / SPAN], 4u % SPAN), subgroupBroadcast(v[5u / SPAN], 5u % SPAN),
+        subgroupBroadcast(v[6u / SPAN], 6u % SPAN), subgroupBroadcast(v[7u / SPAN], 7u % SPAN),
     );
 }
 
 fn each_lse(at: u32, query: u32, last: u32) -> Values {
-    return each(lse[at + min(query, last) * params.heads], lse[at + min(query + 4u, last) * params.heads]);
+    var v: vec2<f32>;
+    v.x = lse[at + min(query, last) * params.heads];
+    if SPAN < 8u { v.y = lse[at + min(query + 4u, last) * params.heads]; }
+    return each(v);
 }
 
 fn each_delta(at: u32, query: u32, last: u32) -> Values {
-    return each(delta[at + min(query, last) * params.heads], delta[at + min(query + 4u, last) * params.heads]);
+    var v: vec2<f32>;
+    v.x = delta[at + min(query, last) * params.heads];
+    if SPAN < 8u { v.y = delta[at + min(query + 4u, last) * params.heads]; }
+    return each(v);
 }
 
 @compute @workgroup_size(LANES)
@@ -120,9 +107,14 @@ fn main(@builtin(workgroup_id) tile: vec3<u32>, @builtin(subgroup_invocation_id)
     let first_key = tile.x * 4u * LANES;
     let key = first_key + lane + vec4(0u, LANES, 2u * LANES, 3u * LANES);
     let exists = key < vec4(params.keys);
-    let keys = min(key, vec4(params.keys - 1u));
-    let k_at = b * params.k_batch + tile.y * params.k_head + keys * params.k_time;
-    let v_at = b * params.v_batch + tile.y * params.v_head + keys * params.v_time;
+    let k_base = b * params.k_batch + tile.y * params.k_head;
+    let v_base = b * params.v_batch + tile.y * params.v_head;
+    let dk_at = k_base + key * params.k_time;
+    let dv_at = v_base + key * params.v_time;
+    // What lies past the row's end is not read: it may be no number.
+    let keys = min(key, vec4(max(length, 1u) - 1u));
+    let k_at = k_base + keys * params.k_time;
+    let v_at = v_base + keys * params.v_time;
     // The queries of each key, and of all of them together: the ranges only ever move on from key to key.
     let x = queries_of(key.x, start, length);
     let y = queries_of(key.y, start, length);
@@ -139,8 +131,8 @@ fn main(@builtin(workgroup_id) tile: vec3<u32>, @builtin(subgroup_invocation_id)
     if params.begin == 0u {
         for (var e = 0u; e < 4u; e++) {
             if exists[e] {
-                for (var c = 0u; c < params.width; c++) { dk[k_at[e] + c] = 0.0f; }
-                for (var c = 0u; c < params.value_width; c++) { dv[v_at[e] + c] = 0.0f; }
+                for (var c = 0u; c < params.width; c++) { dk[dk_at[e] + c] = 0.0f; }
+                for (var c = 0u; c < params.value_width; c++) { dv[dv_at[e] + c] = 0.0f; }
             }
         }
     }
@@ -153,7 +145,7 @@ fn main(@builtin(workgroup_id) tile: vec3<u32>, @builtin(subgroup_invocation_id)
         for (var query = first; query < end; query += ROWS) {
             var p = tile_scores(products(q_base, query, last, params.q_time, k_at, lane), place, query);
             p = tile_masked(p, query, begin, size);
-            let own = query + lane % STEP;
+            let own = query + lane % SPAN;
             p.t0 = weights_by_row(p.t0, each_lse(row, own, last));
             if ROWS > 8u { p.t1 = weights_by_row(p.t1, each_lse(row, own + 8u, last)); }
             if ROWS > 16u {
@@ -162,9 +154,8 @@ fn main(@builtin(workgroup_id) tile: vec3<u32>, @builtin(subgroup_invocation_id)
             }
             let kept = tile_kept(p, place, query);
             for (var c = 0u; c < params.value_width; c += 8u) {
-                let before = load_dv(v_at, c);
                 let last_c = params.value_width - 1u;
-                store_dv(v_at, exists, c, add_values(out_base, query, last, params.o_time, c, last_c, kept, lane, before));
+                add_dv(dv_at, exists, c, mixed_values(out_base, query, last, params.o_time, c, last_c, kept, lane));
             }
             let g = value_products(out_base, query, last, params.o_time, v_at, lane);
             var ds: Tile;
@@ -176,9 +167,8 @@ fn main(@builtin(workgroup_id) tile: vec3<u32>, @builtin(subgroup_invocation_id)
             }
             ds = tile_times(ds, params.scale * LN_2);
             for (var c = 0u; c < params.width; c += 8u) {
-                let before = load_dk(k_at, c);
                 let last_c = params.width - 1u;
-                store_dk(k_at, exists, c, add_left(q_base, query, last, params.q_time, c, last_c, ds, lane, before));
+                add_dk(dk_at, exists, c, mixed_left(q_base, query, last, params.q_time, c, last_c, ds, lane));
             }
         }
     }

@@ -18,8 +18,8 @@ const DISTANCE: bool = true; // spec
 const DROPOUT: bool = true; // spec
 const LEARNED: bool = true; // spec
 
-// Terms of an unrolled step: as many as the subgroup can load at once, 4 or 8.
-const STEP: u32 = select(8u, 4u, LANES < 8u);
+// Terms of an unrolled step.
+const STEP: u32 = LANES / 2u;
 const KEY_ROWS: bool = true;
 
 @group(0) @binding(0) var<storage, read> q: array<Elem>; // [B,H,Tq,D]
@@ -35,39 +35,29 @@ const KEY_ROWS: bool = true;
 @group(0) @binding(10) var<storage, read_write> dq: array<Elem>; // [B,H,Tq,D]
 @group(0) @binding(11) var<storage, read_write> partial: array<f32>; // [B,workgroups in x,H,columns] if LEARNED
 
-fn left8(at: Offsets) -> Values {
-    return Values(k[at.r0], k[at.r1], k[at.r2], k[at.r3], k[at.r4], k[at.r5], k[at.r6], k[at.r7]);
-}
+fn left4(at: vec4<u32>) -> vec4<f32> { return vec4(k[at.x], k[at.y], k[at.z], k[at.w]); }
 fn right4(at: vec4<u32>) -> vec4<f32> { return vec4(q[at.x], q[at.y], q[at.z], q[at.w]); }
-fn value_left8(at: Offsets) -> Values {
-    return Values(v[at.r0], v[at.r1], v[at.r2], v[at.r3], v[at.r4], v[at.r5], v[at.r6], v[at.r7]);
-}
+fn value_left4(at: vec4<u32>) -> vec4<f32> { return vec4(v[at.x], v[at.y], v[at.z], v[at.w]); }
 fn value_right4(at: vec4<u32>) -> vec4<f32> { return vec4(dout[at.x], dout[at.y], dout[at.z], dout[at.w]); }
 fn lse4(at: vec4<u32>) -> vec4<f32> { return vec4(lse[at.x], lse[at.y], lse[at.z], lse[at.w]); }
 fn delta4(at: vec4<u32>) -> vec4<f32> { return vec4(delta[at.x], delta[at.y], delta[at.z], delta[at.w]); }
 
-// Eight channels of the four rows of dq that this lane owns.
-fn load_dq(at: vec4<u32>, channel: u32) -> Sums {
-    let c = row_offsets(0u, channel, params.width - 1u, 1u);
-    return Sums(
-        dq4(at + c.r0), dq4(at + c.r1), dq4(at + c.r2), dq4(at + c.r3),
-        dq4(at + c.r4), dq4(at + c.r5), dq4(at + c.r6), dq4(at + c.r7),
-    );
-}
-fn dq4(at: vec4<u32>) -> vec4<f32> { return vec4(dq[at.x], dq[at.y], dq[at.z], dq[at.w]); }
-
-fn store_dq(at: vec4<u32>, exists: vec4<bool>, channel: u32, s: Sums) {
-    if exists.x { put_dq(at.x, channel, Values(s.r0.x, s.r1.x, s.r2.x, s.r3.x, s.r4.x, s.r5.x, s.r6.x, s.r7.x)); }
-    if exists.y { put_dq(at.y, channel, Values(s.r0.y, s.r1.y, s.r2.y, s.r3.y, s.r4.y, s.r5.y, s.r6.y, s.r7.y)); }
-    if exists.z { put_dq(at.z, channel, Values(s.r0.z, s.r1.z, s.r2.z, s.r3.z, s.r4.z, s.r5.z, s.r6.z, s.r7.z)); }
-    if exists.w { put_dq(at.w, channel, Values(s.r0.w, s.r1.w, s.r2.w, s.r3.w, s.r4.w, s.r5.w, s.r6.w, s.r7.w)); }
-}
-
-// Channels past the end are the last one again, computed again from the same values.
-fn put_dq(at: u32, channel: u32, x: Values) {
-    let c = row_offsets(at, channel, params.width - 1u, 1u);
-    dq[c.r0] = x.r0; dq[c.r1] = x.r1; dq[c.r2] = x.r2; dq[c.r3] = x.r3;
-    dq[c.r4] = x.r4; dq[c.r5] = x.r5; dq[c.r6] = x.r6; dq[c.r7] = x.r7;
+// Adds s to eight channels of the rows of dq of this lane. Channels past the end are the last one again, and get the same.
+fn add_dq(at: vec4<u32>, exists: vec4<bool>, channel: u32, s: Sums) {
+    for (var e = 0u; e < 4u; e++) {
+        if exists[e] {
+            let c = offsets(at[e], channel, params.width - 1u);
+            let o = Values(dq[c.r0], dq[c.r1], dq[c.r2], dq[c.r3], dq[c.r4], dq[c.r5], dq[c.r6], dq[c.r7]);
+            dq[c.r0] = o.r0 + s.r0[e];
+            dq[c.r1] = o.r1 + s.r1[e];
+            dq[c.r2] = o.r2 + s.r2[e];
+            dq[c.r3] = o.r3 + s.r3[e];
+            dq[c.r4] = o.r4 + s.r4[e];
+            dq[c.r5] = o.r5 + s.r5[e];
+            dq[c.r6] = o.r6 + s.r6[e];
+            dq[c.r7] = o.r7 + s.r7[e];
+        }
+    }
 }
 
 // One gradient of a score at that distance: into the table, or where the table ends into a sum of the lane: x below its
@@ -154,8 +144,7 @@ fn main(
         }
         ds = tile_times(ds, params.scale * LN_2);
         for (var c = 0u; c < params.width; c += 8u) {
-            let after = add_left(k_base, key, last, params.k_time, c, params.width - 1u, ds, lane, load_dq(q_at, c));
-            store_dq(q_at, exists, c, after);
+            add_dq(q_at, exists, c, mixed_left(k_base, key, last, params.k_time, c, params.width - 1u, ds, lane));
         }
     }
     if LEARNED {

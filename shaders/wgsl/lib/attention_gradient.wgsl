@@ -1,46 +1,60 @@
 // The gradient of scores, tile by tile: ds = p * (dropout(dout v^T) - delta), delta = sum over keys of p * dropout(dout v^T).
 //
-// Needs value_left8 and value_right4, which load v and dout as left8 and right4 load k and q (attention_tile.wgsl).
+// Needs value_left4 and value_right4, which load v and dout as left4 and right4 load k and q (attention_tile.wgsl).
 
-// The products of rows of the left buffer of values, `stride` apart, and of the right one, which begin at `columns`.
+// products of attention_tile.wgsl for the values.
 fn value_products(base: u32, row: u32, last: u32, stride: u32, columns: vec4<u32>, lane: u32) -> Tile {
     let end = params.value_width - 1u;
     var t: Tile;
     for (var p = 0u; p <= end; p += STEP) {
-        let along = p + lane % STEP;
-        let at = base + min(along, end);
-        var x: Column;
-        x.c0 = valid(value_left8(row_offsets(at, row, last, stride)), along <= end);
-        if ROWS > 8u { x.c1 = valid(value_left8(row_offsets(at, row + 8u, last, stride)), along <= end); }
+        let along = min(p + lane % STEP, end);
+        let inside = p + lane % STEP <= end;
+        let zero = vec4(0.0f);
+        let x0 = select(zero, value_left4(pair_rows(base, row, last, stride, lane) + along), inside);
+        var x1: vec4<f32>;
+        var x2: vec4<f32>;
+        var x3: vec4<f32>;
+        if ROWS > 8u { x1 = select(zero, value_left4(pair_rows(base, row + 8u, last, stride, lane) + along), inside); }
         if ROWS > 16u {
-            x.c2 = valid(value_left8(row_offsets(at, row + 16u, last, stride)), along <= end);
-            x.c3 = valid(value_left8(row_offsets(at, row + 24u, last, stride)), along <= end);
+            x2 = select(zero, value_left4(pair_rows(base, row + 16u, last, stride, lane) + along), inside);
+            x3 = select(zero, value_left4(pair_rows(base, row + 24u, last, stride, lane) + along), inside);
         }
         var y: Strip;
-        y.p0 = value_right4(columns + min(p, end));
+        y.p0 = value_right4(columns + p);
         y.p1 = value_right4(columns + min(p + 1u, end));
-        y.p2 = value_right4(columns + min(p + 2u, end));
-        y.p3 = value_right4(columns + min(p + 3u, end));
+        if STEP > 2u {
+            y.p2 = value_right4(columns + min(p + 2u, end));
+            y.p3 = value_right4(columns + min(p + 3u, end));
+        }
         if STEP > 4u {
             y.p4 = value_right4(columns + min(p + 4u, end));
             y.p5 = value_right4(columns + min(p + 5u, end));
             y.p6 = value_right4(columns + min(p + 6u, end));
             y.p7 = value_right4(columns + min(p + 7u, end));
         }
-        t = dot_tile(x, y, t);
+        t.t0 = dot_rows(x0, y, t.t0);
+        if ROWS > 8u { t.t1 = dot_rows(x1, y, t.t1); }
+        if ROWS > 16u {
+            t.t2 = dot_rows(x2, y, t.t2);
+            t.t3 = dot_rows(x3, y, t.t3);
+        }
     }
     return t;
 }
 
-// add_values of attention_tile.wgsl for the left buffer.
-fn add_left(base: u32, row: u32, last: u32, stride: u32, channel: u32, end: u32, t: Tile, lane: u32, sum: Sums) -> Sums {
-    var s = sum;
+// mixed_values for the rows of the left buffer.
+fn mixed_left(base: u32, row: u32, last: u32, stride: u32, channel: u32, end: u32, t: Tile, lane: u32) -> Sums {
+    let channels = pair_rows(base, channel, end, 1u, lane);
+    var s: Sums;
     for (var n = 0u; n < ROWS; n += 8u) {
+        let rows = octet(t, n);
         let own = row + n + lane % STEP;
-        let low = left8(row_offsets(base + min(own, last) * stride, channel, end, 1u));
-        var high: Values;
-        if STEP < 8u { high = left8(row_offsets(base + min(own + 4u, last) * stride, channel, end, 1u)); }
-        s = dot_octet(low, high, octet(t, n), s);
+        s = dot_rows(left4(channels + min(own, last) * stride), strip_of(rows, 0u), s);
+        if STEP < 8u { s = dot_rows(left4(channels + min(own + STEP, last) * stride), strip_of(rows, 1u), s); }
+        if STEP < 4u {
+            s = dot_rows(left4(channels + min(own + 2u * STEP, last) * stride), strip_of(rows, 2u), s);
+            s = dot_rows(left4(channels + min(own + 3u * STEP, last) * stride), strip_of(rows, 3u), s);
+        }
     }
     return s;
 }

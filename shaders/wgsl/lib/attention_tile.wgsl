@@ -2,52 +2,14 @@
 //
 // In some kernels rows are keys and columns queries, in others the reverse. What belongs to a column (a maximum, a sum,
 // the limits of a mask) is then a vec4 in its lane, and no lane needs another's. As a matrix on the right of a product
-// the tile serves as it lies (register_tile.wgsl): its rows are the strip. Needs LANES, STEP, ROWS and
-// the loads left8 (what rows are multiplied from), right4 (what columns are) and value_left8 (what weights mix).
+// the tile serves as it lies (paired_tile.wgsl): its rows are the strip. Needs LANES, STEP, half of it, ROWS, and the
+// loads left4 (what rows are multiplied from), right4 (what columns are) and value_left4 (what weights mix).
 
 struct Tile { t0: Sums, t1: Sums, t2: Sums, t3: Sums }
 
-// A value of each row of a tile, or their addresses, or a value of eight rows of A for each eight rows of a tile.
-struct Column { c0: Values, c1: Values, c2: Values, c3: Values }
-
-// Addresses of eight rows, none past the last.
-fn row_offsets(base: u32, row: u32, last: u32, stride: u32) -> Offsets {
-    return Offsets(
-        base + min(row, last) * stride, base + min(row + 1u, last) * stride,
-        base + min(row + 2u, last) * stride, base + min(row + 3u, last) * stride,
-        base + min(row + 4u, last) * stride, base + min(row + 5u, last) * stride,
-        base + min(row + 6u, last) * stride, base + min(row + 7u, last) * stride,
-    );
-}
-
-// The values where `inside`, else 0.
-fn valid(v: Values, inside: bool) -> Values {
-    return Values(
-        select(0.0f, v.r0, inside), select(0.0f, v.r1, inside), select(0.0f, v.r2, inside), select(0.0f, v.r3, inside),
-        select(0.0f, v.r4, inside), select(0.0f, v.r5, inside), select(0.0f, v.r6, inside), select(0.0f, v.r7, inside),
-    );
-}
-
-// STEP terms of the products of rows, a value of each in `a`, and columns.
-fn dot_tile(a: Column, strip: Strip, tile: Tile) -> Tile {
-    var t = tile;
-    t.t0 = dot_rows(a.c0, strip, t.t0);
-    if ROWS > 8u { t.t1 = dot_rows(a.c1, strip, t.t1); }
-    if ROWS > 16u {
-        t.t2 = dot_rows(a.c2, strip, t.t2);
-        t.t3 = dot_rows(a.c3, strip, t.t3);
-    }
-    return t;
-}
-
-// sum + A times eight rows of a tile. A lane holds A's values of row `lane`, and in `high` of row `lane` + 4 if STEP is 4.
-fn dot_octet(low: Values, high: Values, t: Sums, sum: Sums) -> Sums {
-    if STEP > 4u { return dot_rows(low, Strip(t.r0, t.r1, t.r2, t.r3, t.r4, t.r5, t.r6, t.r7), sum); }
-    var half: Strip;
-    half.p0 = t.r0; half.p1 = t.r1; half.p2 = t.r2; half.p3 = t.r3;
-    let s = dot_rows(low, half, sum);
-    half.p0 = t.r4; half.p1 = t.r5; half.p2 = t.r6; half.p3 = t.r7;
-    return dot_rows(high, half, s);
+// Where the lane loads A for eight rows: for one row of each pair, none past the last.
+fn pair_rows(base: u32, row: u32, last: u32, stride: u32, lane: u32) -> vec4<u32> {
+    return base + min(row + vec4(0u, 2u, 4u, 6u) + lane / STEP, vec4(last)) * stride;
 }
 
 // The products of rows of the left buffer, `stride` apart, and of the right buffer, which begin at `columns`.
@@ -55,42 +17,81 @@ fn products(base: u32, row: u32, last: u32, stride: u32, columns: vec4<u32>, lan
     let end = params.width - 1u;
     var t: Tile;
     for (var p = 0u; p <= end; p += STEP) {
-        let along = p + lane % STEP;
-        let at = base + min(along, end);
-        var x: Column;
-        x.c0 = valid(left8(row_offsets(at, row, last, stride)), along <= end);
-        if ROWS > 8u { x.c1 = valid(left8(row_offsets(at, row + 8u, last, stride)), along <= end); }
+        let along = min(p + lane % STEP, end);
+        let inside = p + lane % STEP <= end;
+        let zero = vec4(0.0f);
+        let x0 = select(zero, left4(pair_rows(base, row, last, stride, lane) + along), inside);
+        var x1: vec4<f32>;
+        var x2: vec4<f32>;
+        var x3: vec4<f32>;
+        if ROWS > 8u { x1 = select(zero, left4(pair_rows(base, row + 8u, last, stride, lane) + along), inside); }
         if ROWS > 16u {
-            x.c2 = valid(left8(row_offsets(at, row + 16u, last, stride)), along <= end);
-            x.c3 = valid(left8(row_offsets(at, row + 24u, last, stride)), along <= end);
+            x2 = select(zero, left4(pair_rows(base, row + 16u, last, stride, lane) + along), inside);
+            x3 = select(zero, left4(pair_rows(base, row + 24u, last, stride, lane) + along), inside);
         }
         var y: Strip;
-        y.p0 = right4(columns + min(p, end));
+        y.p0 = right4(columns + p);
         y.p1 = right4(columns + min(p + 1u, end));
-        y.p2 = right4(columns + min(p + 2u, end));
-        y.p3 = right4(columns + min(p + 3u, end));
+        if STEP > 2u {
+            y.p2 = right4(columns + min(p + 2u, end));
+            y.p3 = right4(columns + min(p + 3u, end));
+        }
         if STEP > 4u {
             y.p4 = right4(columns + min(p + 4u, end));
             y.p5 = right4(columns + min(p + 5u, end));
             y.p6 = right4(columns + min(p + 6u, end));
             y.p7 = right4(columns + min(p + 7u, end));
         }
-        t = dot_tile(x, y, t);
+        t.t0 = dot_rows(x0, y, t.t0);
+        if ROWS > 8u { t.t1 = dot_rows(x1, y, t.t1); }
+        if ROWS > 16u {
+            t.t2 = dot_rows(x2, y, t.t2);
+            t.t3 = dot_rows(x3, y, t.t3);
+        }
     }
     return t;
 }
 
-// sum + eight channels, from `channel` on, of the rows from `row` on mixed by the tile. `end` is the last channel.
-fn add_values(base: u32, row: u32, last: u32, stride: u32, channel: u32, end: u32, t: Tile, lane: u32, sum: Sums) -> Sums {
-    var s = sum;
-    for (var n = 0u; n < ROWS; n += 8u) {
-        let own = row + n + lane % STEP;
-        let low = value_left8(row_offsets(base + min(own, last) * stride, channel, end, 1u));
-        var high: Values;
-        if STEP < 8u { high = value_left8(row_offsets(base + min(own + 4u, last) * stride, channel, end, 1u)); }
-        s = dot_octet(low, high, octet(t, n), s);
+// STEP of eight rows, the n-th such part, as the right side of a product: the rest of the strip is not used.
+fn strip_of(t: Sums, n: u32) -> Strip {
+    var s = Strip(t.r0, t.r1, t.r2, t.r3, t.r4, t.r5, t.r6, t.r7);
+    if STEP == 4u {
+        if n == 1u { s = Strip(t.r4, t.r5, t.r6, t.r7, t.r4, t.r5, t.r6, t.r7); }
+    }
+    if STEP == 2u {
+        if n == 1u { s.p0 = t.r2; s.p1 = t.r3; }
+        if n == 2u { s.p0 = t.r4; s.p1 = t.r5; }
+        if n == 3u { s.p0 = t.r6; s.p1 = t.r7; }
     }
     return s;
+}
+
+// Eight channels, from `channel` on, of the rows from `row` on, mixed by the tile. `end` is the last channel.
+fn mixed_values(base: u32, row: u32, last: u32, stride: u32, channel: u32, end: u32, t: Tile, lane: u32) -> Sums {
+    let channels = pair_rows(base, channel, end, 1u, lane);
+    var s: Sums;
+    for (var n = 0u; n < ROWS; n += 8u) {
+        let rows = octet(t, n);
+        let own = row + n + lane % STEP;
+        s = dot_rows(value_left4(channels + min(own, last) * stride), strip_of(rows, 0u), s);
+        if STEP < 8u { s = dot_rows(value_left4(channels + min(own + STEP, last) * stride), strip_of(rows, 1u), s); }
+        if STEP < 4u {
+            s = dot_rows(value_left4(channels + min(own + 2u * STEP, last) * stride), strip_of(rows, 2u), s);
+            s = dot_rows(value_left4(channels + min(own + 3u * STEP, last) * stride), strip_of(rows, 3u), s);
+        }
+    }
+    return s;
+}
+
+// Eight addresses in a row, none past the last.
+struct Offsets { r0: u32, r1: u32, r2: u32, r3: u32, r4: u32, r5: u32, r6: u32, r7: u32 }
+struct Values { r0: f32, r1: f32, r2: f32, r3: f32, r4: f32, r5: f32, r6: f32, r7: f32 }
+
+fn offsets(base: u32, first: u32, last: u32) -> Offsets {
+    return Offsets(
+        base + min(first, last), base + min(first + 1u, last), base + min(first + 2u, last), base + min(first + 3u, last),
+        base + min(first + 4u, last), base + min(first + 5u, last), base + min(first + 6u, last), base + min(first + 7u, last),
+    );
 }
 
 // Eight rows of a tile by number; a select and not an index, which would put the tile in memory.
