@@ -171,4 +171,53 @@ def cases() -> list[Case]:
     case("lstm", "", lambda v: lstm(v, 2, 3, 4, [3, 3]), torch_lstm)
     case("lstm", "ragged", lambda v: lstm(v, 5, 4, 3, [2, 4, 1, 3, 4]), torch_lstm)
     case("lstm", "batch_of_nine", lambda v: lstm(v, 9, 2, 5, [2, 1, 2, 2, 1, 2, 2, 2, 1]), torch_lstm)
+
+    def attention(suffix: str, sizes: tuple[int, ...], more: Callable = lambda v: [], mask: Callable = None, **options):
+        """q [B,Tq,H,D], k [B,Tk,Hkv,D], v [B,Tk,Hkv,Dv], then what `more` gives, which `mask` makes a mask of: [..,Tq,Tk],
+        of booleans or added to the scores."""
+        batch, heads, key_heads, queries, keys, width, value_width = sizes
+        inputs = lambda v: [
+            v.normal(batch, queries, heads, width),
+            v.normal(batch, keys, key_heads, width),
+            v.normal(batch, keys, key_heads, value_width),
+            *more(v),
+        ]
+
+        def function(q, k, v, *rest):
+            attn_mask = mask(*rest) if mask else None
+            heads_first = [x.transpose(1, 2) for x in (q, k, v)]
+            y = F.scaled_dot_product_attention(*heads_first, attn_mask=attn_mask, enable_gqa=True, **options)
+            return y.transpose(1, 2).contiguous()
+
+        def weights(q, k, *rest):
+            shared = k.transpose(1, 2).repeat_interleave(heads // key_heads, 1)
+            scores = q.transpose(1, 2) @ shared.mT / width**0.5
+            added = mask(*rest) if mask else torch.zeros(queries, keys)
+            if options.get("is_causal"):
+                added = torch.ones(queries, keys, dtype=torch.bool).tril()
+            scores = scores.masked_fill(~added, -torch.inf) if added.dtype == torch.bool else scores + added
+            return scores.softmax(-1)
+
+        case("attention", suffix, inputs, function)
+        if not options.get("scale"):
+            case("attention_weights", suffix, lambda v: inputs(v)[:2] + more(v), weights)
+
+    apart = lambda queries, keys, start=0: torch.arange(keys) - torch.arange(queries)[:, None] - start
+    attention("", (2, 3, 3, 5, 5, 4, 4))
+    attention("causal", (2, 2, 2, 9, 9, 5, 5), is_causal=True)
+    attention("cross", (2, 2, 2, 5, 35, 8, 3))
+    attention("grouped", (2, 6, 2, 7, 7, 4, 4), is_causal=True)
+    attention("scaled", (1, 2, 2, 6, 6, 4, 4), scale=0.3)
+    attention("offset", (2, 2, 2, 4, 11, 4, 4), mask=lambda: apart(4, 11, 7) <= 0)
+    attention("window", (1, 2, 2, 40, 40, 4, 4), mask=lambda: apart(40, 40).abs() <= 3)
+    lengths = torch.tensor([6, 1, 3])
+    below = lambda lengths: (torch.arange(6) < lengths[:, None])[:, None, None]
+    attention("lengths", (3, 2, 2, 4, 6, 4, 4), lambda v: [lengths], below)
+    attention("bias", (2, 3, 3, 5, 7, 4, 4), lambda v: [v.normal(3, 5, 7)], lambda bias: bias)
+    attention("bias_of_rows", (2, 3, 3, 5, 7, 4, 4), lambda v: [v.normal(2, 1, 5, 7)], lambda bias: bias)
+    slopes = lambda v: [torch.tensor([0.5, 0.25]).double()]
+    linear = lambda slopes: -slopes[:, None, None] * apart(6, 6).abs()
+    attention("slopes", (2, 2, 2, 6, 6, 4, 4), slopes, linear)
+    relative = lambda table: table[:, apart(6, 8).clamp(-2, 2) + 2]
+    attention("relative", (2, 2, 2, 6, 8, 4, 4), lambda v: [v.normal(2, 5)], relative)
     return found

@@ -4,7 +4,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // A test stops at the first surprise.
 
-use seqloom_graph::{OPERATIONS, Tensor};
+use seqloom_graph::{Attention, OPERATIONS, Start, Tensor};
 use seqloom_tests::case::{Case, Recorded, weighted_sum};
 use seqloom_tests::compare::{Tolerance, compare};
 use seqloom_tests::device;
@@ -72,9 +72,33 @@ fn apply<'g>(case: &str, x: &[Tensor<'g>]) -> Vec<Tensor<'g>> {
             let out = x[0].lstm(x[1], x[2], x[3], Some(x[4]));
             return vec![out.y, out.h_n, out.c_n];
         }
+        case if case.starts_with("attention") => attend(case, x),
         other => panic!("golden/operations.json has the case {other}, this table has not"),
     };
     vec![one]
+}
+
+/// `attention_<options>` and `attention_weights_<options>`, which has no values among its operands.
+fn attend<'g>(case: &str, x: &[Tensor<'g>]) -> Tensor<'g> {
+    let weights = case.strip_prefix("attention_weights");
+    let more = |at: usize| x.get(if weights.is_some() { at - 1 } else { at }).copied();
+    let base = Attention::default();
+    let options = match weights.or(case.strip_prefix("attention")).unwrap_or_default() {
+        "" | "_cross" => base,
+        "_causal" | "_grouped" => Attention { causal: true, ..base },
+        "_scaled" => Attention { scale: Some(0.3), ..base },
+        "_offset" => Attention { causal: true, start: Start::At(7), ..base },
+        "_window" => Attention { window: Some(3), ..base },
+        "_lengths" => Attention { lengths: more(3), ..base },
+        "_bias" | "_bias_of_rows" => Attention { bias: more(3), ..base },
+        "_slopes" => Attention { slopes: more(3), ..base },
+        "_relative" => Attention { relative: more(3), ..base },
+        other => panic!("no options {other} of attention"),
+    };
+    match weights {
+        Some(_) => x[0].attention_weights(x[1], options),
+        None => x[0].attention(x[1], x[2], options),
+    }
 }
 
 /// Runs all cases of an operation and reports all that differ at once.
@@ -120,5 +144,5 @@ macro_rules! golden {
 golden! {
     add sub mul div neg exp ln sqrt tanh sigmoid relu gelu silu square abs maximum minimum matmul matmul_t t_matmul
     sum mean max reshape transpose slice pad concat broadcast_to softmax log_softmax cross_entropy gather_rows dropout
-    lstm
+    lstm attention attention_weights
 }

@@ -361,8 +361,8 @@ fn a_dropped_factor_is_found() {
 
 #[test]
 fn every_operation_has_a_gradient_check() {
-    // The names are what `gradient_of_` functions this very file defines.
-    let source = include_str!("gradients.rs");
+    // The names are what `gradient_of_` functions these files define.
+    let source = concat!(include_str!("gradients.rs"), include_str!("gradients_attention.rs"));
     let absent: Vec<_> = seqloom_graph::OPERATIONS
         .iter()
         .filter(|operation| !source.contains(&format!("fn gradient_of_{operation}()")))

@@ -56,6 +56,11 @@ pub(crate) fn bounds(nodes: &[Node], inputs: &[InputSpec]) -> Result<Vec<Allowed
                 let time = u32::try_from(nodes[node.inputs[0]].shape[1]).unwrap_or(u32::MAX);
                 (4, Allowed { range: Some(1..=time), also: None }, "lstm")
             }
+            Op::Attention(attending) => {
+                let Some(operand) = attending.lengths_at() else { continue };
+                let keys = u32::try_from(nodes[node.inputs[1]].shape[1]).unwrap_or(u32::MAX);
+                (operand, Allowed { range: Some(0..=keys), also: None }, "attention")
+            }
             _ => continue,
         };
         match &nodes[source(nodes, node.inputs[operand])].op {

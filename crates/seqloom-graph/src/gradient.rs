@@ -164,6 +164,11 @@ fn vjp<'g>(
             Ok(vec![Some(table), None])
         }
         Op::Lstm => Ok(lstm(x, outputs, grads, at)),
+        Op::Attention(attending) => {
+            let Some(dy) = grads[0] else { return Ok(vec![None; x.len()]) };
+            let learned = |t: Tensor<'g>| depends_on_params(graph, t.id)[t.id];
+            Ok(crate::attention::backward(*attending, x, outputs, dy, learned, at))
+        }
         Op::Poison
         | Op::Input(_)
         | Op::Param(_)
@@ -175,6 +180,7 @@ fn vjp<'g>(
         | Op::Output(_) => Ok(vec![None; x.len()]),
         Op::GatherGrad => Err(second_order("gather_rows", at)),
         Op::LstmGrad => Err(second_order("lstm", at)),
+        Op::AttentionGrad(..) => Err(second_order("attention", at)),
     }
 }
 

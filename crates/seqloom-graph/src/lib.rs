@@ -8,7 +8,7 @@
 //! |---|---|
 //! | [`shape`], [`host_tensor`], [`params`] | shapes, data on the host, the registry of parameters |
 //! | [`graph`], [`op`] | the recorded nodes and the operations they hold |
-//! | `tensor`, `pointwise`, `movement`, `contraction`, `composite` | the handle and its methods, by kind |
+//! | `tensor`, `pointwise`, `movement`, `contraction`, `composite`, `attention` | the handle and its methods, by kind |
 //! | `gradient` | the table of vector–Jacobian products |
 //! | `simplify` | constants, common subexpressions, dead code |
 //! | `fuse`, `codegen` | which nodes share a kernel, and the WGSL calls of each group |
@@ -17,6 +17,7 @@
 //! | `plan`, `bind` | slots by liveness, then buffers and dispatches |
 //! | [`store`], [`program`], `explain` | arenas on the device, the bound program, its account of itself |
 
+mod attention;
 mod bind;
 mod bounds;
 mod codegen;
@@ -41,6 +42,7 @@ mod simplify;
 pub mod store;
 mod tensor;
 
+pub use attention::{Attention, Start};
 pub use composite::LstmOutput;
 pub use error::{GraphError, Location};
 pub use graph::Graph;

@@ -2,7 +2,7 @@
 
 use seqloom_device::Facts;
 use seqloom_kernels::{
-    Lowered, cross_entropy, embedding, matmul, pointwise, recurrent, reduce, softmax, view,
+    Lowered, attention, cross_entropy, embedding, matmul, pointwise, recurrent, reduce, softmax, view,
 };
 
 use crate::codegen::generate;
@@ -44,7 +44,15 @@ pub(crate) fn lower(nodes: &[Node], fused: &Fused, facts: &Facts) -> Result<Vec<
 
 /// Whether the operation writes the output nodes that follow it.
 pub(crate) fn has_outputs(op: &Op) -> bool {
-    matches!(op, Op::CrossEntropy { .. } | Op::Lstm | Op::LstmGrad | Op::Segments)
+    matches!(
+        op,
+        Op::CrossEntropy { .. }
+            | Op::Lstm
+            | Op::LstmGrad
+            | Op::Segments
+            | Op::Attention(_)
+            | Op::AttentionGrad(..)
+    )
 }
 
 fn lower_group(nodes: &[Node], id: NodeId, group: &Group, facts: &Facts) -> Result<Step, GraphError> {
@@ -105,10 +113,21 @@ fn lower_node(nodes: &[Node], id: NodeId, facts: &Facts) -> Result<Option<Step>,
                 _ => recurrent::lower_backward(&problem, facts)?,
             }
         }
+        Op::Attention(attending) => {
+            let shapes: Vec<_> = node.inputs.iter().map(|&input| nodes[input].shape).collect();
+            attention::lower(attention::Pass::Forward, &attending.problem(&shapes), facts)?
+        }
+        Op::AttentionGrad(attending, part) => {
+            let shapes: Vec<_> = node.inputs.iter().map(|&input| nodes[input].shape).collect();
+            // dy, lse and delta stand between the operands that the problem is made of.
+            let shapes = [&shapes[..3], &shapes[6..]].concat();
+            attention::lower(part.pass(), &attending.problem(&shapes), facts)?
+        }
         _ => return Ok(None),
     };
+    let reads_control = matches!(node.op, Op::Attention(_) | Op::AttentionGrad(..));
     let outs = if has_outputs(&node.op) { outputs(nodes, id) } else { vec![id] };
-    Ok(Some(Step { lowered, ins: operands(nodes, id), outs, leaves: Vec::new(), reads_control: false }))
+    Ok(Some(Step { lowered, ins: operands(nodes, id), outs, leaves: Vec::new(), reads_control }))
 }
 
 /// Output nodes of an operation that has several; they follow it directly.

@@ -6,6 +6,7 @@
 
 use std::rc::Rc;
 
+use crate::attention::{Attending, Part};
 use crate::params::ParamId;
 
 /// Every operation a user can call on tensors that computes something, by method name. Each has an f64 oracle, a
@@ -46,6 +47,8 @@ pub const OPERATIONS: &[&str] = &[
     "gather_rows",
     "dropout",
     "lstm",
+    "attention",
+    "attention_weights",
 ];
 
 /// Pointwise functions of one argument.
@@ -189,6 +192,11 @@ pub enum Op {
     Lstm,
     /// dy, w_hh, gates, cells, c0, lengths, dh_n, dc_n → dz `[B, T, 4H]`, dc0 `[B, H]`.
     LstmGrad,
+    /// q, k, v, then lengths, bias and table by distance where there are such → y, lse: operands and outputs are the kernel
+    /// family's (`seqloom_kernels::attention::lower`).
+    Attention(Attending),
+    /// The gradients of some of its operands, from those of `Attention` with dy, lse and delta behind v.
+    AttentionGrad(Attending, Part),
     /// Output of this index of an operation that has several.
     Output(usize),
 }

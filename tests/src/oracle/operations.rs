@@ -4,7 +4,7 @@
 
 use super::array::Array;
 use super::recurrent::{Inputs, Outputs, Sizes, forward};
-use super::{embedding, pointwise};
+use super::{attention, embedding, pointwise};
 
 /// a + b
 pub fn add(a: &Array, b: &Array) -> Array {
@@ -221,6 +221,18 @@ pub fn dropout(x: &Array, p: f64, kept: &[bool]) -> Array {
 /// One LSTM layer over whole sequences.
 pub fn lstm(sizes: &Sizes, inputs: &Inputs) -> Outputs {
     forward(sizes, inputs)
+}
+
+/// Attention of every head, [B, Tq, H, Dv].
+pub fn attention(sizes: &attention::Sizes, inputs: &attention::Inputs) -> Array {
+    let shape = vec![sizes.batch, sizes.queries, sizes.heads, sizes.value_width];
+    Array { shape, data: attention::forward(sizes, inputs) }
+}
+
+/// Its weights, [B, H, Tq, Tk].
+pub fn attention_weights(sizes: &attention::Sizes, inputs: &attention::Inputs) -> Array {
+    let shape = vec![sizes.batch, sizes.heads, sizes.queries, sizes.keys];
+    Array { shape, data: attention::weights(sizes, inputs) }
 }
 
 fn columns(x: &Array) -> usize {
