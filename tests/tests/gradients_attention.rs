@@ -117,22 +117,18 @@ fn gradient_of_attention_weights() {
         wave(&[batch, keys, key_heads, width], 1),
         ids(&[batch], &[7, 4]),
         wave(&[heads, queries, keys], 2),
-        tensor(&[heads], |h| 0.5 / (h + 1) as f32),
-        wave(&[heads, 5], 3),
     ];
-    for start in [Start::At(2), Start::AtEnd] {
-        check(&operands, |x| {
-            let options = Attention {
-                causal: true,
-                window: Some(4),
-                start,
-                lengths: Some(x[2]),
-                bias: Some(x[3]),
-                slopes: Some(x[4]),
-                relative: Some(x[5]),
-                ..Attention::default()
-            };
-            vec![x[0].attention_weights(x[1], options)]
-        });
-    }
+    check(&operands, |x| {
+        let (lengths, bias, start) = (Some(x[2]), Some(x[3]), Start::At(2));
+        let options =
+            Attention { causal: true, window: Some(4), lengths, bias, start, ..Attention::default() };
+        vec![x[0].attention_weights(x[1], options)]
+    });
+    let [q, k, lengths, _] = operands;
+    let operands = [q, k, lengths, tensor(&[heads], |h| 0.5 / (h + 1) as f32), wave(&[heads, 5], 3)];
+    check(&operands, |x| {
+        let (lengths, slopes, relative, start) = (Some(x[2]), Some(x[3]), Some(x[4]), Start::AtEnd);
+        let options = Attention { lengths, slopes, relative, start, ..Attention::default() };
+        vec![x[0].attention_weights(x[1], options)]
+    });
 }

@@ -197,13 +197,7 @@ impl<'g> Tensor<'g> {
             scores = scores - slopes.reshape(&[heads, 1, 1]) * apart.abs();
         }
         if let Some(relative) = options.relative {
-            let radius = relative.dim(1) / 2;
-            let limit = graph.constant(radius as f32, at);
-            let column = apart.minimum(limit).maximum(-limit) + radius as f32;
-            for index in 0..relative.dim(1) {
-                let term = relative.slice(1, index, 1).reshape(&[heads, 1, 1]);
-                scores = scores + term * column.equal(graph.constant(index as f32, at));
-            }
+            scores = scores + relative_terms(relative, apart, queries, keys, &options, at);
         }
         let lowest = graph.constant(LOWEST, at);
         let mut allowed = scores.greater(lowest);
@@ -312,6 +306,35 @@ fn distances<'g>(graph: &'g Graph, queries: usize, keys: usize, options: &Attent
         (Start::AtEnd, Some(lengths)) => apart - lengths.to_f32().reshape(&[lengths.dim(0), 1, 1, 1]),
         _ => apart,
     }
+}
+
+/// The column of `relative` for each distance: [H, Tq, Tk] or [B, H, Tq, Tk], as the distances are.
+fn relative_terms<'g>(
+    relative: Tensor<'g>,
+    apart: Tensor<'g>,
+    queries: usize,
+    keys: usize,
+    options: &Attention<'g>,
+    at: Location,
+) -> Tensor<'g> {
+    let graph = relative.graph;
+    let (heads, columns) = (relative.dim(0), relative.dim(1));
+    let radius = columns / 2;
+    if let Start::At(start) = options.start {
+        let column = |pair: usize| {
+            // clamp(j − p, −R, R) + R, without negative numbers.
+            let (key, position) = (pair % keys, pair / keys + start);
+            (key + radius).saturating_sub(position).min(2 * radius) as u32
+        };
+        let ids = graph.literal_u32(&[queries, keys], (0..queries * keys).map(column).collect());
+        return relative.transpose(0, 1).gather_rows(ids).transpose(0, 2).transpose(1, 2);
+    }
+    // Only the device knows the distances: a product with a row of ones and zeros for each column picks the terms.
+    let limit = graph.constant(radius as f32, at);
+    let batch = apart.dim(0);
+    let column = (apart.minimum(limit).maximum(-limit) + limit).reshape(&[1, batch * queries * keys]);
+    let number = graph.literal(&[columns, 1], (0..columns).map(|column| column as f32).collect());
+    relative.matmul(number.equal(column)).reshape(&[heads, batch, queries, keys]).transpose(0, 1)
 }
 
 /// Gradients of an attention's operands from that of its result. The weights come again from the saved sums; no kernel
