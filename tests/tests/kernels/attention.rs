@@ -1,5 +1,6 @@
 //! Attention forward and backward, in both variants, under masks and terms of every kind.
 
+use seqloom_device::{AdapterKind, Facts};
 use seqloom_kernels::attention::{self, Bias, Dropout, Layout, Pass, Problem, Start, Variant};
 use seqloom_kernels::{Control, Lowered};
 use seqloom_tests::compare::{Tolerance, assert_close};
@@ -342,6 +343,82 @@ fn nothing_to_attend_to() {
     case.check(&executor, Pass::Query { learned: false }, &[("dq", narrow(&want.q))]);
     case.check(&executor, Pass::Key, &[("dk", narrow(&want.k)), ("dv", narrow(&want.v))]);
     case.check(&executor, Pass::Bias, &[("dbias", narrow(&want.bias))]);
+}
+
+/// Sums so long that an invocation of a CPU adapter comes near to what it may iterate, and some that take several launches.
+#[test]
+fn long_sums() {
+    let executor = Executor::shared();
+    let (cpu, facts) = (AdapterKind::Cpu, executor.facts().clone());
+    let facts = Facts { kind: cpu, ..facts };
+    if facts.lanes().is_none() {
+        println!("no fixed subgroup size: nothing is bounded");
+        return;
+    }
+    let bias = Some(Bias { batched: false, per_head: false });
+    let many_heads = Problem { after: Some(0), ..plain([1, 64, 1, 160, 160, 64, 64]) };
+    let many_rows = Problem { bias, ..plain([22, 64, 64, 8, 8, 64, 64]) };
+    let runs = [
+        (Pass::Forward, plain([1, 1, 1, 3, 15_000, 64, 64]), 1),
+        (Pass::Query { learned: false }, plain([1, 1, 1, 3, 9_000, 64, 64]), 1),
+        (Pass::Key, plain([1, 1, 1, 9_000, 3, 64, 64]), 1),
+        (Pass::Key, many_heads, 2),
+        (Pass::Bias, many_rows, 2),
+    ];
+    for (pass, problem, launches) in runs {
+        let case = case("long", problem);
+        let lowered = attention::lower(pass, &problem, &facts).unwrap();
+        assert_eq!(lowered.launches.len(), launches, "{pass:?}");
+        let (sizes, inputs) = (&case.sizes, &case.inputs);
+        let grads = || oracle::backward(sizes, inputs, &case.dout);
+        let want = match pass {
+            Pass::Forward => vec![narrow(&oracle::forward(sizes, inputs)), case.log_sums()],
+            Pass::Query { .. } => vec![narrow(&grads().q)],
+            Pass::Key => vec![narrow(&grads().k), narrow(&grads().v)],
+            Pass::Bias => vec![narrow(&grads().bias)],
+        };
+        let mut feed = case.feed(pass != Pass::Forward);
+        feed.outs = want.iter().map(Vec::len).collect();
+        let ran = executor.run(&lowered, &feed);
+        for (i, want) in want.iter().enumerate() {
+            // Up to 9000 terms of size 1 are added.
+            let tolerance = Tolerance { abs: 2e-4, rel: 2e-5 };
+            assert_close(&format!("{pass:?} {i}"), &ran.out(i), want, tolerance);
+        }
+    }
+    let endless = plain([1, 1, 1, 3, 1_000_000, 64, 64]);
+    let error = attention::lower(Pass::Forward, &endless, &facts).unwrap_err().to_string();
+    assert!(error.contains("1000000 keys") && error.contains("can walk"), "{error}");
+    // A window bounds what is walked, and so lets a sequence be as long as one likes.
+    let windowed = Problem { before: Some(100), after: Some(0), ..endless };
+    assert!(attention::lower(Pass::Forward, &windowed, &facts).is_ok());
+}
+
+#[test]
+fn problems_that_contradict_themselves() {
+    let executor = Executor::shared();
+    let says = |pass: Pass, problem: Problem, part: &str| {
+        let message = attention::lower(pass, &problem, executor.facts()).unwrap_err().to_string();
+        assert!(message.contains("attention") && message.contains(part), "`{message}` does not say `{part}`");
+    };
+    let usual = plain([2, 4, 2, 5, 7, 3, 3]);
+    says(Pass::Forward, Problem { width: 0, ..usual }, "queries of width 0");
+    says(Pass::Forward, Problem { key_heads: 3, ..usual }, "4 heads cannot share 3 key heads");
+    says(Pass::Forward, Problem { heads: 0, ..usual }, "0 heads");
+    says(Pass::Forward, Problem { start: Start::AtEnd, ..usual }, "need lengths");
+    says(Pass::Forward, Problem { start: Start::At(1 << 30), ..usual }, "position 1073741824");
+    says(Pass::Forward, Problem { batch: 1 << 30, ..usual }, "1073741824");
+    says(Pass::Forward, Problem { dropout: Some(Dropout { keep: 0.0, stream: 1 }), ..usual }, "keep: 0.0");
+    let none = Problem { batch: 0, radius: Some(2), ..usual };
+    says(Pass::Query { learned: true }, none, "no queries to learn");
+    let small = Facts { max_grid: 1, ..executor.facts().clone() };
+    let error = attention::lower(Pass::Forward, &usual, &small).unwrap_err().to_string();
+    assert!(error.contains("attention: 4 workgroups along y"), "{error}");
+    let unknown = Facts { subgroups: None, ..executor.facts().clone() };
+    let error = attention::lower_as(Variant::Cpu, Pass::Forward, &usual, &unknown).unwrap_err().to_string();
+    assert!(error.contains("attention") && error.contains("subgroup"), "{error}");
+    // Left to itself the family finds a variant that runs.
+    assert!(attention::lower(Pass::Forward, &usual, &unknown).is_ok());
 }
 
 /// The backward oracle against finite differences of the forward one.
