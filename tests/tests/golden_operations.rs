@@ -4,7 +4,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // A test stops at the first surprise.
 
-use seqloom_graph::{Attention, OPERATIONS, Start, Tensor};
+use seqloom_graph::{AttentionOptions, OPERATIONS, Start, Tensor};
 use seqloom_tests::case::{Case, Recorded, weighted_sum};
 use seqloom_tests::compare::{Tolerance, compare};
 use seqloom_tests::device;
@@ -82,17 +82,17 @@ fn apply<'g>(case: &str, x: &[Tensor<'g>]) -> Vec<Tensor<'g>> {
 fn attend<'g>(case: &str, x: &[Tensor<'g>]) -> Tensor<'g> {
     let weights = case.strip_prefix("attention_weights");
     let more = |at: usize| x.get(if weights.is_some() { at - 1 } else { at }).copied();
-    let base = Attention::default();
+    let base = AttentionOptions::default();
     let options = match weights.or(case.strip_prefix("attention")).unwrap_or_default() {
         "" | "_cross" => base,
-        "_causal" | "_grouped" => Attention { causal: true, ..base },
-        "_scaled" => Attention { scale: Some(0.3), ..base },
-        "_offset" => Attention { causal: true, start: Start::At(7), ..base },
-        "_window" => Attention { window: Some(3), ..base },
-        "_lengths" => Attention { lengths: more(3), ..base },
-        "_bias" | "_bias_of_rows" => Attention { bias: more(3), ..base },
-        "_slopes" => Attention { slopes: more(3), ..base },
-        "_relative" => Attention { relative: more(3), ..base },
+        "_causal" | "_grouped" => AttentionOptions { causal: true, ..base },
+        "_scaled" => AttentionOptions { scale: Some(0.3), ..base },
+        "_offset" => AttentionOptions { causal: true, start: Start::At(7), ..base },
+        "_window" => AttentionOptions { window: Some(3), ..base },
+        "_lengths" => AttentionOptions { lengths: more(3), ..base },
+        "_bias" | "_bias_of_rows" => AttentionOptions { bias: more(3), ..base },
+        "_slopes" => AttentionOptions { slopes: more(3), ..base },
+        "_relative" => AttentionOptions { relative: more(3), ..base },
         other => panic!("no options {other} of attention"),
     };
     match weights {

@@ -3,7 +3,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // A test stops at the first surprise.
 
-use seqloom_graph::{Attention, Start, Tensor};
+use seqloom_graph::{AttentionOptions, Start, Tensor};
 use seqloom_tests::mid_graph::{check, ids, tensor, wave};
 
 /// B, H, Hkv, Tq, Tk, D, Dv.
@@ -24,7 +24,7 @@ fn attend<'g>(x: &[Tensor<'g>], chosen: u32, start: Start) -> Tensor<'g> {
     let has = |option: u32| chosen & option != 0;
     let mut rest = x[3..].iter().copied();
     let mut next = |option: u32| has(option).then(|| rest.next().unwrap());
-    let options = Attention {
+    let options = AttentionOptions {
         causal: has(CAUSAL),
         window: has(WINDOW).then_some(3),
         start,
@@ -94,7 +94,11 @@ fn with_shared_biases() {
     for extents in [[1, 1], [batch, 1], [batch, heads]] {
         let bias = wave(&[extents[0], extents[1], queries, keys], 3);
         check(&[operand(queries, 0), operand(keys, 1), operand(keys, 2), bias], |x| {
-            vec![x[0].attention(x[1], x[2], Attention { bias: Some(x[3]), ..Attention::default() })]
+            vec![x[0].attention(
+                x[1],
+                x[2],
+                AttentionOptions { bias: Some(x[3]), ..AttentionOptions::default() },
+            )]
         });
     }
 }
@@ -104,7 +108,7 @@ fn with_shared_biases() {
 fn of_itself() {
     check(&[wave(&[2, 6, 2, 4], 0)], |x| {
         let slopes = x[0].graph().literal(&[2], vec![0.5, 0.25]);
-        let options = Attention { causal: true, slopes: Some(slopes), ..Attention::default() };
+        let options = AttentionOptions { causal: true, slopes: Some(slopes), ..AttentionOptions::default() };
         vec![x[0].attention(x[0], x[0], options)]
     });
 }
@@ -120,15 +124,21 @@ fn gradient_of_attention_weights() {
     ];
     check(&operands, |x| {
         let (lengths, bias, start) = (Some(x[2]), Some(x[3]), Start::At(2));
-        let options =
-            Attention { causal: true, window: Some(4), lengths, bias, start, ..Attention::default() };
+        let options = AttentionOptions {
+            causal: true,
+            window: Some(4),
+            lengths,
+            bias,
+            start,
+            ..AttentionOptions::default()
+        };
         vec![x[0].attention_weights(x[1], options)]
     });
     let [q, k, lengths, _] = operands;
     let operands = [q, k, lengths, tensor(&[heads], |h| 0.5 / (h + 1) as f32), wave(&[heads, 5], 3)];
     check(&operands, |x| {
         let (lengths, slopes, relative, start) = (Some(x[2]), Some(x[3]), Some(x[4]), Start::AtEnd);
-        let options = Attention { lengths, slopes, relative, start, ..Attention::default() };
+        let options = AttentionOptions { lengths, slopes, relative, start, ..AttentionOptions::default() };
         vec![x[0].attention_weights(x[1], options)]
     });
 }

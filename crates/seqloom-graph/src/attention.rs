@@ -4,7 +4,7 @@
 //! Operands are [batch, time, heads, channels], which is how a projection to heads·channels leaves them once reshaped, so
 //! heads need no transposing. Every mask is an option, in any combination.
 
-use seqloom_kernels::attention::{Bias, Dropout, Layout, Pass, Problem};
+use seqloom_kernels::attention::{Bias, Dropout, FARTHEST, Layout, Pass, Problem};
 
 pub use seqloom_kernels::attention::Start;
 
@@ -17,7 +17,7 @@ use crate::tensor::{Tensor, here};
 /// Who attends to whom in [`Tensor::attention`], and what is added to the scores. Query i stands at position p = i + start
 /// among the keys.
 #[derive(Clone, Copy, Debug)]
-pub struct Attention<'g> {
+pub struct AttentionOptions<'g> {
     /// A query sees no key after its own position.
     pub causal: bool,
     /// A query sees only keys at most this many positions away.
@@ -40,7 +40,7 @@ pub struct Attention<'g> {
     pub scale: Option<f32>,
 }
 
-impl Default for Attention<'_> {
+impl Default for AttentionOptions<'_> {
     /// Every query sees every key.
     fn default() -> Self {
         Self {
@@ -143,7 +143,7 @@ impl<'g> Tensor<'g> {
     /// and has no gradient. `options` say who sees whom; what they hold may be trained, slopes too.
     #[track_caller]
     #[must_use]
-    pub fn attention(self, key: Self, value: Self, options: Attention<'g>) -> Self {
+    pub fn attention(self, key: Self, value: Self, options: AttentionOptions<'g>) -> Self {
         let at = here();
         let name = "attention";
         let (bias, table) = match self.attending(name, key, Some(value), &options, at) {
@@ -174,7 +174,7 @@ impl<'g> Tensor<'g> {
     /// operation never stores. Their gradient flows as any other.
     #[track_caller]
     #[must_use]
-    pub fn attention_weights(self, key: Self, options: Attention<'g>) -> Self {
+    pub fn attention_weights(self, key: Self, options: AttentionOptions<'g>) -> Self {
         let at = here();
         let name = "attention_weights";
         let (bias, _) = match self.attending(name, key, None, &options, at) {
@@ -221,7 +221,7 @@ impl<'g> Tensor<'g> {
         name: &'static str,
         key: Self,
         value: Option<Self>,
-        options: &Attention<'g>,
+        options: &AttentionOptions<'g>,
         at: Location,
     ) -> Result<(Option<Self>, Option<Self>), Self> {
         let floats = [Some(key), value, options.bias, options.slopes, options.relative];
@@ -270,6 +270,11 @@ impl<'g> Tensor<'g> {
         if options.start == Start::AtEnd && options.lengths.is_none() {
             return wrong("queries at the end of their rows need lengths".to_owned());
         }
+        if let Start::At(start) = options.start
+            && start > FARTHEST
+        {
+            return wrong(format!("start = {start} is beyond {FARTHEST}"));
+        }
         if !(0.0..1.0).contains(&options.dropout) {
             return wrong(format!("dropout = {} is not in 0 <= p < 1", options.dropout));
         }
@@ -284,7 +289,7 @@ impl<'g> Tensor<'g> {
         Ok((bias, table))
     }
 
-    fn scale(self, options: &Attention<'g>) -> f32 {
+    fn scale(self, options: &AttentionOptions<'g>) -> f32 {
         options.scale.unwrap_or_else(|| 1.0 / (self.dim(3) as f32).sqrt())
     }
 
@@ -298,7 +303,12 @@ impl<'g> Tensor<'g> {
 const LOWEST: f32 = -1e30;
 
 /// j − p for each query and key: [Tq, Tk], or [B, 1, Tq, Tk] where positions count from the rows' lengths.
-fn distances<'g>(graph: &'g Graph, queries: usize, keys: usize, options: &Attention<'g>) -> Tensor<'g> {
+fn distances<'g>(
+    graph: &'g Graph,
+    queries: usize,
+    keys: usize,
+    options: &AttentionOptions<'g>,
+) -> Tensor<'g> {
     let start = if let Start::At(start) = options.start { start as f32 } else { -(queries as f32) };
     let apart = |at: usize| (at % keys) as f32 - (at / keys) as f32 - start;
     let apart = graph.literal(&[queries, keys], (0..queries * keys).map(apart).collect());
@@ -314,7 +324,7 @@ fn relative_terms<'g>(
     apart: Tensor<'g>,
     queries: usize,
     keys: usize,
-    options: &Attention<'g>,
+    options: &AttentionOptions<'g>,
     at: Location,
 ) -> Tensor<'g> {
     let graph = relative.graph;

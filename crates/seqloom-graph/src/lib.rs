@@ -42,7 +42,7 @@ mod simplify;
 pub mod store;
 mod tensor;
 
-pub use attention::{Attention, Start};
+pub use attention::{AttentionOptions, Start};
 pub use composite::LstmOutput;
 pub use error::{GraphError, Location};
 pub use graph::Graph;

@@ -4,8 +4,8 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // A test stops at the first surprise.
 
 use seqloom_graph::{
-    Attention, Control, DType, Graph, HostData, HostTensor, Init, ParamStore, Params, Program, Request,
-    Start, StoreKind, Tensor,
+    AttentionOptions, Control, DType, Graph, HostData, HostTensor, Init, ParamStore, Params, Program,
+    Request, Start, StoreKind, Tensor,
 };
 use seqloom_tests::case::{Case, Recorded};
 use seqloom_tests::compare::{Tolerance, assert_close, assert_same_bits};
@@ -82,13 +82,13 @@ fn agrees_with_the_oracle() {
     (sizes.before, sizes.after) = (Some(20), Some(0));
     inputs.relative = Some(values(&all[4]));
     let (outputs, _) = run(&all, |_, x| {
-        let options = Attention {
+        let options = AttentionOptions {
             causal: true,
             window: Some(20),
             start: Start::AtEnd,
             lengths: Some(x[3]),
             relative: Some(x[4]),
-            ..Attention::default()
+            ..AttentionOptions::default()
         };
         vec![x[0].attention(x[1], x[2], options), x[0].attention_weights(x[1], options)]
     });
@@ -109,9 +109,9 @@ fn drops_weights_in_training_alone() {
     // The graph's first use of random numbers is stream 1; a case runs with seed 7.
     let factor = |index| if uniform(7, 1, index) < 0.75 { 1.0 / 0.75 } else { 0.0 };
     inputs.kept = Some((0..2 * 2 * 9 * 40).map(factor).collect());
-    let dropout = Attention { dropout: 0.25, ..Attention::default() };
+    let dropout = AttentionOptions { dropout: 0.25, ..AttentionOptions::default() };
     let (outputs, _) = run(&all, |_, x| {
-        vec![x[0].attention(x[1], x[2], Attention { dropout: 0.25, ..Attention::default() })]
+        vec![x[0].attention(x[1], x[2], AttentionOptions { dropout: 0.25, ..AttentionOptions::default() })]
     });
     assert_close("dropped", &outputs[0], &narrow(&oracle::attention(&sizes, &inputs).data), TOLERANCE);
 
@@ -119,7 +119,7 @@ fn drops_weights_in_training_alone() {
     let graph = Graph::inference(&params);
     let [q, k, v] = [0, 1, 2].map(|i| graph.feed(&format!("in{i}"), &all[i]));
     let same = format!("{:?}", q.attention(k, v, dropout));
-    assert_eq!(same, format!("{:?}", q.attention(k, v, Attention::default())));
+    assert_eq!(same, format!("{:?}", q.attention(k, v, AttentionOptions::default())));
 }
 
 /// The fused operation against softmax and products that store the weights: outputs and gradients.
@@ -127,11 +127,11 @@ fn drops_weights_in_training_alone() {
 fn agrees_with_the_path_that_stores_weights() {
     let all: Vec<_> = operands([2, 3, 3, 40, 40, 8, 8]).into_iter().chain([wave(&[3, 40, 40], 4)]).collect();
     let (fused, of_fused) = run(&all, |_, x| {
-        let options = Attention { causal: true, bias: Some(x[3]), ..Attention::default() };
+        let options = AttentionOptions { causal: true, bias: Some(x[3]), ..AttentionOptions::default() };
         vec![x[0].attention(x[1], x[2], options)]
     });
     let (stored, of_stored) = run(&all, |_, x| {
-        let options = Attention { causal: true, bias: Some(x[3]), ..Attention::default() };
+        let options = AttentionOptions { causal: true, bias: Some(x[3]), ..AttentionOptions::default() };
         let weights = x[0].attention_weights(x[1], options);
         vec![weights.matmul(x[2].transpose(1, 2)).transpose(1, 2)]
     });
@@ -146,13 +146,13 @@ fn agrees_with_the_path_that_stores_weights() {
 fn decodes_with_a_cache() {
     let all = operands([2, 2, 2, 12, 12, 4, 4]);
     let (whole, _) = run(&all, |_, x| {
-        vec![x[0].attention(x[1], x[2], Attention { causal: true, ..Attention::default() })]
+        vec![x[0].attention(x[1], x[2], AttentionOptions { causal: true, ..AttentionOptions::default() })]
     });
     let (pieces, _) = run(&all, |g, x| {
         let piece = |at: usize, start: Start| {
             let lengths = g.literal_u32(&[2], vec![at as u32 + 3; 2]);
             let lengths = (start == Start::AtEnd).then_some(lengths);
-            let options = Attention { causal: true, start, lengths, ..Attention::default() };
+            let options = AttentionOptions { causal: true, start, lengths, ..AttentionOptions::default() };
             x[0].slice(1, at, 3).attention(x[1], x[2], options)
         };
         vec![
@@ -178,8 +178,12 @@ fn gives_the_same_bits_again() {
     all.push(wave(&[4, 9], 4));
     let once = || {
         run(&all, |_, x| {
-            let options =
-                Attention { causal: true, relative: Some(x[3]), dropout: 0.1, ..Attention::default() };
+            let options = AttentionOptions {
+                causal: true,
+                relative: Some(x[3]),
+                dropout: 0.1,
+                ..AttentionOptions::default()
+            };
             vec![x[0].attention(x[1], x[2], options)]
         })
     };
@@ -196,7 +200,7 @@ fn memory_grows_with_the_length() {
     let slots = |time: usize, fused: bool| {
         let sizes = [1, 4, 4, time, time, 16, 16];
         let case = Case::compile(&device::shared(), &operands(sizes), |_, x| {
-            let options = Attention { causal: true, ..Attention::default() };
+            let options = AttentionOptions { causal: true, ..AttentionOptions::default() };
             let out = if fused {
                 x[0].attention(x[1], x[2], options)
             } else {
@@ -227,7 +231,7 @@ fn refuses_what_does_not_fit() {
     let with = |key: &'static [usize], value: &'static [usize], parts: &[&str]| {
         let message = mistake(|g| {
             let [q, k, v] = [("q", &q[..]), ("k", key), ("v", value)].map(|(n, s)| g.input(n, s, DType::F32));
-            q.attention(k, v, Attention::default())
+            q.attention(k, v, AttentionOptions::default())
         });
         for part in parts {
             assert!(message.contains(part), "`{message}` does not say `{part}`");
@@ -236,14 +240,14 @@ fn refuses_what_does_not_fit() {
     with(
         &[2, 7, 4, 2],
         &[2, 7, 4, 3],
-        &["attention", "keys need the queries' B and D", "[2, 7, 4, 2]", "attention.rs"],
+        &["attention", "keys need the queries' B and D", "[2, 7, 4, 2]", "fused_attention.rs"],
     );
     with(&[2, 7, 4, 3], &[2, 6, 4, 3], &["values the keys' B, T and H"]);
     with(&[2, 7, 3, 3], &[2, 7, 3, 3], &["4 query heads cannot share 3 key heads"]);
     with(&[2, 7, 12], &[2, 7, 12], &["[B, T, H, D]"]);
     with(&[2, 0, 4, 3], &[2, 0, 4, 3], &["not empty"]);
 
-    type Options = for<'g> fn(&'g Graph) -> Attention<'g>;
+    type Options = for<'g> fn(&'g Graph) -> AttentionOptions<'g>;
     let optioned = |options: Options, part: &str| {
         let message = mistake(|g| {
             let [q, k, v] = ["q", "k", "v"].map(|name| g.input(name, &[2, 5, 4, 3], DType::F32));
@@ -252,20 +256,39 @@ fn refuses_what_does_not_fit() {
         assert!(message.contains(part), "`{message}` does not say `{part}`");
     };
     optioned(
-        |g| Attention { bias: Some(g.full(&[3, 5, 5], 0.0)), ..Attention::default() },
+        |g| AttentionOptions { bias: Some(g.full(&[3, 5, 5], 0.0)), ..AttentionOptions::default() },
         "a bias is [2 or 1, 4 or 1, 5, 5]",
     );
-    optioned(|g| Attention { bias: Some(g.full(&[5, 5], 0.0)), ..Attention::default() }, "a bias is");
     optioned(
-        |g| Attention { lengths: Some(g.literal_u32(&[3], vec![1; 3])), ..Attention::default() },
+        |g| AttentionOptions { bias: Some(g.full(&[5, 5], 0.0)), ..AttentionOptions::default() },
+        "a bias is",
+    );
+    optioned(
+        |g| AttentionOptions {
+            lengths: Some(g.literal_u32(&[3], vec![1; 3])),
+            ..AttentionOptions::default()
+        },
         "lengths are [2]",
     );
-    optioned(|g| Attention { lengths: Some(g.full(&[2], 1.0)), ..Attention::default() }, "needs u32");
-    optioned(|g| Attention { slopes: Some(g.full(&[2], 1.0)), ..Attention::default() }, "slopes are [4]");
-    optioned(|g| Attention { relative: Some(g.full(&[4, 6], 1.0)), ..Attention::default() }, "[4, 2R+1]");
-    optioned(|_| Attention { start: Start::AtEnd, ..Attention::default() }, "need lengths");
-    optioned(|_| Attention { dropout: 1.0, ..Attention::default() }, "dropout = 1 is not in");
-    optioned(|_| Attention { scale: Some(f32::NAN), ..Attention::default() }, "scale = NaN");
+    optioned(
+        |g| AttentionOptions { lengths: Some(g.full(&[2], 1.0)), ..AttentionOptions::default() },
+        "needs u32",
+    );
+    optioned(
+        |g| AttentionOptions { slopes: Some(g.full(&[2], 1.0)), ..AttentionOptions::default() },
+        "slopes are [4]",
+    );
+    optioned(
+        |g| AttentionOptions { relative: Some(g.full(&[4, 6], 1.0)), ..AttentionOptions::default() },
+        "[4, 2R+1]",
+    );
+    optioned(|_| AttentionOptions { start: Start::AtEnd, ..AttentionOptions::default() }, "need lengths");
+    optioned(
+        |_| AttentionOptions { start: Start::At(usize::MAX), ..AttentionOptions::default() },
+        "start = 18446744073709551615 is beyond",
+    );
+    optioned(|_| AttentionOptions { dropout: 1.0, ..AttentionOptions::default() }, "dropout = 1 is not in");
+    optioned(|_| AttentionOptions { scale: Some(f32::NAN), ..AttentionOptions::default() }, "scale = NaN");
 }
 
 /// Lengths are checked on the host, and may be 0.
@@ -276,7 +299,7 @@ fn lengths_beyond_the_keys_are_found() {
     let graph = Graph::training(&params);
     let q = graph.param(id);
     let lengths = graph.input("lengths", &[2], DType::U32);
-    let out = q.attention(q, q, Attention { lengths: Some(lengths), ..Attention::default() });
+    let out = q.attention(q, q, AttentionOptions { lengths: Some(lengths), ..AttentionOptions::default() });
     let store = ParamStore::new(&device::shared(), params, StoreKind::Inference).unwrap();
     let request = Request { outputs: &[("out", out)], objective: None };
     let program = Program::compile(&store, &graph, request).unwrap();
