@@ -214,7 +214,7 @@ impl TranslationBatches {
         // Targets rise and fall by turns as sources grow, so that a batch across a border mixes neighbouring shapes.
         pairs.sort_by_key(|&pair| {
             let (source, target) = self.shape(pair);
-            let rises = (source / self.step) % 2 == 0;
+            let rises = (source / self.step).is_multiple_of(2);
             (source, if rises { target } else { usize::MAX - target })
         });
         let batches: Vec<Vec<usize>> = pairs.chunks(self.rows).map(<[usize]>::to_vec).collect();
