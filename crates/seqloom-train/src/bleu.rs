@@ -4,9 +4,10 @@
 //! precisions of 1- to 4-grams, each n-gram of a hypothesis counted at most as often as the reference has it, summed over
 //! the corpus before dividing, times a penalty for a corpus shorter than its reference. What the paper leaves open is as
 //! in sacrebleu (Post 2018, "A Call for Clarity in Reporting BLEU Scores"), signature
-//! `nrefs:1|case:mixed|eff:no|tok:13a|smooth:exp`: the tokenization of NIST's mteval-v13a, which it says itself which tokens
-//! there are so that two systems' tokenizers cannot change the score, and for a precision of 0 the k-th time halved
-//! 1/2ᵏ of a match (method 3 of Chen and Cherry 2014). A golden test compares with its figures.
+//! `nrefs:1|case:mixed|eff:no|tok:13a|smooth:exp`: text is cut by the rules of NIST's mteval-v13a, whatever a system's own
+//! tokenizer does, so that two systems' scores can be compared; and where an order of n-grams has no match at all, the first
+//! such order counts half a match, the next a quarter, and so on (method 3 of Chen and Cherry 2014, "A Systematic
+//! Comparison of Smoothing Techniques for Sentence-Level BLEU"). A golden test compares with sacrebleu's figures.
 
 use std::collections::HashMap;
 

@@ -13,10 +13,10 @@
 //! | [`corpus`], [`batches`] | text, and the batches made of it |
 //! | [`parallel_text`], [`text_codec`], [`parallel_corpus`], [`translation_batches`] | two texts for translation, as ids, in batches of similar lengths |
 //! | [`bleu`], [`perplexity`] | figures over a test set |
-//! | [`dates`] | a generated translation task |
+//! | [`mod@dates`] | a generated translation task |
 //! | [`checkpoint`] | safetensors files: reading, checking, replacing |
 //! | [`progress`], [`plot`] | a bar while it runs, a curve afterwards |
-//! | [`attention_map`] | what a model looked at, as a picture |
+//! | [`mod@attention_map`] | what a model looked at, as a picture |
 //! | [`random`] | the two small pure functions that seeds come from |
 
 pub mod attention_map;
