@@ -13,7 +13,7 @@
 //! | [`losses`] | losses |
 //! | [`lstm_lm`] | the character language model |
 //! | [`vocab`] | symbols and their ids |
-//! | [`batch`], [`lm_batch`] | what a training step is fed with |
+//! | [`batch`], [`lm_batch`], [`translation_batch`] | what a training step is fed with |
 //! | [`generator`] | text from a model, one character a time |
 
 pub mod batch;
@@ -26,6 +26,7 @@ pub mod lm_batch;
 pub mod losses;
 pub mod lstm;
 pub mod lstm_lm;
+pub mod translation_batch;
 pub mod vocab;
 
 pub use batch::{Batch, Finished, LossListener};
@@ -37,6 +38,7 @@ pub use linear::Linear;
 pub use lm_batch::LmBatch;
 pub use lstm::{Lstm, LstmConfig, LstmOutput, LstmState};
 pub use lstm_lm::{LstmLm, LstmLmConfig};
+pub use translation_batch::{SentenceFault, Side, TranslationBatch, TranslationVocab};
 pub use vocab::Vocab;
 
 /// Result of this crate's fallible functions.

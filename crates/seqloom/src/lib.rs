@@ -43,7 +43,10 @@ pub mod prelude {
     pub use seqloom_graph::{DType, Graph, HostTensor, Init, ParamId, ParamStore, Params, StoreKind, Tensor};
     pub use seqloom_nn::{
         Batch, Dropout, Embedding, Generator, Linear, LmBatch, Lstm, LstmConfig, LstmLm, LstmLmConfig,
-        LstmState, Vocab,
+        LstmState, TranslationBatch, TranslationVocab, Vocab,
     };
-    pub use seqloom_train::{AdamW, Batches, CharCorpus, Checkpoint, Order, Progress, Schedule, Trainer};
+    pub use seqloom_train::{
+        AdamW, Batches, CharCorpus, Checkpoint, Order, ParallelCorpus, ParallelText, Perplexity, Progress,
+        Schedule, SubwordOptions, TextCodec, Trainer, TranslationBatches, Unit, WordOptions, corpus_bleu,
+    };
 }
