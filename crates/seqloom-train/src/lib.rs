@@ -15,7 +15,7 @@
 //! | [`bleu`], [`perplexity`] | figures over a test set |
 //! | [`mod@dates`] | a generated translation task |
 //! | [`checkpoint`] | safetensors files: reading, checking, replacing |
-//! | [`progress`], [`plot`] | a bar while it runs, a curve afterwards |
+//! | [`progress`], [`plot`] | a bar while it runs, curves and charts afterwards |
 //! | [`mod@attention_map`] | what a model looked at, as a picture |
 //! | [`random`] | the two small pure functions that seeds come from |
 
@@ -49,7 +49,7 @@ pub use optimizer::AdamW;
 pub use parallel_corpus::{ParallelCorpus, SkipReason, Skipped};
 pub use parallel_text::{ParallelFault, ParallelText};
 pub use perplexity::Perplexity;
-pub use plot::{Curve, loss_curve};
+pub use plot::{Axis, Chart, Curve, Line, line_chart, loss_curve};
 pub use progress::Progress;
 pub use schedule::Schedule;
 pub use text_codec::{CodecFault, SpecialIds, SubwordOptions, TextCodec, Unit, WordOptions};
