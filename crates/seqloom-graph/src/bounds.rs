@@ -52,10 +52,6 @@ pub(crate) fn bounds(nodes: &[Node], inputs: &[InputSpec]) -> Result<Vec<Allowed
             Op::CrossEntropy { ignore_index } => {
                 (1, below(nodes[node.inputs[0]].shape[1], ignore_index), "cross_entropy")
             }
-            Op::Lstm => {
-                let time = u32::try_from(nodes[node.inputs[0]].shape[1]).unwrap_or(u32::MAX);
-                (4, Allowed { range: Some(1..=time), also: None }, "lstm")
-            }
             _ => continue,
         };
         match &nodes[source(nodes, node.inputs[operand])].op {

@@ -128,26 +128,25 @@ impl<'g> Tensor<'g> {
             return all(poisoned);
         }
         let (batch, time, hidden) = (self.dim(0), self.dim(1), self.dim(2) / 4);
-        let lengths = lengths.unwrap_or_else(|| {
-            self.graph.literal_u32(&[batch], vec![u32::try_from(time).unwrap_or(0); batch])
-        });
-        if let Some(poisoned) = self.refuse(name, &[(lengths, DType::U32)], at) {
-            return all(poisoned);
+        if lengths.is_some() {
+            let detail = "sequences of many lengths have to be packed, which the graph cannot do yet";
+            return all(self.shape_error(name, &[w_hh, h0, c0], detail, at));
         }
+        let steps: Vec<u32> = (0..time).flat_map(|t| [t as u32, batch as u32]).collect();
+        let steps = self.graph.literal_u32(&[time, 2], steps);
         let fits = self.rank() == 3
             && self.dim(2) == 4 * hidden
             && w_hh.shape()[..] == [4 * hidden, hidden]
             && h0.shape()[..] == [batch, hidden]
             && c0.shape()[..] == [batch, hidden]
-            && lengths.shape()[..] == [batch]
             && !self.shape().is_empty();
         if !fits {
-            let detail = "needs x_proj [B,T,4H], w_hh [4H,H], h0 and c0 [B,H], lengths [B]";
-            return all(self.shape_error(name, &[w_hh, h0, c0, lengths], detail, at));
+            let detail = "needs x_proj [B,T,4H], w_hh [4H,H], h0 and c0 [B,H]";
+            return all(self.shape_error(name, &[w_hh, h0, c0], detail, at));
         }
         let (sequence, state) = (self.shape().with(2, hidden), h0.shape());
-        let outputs = [sequence, self.shape(), sequence, state, state].map(|s| (s, DType::F32));
-        let outputs = self.graph.push_outputs(Op::Lstm, &[self, w_hh, h0, c0, lengths], &outputs, at);
-        LstmOutput { y: outputs[0], h_n: outputs[3], c_n: outputs[4] }
+        let outputs = [sequence, state, sequence, self.shape(), sequence, state].map(|s| (s, DType::F32));
+        let outputs = self.graph.push_outputs(Op::Lstm, &[self, w_hh, h0, c0, steps], &outputs, at);
+        LstmOutput { y: outputs[0], h_n: outputs[1], c_n: outputs[5] }
     }
 }

@@ -210,27 +210,24 @@ fn lstm<'g>(
     grads: &[Option<Tensor<'g>>],
     at: Location,
 ) -> Vec<Option<Tensor<'g>>> {
-    let [x_proj, w_hh, h0, c0, lengths] = [x[0], x[1], x[2], x[3], x[4]];
-    let [y, gates, cells] = [outputs[0], outputs[1], outputs[2]];
+    let [x_proj, w_hh, h0, c0, steps] = [x[0], x[1], x[2], x[3], x[4]];
+    let [y, before, gates, cells] = [outputs[0], outputs[2], outputs[3], outputs[4]];
     let graph = x_proj.graph;
-    let (batch, time, hidden) = (y.dim(0), y.dim(1), y.dim(2));
+    let (rows, hidden) = (y.dim(0) * y.dim(1), y.dim(2));
     let or_zeros = |grad: Option<Tensor<'g>>, shape: Shape| grad.unwrap_or_else(|| graph.full(&shape, 0.0));
     let dy = or_zeros(grads[0], y.shape());
-    let dh_n = or_zeros(grads[3], h0.shape());
-    let dc_n = or_zeros(grads[4], c0.shape());
+    let dh_n = or_zeros(grads[1], h0.shape());
+    let dc_n = or_zeros(grads[5], c0.shape());
+    let state = (c0.shape(), DType::F32);
     let back = graph.push_outputs(
         Op::LstmGrad,
-        &[dy, w_hh, gates, cells, c0, lengths, dh_n, dc_n],
-        &[(x_proj.shape(), DType::F32), (c0.shape(), DType::F32)],
+        &[dy, w_hh, steps, dh_n, gates, cells, c0, dc_n],
+        &[(x_proj.shape(), DType::F32), state, state],
         at,
     );
-    let (dz, dc0) = (back[0], back[1]);
-    let first = h0.reshape(&[batch, 1, hidden]);
-    let previous = if time == 1 { first } else { Tensor::concat(first, &[y.slice(1, 0, time - 1)], 1) };
-    let flat = |t: Tensor<'g>, columns: usize| t.reshape(&[batch * time, columns]);
-    let dw_hh = flat(dz, 4 * hidden).t_matmul(flat(previous, hidden));
-    let dh0 = dz.slice(1, 0, 1).reshape(&[batch, 4 * hidden]).matmul(w_hh);
-    vec![Some(dz), Some(dw_hh), Some(dh0), Some(dc0), None]
+    let dz = back[0].reshape(&[rows, 4 * hidden]);
+    let dw_hh = dz.t_matmul(before.reshape(&[rows, hidden]));
+    vec![Some(back[0]), Some(dw_hh), Some(back[1]), Some(back[2]), None]
 }
 
 fn second_order(op: &'static str, at: Location) -> GraphError {

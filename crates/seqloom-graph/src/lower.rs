@@ -96,10 +96,17 @@ fn lower_node(nodes: &[Node], id: NodeId, facts: &Facts) -> Result<Option<Step>,
         Op::Gather => embedding::lower_forward(&table(shape(0), shape(1)), facts)?,
         Op::GatherGrad => embedding::lower_backward(&table(node.shape, shape(1)), facts)?,
         Op::Lstm | Op::LstmGrad => {
-            // The hidden sequence's shape, which operands of both directions show in different places.
-            let projected = if node.op == Op::Lstm { shape(0) } else { shape(2) };
-            let problem =
-                recurrent::Problem { batch: projected[0], time: projected[1], hidden: projected[2] / 4 };
+            // The gates have the hidden sequence's shape, in different places of the two directions.
+            let gates = if node.op == Op::Lstm { shape(0) } else { shape(4) };
+            let problem = recurrent::Problem {
+                cell: recurrent::Cell::Lstm,
+                rows: gates[0] * gates[1],
+                batch: gates[0],
+                time: gates[1],
+                hidden: gates[2] / 4,
+                packed: false,
+                reverse: false,
+            };
             match node.op {
                 Op::Lstm => recurrent::lower_forward(&problem, facts)?,
                 _ => recurrent::lower_backward(&problem, facts)?,

@@ -3,7 +3,9 @@
 //! Formulas alone; those that a kernel family's oracle has already are called there.
 
 use super::array::Array;
-use super::recurrent::{Inputs, Outputs, Sizes, forward};
+use seqloom_kernels::recurrent::Cell;
+
+use super::recurrent::{Inputs, Layout, Outputs, forward};
 use super::{embedding, pointwise};
 
 /// a + b
@@ -219,8 +221,8 @@ pub fn dropout(x: &Array, p: f64, kept: &[bool]) -> Array {
 }
 
 /// One LSTM layer over whole sequences.
-pub fn lstm(sizes: &Sizes, inputs: &Inputs) -> Outputs {
-    forward(sizes, inputs)
+pub fn lstm(layout: &Layout, inputs: &Inputs) -> Outputs {
+    forward(Cell::Lstm, layout, inputs)
 }
 
 fn columns(x: &Array) -> usize {
