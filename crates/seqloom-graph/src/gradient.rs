@@ -7,6 +7,7 @@
 
 use std::collections::HashMap;
 
+use crate::derive::Derivation;
 use crate::error::{GraphError, Location};
 use crate::graph::{Graph, Node, NodeId};
 use crate::op::{Binary, Op, ReduceOp, Unary};
@@ -159,22 +160,25 @@ fn vjp<'g>(
             let vocab = x[0].dim(0);
             let order = (x[1].shape(), DType::U32);
             let starts = (Shape::new(&[vocab + 1]).unwrap_or_default(), DType::U32);
-            let sorted = graph.push_outputs(Op::Segments, &[x[1]], &[order, starts], at);
+            let what = Op::Host(Derivation::Segments { vocab });
+            let sorted = graph.push_outputs(what, &[x[1]], &[order, starts], at);
             let table = graph.push(Op::GatherGrad, &[dy, sorted[0], sorted[1]], x[0].shape(), DType::F32, at);
             Ok(vec![Some(table), None])
         }
-        Op::Lstm => Ok(lstm(x, outputs, grads, at)),
+        Op::Rearrange => Ok(vec![Some(dy.rearranged(x[2], x[1], at)), None, None]),
+        Op::Recurrent(recurrence) => Ok(crate::recurrent::backward(*recurrence, x, outputs, grads, at)),
         Op::Poison
         | Op::Input(_)
         | Op::Param(_)
+        | Op::State(_)
         | Op::LossScale
         | Op::Constant(_)
         | Op::Literal(_)
         | Op::ToF32
-        | Op::Segments
+        | Op::Host(_)
         | Op::Output(_) => Ok(vec![None; x.len()]),
         Op::GatherGrad => Err(second_order("gather_rows", at)),
-        Op::LstmGrad => Err(second_order("lstm", at)),
+        Op::RecurrentGrad(recurrence) => Err(second_order(recurrence.name(), at)),
     }
 }
 
@@ -200,34 +204,6 @@ fn unary<'g>(function: Unary, x: Tensor<'g>, y: Tensor<'g>, dy: Tensor<'g>) -> O
 /// 1 where `a` is greater, ½ where equal, else 0.
 fn winner<'g>(a: Tensor<'g>, b: Tensor<'g>) -> Tensor<'g> {
     a.greater(b) + a.equal(b) * 0.5
-}
-
-/// One kernel goes back through time and gives the gradient of every pre-activation; the weights' gradient is then one
-/// product over all steps, since padded steps have gradient 0.
-fn lstm<'g>(
-    x: &[Tensor<'g>],
-    outputs: &[Tensor<'g>],
-    grads: &[Option<Tensor<'g>>],
-    at: Location,
-) -> Vec<Option<Tensor<'g>>> {
-    let [x_proj, w_hh, h0, c0, steps] = [x[0], x[1], x[2], x[3], x[4]];
-    let [y, before, gates, cells] = [outputs[0], outputs[2], outputs[3], outputs[4]];
-    let graph = x_proj.graph;
-    let (rows, hidden) = (y.dim(0) * y.dim(1), y.dim(2));
-    let or_zeros = |grad: Option<Tensor<'g>>, shape: Shape| grad.unwrap_or_else(|| graph.full(&shape, 0.0));
-    let dy = or_zeros(grads[0], y.shape());
-    let dh_n = or_zeros(grads[1], h0.shape());
-    let dc_n = or_zeros(grads[5], c0.shape());
-    let state = (c0.shape(), DType::F32);
-    let back = graph.push_outputs(
-        Op::LstmGrad,
-        &[dy, w_hh, steps, dh_n, gates, cells, c0, dc_n],
-        &[(x_proj.shape(), DType::F32), state, state],
-        at,
-    );
-    let dz = back[0].reshape(&[rows, 4 * hidden]);
-    let dw_hh = dz.t_matmul(before.reshape(&[rows, hidden]));
-    vec![Some(back[0]), Some(dw_hh), Some(back[1]), Some(back[2]), None]
 }
 
 fn second_order(op: &'static str, at: Location) -> GraphError {

@@ -142,8 +142,8 @@ impl Form {
 /// | LSTM | x_proj `[N, 4H]`, w_hh `[4H, H]`, h0, c0 `[B, H]`, steps | y, h_n, before, gates `[N, 4H]`: i, f, g, o, cells `[N, H]`, c_n `[B, H]` |
 ///
 /// y is the state after each step, `before` the one before it; h_n and c_n are those after the step that each sequence
-/// comes to last. Of `steps` the kernels believe everything: counts from B down, never rising, none 0; starts that follow
-/// from the counts if packed, else (t, B).
+/// comes to last. Of `steps` the kernels believe everything: counts from B down, never rising, 0 where T is more than the
+/// longest sequence's steps; starts that follow from the counts if packed, else (t, B).
 ///
 /// # Errors
 /// T or H of 0, fewer rows than the sequences need, or sizes beyond what a kernel can number or the device's grid can
@@ -276,10 +276,8 @@ impl Plan {
         if !packed && rows != batch * time {
             return refused(format!("{rows} rows are not those of {batch} sequences of {time} steps"));
         }
-        if packed && rows < batch + time - 1 {
-            return refused(format!(
-                "{rows} rows cannot hold {batch} sequences of which one has {time} steps"
-            ));
+        if packed && rows < batch {
+            return refused(format!("{rows} rows cannot hold {batch} sequences"));
         }
         let [rows, batch, time, hidden] = [rows, batch, time, hidden].map(|size| size as u32);
         let depth = match direction {

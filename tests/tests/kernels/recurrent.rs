@@ -244,7 +244,7 @@ fn what_a_form_cannot_do() {
     }
     for (broken, says) in [
         (Problem { rows: 7, ..fits }, "7 rows are not those of 2 sequences of 3 steps"),
-        (Problem { rows: 3, packed: true, ..fits }, "3 rows cannot hold 2 sequences"),
+        (Problem { rows: 1, packed: true, ..fits }, "1 rows cannot hold 2 sequences"),
         (Problem { time: 0, rows: 0, ..fits }, "0 steps of width 64"),
         (Problem { hidden: 0, ..fits }, "3 steps of width 0"),
     ] {
