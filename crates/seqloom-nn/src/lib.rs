@@ -9,9 +9,10 @@
 //!
 //! | module | subject |
 //! |---|---|
-//! | [`linear`], [`embedding`], [`dropout`], [`lstm`] | layers |
+//! | [`linear`], [`embedding`], [`dropout`] | layers |
+//! | [`rnn`], [`lstm`], [`gru`] | recurrent layers; [`recurrent`] is what they share |
 //! | [`losses`] | losses |
-//! | [`lstm_lm`] | the character language model |
+//! | [`recurrent_lm`] | character language models over a recurrent layer |
 //! | [`vocab`] | symbols and their ids |
 //! | [`batch`], [`lm_batch`], [`translation_batch`] | what a training step is fed with |
 //! | [`generator`] | text from a model, one character a time |
@@ -21,11 +22,15 @@ pub mod dropout;
 pub mod embedding;
 pub mod error;
 pub mod generator;
+pub mod gru;
 pub mod linear;
 pub mod lm_batch;
 pub mod losses;
 pub mod lstm;
-pub mod lstm_lm;
+pub mod recurrent;
+pub mod recurrent_lm;
+pub mod rnn;
+mod stack;
 pub mod translation_batch;
 pub mod vocab;
 
@@ -34,10 +39,13 @@ pub use dropout::Dropout;
 pub use embedding::Embedding;
 pub use error::NnError;
 pub use generator::Generator;
+pub use gru::Gru;
 pub use linear::Linear;
 pub use lm_batch::LmBatch;
-pub use lstm::{Lstm, LstmConfig, LstmOutput, LstmState};
-pub use lstm_lm::{LstmLm, LstmLmConfig};
+pub use lstm::{Lstm, LstmOutput, LstmState};
+pub use recurrent::{Recurrent, RecurrentConfig, RecurrentOutput, Run};
+pub use recurrent_lm::{GruLm, LstmLm, LstmLmConfig, RecurrentLm, RecurrentLmConfig, RnnLm};
+pub use rnn::Rnn;
 pub use translation_batch::{SentenceFault, Side, TranslationBatch, TranslationVocab};
 pub use vocab::Vocab;
 
