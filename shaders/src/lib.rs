@@ -58,6 +58,10 @@ pub const POINTWISE: Lib =
 pub const REGISTER_TILE: Lib =
     Lib { name: "lib/register_tile.wgsl", source: include_str!("../wgsl/lib/register_tile.wgsl") };
 
+/// A product tile in the registers of one subgroup whose halves hold two rows; needs the constant STEP.
+pub const PAIRED_TILE: Lib =
+    Lib { name: "lib/paired_tile.wgsl", source: include_str!("../wgsl/lib/paired_tile.wgsl") };
+
 /// What `assemble` joins, besides a kernel's own helpers, where fused code is given.
 pub const FUSED_LIBS: &[&Lib] = &[&VIEW, &CONTROL, &RNG, &POINTWISE];
 
@@ -87,7 +91,7 @@ pub fn kernel(name: &str) -> Option<&'static Kernel> {
 
 /// Every file of helpers, each after those that it needs.
 pub fn libs() -> &'static [&'static Lib] {
-    &[&VIEW, &CONTROL, &RNG, &POINTWISE, &REGISTER_TILE]
+    &[&VIEW, &CONTROL, &RNG, &POINTWISE, &REGISTER_TILE, &PAIRED_TILE]
 }
 
 /// Every kernel in every variant that is shipped; a fusable one also with a sample of fused code.

@@ -7,6 +7,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // A test stops at the first surprise.
 
+use seqloom_device::Device;
 use seqloom_graph::{Graph, HostData, HostTensor, Tensor};
 use seqloom_tests::case::{Case, Recorded};
 use seqloom_tests::device;
@@ -14,6 +15,14 @@ use seqloom_tests::stencil::check_gradients;
 
 /// Checks `operation` over `operands`; those of u32 are handed on as they are.
 fn check(operands: &[HostTensor], operation: impl for<'g> Fn(&[Tensor<'g>]) -> Vec<Tensor<'g>>) {
+    check_on(&device::shared(), operands, operation);
+}
+
+fn check_on(
+    device: &Device,
+    operands: &[HostTensor],
+    operation: impl for<'g> Fn(&[Tensor<'g>]) -> Vec<Tensor<'g>>,
+) {
     let mut all = Vec::new();
     for (i, operand) in operands.iter().enumerate() {
         all.push(operand.clone());
@@ -22,7 +31,7 @@ fn check(operands: &[HostTensor], operation: impl for<'g> Fn(&[Tensor<'g>]) -> V
             all.push(tensor(&[last], |k| 1.0 + 0.2 * ((k + i) as f32 * 2.1).cos()));
         }
     }
-    let case = Case::compile(&device::shared(), &all, |g, leaves| {
+    let case = Case::compile(device, &all, |g, leaves| {
         let mut leaves = leaves.iter();
         let mut inputs = Vec::new();
         for operand in operands {
@@ -335,9 +344,12 @@ fn every_use_of_a_tensor_counts() {
 
 #[test]
 fn fused_epilogues_keep_the_gradient() {
-    check(&[wave(&[3, 4], 0), wave(&[5, 4], 1), wave(&[5], 2), wave(&[3, 5], 3)], |x| {
-        vec![(x[0].matmul_t(x[1]) + x[2]).gelu() + x[3]]
-    });
+    // Products take an epilogue where the kernels are a GPU's.
+    check_on(
+        &device::shared_as_gpu(),
+        &[wave(&[3, 4], 0), wave(&[5, 4], 1), wave(&[5], 2), wave(&[3, 5], 3)],
+        |x| vec![(x[0].matmul_t(x[1]) + x[2]).gelu() + x[3]],
+    );
 }
 
 #[test]
