@@ -82,6 +82,10 @@ pub const RECURRENT_STEP: Lib =
 pub const RECURRENT_LOOP: Lib =
     Lib { name: "lib/recurrent_loop.wgsl", source: include_str!("../wgsl/lib/recurrent_loop.wgsl") };
 
+/// A product tile in the registers of one subgroup whose halves hold two rows; needs the constant STEP.
+pub const PAIRED_TILE: Lib =
+    Lib { name: "lib/paired_tile.wgsl", source: include_str!("../wgsl/lib/paired_tile.wgsl") };
+
 /// What `assemble` joins, besides a kernel's own helpers, where fused code is given.
 pub const FUSED_LIBS: &[&Lib] = &[&VIEW, &CONTROL, &RNG, &POINTWISE];
 
@@ -117,6 +121,7 @@ pub fn libs() -> &'static [&'static Lib] {
         &RNG,
         &POINTWISE,
         &REGISTER_TILE,
+        &PAIRED_TILE,
         &RECURRENT,
         &RECURRENT_FORWARD,
         &RECURRENT_BACKWARD,

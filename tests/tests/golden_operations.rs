@@ -95,24 +95,31 @@ fn recurrent<'g>(case: &str, x: &[Tensor<'g>]) -> Vec<Tensor<'g>> {
     layer::record(cell, x, special.ends_with("_reverse"), lengths)
 }
 
-/// Runs all cases of an operation and reports all that differ at once.
+/// Runs all cases of an operation, with the kernels for this adapter and with those for a GPU, and reports all that differ
+/// at once.
 fn operation(name: &str) {
     let golden = Golden::load("operations");
     let mut failures = Vec::new();
     for case in &operation_cases()[name] {
         let operands: Vec<_> = golden.numbered(&format!("{case}.in")).into_iter().cloned().collect();
         let weights = golden.numbered(&format!("{case}.weight"));
-        let run = Case::compile(&device::shared(), &operands, |g, x| {
-            let outputs = apply(case, x);
-            Recorded { loss: weighted_sum(g, &outputs, &weights), outputs }
-        });
-        let _ = run.loss();
-        let outputs =
-            run.outputs().into_iter().enumerate().map(|(i, values)| (format!("{case}.out{i}"), values));
-        let gradients =
-            run.gradients().into_iter().enumerate().map(|(i, values)| (format!("{case}.grad{i}"), values));
-        for (tensor, got) in outputs.chain(gradients) {
-            failures.extend(compare(&tensor, &got, golden.floats(&tensor), TOLERANCE).err());
+        for (kind, device) in [("as it is", device::shared()), ("as a GPU", device::shared_as_gpu())] {
+            let run = Case::compile(&device, &operands, |g, x| {
+                let outputs = apply(case, x);
+                Recorded { loss: weighted_sum(g, &outputs, &weights), outputs }
+            });
+            let _ = run.loss();
+            let outputs =
+                run.outputs().into_iter().enumerate().map(|(i, values)| (format!("{case}.out{i}"), values));
+            let gradients = run
+                .gradients()
+                .into_iter()
+                .enumerate()
+                .map(|(i, values)| (format!("{case}.grad{i}"), values));
+            for (tensor, got) in outputs.chain(gradients) {
+                let name = format!("{tensor}, adapter {kind}");
+                failures.extend(compare(&name, &got, golden.floats(&tensor), TOLERANCE).err());
+            }
         }
     }
     assert!(failures.is_empty(), "{}", failures.join("\n"));

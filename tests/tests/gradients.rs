@@ -6,7 +6,7 @@
 use seqloom_graph::{HostData, HostTensor, Tensor};
 use seqloom_tests::case::{Case, Recorded};
 use seqloom_tests::device;
-use seqloom_tests::mid_graph::{check, ids, tensor, wave};
+use seqloom_tests::mid_graph::{check, check_on, ids, tensor, wave};
 
 /// Values of both signs, at least 0.3 from 0.
 fn away(shape: &[usize], salt: usize) -> HostTensor {
@@ -255,9 +255,12 @@ fn every_use_of_a_tensor_counts() {
 
 #[test]
 fn fused_epilogues_keep_the_gradient() {
-    check(&[wave(&[3, 4], 0), wave(&[5, 4], 1), wave(&[5], 2), wave(&[3, 5], 3)], |x| {
-        vec![(x[0].matmul_t(x[1]) + x[2]).gelu() + x[3]]
-    });
+    // Products take an epilogue where the kernels are a GPU's.
+    check_on(
+        &device::shared_as_gpu(),
+        &[wave(&[3, 4], 0), wave(&[5, 4], 1), wave(&[5], 2), wave(&[3, 5], 3)],
+        |x| vec![(x[0].matmul_t(x[1]) + x[2]).gelu() + x[3]],
+    );
 }
 
 #[test]

@@ -3,7 +3,8 @@
 //! A pointwise node is *inlined* into its only user; a group is a root that must lie in memory with all that is inlined
 //! below it. Every element of a group is computed from operand elements of the same row-major index, so reshapes vanish,
 //! and stretched or transposed operands become strided reads. A group may stand alone (the `map` kernel), be the head of a
-//! reduction, or be the tail of one matrix product, whose result it then takes as `value` without a trip through memory.
+//! reduction, or, where the device's product takes an epilogue, be the tail of one matrix product, whose result it then
+//! takes as `value` without a trip through memory.
 //!
 //! Groups are found by marking nodes that need memory and walking down from each; where a kernel would exceed its
 //! bindings or its four strides, one more node is marked and the walk starts again, so it always ends.
@@ -74,8 +75,17 @@ pub(crate) fn is_group_root(op: &Op) -> bool {
         || matches!(op, Op::Broadcast | Op::Permute(_) | Op::Reduce { .. })
 }
 
-/// Decides what lies in memory. `buffers` is the most storage buffers one kernel may bind.
-pub(crate) fn fuse(nodes: &[Node], roots: &[NodeId], buffers: usize) -> Fused {
+/// What kernels can take.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Room {
+    /// Most storage buffers that one kernel may bind.
+    pub buffers: usize,
+    /// Whether a matrix product takes a tail.
+    pub epilogues: bool,
+}
+
+/// Decides what lies in memory.
+pub(crate) fn fuse(nodes: &[Node], roots: &[NodeId], room: Room) -> Fused {
     let users = users(nodes, roots);
     let mut in_memory: Vec<bool> = (0..nodes.len()).map(|id| starts_in_memory(nodes, &users, id)).collect();
     for &root in roots {
@@ -83,7 +93,7 @@ pub(crate) fn fuse(nodes: &[Node], roots: &[NodeId], buffers: usize) -> Fused {
     }
     loop {
         let mut walk =
-            Walk { nodes, users: &users, in_memory: &in_memory, absorbed: vec![false; nodes.len()], buffers };
+            Walk { nodes, users: &users, in_memory: &in_memory, absorbed: vec![false; nodes.len()], room };
         match walk.groups() {
             Ok(groups) => {
                 let absorbed = walk.absorbed;
@@ -137,7 +147,7 @@ struct Walk<'a> {
     users: &'a [Vec<NodeId>],
     in_memory: &'a [bool],
     absorbed: Vec<bool>,
-    buffers: usize,
+    room: Room,
 }
 
 impl Walk<'_> {
@@ -160,7 +170,7 @@ impl Walk<'_> {
         }
         // The kernel's own bindings: a product's operands and result, or a result alone.
         let own = if group.value.is_some() { 3 } else { 2 };
-        if group.leaves.len() + usize::from(group.reads_control) + own > self.buffers
+        if group.leaves.len() + usize::from(group.reads_control) + own > self.room.buffers
             && let Some(&split) = group.inlined.first()
         {
             return Err(split);
@@ -201,7 +211,8 @@ impl Walk<'_> {
 
     /// Whether the group of `root` can be the tail of this product: its only user, and of the same elements.
     fn absorbs(&self, root: NodeId, id: NodeId) -> bool {
-        matches!(self.nodes[id].op, Op::MatMul { .. })
+        self.room.epilogues
+            && matches!(self.nodes[id].op, Op::MatMul { .. })
             && self.nodes[root].op.is_pointwise()
             && !self.absorbed[id]
             && self.users[id].len() == 1

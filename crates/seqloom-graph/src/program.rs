@@ -15,7 +15,7 @@ use crate::Result;
 use crate::bind::{Bound, Recorded, Roots, bind};
 use crate::bounds::{Allowed, bounds};
 use crate::error::GraphError;
-use crate::fuse::{base, fuse};
+use crate::fuse::{Room, base, fuse};
 use crate::gradient::gradients;
 use crate::graph::{Graph, InputSpec, Node, NodeId};
 use crate::host_tensor::{HostData, HostTensor};
@@ -131,7 +131,11 @@ impl Program {
         let allowed = bounds(&nodes, &recording.inputs)?;
         let facts = store.device().facts();
         fits(&nodes, facts.max_binding_bytes.min(facts.max_buffer_bytes))?;
-        let fused = fuse(&nodes, &roots, facts.max_storage_buffers as usize);
+        let room = Room {
+            buffers: facts.max_storage_buffers as usize,
+            epilogues: seqloom_kernels::matmul::takes_epilogue(facts),
+        };
+        let fused = fuse(&nodes, &roots, room);
         let steps = lower(&nodes, &fused, facts)?;
         let placed = Roots {
             grads: grads.iter().map(|(param, _)| *param).zip(roots.iter().copied()).collect(),
