@@ -119,7 +119,8 @@ pub enum Form {
 }
 
 impl Form {
-    /// The form that suits the device.
+    /// The form that suits the device. A CPU adapter takes a step in less time than the loop form's barriers, however
+    /// narrow the state.
     fn suited(problem: &Problem, facts: &Facts) -> Self {
         if prefers_cpu(facts) {
             Form::Cpu
@@ -232,7 +233,7 @@ enum Direction {
 /// A form with its sizes.
 #[derive(Clone, Copy)]
 enum Shape {
-    Cpu { lanes: u32, rows: u32, tail: bool },
+    Cpu { lanes: u32, rows: u32, remainder: bool },
     Step,
     Loop,
 }
@@ -302,9 +303,9 @@ impl Plan {
                     (Direction::Forward, Cell::Lstm | Cell::Gru) => 2 * lanes,
                     _ => 4 * lanes,
                 };
-                let tail = depth % if lanes < 8 { 4 } else { 8 } != 0;
+                let remainder = depth % if lanes < 8 { 4 } else { 8 } != 0;
                 let grid = [hidden.div_ceil(units), batch.div_ceil(tall), 1];
-                (Shape::Cpu { lanes, rows: tall, tail }, grid)
+                (Shape::Cpu { lanes, rows: tall, remainder }, grid)
             }
             Form::Step => (Shape::Step, [hidden.div_ceil(STEP_UNITS), batch.div_ceil(STEP_ROWS), 1]),
             Form::Loop if hidden > LOOP_WORKGROUP => {
@@ -365,8 +366,8 @@ impl Plan {
         let (rows, units, depth, workgroup) = (STEP_ROWS, STEP_UNITS, STEP_DEPTH, LOOP_WORKGROUP);
         let run = Run { plan: self, bindings, facts };
         match (self.direction, self.cell, self.shape) {
-            (Forward, Cell::Rnn(a), Shape::Cpu { lanes, rows, tail }) => {
-                run.with(RnnForwardCpu { activation: code(a), lanes, rows, tail })
+            (Forward, Cell::Rnn(a), Shape::Cpu { lanes, rows, remainder }) => {
+                run.with(RnnForwardCpu { activation: code(a), lanes, rows, remainder })
             }
             (Forward, Cell::Rnn(a), Shape::Step) => {
                 run.with(RnnForwardStep { activation: code(a), rows, units, depth })
@@ -374,8 +375,8 @@ impl Plan {
             (Forward, Cell::Rnn(a), Shape::Loop) => {
                 run.with(RnnForwardLoop { activation: code(a), workgroup })
             }
-            (Backward, Cell::Rnn(a), Shape::Cpu { lanes, rows, tail }) => {
-                run.with(RnnBackwardCpu { activation: code(a), lanes, rows, tail })
+            (Backward, Cell::Rnn(a), Shape::Cpu { lanes, rows, remainder }) => {
+                run.with(RnnBackwardCpu { activation: code(a), lanes, rows, remainder })
             }
             (Backward, Cell::Rnn(a), Shape::Step) => {
                 run.with(RnnBackwardStep { activation: code(a), rows, units, depth })
@@ -383,23 +384,23 @@ impl Plan {
             (Backward, Cell::Rnn(a), Shape::Loop) => {
                 run.with(RnnBackwardLoop { activation: code(a), workgroup })
             }
-            (Forward, Cell::Lstm, Shape::Cpu { lanes, rows, tail }) => {
-                run.with(LstmForwardCpu { lanes, rows, tail })
+            (Forward, Cell::Lstm, Shape::Cpu { lanes, rows, remainder }) => {
+                run.with(LstmForwardCpu { lanes, rows, remainder })
             }
             (Forward, Cell::Lstm, Shape::Step) => run.with(LstmForwardStep { rows, units, depth }),
             (Forward, Cell::Lstm, Shape::Loop) => run.with(LstmForwardLoop { workgroup }),
-            (Backward, Cell::Lstm, Shape::Cpu { lanes, rows, tail }) => {
-                run.with(LstmBackwardCpu { lanes, rows, tail })
+            (Backward, Cell::Lstm, Shape::Cpu { lanes, rows, remainder }) => {
+                run.with(LstmBackwardCpu { lanes, rows, remainder })
             }
             (Backward, Cell::Lstm, Shape::Step) => run.with(LstmBackwardStep { rows, units, depth }),
             (Backward, Cell::Lstm, Shape::Loop) => run.with(LstmBackwardLoop { workgroup }),
-            (Forward, Cell::Gru, Shape::Cpu { lanes, rows, tail }) => {
-                run.with(GruForwardCpu { lanes, rows, tail })
+            (Forward, Cell::Gru, Shape::Cpu { lanes, rows, remainder }) => {
+                run.with(GruForwardCpu { lanes, rows, remainder })
             }
             (Forward, Cell::Gru, Shape::Step) => run.with(GruForwardStep { rows, units, depth }),
             (Forward, Cell::Gru, Shape::Loop) => run.with(GruForwardLoop { workgroup }),
-            (Backward, Cell::Gru, Shape::Cpu { lanes, rows, tail }) => {
-                run.with(GruBackwardCpu { lanes, rows, tail })
+            (Backward, Cell::Gru, Shape::Cpu { lanes, rows, remainder }) => {
+                run.with(GruBackwardCpu { lanes, rows, remainder })
             }
             (Backward, Cell::Gru, Shape::Step) => run.with(GruBackwardStep { rows, units, depth }),
             (Backward, Cell::Gru, Shape::Loop) => run.with(GruBackwardLoop { workgroup }),
