@@ -8,7 +8,7 @@
 //! holds it and a launch costs more than a step.
 //!
 //! How sequences lie: at step t sequence b has row `steps[t].start + b·stride` of every `[N, ·]` matrix, and is live while
-//! b < `steps[t].count`. Full batches `[B, T, ·]` need no copy for that (steps[t] = (t, B), a stride of T), and ragged ones
+//! b < `steps[t].count`. Full batches `[B, T, ·]` need no copy for that (`steps[t]` is (t, B), the stride T), and ragged ones
 //! are packed: sorted by length, longest first, time-major, so that nothing is computed for padding. Walked in reverse, a
 //! sequence begins at its own last step.
 //!
@@ -92,7 +92,7 @@ impl Cell {
 pub struct Problem {
     /// The recurrence.
     pub cell: Cell,
-    /// N, rows of the matrices. B·T unless packed; if packed, at least the steps of all sequences together.
+    /// N, rows of the matrices: B·T unless packed; if packed, at least the steps of all sequences together.
     pub rows: usize,
     /// B, sequences.
     pub batch: usize,
