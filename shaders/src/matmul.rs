@@ -9,14 +9,16 @@
 use crate::contract::{Kernel, Spec, Variants, ViewParams, kernel, params};
 
 params! {
-    /// Immediates of [`MatmulCpu`]: as [`MatmulParams`], without a view.
+    /// Immediates of [`MatmulCpu`]: as [`MatmulParams`], with a part of the sum and without a view.
     MatmulCpuParams {
         /// Rows of A and of the result.
         m: u32,
         /// Columns of B and of the result.
         n: u32,
-        /// Columns of A, rows of B.
-        k: u32,
+        /// First column of A, row of B, that the launch sums over.
+        first: u32,
+        /// End of those; at most K.
+        end: u32,
         /// Stride of A between rows.
         a_row: u32,
         /// Stride of A between columns.
@@ -73,14 +75,17 @@ kernel! {
         LANES lanes: u32,
         /// Rows of a tile: 8, 16 or 32.
         ROWS rows: u32,
+        /// Add to what the result holds: for all parts but the first of a long sum.
+        ADD add: bool,
     }
     bindings { a: Read F32, b: Read F32, out: ReadWrite F32 }
     shipped [
-        { lanes: 4, rows: 32 },
-        { lanes: 8, rows: 8 },
-        { lanes: 8, rows: 16 },
-        { lanes: 8, rows: 32 },
-        { lanes: 16, rows: 32 },
+        { lanes: 4, rows: 32, add: false },
+        { lanes: 8, rows: 8, add: false },
+        { lanes: 8, rows: 16, add: false },
+        { lanes: 8, rows: 32, add: false },
+        { lanes: 8, rows: 32, add: true },
+        { lanes: 16, rows: 32, add: false },
     ]
 }
 

@@ -10,7 +10,9 @@ use seqloom_shaders::Spec;
 use seqloom_shaders::matmul::{MatmulCpu, MatmulCpuParams, MatmulParams, MatmulTiled};
 
 use crate::error::KernelError;
-use crate::launch::{Fusion, Job, Launch, Lowered, Operand, count, grid, lanes, prefers_cpu, view};
+use crate::launch::{
+    Fusion, Job, Launch, Lowered, MOST_ITERATIONS, Operand, count, grid, lanes, prefers_cpu, view,
+};
 
 const OP: &str = "matmul";
 
@@ -82,11 +84,11 @@ pub fn lower_as(
     if plan.results == 0 {
         return Ok(Lowered::default());
     }
-    let launch = match variant {
+    let launches = match variant {
         Variant::Cpu => plan.cpu(facts, fusion)?,
-        Variant::Tiled => plan.tiled(facts, fusion)?,
+        Variant::Tiled => vec![plan.tiled(facts, fusion)?],
     };
-    Ok(Lowered::single(launch))
+    Ok(Lowered { launches, scratch: Vec::new() })
 }
 
 impl Problem {
@@ -140,7 +142,8 @@ impl Plan {
         Ok(Plan { batch, trans_a, trans_b, params, results, flops, bytes })
     }
 
-    fn cpu(&self, facts: &Facts, fusion: Option<&Fusion>) -> Result<Launch, KernelError> {
+    /// One launch, or as many as the iterations of a long sum take; all but the first add to the result.
+    fn cpu(&self, facts: &Facts, fusion: Option<&Fusion>) -> Result<Vec<Launch>, KernelError> {
         let lanes = lanes(OP, "cpu", facts)?;
         // Loads are shared by the rows of a tile, so it is as tall as the matrix gives work for.
         let rows = match self.params.m {
@@ -149,9 +152,18 @@ impl Plan {
             _ => 32,
         };
         let grid = self.grid(rows, 4 * lanes, facts)?;
+        // A step of the kernel takes half as many values as a subgroup has lanes; the rest, one by one, are fewer than that.
+        let longest = (MOST_ITERATIONS - lanes) * (lanes / 2);
         let MatmulParams { m, n, k, a_row, a_col, a_batch, b_row, b_col, b_batch, .. } = self.params;
-        let params = MatmulCpuParams { m, n, k, a_row, a_col, a_batch, b_row, b_col, b_batch };
-        self.job(MatmulCpu { lanes, rows }, params, grid).fused(facts, fusion, u64::from(self.results))
+        let part = |first: u32| {
+            let end = k.min(first.saturating_add(longest));
+            let params = MatmulCpuParams { m, n, first, end, a_row, a_col, a_batch, b_row, b_col, b_batch };
+            let mut job = self.job(MatmulCpu { lanes, rows, add: first > 0 }, params, grid);
+            job.flops = 2 * u64::from(self.results) * u64::from(end - first);
+            job.fused(facts, fusion, u64::from(self.results))
+        };
+        // Without anything to sum there is still a launch, to write zeros.
+        (0..k.max(1)).step_by(longest as usize).map(part).collect()
     }
 
     fn tiled(&self, facts: &Facts, fusion: Option<&Fusion>) -> Result<Launch, KernelError> {

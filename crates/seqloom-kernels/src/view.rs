@@ -54,7 +54,7 @@ pub fn lower(problem: &Problem, facts: &Facts) -> Result<Lowered, KernelError> {
         last = last.saturating_add(steps);
     }
     count(OP, "address in the input", &[usize::try_from(last).unwrap_or(usize::MAX)])?;
-    let (workgroup, grid) = striding(OP, len, facts)?;
+    let (workgroup, grid) = striding(OP, len, 0, facts)?;
     let job = Job {
         op: OP,
         shape: format!("{dims:?}"),

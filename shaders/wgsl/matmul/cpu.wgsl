@@ -1,7 +1,7 @@
 // out[z,i,j] = sum over p of A[z,i,p] * B[z,p,j]    for adapters that run shaders on the CPU's vector units
 //
 // A[z,i,p] = a[z*a_batch + i*a_row + p*a_col], [Z,M,K]; B[z,p,j] = b[z*b_batch + p*b_row + j*b_col], [Z,K,N];
-// out [Z,M,N] row-major. Strides make NN, NT and TN one kernel, a stride of 0 broadcasts over the batch.
+// out [Z,M,N] row-major; with ADD the sum is added to what is there, so that a long one can be cut. Strides make NN, NT and TN one kernel, a stride of 0 broadcasts over the batch.
 // Grid: (ceil(N / (4*LANES)), ceil(M / ROWS), Z). A workgroup is exactly one subgroup and owns a tile of ROWS rows;
 // lane l owns its columns l, l+LANES, l+2*LANES, l+3*LANES as the parts of a vec4.
 //
@@ -19,6 +19,7 @@
 
 const LANES: u32 = 8u; // spec
 const ROWS: u32 = 32u; // spec
+const ADD: bool = false; // spec
 
 // Values of p in an unrolled step: 2, 4 or 8.
 const STEP: u32 = LANES / 2u;
@@ -29,7 +30,8 @@ const SPAN: u32 = min(LANES, 8u);
 struct Params {
     m: u32,
     n: u32,
-    k: u32,
+    first: u32, // the sum's first p and its end: 0 and K, unless it is cut
+    end: u32,
     a_row: u32,
     a_col: u32,
     a_batch: u32,
@@ -92,16 +94,20 @@ fn add_outer(z: u32, row: u32, lane: u32, p: u32, b: vec4<f32>, s: Sums) -> Sums
     );
 }
 
+fn store(at: u32, sum: f32) {
+    if ADD { out[at] += sum; } else { out[at] = sum; }
+}
+
 // Stores column c of the lane's four, `rows` of eight rows; `at` is that of the first.
 fn store_rows(at: u32, rows: u32, c: u32, s: Sums) {
-    if rows > 0u { out[at] = s.r0[c]; }
-    if rows > 1u { out[at + params.n] = s.r1[c]; }
-    if rows > 2u { out[at + 2u * params.n] = s.r2[c]; }
-    if rows > 3u { out[at + 3u * params.n] = s.r3[c]; }
-    if rows > 4u { out[at + 4u * params.n] = s.r4[c]; }
-    if rows > 5u { out[at + 5u * params.n] = s.r5[c]; }
-    if rows > 6u { out[at + 6u * params.n] = s.r6[c]; }
-    if rows > 7u { out[at + 7u * params.n] = s.r7[c]; }
+    if rows > 0u { store(at, s.r0[c]); }
+    if rows > 1u { store(at + params.n, s.r1[c]); }
+    if rows > 2u { store(at + 2u * params.n, s.r2[c]); }
+    if rows > 3u { store(at + 3u * params.n, s.r3[c]); }
+    if rows > 4u { store(at + 4u * params.n, s.r4[c]); }
+    if rows > 5u { store(at + 5u * params.n, s.r5[c]); }
+    if rows > 6u { store(at + 6u * params.n, s.r6[c]); }
+    if rows > 7u { store(at + 7u * params.n, s.r7[c]); }
 }
 
 @compute @workgroup_size(LANES)
@@ -120,8 +126,8 @@ fn main(@builtin(workgroup_id) tile: vec3<u32>, @builtin(subgroup_invocation_id)
     var s2: Sums;
     var s3: Sums;
 
-    let whole = params.k - params.k % STEP;
-    for (var p = 0u; p < whole; p += STEP) {
+    let whole = params.end - (params.end - params.first) % STEP;
+    for (var p = params.first; p < whole; p += STEP) {
         let along = (p + lane % STEP) * params.a_col;
         let v0 = load_pairs(at0, along);
         var v1: vec4<f32>;
@@ -134,7 +140,7 @@ fn main(@builtin(workgroup_id) tile: vec3<u32>, @builtin(subgroup_invocation_id)
         if ROWS > 8u { s1 = dot_rows(v1, strip, s1); }
         if ROWS > 16u { s2 = dot_rows(v2, strip, s2); s3 = dot_rows(v3, strip, s3); }
     }
-    for (var p = whole; p < params.k; p++) {
+    for (var p = whole; p < params.end; p++) {
         let strip = load_b(columns, p);
         s0 = add_outer(z, row, lane, p, strip, s0);
         if ROWS > 8u { s1 = add_outer(z, row + 8u, lane, p, strip, s1); }

@@ -8,7 +8,7 @@ use seqloom_kernels::{
 
 use crate::fusion;
 
-fn facts() -> Facts {
+pub(crate) fn facts() -> Facts {
     Facts {
         index: 0,
         name: "made up".into(),
