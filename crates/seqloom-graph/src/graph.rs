@@ -208,6 +208,14 @@ impl Graph {
         self.push(Op::Literal(bits), &[], Shape::scalar(), DType::F32, at)
     }
 
+    /// A poisoned tensor, for a mistake that a layer finds in how it is used: `layer` was given what `detail` says. The
+    /// error names the caller's line, as an operation's own would.
+    #[track_caller]
+    pub fn refuse(&self, layer: &'static str, detail: String) -> Tensor<'_> {
+        let at = Location(Caller::caller());
+        self.poison(GraphError::Argument { op: layer, detail, at }, at)
+    }
+
     /// A number that tells this graph's calls of dropout apart.
     pub(crate) fn next_stream(&self) -> u32 {
         let mut recording = self.recording.borrow_mut();

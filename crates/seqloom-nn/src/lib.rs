@@ -11,7 +11,8 @@
 //! |---|---|
 //! | [`linear`], [`embedding`], [`dropout`], [`lstm`] | layers |
 //! | [`losses`] | losses |
-//! | [`lstm_lm`] | the character language model |
+//! | [`language_model`] | what language models have in common |
+//! | [`markov_lm`], [`window_lm`], [`latent_lm`], [`lstm_lm`] | language models |
 //! | [`vocab`] | symbols and their ids |
 //! | [`batch`], [`lm_batch`] | what a training step is fed with |
 //! | [`generator`] | text from a model, one character a time |
@@ -21,23 +22,31 @@ pub mod dropout;
 pub mod embedding;
 pub mod error;
 pub mod generator;
+pub mod language_model;
+pub mod latent_lm;
 pub mod linear;
 pub mod lm_batch;
 pub mod losses;
 pub mod lstm;
 pub mod lstm_lm;
+pub mod markov_lm;
 pub mod vocab;
+pub mod window_lm;
 
 pub use batch::{Batch, Finished, LossListener};
 pub use dropout::Dropout;
 pub use embedding::Embedding;
 pub use error::NnError;
 pub use generator::Generator;
+pub use language_model::{LanguageModel, Prediction};
+pub use latent_lm::{LatentLm, LatentLmConfig};
 pub use linear::Linear;
 pub use lm_batch::LmBatch;
 pub use lstm::{Lstm, LstmConfig, LstmOutput, LstmState};
 pub use lstm_lm::{LstmLm, LstmLmConfig};
+pub use markov_lm::MarkovLm;
 pub use vocab::Vocab;
+pub use window_lm::{WindowLm, WindowLmConfig};
 
 /// Result of this crate's fallible functions.
 pub type Result<T, E = NnError> = std::result::Result<T, E>;

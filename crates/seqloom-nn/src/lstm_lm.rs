@@ -1,17 +1,13 @@
 //! A character language model: embedding, LSTM, linear head.
 //!
-//! Training sees whole windows, each from a zero state; generation sees one step and carries the state. Both are recorded
-//! from the same layers, so they cannot drift apart.
+//! The loss over windows and the generation of text are every language model's ([`LanguageModel`]).
 
-use seqloom_graph::{DType, Graph, ParamStore, Params, Tensor};
+use seqloom_graph::{Params, Tensor};
 
 use crate::dropout::Dropout;
 use crate::embedding::Embedding;
-use crate::error::NnError;
-use crate::generator::Generator;
+use crate::language_model::{LanguageModel, Prediction, state_or_zeros};
 use crate::linear::Linear;
-use crate::lm_batch::LmBatch;
-use crate::losses::cross_entropy;
 use crate::lstm::{Lstm, LstmConfig, LstmOutput, LstmState};
 use crate::vocab::Vocab;
 
@@ -58,12 +54,6 @@ impl LstmLm {
         }
     }
 
-    /// The symbols it reads and predicts.
-    #[must_use]
-    pub fn vocab(&self) -> &Vocab {
-        &self.vocab
-    }
-
     /// Its recurrent layers.
     #[must_use]
     pub fn lstm(&self) -> &Lstm {
@@ -83,51 +73,39 @@ impl LstmLm {
         let out = self.lstm.forward(self.embedding.forward(tokens), state, lengths);
         (self.head.forward(self.dropout.forward(out.output)), out)
     }
+}
 
-    /// Records the loss of a batch, a scalar in nats per token, over inputs named as the batch names its tensors.
-    ///
-    /// Ids of V or more are found on the host before the device. A ragged batch made for another vocabulary poisons the
-    /// result.
-    #[track_caller]
-    #[must_use]
-    pub fn loss<'g>(&self, g: &'g Graph, batch: &LmBatch) -> Tensor<'g> {
-        let (rows, time, size) = (batch.rows(), batch.time(), self.vocab.size());
-        let tokens = g.ids("tokens", &[rows, time], size);
-        let lengths = batch.lengths().map(|_| g.lengths("lengths", rows, time));
-        let (logits, _) = self.forward(tokens, None, lengths);
-        match batch.padded_vocab() {
-            None => cross_entropy(logits, g.ids("targets", &[rows, time], size), None),
-            Some(padded) => {
-                // A batch padded for another vocabulary fails here, by name of both shapes, instead of ignoring a symbol.
-                let logits = logits.reshape(&[rows, time, padded]);
-                let ignored = u32::try_from(padded).unwrap_or(u32::MAX);
-                cross_entropy(logits, g.ids("targets", &[rows, time], padded + 1), Some(ignored))
-            }
-        }
+impl LanguageModel for LstmLm {
+    fn vocab(&self) -> &Vocab {
+        &self.vocab
     }
 
-    /// A generator of text over the parameters in `store`, which keep changing if they are trained further.
-    ///
-    /// # Errors
-    /// [`NnError::Graph`] if the store is another model's or the device has no room for the program.
-    pub fn generator(&self, store: &impl AsRef<ParamStore>) -> Result<Generator, NnError> {
-        Generator::new(self, store.as_ref())
+    /// h and c, [L, B, H] each.
+    fn state_shapes(&self, rows: usize) -> Vec<Vec<usize>> {
+        vec![vec![self.lstm.layers(), rows, self.lstm.hidden()]; 2]
     }
 
-    /// Records one step of generation: inputs `token` [1, 1], `h0` and `c0` [L, 1, H] → logits \[V\] and the new state.
     #[track_caller]
-    pub(crate) fn step<'g>(&self, g: &'g Graph) -> (Tensor<'g>, LstmState<'g>) {
-        let state = [self.lstm.layers(), 1, self.lstm.hidden()];
-        let token = g.ids("token", &[1, 1], self.vocab.size());
-        let (h, c) = (g.input("h0", &state, DType::F32), g.input("c0", &state, DType::F32));
-        let (logits, out) = self.forward(token, Some(LstmState { h, c }), None);
-        (logits.reshape(&[self.vocab.size()]), LstmState { h: out.h_n, c: out.c_n })
+    fn predict<'g>(
+        &self,
+        tokens: Tensor<'g>,
+        state: &[Tensor<'g>],
+        lengths: Option<Tensor<'g>>,
+    ) -> Prediction<'g> {
+        let state = match state_or_zeros(self, "LstmLm", tokens, state)[..] {
+            [h, c] => Some(LstmState { h, c }),
+            _ => None,
+        };
+        let (logits, out) = self.forward(tokens, state, lengths);
+        Prediction { logits, state: vec![out.h_n, out.c_n] }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::lm_batch::LmBatch;
+    use seqloom_graph::Graph;
 
     fn model(params: &mut Params) -> LstmLm {
         let config = LstmLmConfig { vocab: Vocab::ids(7), embed: 3, hidden: 4, layers: 2, dropout: 0.1 };

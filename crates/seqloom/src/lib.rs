@@ -42,8 +42,8 @@ pub mod prelude {
     pub use seqloom_device::{Device, DeviceOptions};
     pub use seqloom_graph::{DType, Graph, HostTensor, Init, ParamId, ParamStore, Params, StoreKind, Tensor};
     pub use seqloom_nn::{
-        Batch, Dropout, Embedding, Generator, Linear, LmBatch, Lstm, LstmConfig, LstmLm, LstmLmConfig,
-        LstmState, Vocab,
+        Batch, Dropout, Embedding, Generator, LanguageModel, LatentLm, LatentLmConfig, Linear, LmBatch, Lstm,
+        LstmConfig, LstmLm, LstmLmConfig, LstmState, MarkovLm, Vocab, WindowLm, WindowLmConfig,
     };
     pub use seqloom_train::{AdamW, Batches, CharCorpus, Checkpoint, Order, Progress, Schedule, Trainer};
 }
