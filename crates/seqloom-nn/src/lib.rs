@@ -15,9 +15,11 @@
 //! | [`markov_lm`], [`window_lm`], [`latent_lm`], [`lstm_lm`] | language models |
 //! | [`vocab`] | symbols and their ids |
 //! | [`batch`], [`lm_batch`] | what a training step is fed with |
+//! | [`beam`] | the likeliest sequences of any model that goes step by step |
 //! | [`generator`] | text from a model, one character a time |
 
 pub mod batch;
+pub mod beam;
 pub mod dropout;
 pub mod embedding;
 pub mod error;
@@ -34,6 +36,7 @@ pub mod vocab;
 pub mod window_lm;
 
 pub use batch::{Batch, Finished, LossListener};
+pub use beam::{BeamSearch, Hypothesis, StepModel};
 pub use dropout::Dropout;
 pub use embedding::Embedding;
 pub use error::NnError;
