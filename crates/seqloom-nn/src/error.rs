@@ -2,6 +2,8 @@
 
 use seqloom_graph::GraphError;
 
+use crate::translation_batch::{SentenceFault, Side};
+
 /// An error of a model, a batch or a generator.
 #[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -71,6 +73,16 @@ pub enum NnError {
     Batch {
         /// What was given and what is needed.
         detail: String,
+    },
+    /// A sentence of a batch for translation that cannot be taken.
+    #[error("{side} sentence {row} {fault}")]
+    Sentence {
+        /// Whether it was to be read or to be written.
+        side: Side,
+        /// Its row in the batch, from 0.
+        row: usize,
+        /// What is wrong with it.
+        fault: SentenceFault,
     },
     /// Text with fewer characters than one window of a batch.
     #[error(

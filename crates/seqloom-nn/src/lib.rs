@@ -14,8 +14,8 @@
 //! | [`language_model`] | what language models have in common |
 //! | [`markov_lm`], [`window_lm`], [`latent_lm`], [`lstm_lm`] | language models |
 //! | [`vocab`] | symbols and their ids |
-//! | [`batch`], [`lm_batch`] | what a training step is fed with |
 //! | [`beam`] | the likeliest sequences of any model that goes step by step |
+//! | [`batch`], [`lm_batch`], [`translation_batch`] | what a training step is fed with |
 //! | [`generator`] | text from a model, one character a time |
 
 pub mod batch;
@@ -32,6 +32,7 @@ pub mod losses;
 pub mod lstm;
 pub mod lstm_lm;
 pub mod markov_lm;
+pub mod translation_batch;
 pub mod vocab;
 pub mod window_lm;
 
@@ -48,6 +49,7 @@ pub use lm_batch::LmBatch;
 pub use lstm::{Lstm, LstmConfig, LstmOutput, LstmState};
 pub use lstm_lm::{LstmLm, LstmLmConfig};
 pub use markov_lm::MarkovLm;
+pub use translation_batch::{SentenceFault, Side, TranslationBatch, TranslationVocab};
 pub use vocab::Vocab;
 pub use window_lm::{WindowLm, WindowLmConfig};
 

@@ -16,23 +16,31 @@
 //! | [`random`] | the two small pure functions that seeds come from |
 
 pub mod batches;
+pub mod bleu;
 pub mod checkpoint;
 pub mod corpus;
 pub mod error;
 pub mod optimizer;
+pub mod parallel_text;
+pub mod perplexity;
 pub mod plot;
 pub mod progress;
 pub mod random;
 mod replace;
 pub mod schedule;
+pub mod text_codec;
 pub mod trainer;
 
 pub use batches::{Batches, Order};
+pub use bleu::{Bleu, corpus_bleu};
 pub use checkpoint::{Checkpoint, CheckpointFault, State};
 pub use corpus::CharCorpus;
 pub use error::{Error, Result};
 pub use optimizer::AdamW;
+pub use parallel_text::{ParallelFault, ParallelText};
+pub use perplexity::Perplexity;
 pub use plot::{Curve, loss_curve};
 pub use progress::Progress;
 pub use schedule::Schedule;
+pub use text_codec::{CodecFault, SpecialIds, SubwordOptions, TextCodec, Unit, WordOptions};
 pub use trainer::{Trainer, TrainerMemory};
