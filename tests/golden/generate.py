@@ -7,6 +7,7 @@ Only a change of the cases needs this; the tests read the committed files and ne
     operations.safetensors   every operation: inputs, outputs, gradients of a weighted sum of the outputs
     operations.json          the PyTorch version, the operations covered, the cases of each
     lstm.safetensors         torch.nn.LSTM of 1 and 2 layers over ragged lengths, with initial state and all gradients
+    attention.safetensors    attention over an encoder's outputs, each score, ragged lengths, all gradients
     language_models.safetensors   the language models without recurrent layers, carried state and all gradients
     training.safetensors     20 steps of AdamW with clip_grad_norm_ on a whole language model
 
@@ -22,6 +23,7 @@ import numpy
 import torch
 from safetensors.numpy import save_file
 
+from attention import attention
 from language_models import language_models
 from operations import Values, cases
 
@@ -167,5 +169,6 @@ def training():
 if __name__ == "__main__":
     operations()
     lstm()
+    store("attention.safetensors", attention())
     store("language_models.safetensors", language_models())
     training()

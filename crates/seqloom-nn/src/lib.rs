@@ -10,6 +10,7 @@
 //! | module | subject |
 //! |---|---|
 //! | [`linear`], [`embedding`], [`dropout`], [`lstm`] | layers |
+//! | [`attention_scores`] | attention of recurrent decoders to what an encoder read |
 //! | [`losses`] | losses |
 //! | [`language_model`] | what language models have in common |
 //! | [`markov_lm`], [`window_lm`], [`latent_lm`], [`lstm_lm`] | language models |
@@ -18,6 +19,7 @@
 //! | [`batch`], [`lm_batch`], [`translation_batch`] | what a training step is fed with |
 //! | [`generator`] | text from a model, one character a time |
 
+pub mod attention_scores;
 pub mod batch;
 pub mod beam;
 pub mod dropout;
@@ -36,6 +38,7 @@ pub mod translation_batch;
 pub mod vocab;
 pub mod window_lm;
 
+pub use attention_scores::{Attended, Attention, Memory, Score};
 pub use batch::{Batch, Finished, LossListener};
 pub use beam::{BeamSearch, Hypothesis, StepModel};
 pub use dropout::Dropout;
