@@ -1,7 +1,5 @@
 //! Beam search against exhaustive search, over distributions small enough to list every sequence.
 
-#![allow(clippy::unwrap_used, clippy::panic)] // A test stops at the first surprise.
-
 use super::*;
 
 const START: u32 = 0;
