@@ -18,7 +18,7 @@ params! {
 }
 
 kernel! {
-    /// out\[n\] = table\[ids\[n\]\]. Any grid in x and y.
+    /// out\[n\] = table\[ids\[n\]\], 0 for an id of V or more. Any grid in x and y.
     EmbeddingForward: "embedding_forward" in "embedding/forward.wgsl",
     params EmbeddingParams,
     libs [VIEW],

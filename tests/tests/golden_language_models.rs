@@ -41,7 +41,7 @@ fn matches_torch(case: &str, model: impl Fn(&mut Params) -> Box<dyn LanguageMode
             losses.push(cross_entropy(prediction.logits, targets, Some(VOCAB as u32)));
             // What stands on padded steps has no meaning; the golden file has zeros there.
             let steps = g.literal(&[time], (0..time).map(|t| t as f32).collect());
-            let valid = steps.less(lengths.to_f32().reshape(&[rows, 1])).reshape(&[rows, time, 1]);
+            let valid = steps.less(lengths.tensor().to_f32().reshape(&[rows, 1])).reshape(&[rows, time, 1]);
             outputs.push((format!("logits{i}"), prediction.logits * valid));
             state = prediction.state;
         }

@@ -32,7 +32,7 @@ impl Tiny {
         let g = Graph::training(&params);
         let x = g.param(table).gather_rows(g.ids("ids", &[ROWS, 2], 7)).dropout(0.1);
         let zero = g.full(&[ROWS, 3], 0.0);
-        let y = x.lstm(g.param(w_hh), zero, zero, None).y;
+        let y = x.lstm(g.param(w_hh), zero, zero, false, None).y;
         let logits = y.matmul_t(g.param(head)) + g.param(bias);
         let loss = logits.cross_entropy(g.ids("targets", &[ROWS, 2], 7), None);
         let store = ParamStore::new(&device, params, StoreKind::Training).unwrap();

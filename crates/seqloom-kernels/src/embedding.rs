@@ -40,9 +40,9 @@ impl Problem {
     }
 }
 
-/// `out[n] = table[ids[n]]`.
+/// `out[n] = table[ids[n]]`, zeros for an id of V or more.
 ///
-/// Bindings: `In(0)` table `[V, C]`, `In(1)` ids `[N]` u32, each below V, `Out(0)` `[N, C]`.
+/// Bindings: `In(0)` table `[V, C]`, `In(1)` ids `[N]` u32, `Out(0)` `[N, C]`.
 ///
 /// # Errors
 /// An empty table, or sizes beyond what a kernel can number.

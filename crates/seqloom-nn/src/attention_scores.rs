@@ -4,7 +4,7 @@
 //! a [`Memory`]; a decoder asks it with any number of queries, all steps of a target at once or one step of every beam. The
 //! additive score's sums of all pairs, [B, T, S, A], exist only inside the kernels that reduce them, forward and backward.
 
-use seqloom_graph::{Init, ParamId, Params, Tensor};
+use seqloom_graph::{Init, Lengths, ParamId, Params, Tensor};
 
 /// What is added to the score of a position that does not exist. Finite, so that a difference of two is no NaN; its
 /// exponential is 0 beside any score that a network gives.
@@ -56,8 +56,8 @@ pub struct Memory<'g> {
     pub values: Tensor<'g>,
     /// What queries are compared with [B, S, K]: the values, projected where the score says so.
     pub keys: Tensor<'g>,
-    /// True positions of each row \[B\] of u32, each from 1 to S; all of S if `None`.
-    pub lengths: Option<Tensor<'g>>,
+    /// True positions of each row, from 1 to S; all of S if `None`.
+    pub lengths: Option<Lengths<'g>>,
 }
 
 /// What [`Attention::forward`] gives.
@@ -91,10 +91,10 @@ impl Attention {
         Self { parts }
     }
 
-    /// Records the part that depends on the encoder alone: outputs [B, S, M] and their true lengths \[B\] → [`Memory`].
+    /// Records the part that depends on the encoder alone: outputs [B, S, M] and their true lengths → [`Memory`].
     #[track_caller]
     #[must_use]
-    pub fn memory<'g>(&self, values: Tensor<'g>, lengths: Option<Tensor<'g>>) -> Memory<'g> {
+    pub fn memory<'g>(&self, values: Tensor<'g>, lengths: Option<Lengths<'g>>) -> Memory<'g> {
         let keys = match self.parts {
             Parts::Dot => values,
             Parts::General { key } | Parts::Additive { key, .. } => {
@@ -138,7 +138,7 @@ impl Attention {
             None => scores,
             Some(lengths) => {
                 let position = g.literal(&[positions], (0..positions).map(|s| s as f32).collect());
-                let exists = position.less(lengths.to_f32().reshape(&[rows, 1, 1]));
+                let exists = position.less(lengths.tensor().to_f32().reshape(&[rows, 1, 1]));
                 scores + (exists - 1.0) * EXCLUDED
             }
         };
@@ -172,7 +172,7 @@ mod tests {
             assert_eq!(all, names);
             let g = Graph::training(&params);
             let values = g.input("values", &[2, 7, 5], DType::F32);
-            let memory = attention.memory(values, Some(g.input("lengths", &[2], DType::U32)));
+            let memory = attention.memory(values, Some(g.lengths("lengths", 2, 7)));
             assert_eq!(memory.keys.dim(2), attention.key_width(5, 5));
             let out = attention.forward(g.input("queries", &[2, 4, 5], DType::F32), &memory);
             g.check().unwrap();

@@ -5,7 +5,7 @@
 //! the loss and the generator are written once for all models. A state is a list of plain tensors, because models differ in
 //! nothing but their number and shapes: none for a Markov chain, the last embeddings for a window, h and c for an LSTM.
 
-use seqloom_graph::{Graph, ParamStore, Tensor};
+use seqloom_graph::{Graph, Lengths, ParamStore, Tensor};
 
 use crate::error::NnError;
 use crate::generator::Generator;
@@ -30,7 +30,7 @@ pub trait LanguageModel {
     /// Shapes of the state that `rows` rows carry from step to step, outermost dimension first.
     fn state_shapes(&self, rows: usize) -> Vec<Vec<usize>>;
 
-    /// Records the model: tokens [B, T] of u32, a state to start from (empty for zeros), row lengths \[B\] (all T if `None`)
+    /// Records the model: tokens [B, T] of u32, a state to start from (empty for zeros), row lengths (all T if `None`)
     /// → logits and the state after them. Padded steps have logits without meaning and change no state.
     ///
     /// A state of another number of tensors or of other shapes poisons the result.
@@ -39,7 +39,7 @@ pub trait LanguageModel {
         &self,
         tokens: Tensor<'g>,
         state: &[Tensor<'g>],
-        lengths: Option<Tensor<'g>>,
+        lengths: Option<Lengths<'g>>,
     ) -> Prediction<'g>;
 
     /// Records the loss of a batch, a scalar in nats per token, over inputs named as the batch names its tensors: the mean
@@ -95,18 +95,18 @@ pub(crate) fn state_or_zeros<'g>(
         return state.to_vec();
     }
     let has: Vec<_> = state.iter().map(|t| t.shape()).collect();
-    vec![g.refuse(name, format!("needs a state of shapes {shapes:?}, got {has:?}")); shapes.len()]
+    vec![state[0].refused(name, &format!("needs a state of shapes {shapes:?}, not {has:?}")); shapes.len()]
 }
 
 /// The step at which each row ends: x [B, T, C] → [B, C], at T − 1 or at `lengths[b]` − 1.
 #[track_caller]
-pub(crate) fn last_step<'g>(x: Tensor<'g>, lengths: Option<Tensor<'g>>) -> Tensor<'g> {
+pub(crate) fn last_step<'g>(x: Tensor<'g>, lengths: Option<Lengths<'g>>) -> Tensor<'g> {
     let (rows, time, channels) = (x.dim(0), x.dim(1), x.dim(2));
     let Some(lengths) = lengths else {
         return x.slice(1, time.saturating_sub(1), 1).reshape(&[rows, channels]);
     };
     // A row of the identity for each row of the batch: one product picks, and its gradient puts back.
     let ends = x.graph().literal(&[time], (1..=time).map(|t| t as f32).collect());
-    let picks = lengths.to_f32().reshape(&[rows, 1]).equal(ends).reshape(&[rows, 1, time]);
+    let picks = lengths.tensor().to_f32().reshape(&[rows, 1]).equal(ends).reshape(&[rows, 1, time]);
     picks.matmul(x).reshape(&[rows, channels])
 }

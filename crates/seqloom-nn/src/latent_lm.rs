@@ -5,7 +5,7 @@
 //! them, step t has summed its last 2ᵏ inputs. A recurrent network with a nonlinear state has no such short cut; that is
 //! what `Rnn` is for.
 
-use seqloom_graph::{Init, ParamId, Params, Tensor};
+use seqloom_graph::{Init, Lengths, ParamId, Params, Tensor};
 
 use crate::embedding::Embedding;
 use crate::language_model::{LanguageModel, Prediction, last_step, state_or_zeros};
@@ -107,7 +107,7 @@ impl LanguageModel for LatentLm {
         &self,
         tokens: Tensor<'g>,
         state: &[Tensor<'g>],
-        lengths: Option<Tensor<'g>>,
+        lengths: Option<Lengths<'g>>,
     ) -> Prediction<'g> {
         let embedded = self.embedding.forward(tokens);
         let decay = tokens.graph().param(self.decay);

@@ -9,11 +9,12 @@
 //!
 //! | module | subject |
 //! |---|---|
-//! | [`linear`], [`embedding`], [`dropout`], [`lstm`] | layers |
+//! | [`linear`], [`embedding`], [`dropout`] | layers |
+//! | [`rnn`], [`lstm`], [`gru`] | recurrent layers; [`recurrent`] is what they share |
 //! | [`attention_scores`] | attention of recurrent decoders to what an encoder read |
 //! | [`losses`] | losses |
 //! | [`language_model`] | what language models have in common |
-//! | [`markov_lm`], [`window_lm`], [`latent_lm`], [`lstm_lm`] | language models |
+//! | [`markov_lm`], [`window_lm`], [`latent_lm`], [`recurrent_lm`] | language models |
 //! | [`vocab`] | symbols and their ids |
 //! | [`beam`] | the likeliest sequences of any model that goes step by step |
 //! | [`batch`], [`lm_batch`], [`translation_batch`] | what a training step is fed with |
@@ -26,14 +27,18 @@ pub mod dropout;
 pub mod embedding;
 pub mod error;
 pub mod generator;
+pub mod gru;
 pub mod language_model;
 pub mod latent_lm;
 pub mod linear;
 pub mod lm_batch;
 pub mod losses;
 pub mod lstm;
-pub mod lstm_lm;
 pub mod markov_lm;
+pub mod recurrent;
+pub mod recurrent_lm;
+pub mod rnn;
+mod stack;
 pub mod translation_batch;
 pub mod vocab;
 pub mod window_lm;
@@ -45,13 +50,16 @@ pub use dropout::Dropout;
 pub use embedding::Embedding;
 pub use error::NnError;
 pub use generator::Generator;
+pub use gru::Gru;
 pub use language_model::{LanguageModel, Prediction};
 pub use latent_lm::{LatentLm, LatentLmConfig};
 pub use linear::Linear;
 pub use lm_batch::LmBatch;
-pub use lstm::{Lstm, LstmConfig, LstmOutput, LstmState};
-pub use lstm_lm::{LstmLm, LstmLmConfig};
+pub use lstm::{Lstm, LstmOutput, LstmState};
 pub use markov_lm::MarkovLm;
+pub use recurrent::{Recurrent, RecurrentConfig, RecurrentOutput, Run};
+pub use recurrent_lm::{GruLm, LstmLm, LstmLmConfig, RecurrentLm, RecurrentLmConfig, RnnLm};
+pub use rnn::Rnn;
 pub use translation_batch::{SentenceFault, Side, TranslationBatch, TranslationVocab};
 pub use vocab::Vocab;
 pub use window_lm::{WindowLm, WindowLmConfig};

@@ -4,7 +4,7 @@
 //! chain at once (the minimum of the loss is at the logarithms of the pairs' frequencies); it is trained by gradient here
 //! so that it stands on the same footing as the models that are compared with it.
 
-use seqloom_graph::{Init, ParamId, Params, Tensor};
+use seqloom_graph::{Init, Lengths, ParamId, Params, Tensor};
 
 use crate::language_model::{LanguageModel, Prediction, state_or_zeros};
 use crate::vocab::Vocab;
@@ -45,7 +45,7 @@ impl LanguageModel for MarkovLm {
         &self,
         tokens: Tensor<'g>,
         state: &[Tensor<'g>],
-        _lengths: Option<Tensor<'g>>,
+        _lengths: Option<Lengths<'g>>,
     ) -> Prediction<'g> {
         let state = state_or_zeros(self, "MarkovLm", tokens, state);
         Prediction { logits: tokens.graph().param(self.transition).gather_rows(tokens), state }

@@ -3,7 +3,7 @@
 //! The windows of all steps are τ shifted copies of the embedded sequence side by side, so that one matrix product serves
 //! the whole batch. Embedding every window by itself would look each token up τ times.
 
-use seqloom_graph::{Params, Tensor};
+use seqloom_graph::{Lengths, Params, Tensor};
 
 use crate::embedding::Embedding;
 use crate::language_model::{LanguageModel, Prediction, last_step, state_or_zeros};
@@ -80,7 +80,7 @@ impl LanguageModel for WindowLm {
         &self,
         tokens: Tensor<'g>,
         state: &[Tensor<'g>],
-        lengths: Option<Tensor<'g>>,
+        lengths: Option<Lengths<'g>>,
     ) -> Prediction<'g> {
         let (rows, time) = (tokens.dim(0), tokens.dim(1));
         let embedded = self.embedding.forward(tokens);

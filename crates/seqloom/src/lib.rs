@@ -40,10 +40,14 @@ pub use seqloom_train::{Error, Result};
 /// What a training program needs, in one line: `use seqloom::prelude::*`.
 pub mod prelude {
     pub use seqloom_device::{Device, DeviceOptions};
-    pub use seqloom_graph::{DType, Graph, HostTensor, Init, ParamId, ParamStore, Params, StoreKind, Tensor};
+    pub use seqloom_graph::{
+        Activation, DType, Graph, HostTensor, Init, Lengths, ParamId, ParamStore, Params, StoreKind, Tensor,
+        packed_rows,
+    };
     pub use seqloom_nn::{
-        Batch, Dropout, Embedding, Generator, LanguageModel, LatentLm, LatentLmConfig, Linear, LmBatch, Lstm,
-        LstmConfig, LstmLm, LstmLmConfig, LstmState, MarkovLm, Vocab, WindowLm, WindowLmConfig,
+        Batch, Dropout, Embedding, Generator, Gru, GruLm, LanguageModel, LatentLm, LatentLmConfig, Linear,
+        LmBatch, Lstm, LstmLm, LstmLmConfig, LstmState, MarkovLm, Recurrent, RecurrentConfig, RecurrentLm,
+        RecurrentLmConfig, Rnn, RnnLm, Vocab, WindowLm, WindowLmConfig,
     };
     pub use seqloom_train::{AdamW, Batches, CharCorpus, Checkpoint, Order, Progress, Schedule, Trainer};
 }

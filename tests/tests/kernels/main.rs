@@ -7,11 +7,12 @@
 
 mod embedding;
 mod limits;
-mod lstm_oracle;
+
 mod matmul;
 mod optimizer;
 mod pointwise;
 mod recurrent;
+mod recurrent_oracle;
 mod reduce;
 mod softmax;
 mod view;
