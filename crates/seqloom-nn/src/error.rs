@@ -42,6 +42,12 @@ pub enum NnError {
         /// The value given.
         value: f32,
     },
+    /// A ratio of teacher forcing that is no probability.
+    #[error("the ratio of teacher forcing is {ratio}, it must be from 0 to 1")]
+    TeacherForcing {
+        /// The value given.
+        ratio: f64,
+    },
     /// A beam that keeps no sequence, or too many.
     #[error("the beam's width is {width}, it must be from 1 (greedy) to {most}")]
     BeamWidth {

@@ -198,7 +198,7 @@ fn copy_f32(tensor: &mut HostTensor, from: &[f32]) {
 }
 
 /// A number in [0, 1) with all 53 bits that an f64 has there.
-fn uniform(random: &mut ChaCha8Rng) -> f64 {
+pub(crate) fn uniform(random: &mut ChaCha8Rng) -> f64 {
     (random.next_u64() >> 11) as f64 * (0.5_f64).powi(53)
 }
 
