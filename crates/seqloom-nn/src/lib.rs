@@ -16,6 +16,7 @@
 //! | [`language_model`] | what language models have in common |
 //! | [`markov_lm`], [`window_lm`], [`latent_lm`], [`recurrent_lm`] | language models |
 //! | [`seq2seq`] | the encoder–decoder, with attention |
+//! | [`translator`] | translations from it |
 //! | [`vocab`] | symbols and their ids |
 //! | [`beam`] | the likeliest sequences of any model that goes step by step |
 //! | [`batch`], [`lm_batch`], [`translation_batch`] | what a training step is fed with |
@@ -42,6 +43,7 @@ pub mod rnn;
 pub mod seq2seq;
 mod stack;
 pub mod translation_batch;
+pub mod translator;
 pub mod vocab;
 pub mod window_lm;
 
@@ -62,8 +64,11 @@ pub use markov_lm::MarkovLm;
 pub use recurrent::{Recurrent, RecurrentConfig, RecurrentOutput, Run};
 pub use recurrent_lm::{GruLm, LstmLm, LstmLmConfig, RecurrentLm, RecurrentLmConfig, RnnLm};
 pub use rnn::Rnn;
-pub use seq2seq::{GruSeq2Seq, LstmSeq2Seq, Seq2Seq, Seq2SeqConfig, Wiring};
+pub use seq2seq::{
+    DecoderState, DecoderStep, Encoded, GruSeq2Seq, LstmSeq2Seq, Seq2Seq, Seq2SeqConfig, Wiring,
+};
 pub use translation_batch::{SentenceFault, Side, TranslationBatch, TranslationVocab};
+pub use translator::{Translation, Translator};
 pub use vocab::Vocab;
 pub use window_lm::{WindowLm, WindowLmConfig};
 

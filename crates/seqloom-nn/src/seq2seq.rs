@@ -99,6 +99,13 @@ pub struct DecoderState<'g> {
     pub fed: Option<Tensor<'g>>,
 }
 
+impl<'g> DecoderState<'g> {
+    /// All its tensors, the recurrent ones first.
+    pub(crate) fn tensors(&self) -> Vec<Tensor<'g>> {
+        self.recurrent.iter().copied().chain(self.fed).collect()
+    }
+}
+
 /// What an encoder hands to a decoder.
 #[derive(Clone, Debug)]
 pub struct Encoded<'g> {

@@ -45,9 +45,11 @@ pub mod prelude {
         packed_rows,
     };
     pub use seqloom_nn::{
-        Batch, Dropout, Embedding, Generator, Gru, GruLm, LanguageModel, LatentLm, LatentLmConfig, Linear,
-        LmBatch, Lstm, LstmLm, LstmLmConfig, LstmState, MarkovLm, Recurrent, RecurrentConfig, RecurrentLm,
-        RecurrentLmConfig, Rnn, RnnLm, Vocab, WindowLm, WindowLmConfig,
+        Batch, BeamSearch, Dropout, Embedding, Generator, Gru, GruLm, GruSeq2Seq, LanguageModel, LatentLm,
+        LatentLmConfig, Linear, LmBatch, Lstm, LstmLm, LstmLmConfig, LstmSeq2Seq, LstmState, MarkovLm,
+        Recurrent, RecurrentConfig, RecurrentLm, RecurrentLmConfig, Rnn, RnnLm, Score, Seq2Seq,
+        Seq2SeqConfig, Translation, TranslationBatch, TranslationVocab, Translator, Vocab, WindowLm,
+        WindowLmConfig, Wiring,
     };
     pub use seqloom_train::{AdamW, Batches, CharCorpus, Checkpoint, Order, Progress, Schedule, Trainer};
 }
