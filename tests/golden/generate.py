@@ -7,6 +7,9 @@ Only a change of the cases needs this; the tests read the committed files and ne
     operations.safetensors   every operation: inputs, outputs, gradients of a weighted sum of the outputs
     operations.json          the PyTorch version, the operations covered, the cases of each
     recurrent.safetensors    torch.nn.RNN, LSTM and GRU: layers, directions, ragged lengths, initial states, all gradients
+    attention.safetensors    attention over an encoder's outputs, each score, ragged lengths, all gradients
+    language_models.safetensors  the language models without recurrent layers, carried state and all gradients
+    seq2seq.safetensors      encoder-decoders over ragged pairs: cells, directions, attention; the loss and all gradients
     training.safetensors     20 steps of AdamW with clip_grad_norm_ on a whole language model
 
 Everything is computed in float64 from inputs that float32 holds exactly, and rounded to float32 once, on writing: so the
@@ -21,7 +24,10 @@ import numpy
 import torch
 from safetensors.numpy import save_file
 
+from attention import attention
+from language_models import language_models
 from operations import Values, cases, torch_module
+from seq2seq import seq2seq
 
 HERE = Path(__file__).resolve().parent
 
@@ -177,4 +183,7 @@ def training():
 if __name__ == "__main__":
     operations()
     recurrent()
+    store("attention.safetensors", attention())
+    store("language_models.safetensors", language_models())
+    store("seq2seq.safetensors", seq2seq())
     training()

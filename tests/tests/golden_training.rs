@@ -8,7 +8,7 @@
 
 use seqloom_device::Device;
 use seqloom_graph::{Arena, Control, Graph, Objective, ParamStore, Params, Program, Request, StoreKind};
-use seqloom_nn::{Batch, LmBatch, LstmLm, LstmLmConfig, Vocab};
+use seqloom_nn::{Batch, LanguageModel, LmBatch, LstmLm, LstmLmConfig, Vocab};
 use seqloom_tests::compare::{Tolerance, assert_close, assert_same_bits};
 use seqloom_tests::device;
 use seqloom_tests::golden::Golden;

@@ -188,6 +188,18 @@ fn a_pointwise_head_rides_on_the_reduction() {
 }
 
 #[test]
+fn a_sum_of_more_tensors_than_a_kernel_binds_takes_several() {
+    let (_, one) = forward(|x, w, _| x.matmul_t(w));
+    let (program, sum) =
+        forward(|x, w, _| (2..=20).fold(x.matmul_t(w), |sum, i| sum + x.matmul_t(w * i as f32)));
+    assert!(program.dispatches() > 20, "{}", program.explain());
+    for (sum, one) in sum.iter().zip(&one) {
+        // Twenty sums of five products: some twenty roundings of 6e-8 each.
+        assert!((sum - one * 210.0).abs() <= 1e-5 * (1.0 + sum.abs()), "{sum} {one}");
+    }
+}
+
+#[test]
 fn what_nothing_reads_is_not_computed() {
     let (lean, _) = forward(|x, w, _| x.matmul_t(w));
     let (same, _) = forward(|x, w, _| {

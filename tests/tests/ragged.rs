@@ -6,7 +6,8 @@ use seqloom_graph::{
     Arena, Control, DType, HostTensor, Init, Objective, ParamStore, Params, Program, Request, StoreKind,
 };
 use seqloom_nn::{
-    Gru, LmBatch, Lstm, LstmState, Recurrent, RecurrentConfig, RecurrentLm, RecurrentLmConfig, Rnn, Vocab,
+    Gru, LanguageModel, LmBatch, Lstm, LstmState, Recurrent, RecurrentConfig, RecurrentLm, RecurrentLmConfig,
+    Rnn, Vocab,
 };
 use seqloom_tests::compare::{Tolerance, assert_close, assert_same_bits};
 use seqloom_tests::device;

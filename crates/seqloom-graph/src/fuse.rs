@@ -1,6 +1,7 @@
 //! Fusion: which nodes become values inside a kernel instead of tensors in memory.
 //!
-//! A pointwise node is *inlined* into its only user; a group is a root that must lie in memory with all that is inlined
+//! A pointwise node is *inlined* into its only user, or into each of several where it is far larger than what it is computed
+//! from; a group is a root that must lie in memory with all that is inlined
 //! below it. Every element of a group is computed from operand elements of the same row-major index, so reshapes vanish,
 //! and stretched or transposed operands become strided reads. A group may stand alone (the `map` kernel), be the head of a
 //! reduction, or, where the device's product takes an epilogue, be the tail of one matrix product, whose result it then
@@ -15,6 +16,11 @@ use crate::shape::Shape;
 
 /// Strided operands that the kernels' `View` holds.
 const MAX_STRIDED: usize = 4;
+
+/// A pointwise node with several users is computed again in each of them, instead of once into memory, where it has at least
+/// so many times the elements that it is computed from: sums of all pairs, as in additive attention, whose storage would
+/// outweigh all else.
+const EXPANSION: usize = 4;
 
 /// How a group reads a tensor in memory.
 #[derive(Clone, Debug, PartialEq)]
@@ -87,7 +93,7 @@ pub(crate) struct Room {
 /// Decides what lies in memory.
 pub(crate) fn fuse(nodes: &[Node], roots: &[NodeId], room: Room) -> Fused {
     let users = users(nodes, roots);
-    let mut in_memory: Vec<bool> = (0..nodes.len()).map(|id| starts_in_memory(nodes, &users, id)).collect();
+    let mut in_memory = starts_in_memory(nodes, &users);
     for &root in roots {
         in_memory[base(nodes, root)] = true;
     }
@@ -125,21 +131,43 @@ fn users(nodes: &[Node], roots: &[NodeId]) -> Vec<Vec<NodeId>> {
     users
 }
 
-fn starts_in_memory(nodes: &[Node], users: &[Vec<NodeId>], id: NodeId) -> bool {
-    let reads_memory = |user: &NodeId| {
-        nodes.get(*user).is_none_or(|u| !u.op.is_pointwise() && !matches!(u.op, Op::Reduce { .. }))
-    };
-    let op = &nodes[id].op;
-    match op {
-        Op::Reshape => false,
-        // A constant is written into the code of what uses it, stretched or not.
-        _ if op.is_scalar_source() => {
-            users[id].iter().any(|u| reads_memory(u) && nodes.get(*u).is_none_or(|u| u.op != Op::Broadcast))
-        }
-        Op::Broadcast | Op::Permute(_) => users[id].iter().any(reads_memory),
-        _ if op.is_pointwise() => users[id].len() > 1 || users[id].iter().any(reads_memory),
-        _ => true,
+/// Which nodes lie in memory before the walk, by node.
+fn starts_in_memory(nodes: &[Node], users: &[Vec<NodeId>]) -> Vec<bool> {
+    let mut in_memory = Vec::with_capacity(nodes.len());
+    // Elements that computing a node reads, by node.
+    let mut reads: Vec<usize> = Vec::with_capacity(nodes.len());
+    for (id, node) in nodes.iter().enumerate() {
+        let through = |reads: &[usize]| node.inputs.iter().map(|&input| reads[input]).sum();
+        let (stored, read) = match &node.op {
+            Op::Reshape => (false, through(&reads)),
+            // A constant is written into the code of what uses it, stretched or not.
+            op if op.is_scalar_source() => (read_whole(nodes, &users[id], true), 0),
+            Op::Broadcast | Op::Permute(_) => {
+                let source = base(nodes, node.inputs[0]);
+                let constant = nodes[source].op.is_scalar_source();
+                (read_whole(nodes, &users[id], false), if constant { 0 } else { nodes[source].shape.len() })
+            }
+            op if op.is_pointwise() => {
+                let read = through(&reads);
+                let shared = users[id].len() > 1 && read.saturating_mul(EXPANSION) > node.shape.len();
+                (shared || read_whole(nodes, &users[id], false), read)
+            }
+            _ => (true, 0),
+        };
+        in_memory.push(stored);
+        reads.push(if stored { node.shape.len() } else { read });
     }
+    in_memory
+}
+
+/// Whether some user reads a tensor in memory and not a value in its own kernel. `stretched` tells that stretching does not.
+fn read_whole(nodes: &[Node], users: &[NodeId], stretched: bool) -> bool {
+    users.iter().any(|user| {
+        nodes.get(*user).is_none_or(|u| {
+            let inlines = u.op.is_pointwise() || matches!(u.op, Op::Reduce { .. });
+            !(inlines || stretched && u.op == Op::Broadcast)
+        })
+    })
 }
 
 struct Walk<'a> {
@@ -196,6 +224,8 @@ impl Walk<'_> {
             Op::Constant(_) => {}
             Op::LossScale => group.reads_control = true,
             Op::Broadcast | Op::Permute(_) => return self.view(id, group),
+            // A value that is used twice is written once.
+            _ if group.inlined.contains(&id) => {}
             op => {
                 group.reads_control |= matches!(op, Op::Dropout { .. });
                 for &input in &node.inputs {

@@ -9,7 +9,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use seqloom_device::{Device, KernelTime, Readback, Slice};
-use seqloom_kernels::Control;
+use seqloom_kernels::{Control, REQUIRED_STORAGE_BUFFERS};
 
 use crate::Result;
 use crate::bind::{Bound, Recorded, Roots, bind};
@@ -132,7 +132,8 @@ impl Program {
         let facts = store.device().facts();
         fits(&nodes, facts.max_binding_bytes.min(facts.max_buffer_bytes))?;
         let room = Room {
-            buffers: facts.max_storage_buffers as usize,
+            // Not what this adapter offers: a kernel is written for every adapter, and a program fuses alike on all.
+            buffers: REQUIRED_STORAGE_BUFFERS as usize,
             epilogues: seqloom_kernels::matmul::takes_epilogue(facts),
         };
         let fused = fuse(&nodes, &roots, room);

@@ -42,6 +42,32 @@ pub enum NnError {
         /// The value given.
         value: f32,
     },
+    /// A ratio of teacher forcing that is no probability.
+    #[error("the ratio of teacher forcing is {ratio}, it must be from 0 to 1")]
+    TeacherForcing {
+        /// The value given.
+        ratio: f64,
+    },
+    /// A beam that keeps no sequence, or too many.
+    #[error("the beam's width is {width}, it must be from 1 (greedy) to {most}")]
+    BeamWidth {
+        /// The width given.
+        width: usize,
+        /// The greatest one.
+        most: usize,
+    },
+    /// A length penalty that is not a number from 0.
+    #[error("length penalty is {value}, it must be finite and at least 0")]
+    LengthPenalty {
+        /// The value given.
+        value: f64,
+    },
+    /// A model that answers a search with something else than it was asked.
+    #[error("beam search: the model gives {detail}")]
+    StepModel {
+        /// What it gave, and for what.
+        detail: String,
+    },
     /// A model whose output is no longer a number.
     #[error("the model gives a logit that is not finite for id {id}")]
     NotFinite {

@@ -8,14 +8,13 @@
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 use seqloom_graph::host_tensor::HostSliceMut;
-use seqloom_graph::{Control, HostTensor, ParamStore, Program, Request};
+use seqloom_graph::{Control, DType, HostTensor, ParamStore, Program, Request};
 
 use crate::error::NnError;
-use crate::recurrent::Recurrent;
-use crate::recurrent_lm::RecurrentLm;
+use crate::language_model::LanguageModel;
 use crate::vocab::Vocab;
 
-/// Generates symbols from a [`RecurrentLm`], greedily or by temperature.
+/// Generates symbols from a [`LanguageModel`], greedily or by temperature.
 ///
 /// Every call starts from a zero state and reads its prompt first. An empty prompt is defined as the start of a line: the
 /// model reads a line feed if it knows one, else the symbol with id 0, and that symbol is no part of the result.
@@ -26,31 +25,32 @@ pub struct Generator {
     temperature: f32,
     random: ChaCha8Rng,
     token: HostTensor,
-    /// State between symbols by name, [L, 1, H] each, and the names it comes back by.
-    state: Vec<(&'static str, HostTensor)>,
-    outputs: Vec<String>,
+    /// The model's state between symbols, for one row, under its inputs' names.
+    state: Vec<(String, HostTensor)>,
     steps: u64,
 }
 
 impl Generator {
-    pub(crate) fn new<L: Recurrent>(model: &RecurrentLm<L>, store: &ParamStore) -> Result<Self, NnError> {
+    pub(crate) fn new(model: &impl LanguageModel, store: &ParamStore) -> Result<Self, NnError> {
         let g = store.inference_graph();
-        let (logits, state) = model.step(&g);
-        let outputs: Vec<_> = L::STATE.iter().map(|name| format!("{name}_n")).collect();
-        let mut asked: Vec<_> = outputs.iter().map(String::as_str).zip(state).collect();
-        asked.push(("logits", logits));
-        let program = Program::compile(store, &g, Request { outputs: &asked, objective: None })?;
-        let shape = model.layers().config().state_shape(1);
-        let zeros = || HostTensor::f32(&shape, vec![0.0; shape.iter().product()]);
-        let state = L::STATE.iter().map(|&name| Ok((name, zeros()?))).collect::<Result<Vec<_>, NnError>>()?;
+        let shapes = model.state_shapes(1);
+        let names: Vec<_> = (0..shapes.len()).map(|i| format!("state{i}")).collect();
+        let size = model.vocab().size();
+        let token = g.ids("token", &[1, 1], size);
+        let before: Vec<_> = names.iter().zip(&shapes).map(|(n, s)| g.input(n, s, DType::F32)).collect();
+        let after = model.predict(token, &before, None);
+        let outputs: Vec<_> = names.iter().map(String::as_str).zip(after.state.iter().copied()).collect();
+        let outputs = &[&[("logits", after.logits.reshape(&[size]))], &outputs[..]].concat();
+        let program = Program::compile(store, &g, Request { outputs, objective: None })?;
+        let zeros = shapes.iter().map(|shape| HostTensor::f32(shape, vec![0.0; shape.iter().product()]));
+        let zeros = zeros.collect::<Result<Vec<_>, _>>()?;
         Ok(Self {
             vocab: model.vocab().clone(),
             program,
             temperature: 1.0,
             random: ChaCha8Rng::seed_from_u64(0),
             token: HostTensor::u32(&[1, 1], vec![0])?,
-            state,
-            outputs,
+            state: names.into_iter().zip(zeros).collect(),
             steps: 0,
         })
     }
@@ -157,15 +157,15 @@ impl Generator {
     fn step(&mut self, id: u32) -> Result<Vec<f32>, NnError> {
         fill_u32(&mut self.token, id);
         let mut inputs = vec![("token", &self.token)];
-        inputs.extend(self.state.iter().map(|(name, tensor)| (*name, tensor)));
+        inputs.extend(self.state.iter().map(|(name, tensor)| (name.as_str(), tensor)));
         self.program.run(&inputs, &Control::default())?;
         self.steps += 1;
-        // All are asked for before the first is waited for: one stop of the device, not several.
+        // All are asked for before the first is waited for: one stop of the device, not one each.
         let logits = self.program.read("logits")?;
-        let states =
-            self.outputs.iter().map(|name| self.program.read(name)).collect::<Result<Vec<_>, _>>()?;
+        let read = self.state.iter().map(|(name, _)| self.program.read(name));
+        let read = read.collect::<Result<Vec<_>, _>>()?;
         let logits = logits.wait()?;
-        for ((_, state), read) in self.state.iter_mut().zip(states) {
+        for ((_, state), read) in self.state.iter_mut().zip(read) {
             copy_f32(state, &read.wait()?);
         }
         match logits.iter().position(|l| !l.is_finite()) {
@@ -198,7 +198,7 @@ fn copy_f32(tensor: &mut HostTensor, from: &[f32]) {
 }
 
 /// A number in [0, 1) with all 53 bits that an f64 has there.
-fn uniform(random: &mut ChaCha8Rng) -> f64 {
+pub(crate) fn uniform(random: &mut ChaCha8Rng) -> f64 {
     (random.next_u64() >> 11) as f64 * (0.5_f64).powi(53)
 }
 

@@ -4,13 +4,12 @@
 //! same layers, so they cannot drift apart. Rows of several lengths are embedded, run and scored as packed rows: nothing
 //! is computed for padding.
 
-use seqloom_graph::{DType, Graph, Lengths, ParamStore, Params, Tensor};
+use seqloom_graph::{Graph, Lengths, Params, Tensor};
 
 use crate::dropout::Dropout;
 use crate::embedding::Embedding;
-use crate::error::NnError;
-use crate::generator::Generator;
 use crate::gru::Gru;
+use crate::language_model::{LanguageModel, Prediction, state_or_zeros};
 use crate::linear::Linear;
 use crate::lm_batch::LmBatch;
 use crate::losses::cross_entropy;
@@ -107,12 +106,6 @@ impl<L: Recurrent> RecurrentLm<L> {
         self
     }
 
-    /// The symbols it reads and predicts.
-    #[must_use]
-    pub fn vocab(&self) -> &Vocab {
-        &self.vocab
-    }
-
     /// Its recurrent layers.
     #[must_use]
     pub fn layers(&self) -> &L {
@@ -141,13 +134,41 @@ impl<L: Recurrent> RecurrentLm<L> {
         (self.head.forward(self.dropout.forward(run.output)), run)
     }
 
-    /// Records the loss of a batch, a scalar in nats per token, over inputs named as the batch names its tensors.
-    ///
-    /// Ids of V or more are found on the host before the device. A ragged batch made for another vocabulary poisons the
-    /// result.
+    /// The state that the last batch left.
     #[track_caller]
-    #[must_use]
-    pub fn loss<'g>(&self, g: &'g Graph, batch: &LmBatch) -> Tensor<'g> {
+    fn carried<'g>(&self, g: &'g Graph, rows: usize) -> Vec<Tensor<'g>> {
+        let shape = self.layers.config().state_shape(rows);
+        L::STATE.iter().map(|name| g.state(&state_name::<L>(name), &shape)).collect()
+    }
+}
+
+impl<L: Recurrent> LanguageModel for RecurrentLm<L> {
+    fn vocab(&self) -> &Vocab {
+        &self.vocab
+    }
+
+    /// [L, B, H] for each tensor that [`Recurrent::STATE`] names.
+    fn state_shapes(&self, rows: usize) -> Vec<Vec<usize>> {
+        vec![self.layers.config().state_shape(rows).to_vec(); L::STATE.len()]
+    }
+
+    #[track_caller]
+    fn predict<'g>(
+        &self,
+        tokens: Tensor<'g>,
+        state: &[Tensor<'g>],
+        lengths: Option<Lengths<'g>>,
+    ) -> Prediction<'g> {
+        let state = state_or_zeros(self, L::NAME, tokens, state);
+        let run = self.layers.run(self.embedding.forward(tokens), Some(&state), lengths);
+        let logits = self.head.forward(self.dropout.forward(run.output));
+        Prediction { logits, state: run.state }
+    }
+
+    /// Over packed rows, so that padding costs nothing; and from a carried state, if the model is
+    /// [`RecurrentLm::stateful`].
+    #[track_caller]
+    fn loss<'g>(&self, g: &'g Graph, batch: &LmBatch) -> Tensor<'g> {
         let (rows, time, size) = (batch.rows(), batch.time(), self.vocab.size());
         let tokens = g.ids("tokens", &[rows, time], size);
         let state = self.stateful.then(|| self.carried(g, rows));
@@ -174,32 +195,6 @@ impl<L: Recurrent> RecurrentLm<L> {
             }
         }
         loss
-    }
-
-    /// A generator of text over the parameters in `store`, which keep changing if they are trained further.
-    ///
-    /// # Errors
-    /// [`NnError::Graph`] if the store is another model's or the device has no room for the program.
-    pub fn generator(&self, store: &impl AsRef<ParamStore>) -> Result<Generator, NnError> {
-        Generator::new(self, store.as_ref())
-    }
-
-    /// The state that the last batch left.
-    #[track_caller]
-    fn carried<'g>(&self, g: &'g Graph, rows: usize) -> Vec<Tensor<'g>> {
-        let shape = self.layers.config().state_shape(rows);
-        L::STATE.iter().map(|name| g.state(&state_name::<L>(name), &shape)).collect()
-    }
-
-    /// Records one step of generation: inputs `token` [1, 1] and a state of [L, 1, H] named by [`Recurrent::STATE`] →
-    /// logits \[V\] and the new state.
-    #[track_caller]
-    pub(crate) fn step<'g>(&self, g: &'g Graph) -> (Tensor<'g>, Vec<Tensor<'g>>) {
-        let shape = self.layers.config().state_shape(1);
-        let token = g.ids("token", &[1, 1], self.vocab.size());
-        let state: Vec<_> = L::STATE.iter().map(|name| g.input(name, &shape, DType::F32)).collect();
-        let (logits, run) = self.forward(token, Some(&state));
-        (logits.reshape(&[self.vocab.size()]), run.state)
     }
 }
 

@@ -5,12 +5,16 @@
 //! past the target's last symbol, which the loss leaves out. A batch can be padded beyond its longest sentence, so that
 //! batches of several lengths share one shape and with it one program.
 
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
-use seqloom_graph::HostTensor;
+use rand_chacha::ChaCha8Rng;
+use rand_chacha::rand_core::SeedableRng;
+use seqloom_graph::{HostTensor, packed_rows};
 
 use crate::batch::{Batch, LossListener};
 use crate::error::NnError;
+use crate::generator::uniform;
 
 /// One of the two sentences of a pair.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -95,6 +99,8 @@ struct Content {
     sources: Padded,
     target_inputs: HostTensor,
     targets: Padded,
+    /// What a decoder reads of each target step [B, T]: 1 the given token, 0 its own; all given if there is none.
+    teacher: Option<HostTensor>,
 }
 
 /// Rows of one side: ids [B, time] and lengths \[B\].
@@ -103,6 +109,8 @@ struct Padded {
     ids: HostTensor,
     lengths: HostTensor,
     counted: usize,
+    /// Packed rows that hold all true steps.
+    packed: usize,
 }
 
 impl TranslationBatch {
@@ -158,6 +166,7 @@ impl TranslationBatch {
             // Outputs first: their positions are those of the sentence, so that a fault names the right one.
             targets: pad(Side::Target, &outputs, target_time, ignored, vocab.target)?,
             target_inputs: pad(Side::Target, &inputs, target_time, 0, vocab.target)?.ids,
+            teacher: None,
         };
         Ok(Self { content: Ok(content), listener: None })
     }
@@ -166,6 +175,26 @@ impl TranslationBatch {
     #[must_use]
     pub fn poisoned(fault: NnError) -> Self {
         Self { content: Err(fault), listener: None }
+    }
+
+    /// The same batch, of which a decoder is given each token with probability `ratio` only, and else reads the one that it
+    /// finds likeliest itself (scheduled sampling, Bengio et al. 2015); `<bos>` is always given. Which tokens those are
+    /// follows from `seed`; take another in each step. A ratio of 1 is plain teacher forcing.
+    ///
+    /// # Errors
+    /// [`NnError::TeacherForcing`] unless 0 ≤ `ratio` ≤ 1.
+    pub fn with_teacher_forcing(mut self, ratio: f64, seed: u64) -> Result<Self, NnError> {
+        if !(0.0..=1.0).contains(&ratio) {
+            return Err(NnError::TeacherForcing { ratio });
+        }
+        let (rows, time) = (self.rows(), self.target_time());
+        if let Ok(content) = &mut self.content {
+            let mut random = ChaCha8Rng::seed_from_u64(seed);
+            let given = (0..rows * time).map(|i| i % time == 0 || uniform(&mut random) < ratio);
+            let mask = given.map(|given| f32::from(u8::from(given))).collect();
+            content.teacher = if ratio < 1.0 { Some(HostTensor::f32(&[rows, time], mask)?) } else { None };
+        }
+        Ok(self)
     }
 
     /// The same batch, whose step tells `listener` its loss.
@@ -229,6 +258,18 @@ impl TranslationBatch {
         self.content().map(|c| &c.targets.lengths)
     }
 
+    /// For each target step, whether the decoder is given its token (1) or reads its own (0) [B, T]; `None` if it is given
+    /// all of them.
+    #[must_use]
+    pub fn teacher(&self) -> Option<&HostTensor> {
+        self.content()?.teacher.as_ref()
+    }
+
+    /// Packed rows that hold all true steps of the sources and of the targets.
+    pub(crate) fn packed(&self) -> (usize, usize) {
+        self.content().map_or((0, 0), |c| (c.sources.packed, c.targets.packed))
+    }
+
     fn content(&self) -> Option<&Content> {
         self.content.as_ref().ok()
     }
@@ -254,8 +295,9 @@ fn pad(side: Side, rows: &[Vec<u32>], time: usize, filler: u32, size: usize) -> 
         lengths.push(u32::try_from(steps).map_err(|_| fault(SentenceFault::TooLong { steps, room: time }))?);
     }
     let counted = rows.iter().map(Vec::len).sum();
+    let packed = packed_rows(&lengths, time);
     let ids = HostTensor::u32(&[rows.len(), time], ids)?;
-    Ok(Padded { ids, lengths: HostTensor::u32(&[rows.len()], lengths)?, counted })
+    Ok(Padded { ids, lengths: HostTensor::u32(&[rows.len()], lengths)?, counted, packed })
 }
 
 fn dim(tensor: Option<&HostTensor>, axis: usize) -> usize {
@@ -270,13 +312,16 @@ impl Batch for TranslationBatch {
             ("target_inputs", self.target_inputs()),
             ("target_outputs", self.target_outputs()),
             ("target_lengths", self.target_lengths()),
+            ("teacher", self.teacher()),
         ];
         parts.into_iter().filter_map(|(name, tensor)| Some((name, tensor?))).collect()
     }
 
-    /// The padded target id is part of the recorded loss.
+    /// The padded target id and the numbers of packed rows are part of the recorded loss.
     fn key(&self) -> u64 {
-        self.vocab().map_or(0, |vocab| vocab.target as u64 + 1)
+        let mut hasher = DefaultHasher::new();
+        (self.vocab().map(|vocab| vocab.target), self.packed()).hash(&mut hasher);
+        hasher.finish()
     }
 
     fn fault(&self) -> Option<&NnError> {
@@ -364,6 +409,27 @@ mod tests {
         assert!(matches!(error, NnError::UnknownId { id: 8, size: 8, .. }), "{error}");
         let batch = TranslationBatch::poisoned(error);
         assert!(batch.fault().is_some() && batch.tensors().is_empty() && batch.vocab().is_none());
+    }
+
+    #[test]
+    fn teacher_forcing_follows_its_ratio_and_seed() {
+        let batch = TranslationBatch::new(&[[1]; 50], &[[3; 19]; 50], VOCAB).unwrap();
+        let forced = |ratio, seed| batch.clone().with_teacher_forcing(ratio, seed).unwrap();
+        let mask = |ratio, seed| match forced(ratio, seed).teacher().unwrap().data() {
+            HostData::F32(mask) => mask.clone(),
+            HostData::U32(_) => Vec::new(),
+        };
+        assert!(forced(1.0, 1).teacher().is_none() && batch.teacher().is_none());
+        assert_eq!(mask(0.0, 1).iter().sum::<f32>(), 50.0, "<bos> alone");
+        let half = mask(0.5, 1);
+        assert!(half.chunks(20).all(|row| row[0] == 1.0) && half == mask(0.5, 1) && half != mask(0.5, 2));
+        // 950 coins: four standard deviations are 62.
+        assert!((half.iter().sum::<f32>() - 50.0 - 475.0).abs() < 62.0);
+        assert_eq!(forced(0.5, 1).tensors().len(), 6);
+        for ratio in [-0.1, 1.1, f64::NAN] {
+            let error = batch.clone().with_teacher_forcing(ratio, 1).unwrap_err();
+            assert!(matches!(error, NnError::TeacherForcing { .. }), "{error}");
+        }
     }
 
     #[test]

@@ -45,9 +45,11 @@ pub mod prelude {
         packed_rows,
     };
     pub use seqloom_nn::{
-        Batch, Dropout, Embedding, Generator, Gru, GruLm, Linear, LmBatch, Lstm, LstmLm, LstmLmConfig,
-        LstmState, Recurrent, RecurrentConfig, RecurrentLm, RecurrentLmConfig, Rnn, RnnLm, TranslationBatch,
-        TranslationVocab, Vocab,
+        Batch, BeamSearch, Dropout, Embedding, Generator, Gru, GruLm, GruSeq2Seq, LanguageModel, LatentLm,
+        LatentLmConfig, Linear, LmBatch, Lstm, LstmLm, LstmLmConfig, LstmSeq2Seq, LstmState, MarkovLm,
+        Recurrent, RecurrentConfig, RecurrentLm, RecurrentLmConfig, Rnn, RnnLm, Score, Seq2Seq,
+        Seq2SeqConfig, Translation, TranslationBatch, TranslationVocab, Translator, Vocab, WindowLm,
+        WindowLmConfig, Wiring,
     };
     pub use seqloom_train::{
         AdamW, Batches, CharCorpus, Checkpoint, Order, ParallelCorpus, ParallelText, Perplexity, Progress,
