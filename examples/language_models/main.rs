@@ -142,11 +142,11 @@ impl Study<'_> {
     /// Prints the table; writes it and the curves.
     fn report(&self, unigram: f64) -> Outcome<()> {
         let mut table =
-            format!("{:<24}{:>12}{:>18}{:>12}\n", "model", "parameters", "held-out bits/char", "chars/s");
-        writeln!(table, "{:<24}{:>12}{unigram:>18.3}{:>12}", "single characters", "", "")?;
+            format!("{:<24}{:>12}{:>20}{:>12}\n", "model", "parameters", "held-out bits/char", "chars/s");
+        writeln!(table, "{:<24}{:>12}{unigram:>20.3}{:>12}", "single characters", "", "")?;
         for row in &self.rows {
             let Row { name, parameters, bits, tokens_per_s, .. } = row;
-            writeln!(table, "{name:<24}{parameters:>12}{bits:>18.3}{tokens_per_s:>12.0}")?;
+            writeln!(table, "{name:<24}{parameters:>12}{bits:>20.3}{tokens_per_s:>12.0}")?;
         }
         println!("{table}");
         for row in &self.rows {
