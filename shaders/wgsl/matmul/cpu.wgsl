@@ -1,7 +1,8 @@
 // out[z,i,j] = sum over p of A[z,i,p] * B[z,p,j]    for adapters that run shaders on the CPU's vector units
 //
 // A[z,i,p] = a[z*a_batch + i*a_row + p*a_col], [Z,M,K]; B[z,p,j] = b[z*b_batch + p*b_row + j*b_col], [Z,K,N];
-// out [Z,M,N] row-major; with ADD the sum is added to what is there, so that a long one can be cut. Strides make NN, NT and TN one kernel, a stride of 0 broadcasts over the batch.
+// out [Z,M,N] row-major; with ADD the sum is added to what is there, so that a long one can be cut. Strides make NN,
+// NT and TN one kernel, a stride of 0 broadcasts over the batch.
 // Grid: (ceil(N / (4*LANES)), ceil(M / ROWS), Z). A workgroup is exactly one subgroup and owns a tile of ROWS rows;
 // lane l owns its columns l, l+LANES, l+2*LANES, l+3*LANES as the parts of a vec4.
 //
@@ -11,9 +12,10 @@
 // for every ROWS*STEP vector FMAs. All of it is unrolled in the source, loads before arithmetic, since such an adapter
 // unrolls nothing; there is no workgroup memory and no barrier (each would suspend a coroutine).
 //
-// The adapter compiles all of this at the first dispatch, in a time that grows with the code after inlining. So STEP is
-// not LANES (equal in speed, half as long to compile), the last values of p are taken singly with one load for eight
-// rows, the four columns are stored by a loop, and there is no epilogue: each would make a pipeline of its own.
+// The adapter compiles all of this at the first dispatch, in a time that grows with the code after inlining. So STEP
+// is not LANES (a few percent slower, compiled in two thirds of the time), the last values of p are taken singly with
+// one load for eight rows, the four columns are stored by a loop, and there is no epilogue: each would make a
+// pipeline of its own.
 //
 // Numeric: f32 FMA in the order of p. Rows and columns past the edge read clamped addresses and are not stored.
 
