@@ -64,17 +64,21 @@ macro_rules! cell {
                 ROWS rows: u32,
                 /// Whether the product's depth is no multiple of 8 (of 4 with fewer than 8 lanes).
                 REMAINDER remainder: bool,
+                /// Whether a tile of 32 rows that is half empty at least makes half the sums.
+                HALVES halves: bool,
             }
             bindings $bindings
             shipped [$(
-                { lanes: 4, rows: 8, remainder: true, $($value)* },
-                { lanes: 8, rows: 8, remainder: false, $($value)* },
-                { lanes: 8, rows: 8, remainder: true, $($value)* },
-                { lanes: 8, rows: 16, remainder: false, $($value)* },
-                { lanes: 8, rows: 16, remainder: true, $($value)* },
-                { lanes: 8, rows: 32, remainder: false, $($value)* },
-                { lanes: 8, rows: 32, remainder: true, $($value)* },
-                { lanes: 16, rows: 32, remainder: true, $($value)* }
+                { lanes: 4, rows: 8, remainder: true, halves: false, $($value)* },
+                { lanes: 8, rows: 8, remainder: false, halves: false, $($value)* },
+                { lanes: 8, rows: 8, remainder: true, halves: false, $($value)* },
+                { lanes: 8, rows: 16, remainder: false, halves: false, $($value)* },
+                { lanes: 8, rows: 16, remainder: true, halves: false, $($value)* },
+                { lanes: 8, rows: 32, remainder: false, halves: false, $($value)* },
+                { lanes: 8, rows: 32, remainder: true, halves: false, $($value)* },
+                { lanes: 16, rows: 32, remainder: true, halves: false, $($value)* },
+                { lanes: 8, rows: 32, remainder: false, halves: true, $($value)* },
+                { lanes: 8, rows: 32, remainder: true, halves: true, $($value)* }
             ),*]
         }
 

@@ -177,18 +177,18 @@ impl<'g> Tensor<'g> {
     }
 }
 
-/// Packed rows to set aside for these lengths of up to `time` steps: their sum, rounded up to a multiple of a sixteenth of
-/// the padded steps, so that batches of one padded shape need sixteen programs at most. Pass it to [`Lengths::within`].
+/// Packed rows to set aside for these lengths of up to `time` steps: their sum, rounded up to a multiple of a 32nd of
+/// the padded steps, so that batches of one padded shape need few programs. Pass it to [`Lengths::within`].
 ///
 /// ```
 /// # use seqloom_graph::packed_rows;
-/// assert_eq!(packed_rows(&[10, 3, 4], 10), 18);  // of 30; a sixteenth is 2 steps
-/// assert_eq!(packed_rows(&[1, 1], 100), 13);
+/// assert_eq!(packed_rows(&[10, 3, 4], 10), 17);  // of 30; a 32nd is 1 step
+/// assert_eq!(packed_rows(&[1, 1], 100), 7);
 /// ```
 #[must_use]
 pub fn packed_rows(lengths: &[u32], time: usize) -> usize {
     let padded = lengths.len().saturating_mul(time);
     let sum = lengths.iter().map(|&length| length as usize).fold(0, usize::saturating_add);
-    let step = padded.div_ceil(16).max(1);
+    let step = padded.div_ceil(32).max(1);
     sum.div_ceil(step).saturating_mul(step).clamp(lengths.len().min(padded), padded)
 }

@@ -233,7 +233,7 @@ enum Direction {
 /// A form with its sizes.
 #[derive(Clone, Copy)]
 enum Shape {
-    Cpu { lanes: u32, rows: u32, remainder: bool },
+    Cpu { lanes: u32, rows: u32, remainder: bool, halves: bool },
     Step,
     Loop,
 }
@@ -288,12 +288,11 @@ impl Plan {
         let (shape, grid) = match form {
             Form::Cpu => {
                 let lanes = lanes(op, "cpu", facts)?;
-                // Rows share the loads of the weights, so a tile is as tall as the batch gives work for; a ragged batch
-                // shrinks, and whole tiles of it fall away.
+                // Rows share the loads of the weights, so a tile is as tall as the batch gives work for. A ragged batch
+                // shrinks: whole tiles of it fall away, and halves of the tall ones.
                 let tall = match batch {
                     0..=8 => 8,
                     9..=16 => 16,
-                    _ if packed => 16,
                     _ => 32,
                 };
                 // A workgroup has a cost of its own, so it gets two blocks of units with several columns each.
@@ -303,7 +302,8 @@ impl Plan {
                 };
                 let remainder = depth % if lanes < 8 { 4 } else { 8 } != 0;
                 let grid = [hidden.div_ceil(units), batch.div_ceil(tall), 1];
-                (Shape::Cpu { lanes, rows: tall, remainder }, grid)
+                let halves = packed && tall == 32;
+                (Shape::Cpu { lanes, rows: tall, remainder, halves }, grid)
             }
             Form::Step => (Shape::Step, [hidden.div_ceil(STEP_UNITS), batch.div_ceil(STEP_ROWS), 1]),
             Form::Loop if hidden > LOOP_WORKGROUP => {
@@ -364,8 +364,8 @@ impl Plan {
         let (rows, units, depth, workgroup) = (STEP_ROWS, STEP_UNITS, STEP_DEPTH, LOOP_WORKGROUP);
         let run = Run { plan: self, bindings, facts };
         match (self.direction, self.cell, self.shape) {
-            (Forward, Cell::Rnn(a), Shape::Cpu { lanes, rows, remainder }) => {
-                run.with(RnnForwardCpu { activation: code(a), lanes, rows, remainder })
+            (Forward, Cell::Rnn(a), Shape::Cpu { lanes, rows, remainder, halves }) => {
+                run.with(RnnForwardCpu { activation: code(a), lanes, rows, remainder, halves })
             }
             (Forward, Cell::Rnn(a), Shape::Step) => {
                 run.with(RnnForwardStep { activation: code(a), rows, units, depth })
@@ -373,8 +373,8 @@ impl Plan {
             (Forward, Cell::Rnn(a), Shape::Loop) => {
                 run.with(RnnForwardLoop { activation: code(a), workgroup })
             }
-            (Backward, Cell::Rnn(a), Shape::Cpu { lanes, rows, remainder }) => {
-                run.with(RnnBackwardCpu { activation: code(a), lanes, rows, remainder })
+            (Backward, Cell::Rnn(a), Shape::Cpu { lanes, rows, remainder, halves }) => {
+                run.with(RnnBackwardCpu { activation: code(a), lanes, rows, remainder, halves })
             }
             (Backward, Cell::Rnn(a), Shape::Step) => {
                 run.with(RnnBackwardStep { activation: code(a), rows, units, depth })
@@ -382,23 +382,23 @@ impl Plan {
             (Backward, Cell::Rnn(a), Shape::Loop) => {
                 run.with(RnnBackwardLoop { activation: code(a), workgroup })
             }
-            (Forward, Cell::Lstm, Shape::Cpu { lanes, rows, remainder }) => {
-                run.with(LstmForwardCpu { lanes, rows, remainder })
+            (Forward, Cell::Lstm, Shape::Cpu { lanes, rows, remainder, halves }) => {
+                run.with(LstmForwardCpu { lanes, rows, remainder, halves })
             }
             (Forward, Cell::Lstm, Shape::Step) => run.with(LstmForwardStep { rows, units, depth }),
             (Forward, Cell::Lstm, Shape::Loop) => run.with(LstmForwardLoop { workgroup }),
-            (Backward, Cell::Lstm, Shape::Cpu { lanes, rows, remainder }) => {
-                run.with(LstmBackwardCpu { lanes, rows, remainder })
+            (Backward, Cell::Lstm, Shape::Cpu { lanes, rows, remainder, halves }) => {
+                run.with(LstmBackwardCpu { lanes, rows, remainder, halves })
             }
             (Backward, Cell::Lstm, Shape::Step) => run.with(LstmBackwardStep { rows, units, depth }),
             (Backward, Cell::Lstm, Shape::Loop) => run.with(LstmBackwardLoop { workgroup }),
-            (Forward, Cell::Gru, Shape::Cpu { lanes, rows, remainder }) => {
-                run.with(GruForwardCpu { lanes, rows, remainder })
+            (Forward, Cell::Gru, Shape::Cpu { lanes, rows, remainder, halves }) => {
+                run.with(GruForwardCpu { lanes, rows, remainder, halves })
             }
             (Forward, Cell::Gru, Shape::Step) => run.with(GruForwardStep { rows, units, depth }),
             (Forward, Cell::Gru, Shape::Loop) => run.with(GruForwardLoop { workgroup }),
-            (Backward, Cell::Gru, Shape::Cpu { lanes, rows, remainder }) => {
-                run.with(GruBackwardCpu { lanes, rows, remainder })
+            (Backward, Cell::Gru, Shape::Cpu { lanes, rows, remainder, halves }) => {
+                run.with(GruBackwardCpu { lanes, rows, remainder, halves })
             }
             (Backward, Cell::Gru, Shape::Step) => run.with(GruBackwardStep { rows, units, depth }),
             (Backward, Cell::Gru, Shape::Loop) => run.with(GruBackwardLoop { workgroup }),

@@ -8,11 +8,15 @@
 // Units are finished one at a time, in a loop with an end that no compiler knows: unrolled, it takes seconds to compile.
 // A remainder of k is a loop of its own, and left out where there is none, since that takes a quarter of a second.
 //
+// With HALVES a tile of 32 rows of which 16 at most are live makes sums for those alone, in a loop of its own: a loop that
+// is not entered costs nothing, a branch inside one would cost both sides. It is for ragged batches, whose tiles empty.
+//
 // Numeric: f32 FMA in the order of k. Rows past the last compute what it does, and nobody asks.
 
 const LANES: u32 = 8u; // spec
 const ROWS: u32 = 16u; // spec
 const REMAINDER: bool = true; // spec
+const HALVES: bool = false; // spec
 
 // Values of k in an unrolled step: as many as the subgroup can load at once, 4 or 8.
 const STEP: u32 = select(8u, 4u, LANES < 8u);
@@ -76,6 +80,7 @@ fn main(
     // A tile past the rows has no product, only rows that hand something on.
     let stop = select(0u, depth(), first < rows);
     let whole = stop - stop % STEP;
+    let low = select(0u, whole, HALVES && rows <= first + 16u);
     let end = min(first + ROWS, all_rows(now));
     let finished = clamp(finish_rows(now), first, max(first, end));
 
@@ -95,7 +100,17 @@ fn main(
         var s1: Sums;
         var s2: Sums;
         var s3: Sums;
-        for (var k = 0u; k < whole; k += STEP) {
+        if HALVES {
+            for (var k = 0u; k < low; k += STEP) {
+                let along = k + lane % STEP;
+                let v0 = load_operand(at0, along);
+                let v1 = load_operand(at1, along);
+                let strip = load_strip(weights, k);
+                s0 = dot_rows(v0, strip, s0);
+                s1 = dot_rows(v1, strip, s1);
+            }
+        }
+        for (var k = low; k < whole; k += STEP) {
             let along = k + lane % STEP;
             let v0 = load_operand(at0, along);
             var v1: Values;
