@@ -63,18 +63,18 @@ macro_rules! cell {
                 /// Rows of the batch that a workgroup owns: 8, 16 or 32.
                 ROWS rows: u32,
                 /// Whether the product's depth is no multiple of 8 (of 4 with fewer than 8 lanes).
-                TAIL tail: bool,
+                REMAINDER remainder: bool,
             }
             bindings $bindings
             shipped [$(
-                { lanes: 4, rows: 8, tail: true, $($value)* },
-                { lanes: 8, rows: 8, tail: false, $($value)* },
-                { lanes: 8, rows: 8, tail: true, $($value)* },
-                { lanes: 8, rows: 16, tail: false, $($value)* },
-                { lanes: 8, rows: 16, tail: true, $($value)* },
-                { lanes: 8, rows: 32, tail: false, $($value)* },
-                { lanes: 8, rows: 32, tail: true, $($value)* },
-                { lanes: 16, rows: 32, tail: true, $($value)* }
+                { lanes: 4, rows: 8, remainder: true, $($value)* },
+                { lanes: 8, rows: 8, remainder: false, $($value)* },
+                { lanes: 8, rows: 8, remainder: true, $($value)* },
+                { lanes: 8, rows: 16, remainder: false, $($value)* },
+                { lanes: 8, rows: 16, remainder: true, $($value)* },
+                { lanes: 8, rows: 32, remainder: false, $($value)* },
+                { lanes: 8, rows: 32, remainder: true, $($value)* },
+                { lanes: 16, rows: 32, remainder: true, $($value)* }
             ),*]
         }
 

@@ -3,6 +3,8 @@
 //! For tests of single families: a fault then lies in a kernel or its launch and nowhere else. Results and scratch are
 //! filled with NaN before the run, so that an element which a kernel forgets, or reads before it is written, shows.
 
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
 use seqloom_device::{AdapterKind, Buffer, Device, Facts};
 use seqloom_kernels::{Control, Lowered, Operand};
 
@@ -10,6 +12,14 @@ use crate::device;
 
 /// What unwritten memory holds: a quiet NaN that no computation makes.
 const POISON: u32 = 0x7fc0_dead;
+
+/// Held by the test that has work on the device. wgpu 30.0 panics where one thread's wait runs out of time while another
+/// thread finds the queue empty (gfx-rs/wgpu#9958); a busy machine gets there with tests that run side by side.
+static TURN: Mutex<()> = Mutex::new(());
+
+fn turn() -> MutexGuard<'static, ()> {
+    TURN.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
 /// Contents of a buffer.
 #[derive(Clone, Debug)]
@@ -82,6 +92,7 @@ impl Ran {
     }
 
     fn read(&self, buffer: &Buffer) -> Vec<f32> {
+        let _turn = turn();
         let bytes = self.device.read(&buffer.all()).wait().unwrap();
         bytes.chunks_exact(4).map(|word| f32::from_le_bytes([word[0], word[1], word[2], word[3]])).collect()
     }
@@ -124,6 +135,7 @@ impl Executor {
     #[must_use]
     #[track_caller]
     pub fn run(&self, lowered: &Lowered, feed: &Feed) -> Ran {
+        let _turn = turn();
         let device = &self.device;
         let filled = |label: String, bytes: &[u8]| {
             let buffer = device.allocate(&label, bytes.len().max(4) as u64).unwrap();

@@ -239,7 +239,8 @@ pub(crate) fn backward<'g>(
         Cell::Lstm => vec![Some(dx), Some(dx.t_matmul(before)), Some(dh0), Some(back[2]), None],
         Cell::Gru => {
             let dh_proj = back[2];
-            let db_hn = dh_proj.slice(1, 2 * hidden, hidden).sum(0);
+            // Summed before it is sliced: a slice of the sums is small.
+            let db_hn = dh_proj.sum(0).slice(0, 2 * hidden, hidden);
             vec![Some(dx), Some(dh_proj.t_matmul(before)), Some(dh0), Some(db_hn), None]
         }
     }

@@ -8,7 +8,7 @@
 //! holds it and a launch costs more than a step.
 //!
 //! How sequences lie: at step t sequence b has row `steps[t].start + b·stride` of every `[N, ·]` matrix, and is live while
-//! b < `steps[t].count`. Full batches `[B, T, ·]` need no copy for that (steps[t] = (t, B), a stride of T), and ragged ones
+//! b < `steps[t].count`. Full batches `[B, T, ·]` need no copy for that (`steps[t]` is (t, B), the stride T), and ragged ones
 //! are packed: sorted by length, longest first, time-major, so that nothing is computed for padding. Walked in reverse, a
 //! sequence begins at its own last step.
 //!
@@ -92,7 +92,7 @@ impl Cell {
 pub struct Problem {
     /// The recurrence.
     pub cell: Cell,
-    /// N, rows of the matrices. B·T unless packed; if packed, at least the steps of all sequences together.
+    /// N, rows of the matrices: B·T unless packed; if packed, at least the steps of all sequences together.
     pub rows: usize,
     /// B, sequences.
     pub batch: usize,
@@ -119,7 +119,8 @@ pub enum Form {
 }
 
 impl Form {
-    /// The form that suits the device.
+    /// The form that suits the device. A CPU adapter takes a step in less time than the loop form's barriers, however
+    /// narrow the state.
     fn suited(problem: &Problem, facts: &Facts) -> Self {
         if prefers_cpu(facts) {
             Form::Cpu
@@ -232,7 +233,7 @@ enum Direction {
 /// A form with its sizes.
 #[derive(Clone, Copy)]
 enum Shape {
-    Cpu { lanes: u32, rows: u32, tail: bool },
+    Cpu { lanes: u32, rows: u32, remainder: bool },
     Step,
     Loop,
 }
@@ -300,9 +301,9 @@ impl Plan {
                     (Direction::Forward, Cell::Lstm | Cell::Gru) => 2 * lanes,
                     _ => 4 * lanes,
                 };
-                let tail = depth % if lanes < 8 { 4 } else { 8 } != 0;
+                let remainder = depth % if lanes < 8 { 4 } else { 8 } != 0;
                 let grid = [hidden.div_ceil(units), batch.div_ceil(tall), 1];
-                (Shape::Cpu { lanes, rows: tall, tail }, grid)
+                (Shape::Cpu { lanes, rows: tall, remainder }, grid)
             }
             Form::Step => (Shape::Step, [hidden.div_ceil(STEP_UNITS), batch.div_ceil(STEP_ROWS), 1]),
             Form::Loop if hidden > LOOP_WORKGROUP => {
@@ -363,8 +364,8 @@ impl Plan {
         let (rows, units, depth, workgroup) = (STEP_ROWS, STEP_UNITS, STEP_DEPTH, LOOP_WORKGROUP);
         let run = Run { plan: self, bindings, facts };
         match (self.direction, self.cell, self.shape) {
-            (Forward, Cell::Rnn(a), Shape::Cpu { lanes, rows, tail }) => {
-                run.with(RnnForwardCpu { activation: code(a), lanes, rows, tail })
+            (Forward, Cell::Rnn(a), Shape::Cpu { lanes, rows, remainder }) => {
+                run.with(RnnForwardCpu { activation: code(a), lanes, rows, remainder })
             }
             (Forward, Cell::Rnn(a), Shape::Step) => {
                 run.with(RnnForwardStep { activation: code(a), rows, units, depth })
@@ -372,8 +373,8 @@ impl Plan {
             (Forward, Cell::Rnn(a), Shape::Loop) => {
                 run.with(RnnForwardLoop { activation: code(a), workgroup })
             }
-            (Backward, Cell::Rnn(a), Shape::Cpu { lanes, rows, tail }) => {
-                run.with(RnnBackwardCpu { activation: code(a), lanes, rows, tail })
+            (Backward, Cell::Rnn(a), Shape::Cpu { lanes, rows, remainder }) => {
+                run.with(RnnBackwardCpu { activation: code(a), lanes, rows, remainder })
             }
             (Backward, Cell::Rnn(a), Shape::Step) => {
                 run.with(RnnBackwardStep { activation: code(a), rows, units, depth })
@@ -381,23 +382,23 @@ impl Plan {
             (Backward, Cell::Rnn(a), Shape::Loop) => {
                 run.with(RnnBackwardLoop { activation: code(a), workgroup })
             }
-            (Forward, Cell::Lstm, Shape::Cpu { lanes, rows, tail }) => {
-                run.with(LstmForwardCpu { lanes, rows, tail })
+            (Forward, Cell::Lstm, Shape::Cpu { lanes, rows, remainder }) => {
+                run.with(LstmForwardCpu { lanes, rows, remainder })
             }
             (Forward, Cell::Lstm, Shape::Step) => run.with(LstmForwardStep { rows, units, depth }),
             (Forward, Cell::Lstm, Shape::Loop) => run.with(LstmForwardLoop { workgroup }),
-            (Backward, Cell::Lstm, Shape::Cpu { lanes, rows, tail }) => {
-                run.with(LstmBackwardCpu { lanes, rows, tail })
+            (Backward, Cell::Lstm, Shape::Cpu { lanes, rows, remainder }) => {
+                run.with(LstmBackwardCpu { lanes, rows, remainder })
             }
             (Backward, Cell::Lstm, Shape::Step) => run.with(LstmBackwardStep { rows, units, depth }),
             (Backward, Cell::Lstm, Shape::Loop) => run.with(LstmBackwardLoop { workgroup }),
-            (Forward, Cell::Gru, Shape::Cpu { lanes, rows, tail }) => {
-                run.with(GruForwardCpu { lanes, rows, tail })
+            (Forward, Cell::Gru, Shape::Cpu { lanes, rows, remainder }) => {
+                run.with(GruForwardCpu { lanes, rows, remainder })
             }
             (Forward, Cell::Gru, Shape::Step) => run.with(GruForwardStep { rows, units, depth }),
             (Forward, Cell::Gru, Shape::Loop) => run.with(GruForwardLoop { workgroup }),
-            (Backward, Cell::Gru, Shape::Cpu { lanes, rows, tail }) => {
-                run.with(GruBackwardCpu { lanes, rows, tail })
+            (Backward, Cell::Gru, Shape::Cpu { lanes, rows, remainder }) => {
+                run.with(GruBackwardCpu { lanes, rows, remainder })
             }
             (Backward, Cell::Gru, Shape::Step) => run.with(GruBackwardStep { rows, units, depth }),
             (Backward, Cell::Gru, Shape::Loop) => run.with(GruBackwardLoop { workgroup }),

@@ -24,12 +24,6 @@ fn operand_row(now: Moment, b: u32) -> u32 { return (now.prior_start + b * param
 fn weight_row(column: u32, j: u32) -> u32 { return j; }
 fn weight_pitch() -> u32 { return params.hidden; }
 
-// Sums wait in dh0, where they are right if no step is left.
-fn partial_row(now: Moment, b: u32) -> u32 { return b * params.hidden; }
-fn slot(column: u32) -> u32 { return column; }
-fn partial(at: u32) -> f32 { return dh0[at]; }
-fn keep_partial(at: u32, sum: f32) { dh0[at] = sum; }
-
 // A unit has no state but dz; as the loop form holds that of the step walked before the launch.
 fn state(b: u32, j: u32) -> f32 { return 0.0f; }
 fn enter(now: Moment, b: u32, j: u32) -> vec4<f32> {

@@ -1,5 +1,5 @@
 // The forward half of a recurrent cell that its forms call. Needs recurrent.wgsl; the kernel's file binds w_hh, h_prev,
-// h_next, y and before, and defines COLUMNS, slot, partial, keep_partial, advance and rest.
+// h_next, y and before, and defines COLUMNS, advance and rest.
 //
 // The product is h W_hh^T, COLUMNS of its columns to a hidden unit. h lies in [B,H], a buffer to read and one to write:
 // a sequence that is not live at the step hands its h on, so one that has ended keeps its last state and one that has

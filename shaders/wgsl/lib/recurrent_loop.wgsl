@@ -1,4 +1,4 @@
-// A walk over many recurrent steps in one launch, for hidden states of up to WORKGROUP units; joined after the cell.
+// A walk over many recurrent steps in one launch, for hidden states of up to WORKGROUP units; joined with a cell and its direction.
 //
 // A workgroup owns WORKGROUP / H rows of the batch, an invocation one unit of one of them at every step. What the next
 // step's product reads (h forward, dz backward) stays in workgroup memory, and a barrier parts the steps: where H is

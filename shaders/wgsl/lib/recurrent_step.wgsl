@@ -1,4 +1,4 @@
-// A recurrent step spread over a GPU; joined after the cell.
+// A recurrent step spread over a GPU; joined with a cell and its direction.
 //
 // A workgroup computes UNITS hidden units of ROWS rows of the batch, an invocation all columns of one unit of one row.
 // Operand and weights pass through workgroup memory in tiles of DEPTH, so each is read from memory once a workgroup.

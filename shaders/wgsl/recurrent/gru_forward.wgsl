@@ -19,12 +19,6 @@
 
 const COLUMNS: u32 = 3u;
 
-// Sums wait in the gates until the unit is finished; that of W_hn lies where m will.
-fn partial_row(now: Moment, b: u32) -> u32 { return (now.start + b * params.stride) * 4u * params.hidden; }
-fn slot(column: u32) -> u32 { return select(column, 3u, column == 2u); }
-fn partial(at: u32) -> f32 { return gates[at]; }
-fn keep_partial(at: u32, sum: f32) { gates[at] = sum; }
-
 fn advance(now: Moment, row: u32, b: u32, j: u32, sum: vec4<f32>, h: f32) -> f32 {
     let H = params.hidden;
     let x = row * 3u * H + j;

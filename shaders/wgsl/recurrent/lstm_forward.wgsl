@@ -21,12 +21,6 @@
 
 const COLUMNS: u32 = 4u;
 
-// Sums wait in the gates until the unit is finished.
-fn partial_row(now: Moment, b: u32) -> u32 { return (now.start + b * params.stride) * 4u * params.hidden; }
-fn slot(column: u32) -> u32 { return column; }
-fn partial(at: u32) -> f32 { return gates[at]; }
-fn keep_partial(at: u32, sum: f32) { gates[at] = sum; }
-
 // The cell that unit `at` of [B,H] has before the step.
 fn cell(now: Moment, at: u32) -> f32 {
     if now.prior_live == 0u { return c0[at]; }

@@ -17,12 +17,6 @@ const ACTIVATION: u32 = 0u; // spec
 
 const COLUMNS: u32 = 1u;
 
-// Sums wait in y until the unit is finished.
-fn partial_row(now: Moment, b: u32) -> u32 { return (now.start + b * params.stride) * params.hidden; }
-fn slot(column: u32) -> u32 { return column; }
-fn partial(at: u32) -> f32 { return y[at]; }
-fn keep_partial(at: u32, sum: f32) { y[at] = sum; }
-
 fn advance(now: Moment, row: u32, b: u32, j: u32, sum: vec4<f32>, h: f32) -> f32 {
     let z = sum.x + x_proj[row * params.hidden + j];
     if ACTIVATION == 0u { return tanh_(z); }
