@@ -1,11 +1,11 @@
 //! Fusion: which nodes become values inside a kernel instead of tensors in memory.
 //!
-//! A pointwise node is *inlined* into its only user, or into each of several where it is far larger than what it is computed
-//! from; a group is a root that must lie in memory with all that is inlined
-//! below it. Every element of a group is computed from operand elements of the same row-major index, so reshapes vanish,
-//! and stretched or transposed operands become strided reads. A group may stand alone (the `map` kernel), be the head of a
-//! reduction, or, where the device's product takes an epilogue, be the tail of one matrix product, whose result it then
-//! takes as `value` without a trip through memory.
+//! A pointwise node is *inlined* into its only user, or into each of several where it is far larger than what it is
+//! computed from; a group is a root that must lie in memory with all that is inlined below it. Every element of a group is
+//! computed from operand elements of the same row-major index, so reshapes vanish, and stretched or transposed operands
+//! become strided reads. A group may stand alone (the `map` kernel), be the head of a reduction, or, where the device's
+//! product takes an epilogue, be the tail of one matrix product, whose result it then takes as `value` without a trip
+//! through memory.
 //!
 //! Groups are found by marking nodes that need memory and walking down from each; where a kernel would exceed its
 //! bindings or its four strides, one more node is marked and the walk starts again, so it always ends.
