@@ -10,7 +10,7 @@
 //! | [`graph`], [`op`] | the recorded nodes and the operations they hold |
 //! | `tensor`, `pointwise`, `movement`, `contraction`, `composite`, [`recurrent`] | the handle and its methods, by kind |
 //! | `gradient` | the table of vector–Jacobian products |
-//! | [`derive`], [`packing`], `segments`, `lengths` | what the host derives from ids and lengths; rows without padding |
+//! | [`mod@derive`], [`packing`], `segments`, `lengths` | what the host derives from ids and lengths; rows without padding |
 //! | `simplify` | constants, common subexpressions, dead code |
 //! | `fuse`, `codegen` | which nodes share a kernel, and the WGSL calls of each group |
 //! | `bounds` | limits of ids and lengths, checked on the host |
