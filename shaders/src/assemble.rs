@@ -1,6 +1,7 @@
 //! `assemble`: the only source of WGSL in the project.
 //!
-//! Joins the helpers and the kernel's file, and replaces each marked line by the typed value of that name. It reads
+//! Joins the helpers and the kernel's file, and replaces each marked line by the typed value of that name; helpers may
+//! have such lines too, where several kernels leave the same thing open. It reads
 //! lines and nothing else: no expressions, no conditions, no includes. An override of the pipeline would do for
 //! scalars but cannot size a register tile; a preprocessor would make the file on disk something other than WGSL.
 //!
@@ -63,7 +64,7 @@ pub struct Wgsl {
 /// Why a kernel could not be assembled.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum AssembleError {
-    /// A value names no spec line of the file.
+    /// A value names no spec line of the kernel's file or its helpers.
     #[error("kernel {kernel} ({file}): value given for `{name}`, which no spec line declares")]
     UnknownSpec {
         /// Kernel.
@@ -187,16 +188,27 @@ pub fn assemble_parts(
         });
     }
 
-    let mut source = String::new();
+    let mut joined =
+        Joined { kernel, values, fused, source: String::new(), used: Vec::new(), fused_lines: 0 };
     let more = if fused.is_some() { FUSED_LIBS } else { &[] };
     for (i, lib) in kernel.libs.iter().chain(more).enumerate() {
         // A fusable kernel may list one of the libs of fused code for its own use.
         if !kernel.libs.iter().chain(more).take(i).any(|before| before.name == lib.name) {
-            source.push_str(lib.source);
-            source.push('\n');
+            joined.append(lib.name, lib.source)?;
+            joined.source.push('\n');
         }
     }
-    let used = join_kernel(kernel, values, fused, &mut source)?;
+    joined.append(kernel.file, kernel.source)?;
+    let Joined { mut source, used, fused_lines, .. } = joined;
+    let expected = usize::from(kernel.fusable);
+    if fused_lines != expected {
+        return Err(AssembleError::FusedLine {
+            kernel: kernel.name,
+            file: kernel.file,
+            expected,
+            found: fused_lines,
+        });
+    }
     if let Some((name, _)) = values.iter().find(|(name, _)| !used.contains(name)) {
         return Err(AssembleError::UnknownSpec {
             kernel: kernel.name,
@@ -226,73 +238,68 @@ pub fn assemble_parts(
     })
 }
 
-/// Appends the kernel's file with its marked lines replaced; returns the names that found their line.
-fn join_kernel(
-    kernel: &Kernel,
-    values: &[(&'static str, Value)],
-    fused: Option<&FusedCode>,
-    source: &mut String,
-) -> Result<Vec<&'static str>, AssembleError> {
-    let (mut used, mut fused_lines) = (Vec::new(), 0);
-    for (number, line) in kernel.source.lines().enumerate() {
-        let at = number + 1;
-        let Some(code) = line.trim().strip_suffix(MARK).map(str::trim_end) else {
-            source.push_str(line);
-            source.push('\n');
-            continue;
-        };
-        if code.starts_with(FUSED_HEAD) {
-            fused_lines += 1;
-            match fused {
-                Some(generated) => {
-                    source.push_str(FUSED_HEAD);
-                    source.push('\n');
-                    source.push_str(generated.body.trim_end());
-                    source.push_str("\n}");
+/// A kernel's text in the making.
+struct Joined<'a> {
+    kernel: &'a Kernel,
+    values: &'a [(&'static str, Value)],
+    fused: Option<&'a FusedCode>,
+    source: String,
+    /// Names that found their line.
+    used: Vec<&'static str>,
+    /// Marked `fused` lines met.
+    fused_lines: usize,
+}
+
+impl Joined<'_> {
+    /// Appends a file with its marked lines replaced.
+    fn append(&mut self, file: &'static str, text: &str) -> Result<(), AssembleError> {
+        let kernel = self.kernel.name;
+        for (number, line) in text.lines().enumerate() {
+            let at = number + 1;
+            let Some(code) = line.trim().strip_suffix(MARK).map(str::trim_end) else {
+                self.source.push_str(line);
+                self.source.push('\n');
+                continue;
+            };
+            if code.starts_with(FUSED_HEAD) {
+                self.fused_lines += 1;
+                match self.fused {
+                    Some(generated) => {
+                        self.source.push_str(FUSED_HEAD);
+                        self.source.push('\n');
+                        self.source.push_str(generated.body.trim_end());
+                        self.source.push_str("\n}");
+                    }
+                    None => self.source.push_str(code),
                 }
-                None => source.push_str(code),
-            }
-        } else if code.starts_with("alias ") {
-            source.push_str(code);
-        } else {
-            let malformed = || AssembleError::Malformed {
-                kernel: kernel.name,
-                file: kernel.file,
-                line: at,
-                text: code.to_owned(),
-            };
-            let (name, declared) = constant(code).ok_or_else(malformed)?;
-            let Some(&(given, value)) = values.iter().find(|(given, _)| *given == name) else {
-                return Err(AssembleError::Unset {
-                    kernel: kernel.name,
-                    file: kernel.file,
+            } else if code.starts_with("alias ") {
+                self.source.push_str(code);
+            } else {
+                let text = || code.to_owned();
+                let (name, declared) = constant(code).ok_or_else(|| AssembleError::Malformed {
+                    kernel,
+                    file,
                     line: at,
-                    text: code.to_owned(),
-                });
-            };
-            let literal = literal(value, declared).ok_or_else(|| AssembleError::Type {
-                kernel: kernel.name,
-                file: kernel.file,
-                line: at,
-                name: name.to_owned(),
-                declared: declared.to_owned(),
-                value: format!("{value:?}"),
-            })?;
-            used.push(given);
-            let _ = write!(source, "const {name}: {declared} = {literal};");
+                    text: text(),
+                })?;
+                let Some(&(given, value)) = self.values.iter().find(|(given, _)| *given == name) else {
+                    return Err(AssembleError::Unset { kernel, file, line: at, text: text() });
+                };
+                let literal = literal(value, declared).ok_or_else(|| AssembleError::Type {
+                    kernel,
+                    file,
+                    line: at,
+                    name: name.to_owned(),
+                    declared: declared.to_owned(),
+                    value: format!("{value:?}"),
+                })?;
+                self.used.push(given);
+                let _ = write!(self.source, "const {name}: {declared} = {literal};");
+            }
+            self.source.push('\n');
         }
-        source.push('\n');
+        Ok(())
     }
-    let expected = usize::from(kernel.fusable);
-    if fused_lines != expected {
-        return Err(AssembleError::FusedLine {
-            kernel: kernel.name,
-            file: kernel.file,
-            expected,
-            found: fused_lines,
-        });
-    }
-    Ok(used)
 }
 
 /// Name and type of `const NAME: TYPE = VALUE;`.

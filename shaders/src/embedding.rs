@@ -6,7 +6,7 @@
 use crate::contract::{Kernel, Spec, Variants, kernel, params};
 
 params! {
-    /// Immediates of [`EmbeddingForward`] and [`EmbeddingBackward`].
+    /// Immediates of [`EmbeddingForward`].
     EmbeddingParams {
         /// N.
         tokens: u32,
@@ -17,8 +17,24 @@ params! {
     }
 }
 
+params! {
+    /// Immediates of [`EmbeddingBackward`].
+    EmbeddingBackwardParams {
+        /// N.
+        tokens: u32,
+        /// V; at least 1.
+        vocab: u32,
+        /// C; at least 1.
+        channels: u32,
+        /// First place of `order` that this launch adds; where it is not 0, to what the launches before it left.
+        first: u32,
+        /// End of those places; at most N.
+        end: u32,
+    }
+}
+
 kernel! {
-    /// out\[n\] = table\[ids\[n\]\]. Any grid in x and y.
+    /// out\[n\] = table\[ids\[n\]\], 0 for an id of V or more. Any grid in x and y.
     EmbeddingForward: "embedding_forward" in "embedding/forward.wgsl",
     params EmbeddingParams,
     libs [VIEW],
@@ -33,9 +49,10 @@ kernel! {
 }
 
 kernel! {
-    /// dtable\[v\] = sum of dy\[order\[s\]\], starts\[v\] <= s < starts\[v + 1\]. Any grid in x and y.
+    /// dtable\[v\] = sum of dy\[order\[s\]\], starts\[v\] <= s < starts\[v + 1\], in one launch or several. Any grid in x
+    /// and y.
     EmbeddingBackward: "embedding_backward" in "embedding/backward.wgsl",
-    params EmbeddingParams,
+    params EmbeddingBackwardParams,
     libs [VIEW],
     subgroups false,
     fusable false,

@@ -59,6 +59,30 @@ pub const POINTWISE: Lib =
 pub const REGISTER_TILE: Lib =
     Lib { name: "lib/register_tile.wgsl", source: include_str!("../wgsl/lib/register_tile.wgsl") };
 
+/// Steps and rows of a batch of sequences; needs the binding `steps`.
+pub const RECURRENT: Lib =
+    Lib { name: "lib/recurrent.wgsl", source: include_str!("../wgsl/lib/recurrent.wgsl") };
+
+/// What the recurrent cells share on the way forward; needs [`RECURRENT`].
+pub const RECURRENT_FORWARD: Lib =
+    Lib { name: "lib/recurrent_forward.wgsl", source: include_str!("../wgsl/lib/recurrent_forward.wgsl") };
+
+/// What the recurrent cells share on the way back; needs [`RECURRENT`].
+pub const RECURRENT_BACKWARD: Lib =
+    Lib { name: "lib/recurrent_backward.wgsl", source: include_str!("../wgsl/lib/recurrent_backward.wgsl") };
+
+/// A recurrent step by single subgroups; needs a cell, its direction and [`REGISTER_TILE`].
+pub const RECURRENT_CPU: Lib =
+    Lib { name: "lib/recurrent_cpu.wgsl", source: include_str!("../wgsl/lib/recurrent_cpu.wgsl") };
+
+/// A recurrent step by workgroup tiles; needs a cell and its direction.
+pub const RECURRENT_STEP: Lib =
+    Lib { name: "lib/recurrent_step.wgsl", source: include_str!("../wgsl/lib/recurrent_step.wgsl") };
+
+/// A walk over many recurrent steps; needs a cell and its direction.
+pub const RECURRENT_LOOP: Lib =
+    Lib { name: "lib/recurrent_loop.wgsl", source: include_str!("../wgsl/lib/recurrent_loop.wgsl") };
+
 /// A product tile in the registers of one subgroup whose halves hold two rows; needs the constant STEP.
 pub const PAIRED_TILE: Lib =
     Lib { name: "lib/paired_tile.wgsl", source: include_str!("../wgsl/lib/paired_tile.wgsl") };
@@ -128,6 +152,12 @@ pub fn libs() -> &'static [&'static Lib] {
         &POINTWISE,
         &REGISTER_TILE,
         &PAIRED_TILE,
+        &RECURRENT,
+        &RECURRENT_FORWARD,
+        &RECURRENT_BACKWARD,
+        &RECURRENT_CPU,
+        &RECURRENT_STEP,
+        &RECURRENT_LOOP,
         &ATTENTION,
         &ATTENTION_TILE,
         &ATTENTION_SCORES,

@@ -2,13 +2,40 @@
 //!
 //! `tiled` is the classic of GPUs, tiles in workgroup memory and sums in registers. `cpu` serves adapters that run shaders
 //! on the CPU's vector units, where a barrier suspends a coroutine and a load costs more than an FMA: one subgroup a
-//! workgroup, no workgroup memory, values handed round by subgroup broadcast. Strides in the immediates make NN, NT, TN and
-//! batches one kernel each.
+//! workgroup, no workgroup memory, values handed round by subgroup broadcast. It takes no fused code: such an adapter
+//! compiles each pipeline for a good part of a second, and a pass over the result costs it no more than an epilogue does.
+//! Strides in the immediates make NN, NT, TN and batches one kernel each.
 
 use crate::contract::{Kernel, Spec, Variants, ViewParams, kernel, params};
 
 params! {
-    /// Immediates of the matrix products: A\[z,i,p\] = a\[z·a_batch + i·a_row + p·a_col\], B\[z,p,j\] likewise.
+    /// Immediates of [`MatmulCpu`]: as [`MatmulParams`], with a part of the sum and without a view.
+    MatmulCpuParams {
+        /// Rows of A and of the result.
+        m: u32,
+        /// Columns of B and of the result.
+        n: u32,
+        /// First column of A, row of B, that the launch sums over.
+        first: u32,
+        /// End of those; at most K.
+        end: u32,
+        /// Stride of A between rows.
+        a_row: u32,
+        /// Stride of A between columns.
+        a_col: u32,
+        /// Stride of A between matrices; 0 where one serves all.
+        a_batch: u32,
+        /// Stride of B between rows.
+        b_row: u32,
+        /// Stride of B between columns.
+        b_col: u32,
+        /// Stride of B between matrices; 0 where one serves all.
+        b_batch: u32,
+    }
+}
+
+params! {
+    /// Immediates of [`MatmulTiled`]: A\[z,i,p\] = a\[z·a_batch + i·a_row + p·a_col\], B\[z,p,j\] likewise.
     MatmulParams {
         /// Rows of A and of the result.
         m: u32,
@@ -39,23 +66,26 @@ kernel! {
     /// \[Z,M,K\]·\[Z,K,N\] → \[Z,M,N\] by one subgroup a tile of `rows` × 4·`lanes`.
     /// Grid: (⌈N / 4·lanes⌉, ⌈M / rows⌉, Z).
     MatmulCpu: "matmul_cpu" in "matmul/cpu.wgsl",
-    params MatmulParams,
-    libs [VIEW, REGISTER_TILE],
+    params MatmulCpuParams,
+    libs [PAIRED_TILE],
     subgroups true,
-    fusable true,
+    fusable false,
     spec {
         /// Invocations of the workgroup, which must be the adapter's fixed subgroup size; at least 4.
         LANES lanes: u32,
         /// Rows of a tile: 8, 16 or 32.
         ROWS rows: u32,
+        /// Add to what the result holds: for all parts but the first of a long sum.
+        ADD add: bool,
     }
     bindings { a: Read F32, b: Read F32, out: ReadWrite F32 }
     shipped [
-        { lanes: 4, rows: 32 },
-        { lanes: 8, rows: 8 },
-        { lanes: 8, rows: 16 },
-        { lanes: 8, rows: 32 },
-        { lanes: 16, rows: 32 },
+        { lanes: 4, rows: 32, add: false },
+        { lanes: 8, rows: 8, add: false },
+        { lanes: 8, rows: 16, add: false },
+        { lanes: 8, rows: 32, add: false },
+        { lanes: 8, rows: 32, add: true },
+        { lanes: 16, rows: 32, add: false },
     ]
 }
 

@@ -1,182 +1,247 @@
-//! LSTM layers over whole sequences: forward and backward, each in a form for CPU adapters and in one for GPUs.
+//! Recurrent layers over whole sequences: RNN, LSTM and GRU, forward and backward, in three forms.
 //!
-//! The loop form is built on the register tile of CPU adapters. A workgroup owns some rows of the batch and walks a range
-//! of steps, a barrier apart; or it takes one step for a share of the hidden units as well, and needs no barrier. The
-//! step form spreads one step over the whole GPU, and the order of dispatches is the synchronisation. Workgroups never
-//! wait for one another: WebGPU promises them no progress.
+//! A kernel is a cell (its own file: formula and buffers), what all cells share of the direction, and a form, both files
+//! of helpers that call the few functions which the cell defines. The form for CPU adapters is a step in the registers of
+//! one subgroup; the step form spreads a step over a whole GPU; in both the order of launches is the synchronisation. The
+//! loop form walks many steps in a launch, for a hidden state that a workgroup can hold. Workgroups never wait for one
+//! another: WebGPU promises them no progress.
 
 use crate::contract::{Kernel, Spec, Variants, kernel, params};
 
 params! {
-    /// Immediates of the loop forms.
-    LstmLoopParams {
-        /// Rows of the batch, B.
+    /// Immediates of every cell in every form.
+    RecurrentParams {
+        /// Sequences, B.
         batch: u32,
         /// Steps, T.
         time: u32,
         /// Width of the hidden state, H.
         hidden: u32,
-        /// The first step of this launch: the lowest forward, the highest backward.
+        /// Rows from one sequence to the next within a step: 1 if packed, T where each lies in one piece.
+        stride: u32,
+        /// The first step of the launch. Nothing is live at a step outside 0..T.
         t: u32,
-        /// How many steps it takes; 1 unless the grid has one workgroup in x.
-        steps: u32,
+        /// From a step to the next in the order in which they are walked: 1, or -1 modulo 2³².
+        delta: u32,
+        /// Steps that the loop form walks; the others take one.
+        walk: u32,
     }
 }
 
 params! {
-    /// Immediates of the step forms.
-    LstmStepParams {
-        /// Rows of the batch, B.
-        batch: u32,
+    /// Immediates of [`RecurrentTail`].
+    RecurrentTailParams {
         /// Steps, T.
         time: u32,
-        /// Width of the hidden state, H.
-        hidden: u32,
-        /// The step of this dispatch.
-        t: u32,
+        /// Rows of the matrix, N.
+        rows: u32,
+        /// Its columns.
+        width: u32,
     }
 }
 
-kernel! {
-    /// A range of a layer's steps, in ascending order. Grid: (groups, ⌈B / rows⌉) workgroups of one subgroup.
-    LstmForwardLoop: "lstm_forward_loop" in "recurrent/lstm_forward_loop.wgsl",
-    params LstmLoopParams,
-    libs [RNG, POINTWISE, REGISTER_TILE],
-    subgroups true,
-    fusable false,
+/// A cell in one direction: three kernels of one file. `spec` is what the cell itself leaves open, `shipped` its values.
+macro_rules! cell {
+    (
+        $file:literal with $direction:ident,
+        $cpu:ident: $cpu_name:literal, $step:ident: $step_name:literal, $walk:ident: $walk_name:literal,
+        spec { $($spec:tt)* }
+        bindings $bindings:tt
+        shipped [$({ $($value:tt)* }),*]
+    ) => {
+        kernel! {
+            #[doc = concat!("A step of `", $file, "` by single subgroups. Grid: (groups, ⌈B / rows⌉).")]
+            $cpu: $cpu_name in $file,
+            params RecurrentParams,
+            libs [RNG, POINTWISE, RECURRENT, $direction, REGISTER_TILE, RECURRENT_CPU],
+            subgroups true,
+            fusable false,
+            spec {
+                $($spec)*
+                /// Invocations of the workgroup, which must be the adapter's fixed subgroup size; at least 4.
+                LANES lanes: u32,
+                /// Rows of the batch that a workgroup owns: 8, 16 or 32.
+                ROWS rows: u32,
+                /// Whether the product's depth is no multiple of 8 (of 4 with fewer than 8 lanes).
+                REMAINDER remainder: bool,
+                /// Whether a tile of 32 rows that is half empty at least makes half the sums.
+                HALVES halves: bool,
+            }
+            bindings $bindings
+            shipped [$(
+                { lanes: 4, rows: 8, remainder: true, halves: false, $($value)* },
+                { lanes: 8, rows: 8, remainder: false, halves: false, $($value)* },
+                { lanes: 8, rows: 8, remainder: true, halves: false, $($value)* },
+                { lanes: 8, rows: 16, remainder: false, halves: false, $($value)* },
+                { lanes: 8, rows: 16, remainder: true, halves: false, $($value)* },
+                { lanes: 8, rows: 32, remainder: false, halves: false, $($value)* },
+                { lanes: 8, rows: 32, remainder: true, halves: false, $($value)* },
+                { lanes: 16, rows: 32, remainder: true, halves: false, $($value)* },
+                { lanes: 8, rows: 32, remainder: false, halves: true, $($value)* },
+                { lanes: 8, rows: 32, remainder: true, halves: true, $($value)* }
+            ),*]
+        }
+
+        kernel! {
+            #[doc = concat!("A step of `", $file, "` by workgroup tiles. Grid: (⌈H / units⌉, ⌈B / rows⌉).")]
+            $step: $step_name in $file,
+            params RecurrentParams,
+            libs [RNG, POINTWISE, RECURRENT, $direction, RECURRENT_STEP],
+            subgroups false,
+            fusable false,
+            spec {
+                $($spec)*
+                /// Rows of the batch that a workgroup computes.
+                ROWS rows: u32,
+                /// Hidden units that a workgroup computes.
+                UNITS units: u32,
+                /// Depth of the tiles of operand and weights.
+                DEPTH depth: u32,
+            }
+            bindings $bindings
+            shipped [$({ rows: 8, units: 16, depth: 32, $($value)* }),*]
+        }
+
+        kernel! {
+            #[doc = concat!(
+                "Many steps of `", $file, "`; H is at most `workgroup`. Grid: (1, ⌈B / ⌊workgroup / H⌋⌉)."
+            )]
+            $walk: $walk_name in $file,
+            params RecurrentParams,
+            libs [RNG, POINTWISE, RECURRENT, $direction, RECURRENT_LOOP],
+            subgroups false,
+            fusable false,
+            spec {
+                $($spec)*
+                /// Invocations, each of which owns one hidden unit of one row.
+                WORKGROUP workgroup: u32,
+            }
+            bindings $bindings
+            shipped [$({ workgroup: 64, $($value)* }),*]
+        }
+    };
+}
+
+cell! {
+    "recurrent/rnn_forward.wgsl" with RECURRENT_FORWARD,
+    RnnForwardCpu: "rnn_forward_cpu", RnnForwardStep: "rnn_forward_step", RnnForwardLoop: "rnn_forward_loop",
     spec {
-        /// Invocations of the workgroup, which must be the adapter's fixed subgroup size; at least 4.
-        LANES lanes: u32,
-        /// Rows of the batch that a workgroup owns: 8, 16 or 32.
-        ROWS rows: u32,
-        /// The launch of t = 0, which reads h0 and c0 instead of the step before.
-        FIRST first: bool,
-        /// Whether a launch takes more than one step, for which the grid must have one workgroup in x.
-        MANY many: bool,
+        /// 0 tanh, 1 relu, 2 sigmoid.
+        ACTIVATION activation: u32,
     }
     bindings {
-        x_proj: Read F32, w_hh: Read F32, h0: Read F32, c0: Read F32, lengths: Read U32,
-        y: ReadWrite F32, gates: ReadWrite F32, cells: ReadWrite F32, h_n: ReadWrite F32, c_n: ReadWrite F32
+        x_proj: Read F32, w_hh: Read F32, h_prev: Read F32, steps: Read U32,
+        y: ReadWrite F32, h_next: ReadWrite F32, before: ReadWrite F32
     }
-    shipped [
-        { lanes: 4, rows: 8, first: true, many: false },
-        { lanes: 4, rows: 16, first: true, many: false },
-        { lanes: 4, rows: 32, first: true, many: false },
-        { lanes: 4, rows: 8, first: false, many: true },
-        { lanes: 4, rows: 16, first: false, many: true },
-        { lanes: 4, rows: 8, first: false, many: false },
-        { lanes: 4, rows: 16, first: false, many: false },
-        { lanes: 4, rows: 32, first: false, many: false },
-        { lanes: 8, rows: 8, first: true, many: false },
-        { lanes: 8, rows: 16, first: true, many: false },
-        { lanes: 8, rows: 32, first: true, many: false },
-        { lanes: 8, rows: 8, first: false, many: true },
-        { lanes: 8, rows: 16, first: false, many: true },
-        { lanes: 8, rows: 8, first: false, many: false },
-        { lanes: 8, rows: 16, first: false, many: false },
-        { lanes: 8, rows: 32, first: false, many: false },
-        { lanes: 16, rows: 8, first: true, many: false },
-        { lanes: 16, rows: 16, first: true, many: false },
-        { lanes: 16, rows: 32, first: true, many: false },
-        { lanes: 16, rows: 8, first: false, many: true },
-        { lanes: 16, rows: 16, first: false, many: true },
-        { lanes: 16, rows: 8, first: false, many: false },
-        { lanes: 16, rows: 16, first: false, many: false },
-        { lanes: 16, rows: 32, first: false, many: false },
-    ]
+    shipped [{ activation: 0 }, { activation: 1 }, { activation: 2 }]
 }
 
-kernel! {
-    /// Back through a range of a layer's steps, in descending order. Grid: (groups, ⌈B / rows⌉) workgroups of one
-    /// subgroup.
-    LstmBackwardLoop: "lstm_backward_loop" in "recurrent/lstm_backward_loop.wgsl",
-    params LstmLoopParams,
-    libs [RNG, POINTWISE, REGISTER_TILE],
-    subgroups true,
-    fusable false,
+cell! {
+    "recurrent/rnn_backward.wgsl" with RECURRENT_BACKWARD,
+    RnnBackwardCpu: "rnn_backward_cpu", RnnBackwardStep: "rnn_backward_step", RnnBackwardLoop: "rnn_backward_loop",
     spec {
-        /// Invocations of the workgroup, which must be the adapter's fixed subgroup size; at least 4.
-        LANES lanes: u32,
-        /// Rows of the batch that a workgroup owns: 8, 16 or 32.
-        ROWS rows: u32,
-        /// Whether a launch takes more than one step, for which the grid must have one workgroup in x.
-        MANY many: bool,
+        /// 0 tanh, 1 relu, 2 sigmoid.
+        ACTIVATION activation: u32,
     }
     bindings {
-        dy: Read F32, w_hh: Read F32, gates: Read F32, cells: Read F32, c0: Read F32, lengths: Read U32,
-        dh_n: Read F32, dc_n: Read F32, dz: ReadWrite F32, dc: ReadWrite F32
+        dy: Read F32, w_hh: Read F32, steps: Read U32, dh_n: Read F32, y: Read F32,
+        dz: ReadWrite F32, dh0: ReadWrite F32
     }
-    shipped [
-        { lanes: 4, rows: 8, many: true },
-        { lanes: 4, rows: 16, many: true },
-        { lanes: 4, rows: 8, many: false },
-        { lanes: 4, rows: 16, many: false },
-        { lanes: 4, rows: 32, many: false },
-        { lanes: 8, rows: 8, many: true },
-        { lanes: 8, rows: 16, many: true },
-        { lanes: 8, rows: 8, many: false },
-        { lanes: 8, rows: 16, many: false },
-        { lanes: 8, rows: 32, many: false },
-        { lanes: 16, rows: 8, many: true },
-        { lanes: 16, rows: 16, many: true },
-        { lanes: 16, rows: 8, many: false },
-        { lanes: 16, rows: 16, many: false },
-        { lanes: 16, rows: 32, many: false },
-    ]
+    shipped [{ activation: 0 }, { activation: 1 }, { activation: 2 }]
+}
+
+cell! {
+    "recurrent/lstm_forward.wgsl" with RECURRENT_FORWARD,
+    LstmForwardCpu: "lstm_forward_cpu", LstmForwardStep: "lstm_forward_step", LstmForwardLoop: "lstm_forward_loop",
+    spec {}
+    bindings {
+        x_proj: Read F32, w_hh: Read F32, h_prev: Read F32, c0: Read F32, steps: Read U32,
+        y: ReadWrite F32, h_next: ReadWrite F32, before: ReadWrite F32, gates: ReadWrite F32,
+        cells: ReadWrite F32, c_n: ReadWrite F32
+    }
+    shipped [{}]
+}
+
+cell! {
+    "recurrent/lstm_backward.wgsl" with RECURRENT_BACKWARD,
+    LstmBackwardCpu: "lstm_backward_cpu", LstmBackwardStep: "lstm_backward_step",
+    LstmBackwardLoop: "lstm_backward_loop",
+    spec {}
+    bindings {
+        dy: Read F32, w_hh: Read F32, steps: Read U32, dh_n: Read F32, gates: Read F32, cells: Read F32,
+        c0: Read F32, dc_n: Read F32, dz: ReadWrite F32, dh0: ReadWrite F32, dc0: ReadWrite F32
+    }
+    shipped [{}]
+}
+
+cell! {
+    "recurrent/gru_forward.wgsl" with RECURRENT_FORWARD,
+    GruForwardCpu: "gru_forward_cpu", GruForwardStep: "gru_forward_step", GruForwardLoop: "gru_forward_loop",
+    spec {}
+    bindings {
+        x_proj: Read F32, w_hh: Read F32, h_prev: Read F32, b_hn: Read F32, steps: Read U32,
+        y: ReadWrite F32, h_next: ReadWrite F32, before: ReadWrite F32, gates: ReadWrite F32
+    }
+    shipped [{}]
+}
+
+cell! {
+    "recurrent/gru_backward.wgsl" with RECURRENT_BACKWARD,
+    GruBackwardCpu: "gru_backward_cpu", GruBackwardStep: "gru_backward_step", GruBackwardLoop: "gru_backward_loop",
+    spec {}
+    bindings {
+        dy: Read F32, w_hh: Read F32, steps: Read U32, dh_n: Read F32, before: Read F32, gates: Read F32,
+        dx_proj: ReadWrite F32, dh0: ReadWrite F32, dh_proj: ReadWrite F32, carry: ReadWrite F32
+    }
+    shipped [{}]
 }
 
 kernel! {
-    /// Step `t` of a layer; steps in ascending order. Grid: (⌈H / units⌉, ⌈B / rows⌉).
-    LstmForwardStep: "lstm_forward_step" in "recurrent/lstm_forward_step.wgsl",
-    params LstmStepParams,
-    libs [RNG, POINTWISE],
+    /// Zeros in the rows past the last step's. Grid: any number of workgroups in x, which stride over the elements.
+    RecurrentTail: "recurrent_tail" in "recurrent/tail.wgsl",
+    params RecurrentTailParams,
+    libs [],
     subgroups false,
     fusable false,
     spec {
-        /// Rows of the batch that a workgroup computes.
-        ROWS rows: u32,
-        /// Hidden units that a workgroup computes.
-        UNITS units: u32,
-        /// Depth of the tiles of h and the weights.
-        DEPTH depth: u32,
+        /// Invocations of a workgroup.
+        WORKGROUP workgroup: u32,
     }
-    bindings {
-        x_proj: Read F32, w_hh: Read F32, h0: Read F32, c0: Read F32, lengths: Read U32,
-        y: ReadWrite F32, gates: ReadWrite F32, cells: ReadWrite F32, h_n: ReadWrite F32, c_n: ReadWrite F32
-    }
-    shipped [{ rows: 8, units: 16, depth: 32 }]
+    bindings { steps: Read U32, out: ReadWrite F32 }
+    shipped [{ workgroup: 64 }]
 }
 
-kernel! {
-    /// Back through step `t` of a layer; steps in descending order. Grid: (⌈H / units⌉, ⌈B / rows⌉).
-    LstmBackwardStep: "lstm_backward_step" in "recurrent/lstm_backward_step.wgsl",
-    params LstmStepParams,
-    libs [RNG, POINTWISE],
-    subgroups false,
-    fusable false,
-    spec {
-        /// Rows of the batch that a workgroup computes.
-        ROWS rows: u32,
-        /// Hidden units that a workgroup computes.
-        UNITS units: u32,
-        /// Depth of the tiles of dz and the weights.
-        DEPTH depth: u32,
-    }
-    bindings {
-        dy: Read F32, w_hh: Read F32, gates: Read F32, cells: Read F32, c0: Read F32, lengths: Read U32,
-        dh_n: Read F32, dc_n: Read F32, dz: ReadWrite F32, dc: ReadWrite F32
-    }
-    shipped [{ rows: 8, units: 16, depth: 32 }]
+/// `KERNELS` and `variants` of a list of kernels.
+macro_rules! list {
+    ($($kernel:ident),* $(,)?) => {
+        /// The family's kernels.
+        pub(crate) const KERNELS: &[&Kernel] = &[$($kernel::KERNEL),*];
+
+        /// Adds the family's shipped variants.
+        pub(crate) fn variants(out: &mut Variants) {
+            $(out.shipped::<$kernel>();)*
+        }
+    };
 }
 
-/// The family's kernels.
-pub(crate) const KERNELS: &[&Kernel] =
-    &[LstmForwardLoop::KERNEL, LstmForwardStep::KERNEL, LstmBackwardLoop::KERNEL, LstmBackwardStep::KERNEL];
-
-/// Adds the family's shipped variants.
-pub(crate) fn variants(out: &mut Variants) {
-    out.shipped::<LstmForwardLoop>();
-    out.shipped::<LstmForwardStep>();
-    out.shipped::<LstmBackwardLoop>();
-    out.shipped::<LstmBackwardStep>();
-}
+list![
+    RnnForwardCpu,
+    RnnForwardStep,
+    RnnForwardLoop,
+    RnnBackwardCpu,
+    RnnBackwardStep,
+    RnnBackwardLoop,
+    LstmForwardCpu,
+    LstmForwardStep,
+    LstmForwardLoop,
+    LstmBackwardCpu,
+    LstmBackwardStep,
+    LstmBackwardLoop,
+    GruForwardCpu,
+    GruForwardStep,
+    GruForwardLoop,
+    GruBackwardCpu,
+    GruBackwardStep,
+    GruBackwardLoop,
+    RecurrentTail,
+];

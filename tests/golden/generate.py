@@ -6,7 +6,10 @@ Only a change of the cases needs this; the tests read the committed files and ne
 
     operations.safetensors   every operation: inputs, outputs, gradients of a weighted sum of the outputs
     operations.json          the PyTorch version, the operations covered, the cases of each
-    lstm.safetensors         torch.nn.LSTM of 1 and 2 layers over ragged lengths, with initial state and all gradients
+    recurrent.safetensors    torch.nn.RNN, LSTM and GRU: layers, directions, ragged lengths, initial states, all gradients
+    attention.safetensors    attention over an encoder's outputs, each score, ragged lengths, all gradients
+    language_models.safetensors  the language models without recurrent layers, carried state and all gradients
+    seq2seq.safetensors      encoder-decoders over ragged pairs: cells, directions, attention; the loss and all gradients
     training.safetensors     20 steps of AdamW with clip_grad_norm_ on a whole language model
 
 Everything is computed in float64 from inputs that float32 holds exactly, and rounded to float32 once, on writing: so the
@@ -21,7 +24,10 @@ import numpy
 import torch
 from safetensors.numpy import save_file
 
-from operations import Values, cases
+from attention import attention
+from language_models import language_models
+from operations import Values, cases, torch_module
+from seq2seq import seq2seq
 
 HERE = Path(__file__).resolve().parent
 
@@ -65,14 +71,17 @@ def operations():
     (HERE / "operations.json").write_text(json.dumps(about, indent=1) + "\n")
 
 
-def lstm_case(name: str, layers: int, batch: int, time: int, inputs: int, hidden: int, lengths: list[int]):
-    """`<case>.x [B,T,C]`, `.h0 .c0 [L,B,H]`, `.lengths [B]`, parameters under PyTorch's names, `.y .h_n .c_n`, their
-    `.weight_*`, and `.grad.*` of everything that has one."""
+def recurrent_case(name: str, kind: str, layers: int, bidirectional: bool, sizes: tuple[int, int, int, int],
+                   lengths: list[int], state: bool = True):
+    """`<case>.x [B,T,C]`, `.h0` and of an LSTM `.c0 [L*D,B,H]`, `.lengths [B]`, parameters under PyTorch's names, `.y .h_n
+    .c_n`, their `.weight_*`, and `.grad.*` of everything that has one. Without `state` it starts from zeros."""
     values = Values(name)
-    module = torch.nn.LSTM(inputs, hidden, layers, batch_first=True).double()
+    batch, time, inputs, hidden = sizes
+    module = torch_module(kind, inputs, hidden, num_layers=layers, bidirectional=bidirectional)
     leaves = {"x": values.normal(batch, time, inputs)}
-    for state in ("h0", "c0"):
-        leaves[state] = values.normal(layers, batch, hidden)
+    parts = ["h", "c"] if kind == "lstm" else ["h"]
+    if state:
+        leaves |= {f"{part}0": values.normal(layers * (1 + bidirectional), batch, hidden) for part in parts}
     for parameter, tensor in module.named_parameters():
         leaves[parameter] = values.uniform(-0.5, 0.5, *tensor.shape)
     for leaf in leaves.values():
@@ -80,10 +89,12 @@ def lstm_case(name: str, layers: int, batch: int, time: int, inputs: int, hidden
     lengths = torch.tensor(lengths)
     packed = torch.nn.utils.rnn.pack_padded_sequence(leaves["x"], lengths, batch_first=True, enforce_sorted=False)
     parameters = {k: v for k, v in leaves.items() if k not in ("x", "h0", "c0")}
-    arguments = (packed, (leaves["h0"], leaves["c0"]))
-    packed_y, (h_n, c_n) = torch.func.functional_call(module, parameters, arguments)
+    start = [leaves[f"{part}0"] for part in parts] if state else []
+    start = [tuple(start) if len(start) > 1 else start[0]] if start else []
+    packed_y, last = torch.func.functional_call(module, parameters, (packed, *start))
     y, _ = torch.nn.utils.rnn.pad_packed_sequence(packed_y, batch_first=True, total_length=time)
-    outputs = {"y": y, "h_n": h_n, "c_n": c_n}
+    last = last if isinstance(last, tuple) else (last,)
+    outputs = {"y": y} | {f"{part}_n": tensor for part, tensor in zip(parts, last)}
     loss, weights = weighted_sum(list(outputs.values()), Values(name + ".weight"))
     loss.backward()
     tensors = {f"{name}.lengths": lengths}
@@ -96,12 +107,19 @@ def lstm_case(name: str, layers: int, batch: int, time: int, inputs: int, hidden
     return tensors
 
 
-def lstm():
-    store("lstm.safetensors", {
-        **lstm_case("one_layer", layers=1, batch=4, time=6, inputs=5, hidden=7, lengths=[6, 2, 5, 1]),
-        **lstm_case("two_layers", layers=2, batch=5, time=7, inputs=4, hidden=6, lengths=[3, 7, 1, 5, 7]),
-        **lstm_case("full_length", layers=2, batch=2, time=4, inputs=3, hidden=8, lengths=[4, 4]),
-    })
+def recurrent():
+    tensors = {}
+    for kind in ("rnn_tanh", "rnn_relu", "lstm", "gru"):
+        case = lambda name, *arguments: tensors.update(recurrent_case(f"{kind}.{name}", kind, *arguments))
+        case("one_layer", 1, False, (4, 6, 5, 7), [6, 2, 5, 1])
+        case("two_layers", 2, False, (5, 7, 4, 6), [3, 7, 1, 5, 7])
+        case("bidirectional", 1, True, (4, 5, 3, 6), [2, 5, 1, 4])
+        case("two_bidirectional_layers", 2, True, (3, 5, 4, 5), [5, 2, 3])
+        case("full_length", 2, True, (2, 4, 3, 8), [4, 4])
+        case("from_zeros", 1, False, (2, 3, 4, 5), [2, 3], False)
+        # The longest row is shorter than the padding.
+        case("padded_beyond", 1, True, (3, 6, 2, 4), [4, 1, 3])
+    store("recurrent.safetensors", tensors)
 
 
 class LanguageModel(torch.nn.Module):
@@ -164,5 +182,8 @@ def training():
 
 if __name__ == "__main__":
     operations()
-    lstm()
+    recurrent()
+    store("attention.safetensors", attention())
+    store("language_models.safetensors", language_models())
+    store("seq2seq.safetensors", seq2seq())
     training()

@@ -52,17 +52,43 @@ class Case:
     function: Callable
 
 
-def torch_lstm(x_proj, w_hh, h0, c0, lengths):
-    """torch.nn.LSTM itself, its input projection being the identity: [B,T,4H] -> y [B,T,H], h_n [B,H], c_n [B,H]."""
-    hidden = w_hh.shape[1]
-    zero = torch.zeros(4 * hidden, dtype=w_hh.dtype)
-    flat = [torch.eye(4 * hidden, dtype=w_hh.dtype), w_hh, zero, zero]
+def torch_module(kind: str, inputs: int, hidden: int, **options) -> torch.nn.Module:
+    """A recurrent module of PyTorch by this project's name for it."""
+    modules = {"rnn": torch.nn.RNN, "lstm": torch.nn.LSTM, "gru": torch.nn.GRU}
+    cell, _, activation = kind.partition("_")
+    if activation:
+        options["nonlinearity"] = activation
+    return modules[cell](inputs, hidden, batch_first=True, **options).double()
+
+
+def torch_layer(kind: str, reverse: bool, x_proj, w_hh, b_hn, states, lengths):
+    """One direction of PyTorch's own module, its input projection being the identity: [B,T,G*H] -> y [B,T,H], h_n [B,H]
+    and, of an LSTM, c_n. Both directions of the module get the same weights; the wanted one is handed back."""
+    rows, hidden = w_hh.shape
+    bias = torch.cat([torch.zeros(rows - len(b_hn), dtype=w_hh.dtype), b_hn])
+    flat = {"weight_ih": torch.eye(rows, dtype=w_hh.dtype), "weight_hh": w_hh, "bias_ih": 0 * bias, "bias_hh": bias}
+    module = torch_module(kind, rows, hidden, bidirectional=True)
+    parameters = {f"{name}_l0{suffix}": v for name, v in flat.items() for suffix in ("", "_reverse")}
     packed = torch.nn.utils.rnn.pack_padded_sequence(x_proj, lengths, batch_first=True, enforce_sorted=False)
-    module = torch.nn.LSTM(4 * hidden, hidden, batch_first=True).double()
-    names = ["weight_ih_l0", "weight_hh_l0", "bias_ih_l0", "bias_hh_l0"]
-    packed_y, (h_n, c_n) = torch.func.functional_call(module, dict(zip(names, flat)), (packed, (h0[None], c0[None])))
+    both = tuple(torch.stack([state, state]) for state in states)
+    packed_y, last = torch.func.functional_call(module, parameters, (packed, both if len(both) > 1 else both[0]))
     y, _ = torch.nn.utils.rnn.pad_packed_sequence(packed_y, batch_first=True, total_length=x_proj.shape[1])
-    return y, h_n[0], c_n[0]
+    last = last if isinstance(last, tuple) else (last,)
+    return y.chunk(2, -1)[reverse].contiguous(), *(state[int(reverse)] for state in last)
+
+
+def torch_packed(x, lengths):
+    """The data of PyTorch's PackedSequence, with zeros on the rows that are left of B*T."""
+    data = torch.nn.utils.rnn.pack_padded_sequence(x, lengths, batch_first=True, enforce_sorted=False).data
+    return F.pad(data, (0, 0, 0, x.shape[0] * x.shape[1] - len(data)))
+
+
+def torch_unpacked(data, lengths, time: int):
+    """Padded sequences from the rows of a PackedSequence."""
+    like = torch.zeros(len(lengths), time, data.shape[1], dtype=data.dtype)
+    packed = torch.nn.utils.rnn.pack_padded_sequence(like, lengths, batch_first=True, enforce_sorted=False)
+    packed = packed._replace(data=data[: len(packed.data)])
+    return torch.nn.utils.rnn.pad_packed_sequence(packed, batch_first=True, total_length=time)[0]
 
 
 def cases() -> list[Case]:
@@ -163,14 +189,33 @@ def cases() -> list[Case]:
     # At p = 0 dropout is the identity; which elements it drops at p > 0 is this project's own choice.
     case("dropout", "", lambda v: [v.normal(3, 5)], lambda x: F.dropout(x, 0.0))
 
-    def lstm(v: Values, batch: int, time: int, hidden: int, lengths: list[int]):
-        states = [v.normal(batch, hidden), v.normal(batch, hidden)]
-        weights = v.normal(4 * hidden, hidden).float() * 0.5
-        return [v.normal(batch, time, 4 * hidden), weights.double(), *states, torch.tensor(lengths)]
+    # PyTorch leaves the order of equal lengths open, so there are none.
+    distinct = torch.tensor([3, 5, 1, 4])
+    case("pack", "", lambda v: [v.normal(4, 5, 3), distinct], torch_packed)
+    case("unpack", "", lambda v: [v.normal(20, 3), distinct], lambda x, lengths: torch_unpacked(x, lengths, 5))
 
-    case("lstm", "", lambda v: lstm(v, 2, 3, 4, [3, 3]), torch_lstm)
-    case("lstm", "ragged", lambda v: lstm(v, 5, 4, 3, [2, 4, 1, 3, 4]), torch_lstm)
-    case("lstm", "batch_of_nine", lambda v: lstm(v, 9, 2, 5, [2, 1, 2, 2, 1, 2, 2, 2, 1]), torch_lstm)
+    def layer(kind: str, suffix: str, sizes: tuple[int, int, int], lengths: list[int], reverse: bool = False):
+        """Inputs: x_proj [B,T,G*H], w_hh [G*H,H], of a GRU b_hn [H], h0 and of an LSTM c0 [B,H], lengths [B]."""
+        (operation, _, activation), (batch, time, hidden) = kind.partition("_"), sizes
+        rows = {"rnn": 1, "lstm": 4, "gru": 3}[operation] * hidden
+
+        def inputs(v: Values):
+            states = [v.normal(batch, hidden) for _ in range(2 if operation == "lstm" else 1)]
+            weights = (v.normal(rows, hidden).float() * 0.5).double()
+            bias = [v.normal(hidden)] if operation == "gru" else []
+            return [v.normal(batch, time, rows), weights, *bias, *states, torch.tensor(lengths)]
+
+        def function(x_proj, w_hh, *rest):
+            bias, states = (rest[0], rest[1:-1]) if operation == "gru" else (w_hh.new_zeros(0), rest[:-1])
+            return torch_layer(kind, reverse, x_proj, w_hh, bias, states, rest[-1])
+
+        case(operation, "_".join(filter(None, [activation, suffix])), inputs, function)
+
+    for kind in ("rnn_tanh", "rnn_relu", "lstm", "gru"):
+        layer(kind, "", (2, 3, 4), [3, 3])
+        layer(kind, "ragged", (5, 4, 3), [2, 4, 1, 3, 4])
+        layer(kind, "ragged_reverse", (5, 4, 3), [2, 4, 1, 3, 4], reverse=True)
+        layer(kind, "batch_of_nine", (9, 2, 5), [2, 1, 2, 2, 1, 2, 2, 2, 1])
 
     def attention(suffix: str, sizes: tuple[int, ...], more: Callable = lambda v: [], mask: Callable = None, **options):
         """q [B,Tq,H,D], k [B,Tk,Hkv,D], v [B,Tk,Hkv,Dv], then what `more` gives, which `mask` makes a mask of: [..,Tq,Tk],

@@ -5,7 +5,7 @@
 
 use std::sync::OnceLock;
 
-use seqloom_device::{Device, DeviceOptions};
+use seqloom_device::{AdapterKind, Device, DeviceOptions};
 
 /// A device of the caller's own, for tests that count what it allocates.
 ///
@@ -13,8 +13,12 @@ use seqloom_device::{Device, DeviceOptions};
 /// If no adapter will do, with the device's own error.
 #[must_use]
 pub fn open() -> Device {
+    open_as(None)
+}
+
+fn open_as(kind: Option<AdapterKind>) -> Device {
     // The cache on disk is a subject of its own; here it would make one test depend on what another left behind.
-    let options = DeviceOptions { no_cache: true, ..DeviceOptions::default() };
+    let options = DeviceOptions { no_cache: true, kind, ..DeviceOptions::default() };
     let device = Device::open(options).unwrap_or_else(|error| panic!("these tests need a device: {error}"));
     let facts = device.facts();
     println!("adapter: {} ({}, {})", facts.name, facts.backend, facts.driver);
@@ -29,4 +33,15 @@ pub fn open() -> Device {
 pub fn shared() -> Device {
     static SHARED: OnceLock<Device> = OnceLock::new();
     SHARED.get_or_init(open).clone()
+}
+
+/// The shared device again, opened as a discrete GPU: programs on it take the kernels and the fusions of GPUs, whatever the
+/// adapter is.
+///
+/// # Panics
+/// As [`open`].
+#[must_use]
+pub fn shared_as_gpu() -> Device {
+    static SHARED: OnceLock<Device> = OnceLock::new();
+    SHARED.get_or_init(|| open_as(Some(AdapterKind::Discrete))).clone()
 }

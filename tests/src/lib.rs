@@ -8,7 +8,9 @@
 //! | [`oracle`] | every kernel family in plain `f64` code |
 //! | [`executor`] | runs launches of the kernel families directly, without a graph |
 //! | [`golden`] | what PyTorch computed, read from committed files |
+//! | [`golden_model`] | a whole model against a golden case |
 //! | [`case`] | a function of tensors, recorded, compiled and run with its gradients |
+//! | [`layer`] | one direction of a recurrent layer, recorded |
 //! | [`mid_graph`] | an operation in the middle of a graph, and the check of its gradient there |
 //! | [`stencil`] | directional derivatives of a program's loss by finite differences |
 //! | [`compare`] | equality up to a tolerance, naming the tensor and the worst element |
@@ -23,6 +25,8 @@ pub mod compare;
 pub mod device;
 pub mod executor;
 pub mod golden;
+pub mod golden_model;
+pub mod layer;
 pub mod mid_graph;
 pub mod oracle;
 pub mod stencil;

@@ -5,6 +5,7 @@
 //! that others use. A rule tested as the last operation of a graph hides a factor it drops. How the comparison is made and
 //! how exact it is: [`crate::stencil`].
 
+use seqloom_device::Device;
 use seqloom_graph::{Graph, HostData, HostTensor, Tensor};
 
 use crate::case::{Case, Recorded};
@@ -16,6 +17,18 @@ use crate::stencil::check_gradients;
 /// # Panics
 /// Naming the operand and both derivatives, if they differ.
 pub fn check(operands: &[HostTensor], operation: impl for<'g> Fn(&[Tensor<'g>]) -> Vec<Tensor<'g>>) {
+    check_on(&device::shared(), operands, operation);
+}
+
+/// [`check`] on a device of the caller's choice.
+///
+/// # Panics
+/// As [`check`].
+pub fn check_on(
+    device: &Device,
+    operands: &[HostTensor],
+    operation: impl for<'g> Fn(&[Tensor<'g>]) -> Vec<Tensor<'g>>,
+) {
     let mut all = Vec::new();
     for (i, operand) in operands.iter().enumerate() {
         all.push(operand.clone());
@@ -24,7 +37,7 @@ pub fn check(operands: &[HostTensor], operation: impl for<'g> Fn(&[Tensor<'g>]) 
             all.push(tensor(&[last], |k| 1.0 + 0.2 * ((k + i) as f32 * 2.1).cos()));
         }
     }
-    let case = Case::compile(&device::shared(), &all, |g, leaves| {
+    let case = Case::compile(device, &all, |g, leaves| {
         let mut leaves = leaves.iter();
         let mut inputs = Vec::new();
         for operand in operands {

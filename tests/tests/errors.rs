@@ -4,8 +4,8 @@
 
 use seqloom_device::DeviceError;
 use seqloom_graph::{
-    Arena, Control, DType, Graph, GraphError, HostTensor, Init, Objective, ParamStore, Params, Program,
-    Request, StoreKind, Tensor,
+    Activation, Arena, Control, DType, Graph, GraphError, HostTensor, Init, Lengths, Objective, ParamStore,
+    Params, Program, Request, StoreKind, Tensor,
 };
 use seqloom_tests::device;
 
@@ -34,6 +34,11 @@ fn refused(
     }
 }
 
+/// Lengths of `batch` rows of up to 3 steps, in the graph of `x`.
+fn lengths(x: Tensor<'_>, batch: usize) -> Lengths<'_> {
+    x.graph().lengths("lengths", batch, 3)
+}
+
 /// One mistake a line, so that `line!()` is the line of the operation.
 macro_rules! refuse {
     ($operation:literal, $parts:expr, |$x:ident, $y:ident, $ids:ident| $mistake:expr) => {
@@ -57,7 +62,14 @@ fn shapes_that_do_not_fit_are_named_with_file_and_line() {
     refuse!("matmul_t", both, |x, y, ids| x.matmul_t(y));
     refuse!("t_matmul", both, |x, y, ids| x.t_matmul(y));
     refuse!("concat", both, |x, y, ids| Tensor::concat(x, &[y], 0));
-    refuse!("lstm", both, |x, y, ids| x.lstm(y, x, x, None).y);
+    refuse!("lstm", both, |x, y, ids| x.lstm(y, x, x, false, None).y);
+    refuse!("rnn", both, |x, y, ids| x.rnn(y, x, Activation::Tanh, true, None).y);
+    refuse!("gru", both, |x, y, ids| x.gru(y, x, x, false, None).h_n);
+    refuse!("pack", ["[2, 3]", "[4, 3, ..]"], |x, y, ids| lengths(x, 4).pack(x));
+    refuse!("unpack", ["[2, 3]", "[12, C]"], |x, y, ids| lengths(x, 4).unpack(x));
+    refuse!("pack_ids", ["[2, 3]", "[4, 3]"], |x, y, ids| lengths(x, 4).pack_ids(ids, 0));
+    refuse!("lengths", ["[2, 3]"], |x, y, ids| Lengths::of(ids, 3).pack(x));
+    refuse!("lengths", ["13 packed rows"], |x, y, ids| lengths(x, 4).within(13).pack(x));
     refuse!("cross_entropy", ["[4, 5]", "[2, 3]"], |x, y, ids| y.cross_entropy(ids, None));
     refuse!("reshape", ["[2, 3]", "[7]"], |x, y, ids| x.reshape(&[7]));
     refuse!("broadcast_to", ["[2, 3]", "[2, 4]"], |x, y, ids| x.broadcast_to(&[2, 4]));
@@ -80,7 +92,8 @@ fn types_that_do_not_fit_are_named_with_file_and_line() {
     refuse!("sum", both, |x, y, ids| ids.sum(0));
     refuse!("cross_entropy", both, |x, y, ids| x.cross_entropy(x, None));
     refuse!("gather_rows", both, |x, y, ids| x.gather_rows(y));
-    refuse!("lstm", both, |x, y, ids| ids.lstm(x, x, x, None).y);
+    refuse!("lstm", both, |x, y, ids| ids.lstm(x, x, x, false, None).y);
+    refuse!("pack", both, |x, y, ids| lengths(x, 2).pack(ids));
 }
 
 #[test]
@@ -161,9 +174,10 @@ impl Small {
         let table = params.add("table", &[5, 8], Init::Normal(1.0));
         let w_hh = params.add("w_hh", &[8, 2], Init::Normal(1.0));
         let g = Graph::training(&params);
-        let x = g.param(table).gather_rows(g.ids("tokens", &[2, 3], 5));
+        let lengths = g.lengths("lengths", 2, 3).within(5);
+        let x = g.param(table).gather_rows(lengths.pack_ids(g.ids("tokens", &[2, 3], 5), 0));
         let zero = g.full(&[2, 2], 0.0);
-        let loss = x.lstm(g.param(w_hh), zero, zero, Some(g.lengths("lengths", 2, 3))).y.square().mean_all();
+        let loss = x.lstm(g.param(w_hh), zero, zero, false, Some(lengths)).y.square().mean_all();
         let store = ParamStore::new(&device::shared(), params, StoreKind::Training).unwrap();
         let request = Request { outputs: &[], objective: Some(Objective { loss, update: true }) };
         let program = Program::compile(&store, &g, request).unwrap();
@@ -238,6 +252,27 @@ fn a_length_of_zero_or_beyond_the_time_is_found_on_the_host() {
             other => panic!("{other}"),
         }
     }
+}
+
+#[test]
+fn lengths_that_are_all_padding_are_found_on_the_host() {
+    let small = Small::new();
+    let error = small.refuses(&[("tokens", &small.tokens), ("lengths", &host_lengths([0, 0]))]);
+    assert!(matches!(&error, GraphError::OutOfRange { name, index: 0, .. } if name == "lengths"), "{error}");
+}
+
+#[test]
+fn lengths_that_together_pass_the_packed_rows_are_named_with_both_numbers() {
+    let small = Small::new();
+    let error = small.refuses(&[("tokens", &small.tokens), ("lengths", &host_lengths([3, 3]))]);
+    assert!(
+        matches!(&error, GraphError::TooManySteps { name, has: 6, holds: 5 } if name == "lengths"),
+        "{error}"
+    );
+}
+
+fn host_lengths(lengths: [u32; 2]) -> HostTensor {
+    HostTensor::u32(&[2], lengths.to_vec()).unwrap()
 }
 
 #[test]

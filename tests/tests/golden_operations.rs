@@ -4,11 +4,13 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // A test stops at the first surprise.
 
-use seqloom_graph::{AttentionOptions, OPERATIONS, Start, Tensor};
+use seqloom_graph::{Activation, AttentionOptions, Lengths, OPERATIONS, Start, Tensor};
+use seqloom_kernels::recurrent::Cell;
 use seqloom_tests::case::{Case, Recorded, weighted_sum};
 use seqloom_tests::compare::{Tolerance, compare};
 use seqloom_tests::device;
 use seqloom_tests::golden::{Golden, operation_cases};
+use seqloom_tests::layer;
 
 /// The golden values are exact to a float32; what is left is this program's rounding. WGSL lets exp, ln and tanh be wrong
 /// by some units in the last place that grow with the argument, and a sum of n terms by about √n·6e-8 of its terms, which
@@ -68,14 +70,30 @@ fn apply<'g>(case: &str, x: &[Tensor<'g>]) -> Vec<Tensor<'g>> {
         "cross_entropy_ignore" => x[0].cross_entropy(x[1], Some(2)),
         "gather_rows" => x[0].gather_rows(x[1]),
         "dropout" => x[0].dropout(0.0),
-        "lstm" | "lstm_ragged" | "lstm_batch_of_nine" => {
-            let out = x[0].lstm(x[1], x[2], x[3], Some(x[4]));
-            return vec![out.y, out.h_n, out.c_n];
+        "pack" => Lengths::of(x[1], 5).pack(x[0]),
+        "unpack" => Lengths::of(x[1], 5).unpack(x[0]),
+        case if ["rnn", "lstm", "gru"].iter().any(|cell| case.starts_with(cell)) => {
+            return recurrent(case, x);
         }
         case if case.starts_with("attention") => attend(case, x),
         other => panic!("golden/operations.json has the case {other}, this table has not"),
     };
     vec![one]
+}
+
+/// One direction of a recurrent layer: `<layer>[_ragged][_reverse]`, or `<layer>_batch_of_nine`.
+fn recurrent<'g>(case: &str, x: &[Tensor<'g>]) -> Vec<Tensor<'g>> {
+    let layers = [
+        ("rnn_tanh", Cell::Rnn(Activation::Tanh)),
+        ("rnn_relu", Cell::Rnn(Activation::Relu)),
+        ("lstm", Cell::Lstm),
+        ("gru", Cell::Gru),
+    ];
+    let found = layers.iter().find_map(|(name, cell)| Some((*cell, case.strip_prefix(name)?)));
+    let Some((cell, special)) = found else { panic!("no layer of the case {case}") };
+    // Rows without a length of their own need no packing.
+    let lengths = (!special.is_empty()).then(|| Lengths::of(x[x.len() - 1], x[0].dim(1)));
+    layer::record(cell, x, special.ends_with("_reverse"), lengths)
 }
 
 /// `attention_<options>` and `attention_weights_<options>`, which has no values among its operands.
@@ -101,24 +119,31 @@ fn attend<'g>(case: &str, x: &[Tensor<'g>]) -> Tensor<'g> {
     }
 }
 
-/// Runs all cases of an operation and reports all that differ at once.
+/// Runs all cases of an operation, with the kernels for this adapter and with those for a GPU, and reports all that differ
+/// at once.
 fn operation(name: &str) {
     let golden = Golden::load("operations");
     let mut failures = Vec::new();
     for case in &operation_cases()[name] {
         let operands: Vec<_> = golden.numbered(&format!("{case}.in")).into_iter().cloned().collect();
         let weights = golden.numbered(&format!("{case}.weight"));
-        let run = Case::compile(&device::shared(), &operands, |g, x| {
-            let outputs = apply(case, x);
-            Recorded { loss: weighted_sum(g, &outputs, &weights), outputs }
-        });
-        let _ = run.loss();
-        let outputs =
-            run.outputs().into_iter().enumerate().map(|(i, values)| (format!("{case}.out{i}"), values));
-        let gradients =
-            run.gradients().into_iter().enumerate().map(|(i, values)| (format!("{case}.grad{i}"), values));
-        for (tensor, got) in outputs.chain(gradients) {
-            failures.extend(compare(&tensor, &got, golden.floats(&tensor), TOLERANCE).err());
+        for (kind, device) in [("as it is", device::shared()), ("as a GPU", device::shared_as_gpu())] {
+            let run = Case::compile(&device, &operands, |g, x| {
+                let outputs = apply(case, x);
+                Recorded { loss: weighted_sum(g, &outputs, &weights), outputs }
+            });
+            let _ = run.loss();
+            let outputs =
+                run.outputs().into_iter().enumerate().map(|(i, values)| (format!("{case}.out{i}"), values));
+            let gradients = run
+                .gradients()
+                .into_iter()
+                .enumerate()
+                .map(|(i, values)| (format!("{case}.grad{i}"), values));
+            for (tensor, got) in outputs.chain(gradients) {
+                let name = format!("{tensor}, adapter {kind}");
+                failures.extend(compare(&name, &got, golden.floats(&tensor), TOLERANCE).err());
+            }
         }
     }
     assert!(failures.is_empty(), "{}", failures.join("\n"));
@@ -143,6 +168,6 @@ macro_rules! golden {
 
 golden! {
     add sub mul div neg exp ln sqrt tanh sigmoid relu gelu silu square abs maximum minimum matmul matmul_t t_matmul
-    sum mean max reshape transpose slice pad concat broadcast_to softmax log_softmax cross_entropy gather_rows dropout
-    lstm attention attention_weights
+    sum mean max reshape transpose slice pad concat broadcast_to softmax log_softmax cross_entropy gather_rows pack
+    unpack dropout rnn lstm gru attention attention_weights
 }

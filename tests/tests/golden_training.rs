@@ -6,8 +6,9 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // A test stops at the first surprise.
 
+use seqloom_device::Device;
 use seqloom_graph::{Arena, Control, Graph, Objective, ParamStore, Params, Program, Request, StoreKind};
-use seqloom_nn::{Batch, LmBatch, LstmLm, LstmLmConfig, Vocab};
+use seqloom_nn::{Batch, LanguageModel, LmBatch, LstmLm, LstmLmConfig, Vocab};
 use seqloom_tests::compare::{Tolerance, assert_close, assert_same_bits};
 use seqloom_tests::device;
 use seqloom_tests::golden::Golden;
@@ -78,12 +79,12 @@ impl Setting {
     }
 
     /// Drives a program over the steps: losses, norms, and the parameters at the end.
-    fn by_hand(&self) -> (Vec<f32>, Vec<f32>, Vec<Vec<f32>>) {
+    fn by_hand(&self, device: &Device) -> (Vec<f32>, Vec<f32>, Vec<Vec<f32>>) {
         let mut params = Params::seeded(0);
         let model = self.model(&mut params);
         let g = Graph::training(&params);
         let loss = model.loss(&g, &self.batch(0));
-        let store = ParamStore::new(&device::shared(), params, StoreKind::Training).unwrap();
+        let store = ParamStore::new(device, params, StoreKind::Training).unwrap();
         self.start(&store);
         let request = Request { outputs: &[], objective: Some(Objective { loss, update: true }) };
         let program = Program::compile(&store, &g, request).unwrap();
@@ -98,24 +99,27 @@ impl Setting {
     }
 }
 
+/// With the kernels for this adapter, and with those for a GPU, whose products take the biases as epilogues.
 #[test]
 fn twenty_steps_match_step_by_step() {
     let setting = Setting::load();
-    let (losses, norms, finals) = setting.by_hand();
-    assert_close("losses", &losses, setting.golden.floats("losses"), LOSS);
-    assert_close("norms", &norms, setting.golden.floats("norms"), NORM);
-    let mut params = Params::seeded(0);
-    let _ = setting.model(&mut params);
-    for (spec, values) in params.iter().zip(&finals) {
-        let name = format!("final.{}", spec.name);
-        assert_close(&name, values, setting.golden.floats(&name), PARAMETERS);
+    for (kind, device) in [("as it is", device::shared()), ("as a GPU", device::shared_as_gpu())] {
+        let (losses, norms, finals) = setting.by_hand(&device);
+        assert_close(&format!("losses {kind}"), &losses, setting.golden.floats("losses"), LOSS);
+        assert_close(&format!("norms {kind}"), &norms, setting.golden.floats("norms"), NORM);
+        let mut params = Params::seeded(0);
+        let _ = setting.model(&mut params);
+        for (spec, values) in params.iter().zip(&finals) {
+            let want = setting.golden.floats(&format!("final.{}", spec.name));
+            assert_close(&format!("final.{} {kind}", spec.name), values, want, PARAMETERS);
+        }
     }
 }
 
 #[test]
 fn the_trainer_takes_the_same_steps() {
     let setting = Setting::load();
-    let (losses, _, finals) = setting.by_hand();
+    let (losses, _, finals) = setting.by_hand(&device::shared());
     let mut params = Params::seeded(0);
     let model = setting.model(&mut params);
     let optimizer = AdamW {

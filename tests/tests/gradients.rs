@@ -1,68 +1,12 @@
-//! Gradient of every operation in the middle of a graph, against finite differences of the loss.
-//!
-//! Each operand is a parameter times a second parameter that broadcasts, and the outputs end in a weighted sum of a
-//! nonlinear function: so the rule under test receives a gradient that is neither 1 nor constant, and has to hand one on
-//! that others use. A rule tested as the last operation of a graph hides a factor it drops. How the comparison is made and
-//! how exact it is: `seqloom_tests::stencil`. Operands keep away from kinks by more than the stencil moves them.
+//! Gradient of every operation in the middle of a graph (`seqloom_tests::mid_graph`), against finite differences of the
+//! loss. Operands keep away from kinks by more than the stencil moves them. The recurrent operations have a file of their own.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // A test stops at the first surprise.
 
-use seqloom_graph::{Graph, HostData, HostTensor, Tensor};
+use seqloom_graph::{HostData, HostTensor, Tensor};
 use seqloom_tests::case::{Case, Recorded};
 use seqloom_tests::device;
-use seqloom_tests::stencil::check_gradients;
-
-/// Checks `operation` over `operands`; those of u32 are handed on as they are.
-fn check(operands: &[HostTensor], operation: impl for<'g> Fn(&[Tensor<'g>]) -> Vec<Tensor<'g>>) {
-    let mut all = Vec::new();
-    for (i, operand) in operands.iter().enumerate() {
-        all.push(operand.clone());
-        if matches!(operand.data(), HostData::F32(_)) {
-            let last = *operand.shape().last().unwrap();
-            all.push(tensor(&[last], |k| 1.0 + 0.2 * ((k + i) as f32 * 2.1).cos()));
-        }
-    }
-    let case = Case::compile(&device::shared(), &all, |g, leaves| {
-        let mut leaves = leaves.iter();
-        let mut inputs = Vec::new();
-        for operand in operands {
-            let leaf = *leaves.next().unwrap();
-            inputs.push(match operand.data() {
-                HostData::F32(_) => leaf * *leaves.next().unwrap(),
-                HostData::U32(_) => leaf,
-            });
-        }
-        Recorded { outputs: vec![], loss: nonlinear_sum(g, &operation(&inputs)) }
-    });
-    let values: Vec<Vec<f32>> = all
-        .iter()
-        .filter_map(|t| match t.data() {
-            HostData::F32(values) => Some(values.clone()),
-            HostData::U32(_) => None,
-        })
-        .collect();
-    check_gradients(&case, &values);
-}
-
-/// Σ w·(y + y²/2) over the elements y of all outputs, with weights w of both signs.
-fn nonlinear_sum<'g>(g: &'g Graph, outputs: &[Tensor<'g>]) -> Tensor<'g> {
-    let mut sum = g.full(&[], 0.0);
-    for (i, output) in outputs.iter().enumerate() {
-        let shape = output.shape();
-        let weights = (0..shape.len()).map(|k| 0.7 + ((k + 3 * i) as f32 * 1.9).sin()).collect();
-        sum = sum + ((*output + output.square() * 0.5) * g.literal(&shape, weights)).sum_all();
-    }
-    sum
-}
-
-fn tensor(shape: &[usize], value: impl Fn(usize) -> f32) -> HostTensor {
-    HostTensor::f32(shape, (0..shape.iter().product()).map(value).collect()).unwrap()
-}
-
-/// Values of both signs up to 1; `salt` makes another sequence.
-fn wave(shape: &[usize], salt: usize) -> HostTensor {
-    tensor(shape, |k| ((k * 7 + salt * 13) as f32 * 1.3).sin())
-}
+use seqloom_tests::mid_graph::{check, check_on, ids, tensor, wave};
 
 /// Values of both signs, at least 0.3 from 0.
 fn away(shape: &[usize], salt: usize) -> HostTensor {
@@ -80,10 +24,6 @@ fn positive(shape: &[usize], salt: usize) -> HostTensor {
 /// Values whose neighbours along any axis of [2, 3, 4] differ by 0.15 or more; on axis 1 by 0.6.
 fn spread(shape: &[usize]) -> HostTensor {
     tensor(shape, |k| (k * 7 % 24) as f32 * 0.15 - 1.7)
-}
-
-fn ids(shape: &[usize], values: &[u32]) -> HostTensor {
-    HostTensor::u32(shape, values.to_vec()).unwrap()
 }
 
 /// An operation of one operand.
@@ -306,26 +246,6 @@ fn gradient_of_dropout() {
 }
 
 #[test]
-fn gradient_of_lstm() {
-    let (batch, time, hidden) = (3, 4, 3);
-    let operands = |batch: usize| {
-        let sequence = wave(&[batch, time, 4 * hidden], 0);
-        [sequence, wave(&[4 * hidden, hidden], 1), wave(&[batch, hidden], 2), wave(&[batch, hidden], 3)]
-    };
-    check(&operands(2), |x| {
-        let out = x[0].lstm(x[1], x[2], x[3], None);
-        vec![out.y, out.h_n, out.c_n]
-    });
-    let ragged: Vec<_> = operands(batch).into_iter().chain([ids(&[batch], &[2, 4, 1])]).collect();
-    check(&ragged, |x| {
-        let out = x[0].lstm(x[1], x[2], x[3], Some(x[4]));
-        vec![out.y, out.h_n, out.c_n]
-    });
-    // A loss that sees only one of the outputs leaves the others' gradients out.
-    check(&ragged, |x| vec![x[0].lstm(x[1], x[2], x[3], Some(x[4])).c_n]);
-}
-
-#[test]
 fn every_use_of_a_tensor_counts() {
     check(&[wave(&[3, 4], 0), wave(&[4, 4], 1)], |x| {
         let shared = x[0].tanh();
@@ -335,9 +255,12 @@ fn every_use_of_a_tensor_counts() {
 
 #[test]
 fn fused_epilogues_keep_the_gradient() {
-    check(&[wave(&[3, 4], 0), wave(&[5, 4], 1), wave(&[5], 2), wave(&[3, 5], 3)], |x| {
-        vec![(x[0].matmul_t(x[1]) + x[2]).gelu() + x[3]]
-    });
+    // Products take an epilogue where the kernels are a GPU's.
+    check_on(
+        &device::shared_as_gpu(),
+        &[wave(&[3, 4], 0), wave(&[5, 4], 1), wave(&[5], 2), wave(&[3, 5], 3)],
+        |x| vec![(x[0].matmul_t(x[1]) + x[2]).gelu() + x[3]],
+    );
 }
 
 #[test]
@@ -362,7 +285,11 @@ fn a_dropped_factor_is_found() {
 #[test]
 fn every_operation_has_a_gradient_check() {
     // The names are what `gradient_of_` functions these files define.
-    let source = concat!(include_str!("gradients.rs"), include_str!("gradients_attention.rs"));
+    let source = concat!(
+        include_str!("gradients.rs"),
+        include_str!("gradients_recurrent.rs"),
+        include_str!("gradients_attention.rs")
+    );
     let absent: Vec<_> = seqloom_graph::OPERATIONS
         .iter()
         .filter(|operation| !source.contains(&format!("fn gradient_of_{operation}()")))

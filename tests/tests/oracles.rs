@@ -7,13 +7,15 @@
 
 use std::ops::{Add, Div, Mul, Sub};
 
-use seqloom_graph::{HostTensor, Tensor};
+use seqloom_graph::{Activation, HostTensor, Lengths, Tensor};
+use seqloom_kernels::recurrent::Cell;
 use seqloom_tests::case::{Case, Recorded};
 use seqloom_tests::compare::{Tolerance, compare};
 use seqloom_tests::device;
+use seqloom_tests::layer;
 use seqloom_tests::oracle::array::Array;
 use seqloom_tests::oracle::operations as oracle;
-use seqloom_tests::oracle::recurrent::{Inputs, Sizes};
+use seqloom_tests::oracle::recurrent::{Inputs, Layout, Outputs};
 use seqloom_tests::oracle::widen;
 
 const TOLERANCE: Tolerance = Tolerance { abs: 1e-5, rel: 1e-5 };
@@ -208,31 +210,77 @@ fn dropout() {
 }
 
 #[test]
-fn lstm() {
-    for (batch, time, hidden) in [(1, 1, 1), (3, 7, 5), (9, 4, 33)] {
-        let operands = [
-            numbers(&[batch, time, 4 * hidden], 1),
-            numbers(&[4 * hidden, hidden], 2).map(|w| w * 0.3),
-            numbers(&[batch, hidden], 3),
-            numbers(&[batch, hidden], 4),
-        ]
-        .map(|a| Array { data: widen(&a.data.iter().map(|&x| x as f32).collect::<Vec<_>>()), ..a });
-        let lengths: Vec<u32> = (0..batch).map(|b| (b * 3 % time) as u32 + 1).collect();
-        let [x_proj, w_hh, h0, c0] = operands.clone().map(|a| a.data);
-        let want = oracle::lstm(
-            &Sizes { batch, time, hidden },
-            &Inputs { x_proj, w_hh, h0, c0, lengths: lengths.clone() },
-        );
-        let mut all: Vec<_> = operands.iter().map(host).collect();
-        all.push(HostTensor::u32(&[batch], lengths).unwrap());
-        let state = vec![batch, hidden];
+fn packing() {
+    let (time, lengths) = (5, [2, 5, 1, 5, 3]);
+    let given = HostTensor::u32(&[5], lengths.to_vec()).unwrap();
+    for rows in [16, 20] {
+        let x = numbers(&[5, time, 3], 13);
+        let want = oracle::pack(&x, &lengths, rows);
         check(
-            &all,
-            |t| {
-                let out = t[0].lstm(t[1], t[2], t[3], Some(t[4]));
-                vec![out.y, out.h_n, out.c_n]
-            },
-            &[(vec![batch, time, hidden], want.y), (state.clone(), want.h_n), (state, want.c_n)],
+            &[host(&x), given.clone()],
+            |t| vec![Lengths::of(t[1], time).within(rows).pack(t[0])],
+            &[(want.shape, want.data)],
+        );
+        let y = numbers(&[rows, 3], 14);
+        let want = oracle::unpack(&y, &lengths, time);
+        check(
+            &[host(&y), given.clone()],
+            |t| vec![Lengths::of(t[1], time).within(rows).unpack(t[0])],
+            &[(want.shape, want.data)],
         );
     }
+}
+
+/// Every cell over sizes that fill no tile, full and ragged, in both directions.
+fn recurrent(cell: Cell, oracle: impl Fn(&Layout, &Inputs) -> Outputs) {
+    for (batch, time, hidden) in [(1, 1, 1), (3, 7, 5), (9, 4, 33), (34, 3, 70)] {
+        let operands: Vec<_> = layer::operands(cell, batch, time, hidden)
+            .iter()
+            .enumerate()
+            .map(|(i, shape)| {
+                let scale = if i == 1 { 1.0 / (hidden as f64).sqrt() } else { 1.0 };
+                numbers(shape, i + 1).map(|x| f64::from((x * scale) as f32))
+            })
+            .collect();
+        let mut inputs = Inputs::default();
+        let mut of = operands.iter().map(|operand| operand.data.clone());
+        (inputs.x_proj, inputs.w_hh) = (of.next().unwrap(), of.next().unwrap());
+        if cell == Cell::Gru {
+            inputs.b_hn = of.next().unwrap();
+        }
+        inputs.h0 = of.next().unwrap();
+        inputs.c0 = of.next().unwrap_or_default();
+        for (ragged, reverse) in [(false, false), (false, true), (true, false), (true, true)] {
+            let lengths: Vec<_> = (0..batch).map(|b| if ragged { b * 3 % time + 1 } else { time }).collect();
+            let want = oracle(&Layout::padded(&lengths, time, reverse), &inputs);
+            let state = vec![batch, hidden];
+            let mut expected = vec![(vec![batch, time, hidden], want.y), (state.clone(), want.h_n)];
+            expected.extend((cell == Cell::Lstm).then_some((state, want.c_n)));
+            let mut all: Vec<_> = operands.iter().map(host).collect();
+            let given = lengths.iter().map(|&length| length as u32).collect();
+            all.push(HostTensor::u32(&[batch], given).unwrap());
+            check(
+                &all,
+                |t| layer::record(cell, t, reverse, ragged.then(|| Lengths::of(t[t.len() - 1], time))),
+                &expected,
+            );
+        }
+    }
+}
+
+#[test]
+fn rnn() {
+    for activation in [Activation::Tanh, Activation::Relu, Activation::Sigmoid] {
+        recurrent(Cell::Rnn(activation), |layout, inputs| oracle::rnn(activation, layout, inputs));
+    }
+}
+
+#[test]
+fn lstm() {
+    recurrent(Cell::Lstm, oracle::lstm);
+}
+
+#[test]
+fn gru() {
+    recurrent(Cell::Gru, oracle::gru);
 }

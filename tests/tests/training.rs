@@ -299,7 +299,7 @@ fn a_character_costs_the_same_wherever_it_stands() {
     // The carried state is the state of the whole text: reading it at once predicts the same characters.
     let ids = text.vocab().encode(&said).unwrap();
     let g = store.inference_graph();
-    let (logits, _) = model.forward(g.ids("tokens", &[1, ids.len()], text.vocab().size()), None, None);
+    let (logits, _) = model.forward(g.ids("tokens", &[1, ids.len()], text.vocab().size()), None);
     let request = Request { outputs: &[("logits", logits)], objective: None };
     let program = Program::compile(&store, &g, request).unwrap();
     let tokens = HostTensor::u32(&[1, ids.len()], ids.clone()).unwrap();

@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 use crate::Result;
-use crate::adapter::{AdapterChoice, Facts, choose};
+use crate::adapter::{AdapterChoice, AdapterKind, Facts, choose};
 use crate::error::DeviceError;
 use crate::fault::Fault;
 use crate::pipeline::Memo;
@@ -45,6 +45,9 @@ pub struct DeviceOptions {
     pub cache_dir: Option<PathBuf>,
     /// Keep no pipeline cache on disk.
     pub no_cache: bool,
+    /// The kind of adapter that kernels are chosen for; `None` is the adapter's own. A software adapter told to be a
+    /// discrete GPU runs, slowly, what a GPU would: this is how a machine without one tests that.
+    pub kind: Option<AdapterKind>,
     /// Longest wait for the device before [`DeviceError::Timeout`]; `None` is ten minutes.
     pub timeout: Option<Duration>,
 }
@@ -116,7 +119,8 @@ impl Device {
         });
         let mut found = probe::adapters();
         let facts: Vec<Facts> = found.iter().map(|found| found.facts.clone()).collect();
-        let chosen = found.swap_remove(choose(&facts, asked.as_ref())?);
+        let mut chosen = found.swap_remove(choose(&facts, asked.as_ref())?);
+        chosen.facts.kind = options.kind.unwrap_or(chosen.facts.kind);
         let (raw, queue) = probe::open(&chosen)?;
         let fault = Fault::watch(&raw);
         let cache = if options.no_cache {

@@ -25,7 +25,7 @@ pub struct AttentionOptions<'g> {
     /// Where query 0 stands. `Start::At(n)` follows n cached keys; `Start::AtEnd` puts the last query at the last key of its
     /// row's length, so that a cache may fill at run time.
     pub start: Start,
-    /// Keys of each row that count, \[B\] of u32 from 0 to Tk.
+    /// Keys of each row that count, \[B\] of u32 from 0 to Tk, as [`crate::Lengths::tensor`] gives them where none is 0.
     pub lengths: Option<Tensor<'g>>,
     /// Added to the scores: [H or 1, Tq, Tk] or [B or 1, H or 1, Tq, Tk].
     pub bias: Option<Tensor<'g>>,

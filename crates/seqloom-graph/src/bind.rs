@@ -3,27 +3,17 @@
 use std::collections::HashMap;
 
 use seqloom_device::{Buffer, Device, Dispatch, Slice};
-use seqloom_kernels::{Control, Lowered, Operand};
+use seqloom_kernels::{Control, Lowered, Operand, view};
 
 use crate::Result;
+use crate::derive::HostProgram;
 use crate::fuse::{Fused, base};
-use crate::graph::{InputSpec, Node, NodeId};
+use crate::graph::{InputSpec, Node, NodeId, StateSpec};
 use crate::lower::{Step, has_outputs, outputs};
 use crate::op::Op;
 use crate::plan::plan;
 use crate::program::Memory;
-use crate::segments;
 use crate::store::{Arena, ParamStore};
-
-/// Host-sorted positions of the ids of an input.
-#[derive(Debug)]
-pub(crate) struct Derived {
-    /// Index of the input with the ids.
-    pub input: usize,
-    pub vocab: usize,
-    pub order: Slice,
-    pub starts: Slice,
-}
 
 /// A program's buffers and dispatches.
 #[derive(Debug)]
@@ -31,7 +21,9 @@ pub(crate) struct Bound {
     pub dispatches: Vec<Dispatch>,
     pub launches: Vec<crate::explain::Row>,
     pub inputs: Vec<Slice>,
-    pub derived: Vec<Derived>,
+    pub host: HostProgram,
+    /// Where the outputs of each of the host's steps go.
+    pub derived: Vec<Vec<Slice>>,
     pub control: Slice,
     /// Where named nodes lie.
     pub places: HashMap<NodeId, Slice>,
@@ -46,28 +38,40 @@ pub(crate) struct Roots {
     pub update: bool,
 }
 
-/// Allocates and binds.
+/// What the graph declared.
+pub(crate) struct Recorded<'a> {
+    pub inputs: &'a [InputSpec],
+    pub states: &'a [StateSpec],
+    /// Whether the states are those of training.
+    pub training: bool,
+}
+
+/// Allocates and binds. The outputs that end `roots` are the kept states, in order.
 pub(crate) fn bind(
     store: &ParamStore,
     nodes: &[Node],
-    inputs: &[InputSpec],
+    recorded: &Recorded<'_>,
     fused: &Fused,
     steps: &[Step],
     roots: &Roots,
 ) -> Result<Bound> {
     let mut binder =
         Binder { device: store.device().clone(), memory: Memory::default(), places: HashMap::new() };
-    binder.memory.parameters = store.bytes();
+    let inputs = recorded.inputs;
     let control = binder.allocate("control", size_of::<Control>() as u64, |m| &mut m.inputs)?.all();
     let mut input_slices = Vec::new();
     for spec in inputs {
         input_slices.push(binder.allocate(&spec.name, spec.shape.bytes(), |m| &mut m.inputs)?.all());
     }
-    let mut derived = Vec::new();
+    let (mut host, mut derived) = (HostProgram::default(), Vec::new());
     for (id, node) in nodes.iter().enumerate() {
         match &node.op {
             Op::Param(param) => {
                 binder.places.insert(id, store.slice(Arena::Params, *param)?);
+            }
+            Op::State(index) => {
+                let state = &recorded.states[*index];
+                binder.places.insert(id, store.state(recorded.training, &state.name, &state.shape)?);
             }
             Op::Input(index) => {
                 binder.places.insert(id, input_slices[*index].clone());
@@ -76,7 +80,15 @@ pub(crate) fn bind(
                 let slice = binder.constant("constant", bits)?;
                 binder.places.insert(id, slice);
             }
-            Op::Segments => derived.extend(binder.segments(nodes, id)?),
+            Op::Host(what) => {
+                let results = outputs(nodes, id);
+                let known = host.add(nodes, inputs, id, *what, &results)?;
+                let slices = binder.derived(nodes, &results, known.as_deref())?;
+                binder.places.extend(results.into_iter().zip(slices.iter().cloned()));
+                if known.is_none() {
+                    derived.push(slices);
+                }
+            }
             _ => {}
         }
     }
@@ -120,6 +132,10 @@ pub(crate) fn bind(
     if let Some((lowered, bindings)) = &update {
         wired.push((lowered, bindings.clone()));
     }
+    // States change last, when everything that reads them has.
+    let kept = binder.kept(store, nodes, recorded, &roots.outputs)?;
+    wired.extend(kept.iter().map(|(lowered, bindings)| (lowered, bindings.clone())));
+    binder.memory.parameters = store.bytes();
     let launches: Vec<_> = wired.iter().flat_map(|(lowered, _)| &lowered.launches).collect();
     let shaders: Vec<_> = launches.iter().map(|launch| launch.wgsl.clone()).collect();
     let pipelines = binder.device.pipelines(&shaders)?;
@@ -138,6 +154,7 @@ pub(crate) fn bind(
         dispatches,
         launches: launches.iter().map(|launch| crate::explain::Row::of(launch)).collect(),
         inputs: input_slices,
+        host,
         derived,
         control,
         places: binder.places,
@@ -196,32 +213,42 @@ impl Binder {
         Ok(slice)
     }
 
-    /// Buffers for sorted positions: written with each run for an input, now for a literal.
-    fn segments(&mut self, nodes: &[Node], id: NodeId) -> Result<Option<Derived>> {
-        let results = outputs(nodes, id);
-        let &[order, starts] = &results[..] else { return Ok(None) };
-        let vocab = nodes[starts].shape.len() - 1;
-        let (slices, derived) = match &nodes[base(nodes, nodes[id].inputs[0])].op {
-            Op::Literal(ids) => {
-                let (order, starts) = segments::sort(ids, vocab);
-                ([self.constant("order", &order)?, self.constant("starts", &starts)?], None)
-            }
-            Op::Input(input) => {
-                let order = self.allocate("order", nodes[order].shape.bytes(), |m| &mut m.inputs)?.all();
-                let starts = self.allocate("starts", nodes[starts].shape.bytes(), |m| &mut m.inputs)?.all();
-                let derived = Derived { input: *input, vocab, order: order.clone(), starts: starts.clone() };
-                ([order, starts], Some(derived))
-            }
-            _ => {
-                return Err(crate::GraphError::Unsupported {
-                    op: "gather_rows",
-                    detail: "a gradient needs ids that are an input or a literal as a whole".to_owned(),
-                    at: nodes[id].at,
-                });
-            }
-        };
-        self.places.extend([order, starts].into_iter().zip(slices));
-        Ok(derived)
+    /// Buffers for what the host derives: written with each run, or now if it is known.
+    fn derived(
+        &mut self,
+        nodes: &[Node],
+        results: &[NodeId],
+        known: Option<&[Vec<u32>]>,
+    ) -> Result<Vec<Slice>> {
+        match known {
+            Some(values) => values.iter().map(|values| self.constant("derived", values)).collect(),
+            None => results
+                .iter()
+                .map(|&id| Ok(self.allocate("derived", nodes[id].shape.bytes(), |m| &mut m.inputs)?.all()))
+                .collect(),
+        }
+    }
+
+    /// A copy of each kept tensor, among the last of `outputs`, into its state.
+    fn kept(
+        &self,
+        store: &ParamStore,
+        nodes: &[Node],
+        recorded: &Recorded<'_>,
+        outputs: &[NodeId],
+    ) -> Result<Vec<Wired>> {
+        let states: Vec<_> = recorded.states.iter().filter(|state| state.kept.is_some()).collect();
+        let mut copies = Vec::new();
+        for (state, &id) in states.iter().zip(&outputs[outputs.len().saturating_sub(states.len())..]) {
+            let (Some(from), false) = (self.places.get(&base(nodes, id)), state.shape.is_empty()) else {
+                continue;
+            };
+            let to = store.state(recorded.training, &state.name, &state.shape)?;
+            let lowered = view::lower(&view::Problem::copy(state.shape.len()), self.device.facts())?;
+            let bindings = wire(&lowered, std::slice::from_ref(from), &[to], &[], &[]);
+            copies.push((lowered, bindings));
+        }
+        Ok(copies)
     }
 
     /// The optimizer's launches over the parameters that have a gradient, and its statistics. A parameter that the loss

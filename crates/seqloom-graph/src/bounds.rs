@@ -3,6 +3,7 @@
 
 use std::ops::RangeInclusive;
 
+use crate::derive::Derivation;
 use crate::error::{GraphError, Location};
 use crate::graph::{InputSpec, Node, NodeId, intersection};
 use crate::op::Op;
@@ -52,10 +53,8 @@ pub(crate) fn bounds(nodes: &[Node], inputs: &[InputSpec]) -> Result<Vec<Allowed
             Op::CrossEntropy { ignore_index } => {
                 (1, below(nodes[node.inputs[0]].shape[1], ignore_index), "cross_entropy")
             }
-            Op::Lstm => {
-                let time = u32::try_from(nodes[node.inputs[0]].shape[1]).unwrap_or(u32::MAX);
-                (4, Allowed { range: Some(1..=time), also: None }, "lstm")
-            }
+            Op::Host(Derivation::Packing { time, .. }) => (0, length(time), "lengths"),
+            Op::Host(Derivation::PackIds { time, .. }) => (1, length(time), "lengths"),
             Op::Attention(attending) => {
                 let Some(operand) = attending.lengths_at() else { continue };
                 let keys = u32::try_from(nodes[node.inputs[1]].shape[1]).unwrap_or(u32::MAX);
@@ -63,13 +62,27 @@ pub(crate) fn bounds(nodes: &[Node], inputs: &[InputSpec]) -> Result<Vec<Allowed
             }
             _ => continue,
         };
-        match &nodes[source(nodes, node.inputs[operand])].op {
+        let mut source = source(nodes, node.inputs[operand]);
+        if let Op::Output(_) = nodes[source].op {
+            let main = &nodes[nodes[source].inputs[0]];
+            let Op::Host(Derivation::PackIds { fill, .. }) = main.op else {
+                // Tables are right by the way they are made.
+                continue;
+            };
+            limit.check("fill of surplus rows", &[fill])?;
+            source = self::source(nodes, main.inputs[0]);
+        }
+        match &nodes[source].op {
             Op::Input(index) => allowed[*index].narrow(limit),
             Op::Literal(values) => limit.check("literal", values)?,
             _ => return Err(untraceable(op, node.at)),
         }
     }
     Ok(allowed)
+}
+
+fn length(time: usize) -> Allowed {
+    Allowed { range: Some(1..=u32::try_from(time).unwrap_or(u32::MAX)), also: None }
 }
 
 fn below(count: usize, also: Option<u32>) -> Allowed {

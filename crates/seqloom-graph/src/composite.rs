@@ -1,19 +1,8 @@
-//! Operations with kernels of their own: softmax, cross-entropy, the embedding gather, the LSTM.
+//! Operations with kernels of their own: softmax, cross-entropy, the embedding gather.
 
 use crate::op::Op;
 use crate::shape::{DType, Shape};
 use crate::tensor::{Tensor, here};
-
-/// What [`Tensor::lstm`] gives.
-#[derive(Clone, Copy, Debug)]
-pub struct LstmOutput<'g> {
-    /// Hidden states of all steps, [B, T, H]; 0 on padded steps.
-    pub y: Tensor<'g>,
-    /// Hidden state after each row's last true step, [B, H].
-    pub h_n: Tensor<'g>,
-    /// Cell state after each row's last true step, [B, H].
-    pub c_n: Tensor<'g>,
-}
 
 impl<'g> Tensor<'g> {
     /// eˣ / Σ eˣ over the last axis.
@@ -109,45 +98,5 @@ impl<'g> Tensor<'g> {
         let rows = Shape::new(&[flat.dim(0), self.dim(1)]).unwrap_or_default();
         dims.push(self.dim(1));
         self.graph.push(Op::Gather, &[self, flat], rows, DType::F32, at).reshape(&dims)
-    }
-
-    /// One layer of LSTM over whole sequences (Hochreiter & Schmidhuber 1997 with forget gates, PyTorch's equations):
-    ///
-    /// z = x_proj\[t\] + h·W_hhᵀ; i, f, o = sigmoid(zᵢ, z_f, z_o); g = tanh(z_g); c ← f∘c + i∘g; h ← o∘tanh(c)
-    ///
-    /// `self` is x_proj [B, T, 4H], the projected input with both biases, gates in the order i, f, g, o; `w_hh` [4H, H];
-    /// `h0` and `c0` [B, H]; `lengths` \[B\] of u32, from 1 to T, or `None` where every row has T steps.
-    #[track_caller]
-    #[must_use]
-    pub fn lstm(self, w_hh: Self, h0: Self, c0: Self, lengths: Option<Self>) -> LstmOutput<'g> {
-        let at = here();
-        let name = "lstm";
-        let all = |poisoned| LstmOutput { y: poisoned, h_n: poisoned, c_n: poisoned };
-        let floats = [self, w_hh, h0, c0].map(|t| (t, DType::F32));
-        if let Some(poisoned) = self.refuse(name, &floats, at) {
-            return all(poisoned);
-        }
-        let (batch, time, hidden) = (self.dim(0), self.dim(1), self.dim(2) / 4);
-        let lengths = lengths.unwrap_or_else(|| {
-            self.graph.literal_u32(&[batch], vec![u32::try_from(time).unwrap_or(0); batch])
-        });
-        if let Some(poisoned) = self.refuse(name, &[(lengths, DType::U32)], at) {
-            return all(poisoned);
-        }
-        let fits = self.rank() == 3
-            && self.dim(2) == 4 * hidden
-            && w_hh.shape()[..] == [4 * hidden, hidden]
-            && h0.shape()[..] == [batch, hidden]
-            && c0.shape()[..] == [batch, hidden]
-            && lengths.shape()[..] == [batch]
-            && !self.shape().is_empty();
-        if !fits {
-            let detail = "needs x_proj [B,T,4H], w_hh [4H,H], h0 and c0 [B,H], lengths [B]";
-            return all(self.shape_error(name, &[w_hh, h0, c0, lengths], detail, at));
-        }
-        let (sequence, state) = (self.shape().with(2, hidden), h0.shape());
-        let outputs = [sequence, self.shape(), sequence, state, state].map(|s| (s, DType::F32));
-        let outputs = self.graph.push_outputs(Op::Lstm, &[self, w_hh, h0, c0, lengths], &outputs, at);
-        LstmOutput { y: outputs[0], h_n: outputs[3], c_n: outputs[4] }
     }
 }

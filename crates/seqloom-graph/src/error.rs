@@ -141,6 +141,16 @@ pub enum GraphError {
         /// Greatest value allowed.
         high: u32,
     },
+    /// Row lengths that together are more than the program set rows aside for.
+    #[error("input '{name}': the lengths together are {has} steps, the program was recorded for {holds}")]
+    TooManySteps {
+        /// Name of the input.
+        name: String,
+        /// Sum of the lengths.
+        has: usize,
+        /// Packed rows recorded.
+        holds: usize,
+    },
     /// A program has no output of this name.
     #[error("no output '{name}'; this program has {outputs:?}")]
     UnknownOutput {

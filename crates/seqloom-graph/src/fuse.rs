@@ -1,9 +1,11 @@
 //! Fusion: which nodes become values inside a kernel instead of tensors in memory.
 //!
-//! A pointwise node is *inlined* into its only user; a group is a root that must lie in memory with all that is inlined
-//! below it. Every element of a group is computed from operand elements of the same row-major index, so reshapes vanish,
-//! and stretched or transposed operands become strided reads. A group may stand alone (the `map` kernel), be the head of a
-//! reduction, or be the tail of one matrix product, whose result it then takes as `value` without a trip through memory.
+//! A pointwise node is *inlined* into its only user, or into each of several where it is far larger than what it is
+//! computed from; a group is a root that must lie in memory with all that is inlined below it. Every element of a group is
+//! computed from operand elements of the same row-major index, so reshapes vanish, and stretched or transposed operands
+//! become strided reads. A group may stand alone (the `map` kernel), be the head of a reduction, or, where the device's
+//! product takes an epilogue, be the tail of one matrix product, whose result it then takes as `value` without a trip
+//! through memory.
 //!
 //! Groups are found by marking nodes that need memory and walking down from each; where a kernel would exceed its
 //! bindings or its four strides, one more node is marked and the walk starts again, so it always ends.
@@ -14,6 +16,11 @@ use crate::shape::Shape;
 
 /// Strided operands that the kernels' `View` holds.
 const MAX_STRIDED: usize = 4;
+
+/// A pointwise node with several users is computed again in each of them, instead of once into memory, where it has at least
+/// so many times the elements that it is computed from: sums of all pairs, as in additive attention, whose storage would
+/// outweigh all else.
+const EXPANSION: usize = 4;
 
 /// How a group reads a tensor in memory.
 #[derive(Clone, Debug, PartialEq)]
@@ -74,16 +81,25 @@ pub(crate) fn is_group_root(op: &Op) -> bool {
         || matches!(op, Op::Broadcast | Op::Permute(_) | Op::Reduce { .. })
 }
 
-/// Decides what lies in memory. `buffers` is the most storage buffers one kernel may bind.
-pub(crate) fn fuse(nodes: &[Node], roots: &[NodeId], buffers: usize) -> Fused {
+/// What kernels can take.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Room {
+    /// Most storage buffers that one kernel may bind.
+    pub buffers: usize,
+    /// Whether a matrix product takes a tail.
+    pub epilogues: bool,
+}
+
+/// Decides what lies in memory.
+pub(crate) fn fuse(nodes: &[Node], roots: &[NodeId], room: Room) -> Fused {
     let users = users(nodes, roots);
-    let mut in_memory: Vec<bool> = (0..nodes.len()).map(|id| starts_in_memory(nodes, &users, id)).collect();
+    let mut in_memory = starts_in_memory(nodes, &users);
     for &root in roots {
         in_memory[base(nodes, root)] = true;
     }
     loop {
         let mut walk =
-            Walk { nodes, users: &users, in_memory: &in_memory, absorbed: vec![false; nodes.len()], buffers };
+            Walk { nodes, users: &users, in_memory: &in_memory, absorbed: vec![false; nodes.len()], room };
         match walk.groups() {
             Ok(groups) => {
                 let absorbed = walk.absorbed;
@@ -115,21 +131,43 @@ fn users(nodes: &[Node], roots: &[NodeId]) -> Vec<Vec<NodeId>> {
     users
 }
 
-fn starts_in_memory(nodes: &[Node], users: &[Vec<NodeId>], id: NodeId) -> bool {
-    let reads_memory = |user: &NodeId| {
-        nodes.get(*user).is_none_or(|u| !u.op.is_pointwise() && !matches!(u.op, Op::Reduce { .. }))
-    };
-    let op = &nodes[id].op;
-    match op {
-        Op::Reshape => false,
-        // A constant is written into the code of what uses it, stretched or not.
-        _ if op.is_scalar_source() => {
-            users[id].iter().any(|u| reads_memory(u) && nodes.get(*u).is_none_or(|u| u.op != Op::Broadcast))
-        }
-        Op::Broadcast | Op::Permute(_) => users[id].iter().any(reads_memory),
-        _ if op.is_pointwise() => users[id].len() > 1 || users[id].iter().any(reads_memory),
-        _ => true,
+/// Which nodes lie in memory before the walk, by node.
+fn starts_in_memory(nodes: &[Node], users: &[Vec<NodeId>]) -> Vec<bool> {
+    let mut in_memory = Vec::with_capacity(nodes.len());
+    // Elements that computing a node reads, by node.
+    let mut reads: Vec<usize> = Vec::with_capacity(nodes.len());
+    for (id, node) in nodes.iter().enumerate() {
+        let through = |reads: &[usize]| node.inputs.iter().map(|&input| reads[input]).sum();
+        let (stored, read) = match &node.op {
+            Op::Reshape => (false, through(&reads)),
+            // A constant is written into the code of what uses it, stretched or not.
+            op if op.is_scalar_source() => (read_whole(nodes, &users[id], true), 0),
+            Op::Broadcast | Op::Permute(_) => {
+                let source = base(nodes, node.inputs[0]);
+                let constant = nodes[source].op.is_scalar_source();
+                (read_whole(nodes, &users[id], false), if constant { 0 } else { nodes[source].shape.len() })
+            }
+            op if op.is_pointwise() => {
+                let read = through(&reads);
+                let shared = users[id].len() > 1 && read.saturating_mul(EXPANSION) > node.shape.len();
+                (shared || read_whole(nodes, &users[id], false), read)
+            }
+            _ => (true, 0),
+        };
+        in_memory.push(stored);
+        reads.push(if stored { node.shape.len() } else { read });
     }
+    in_memory
+}
+
+/// Whether some user reads a tensor in memory and not a value in its own kernel. `stretched` tells that stretching does not.
+fn read_whole(nodes: &[Node], users: &[NodeId], stretched: bool) -> bool {
+    users.iter().any(|user| {
+        nodes.get(*user).is_none_or(|u| {
+            let inlines = u.op.is_pointwise() || matches!(u.op, Op::Reduce { .. });
+            !(inlines || stretched && u.op == Op::Broadcast)
+        })
+    })
 }
 
 struct Walk<'a> {
@@ -137,7 +175,7 @@ struct Walk<'a> {
     users: &'a [Vec<NodeId>],
     in_memory: &'a [bool],
     absorbed: Vec<bool>,
-    buffers: usize,
+    room: Room,
 }
 
 impl Walk<'_> {
@@ -160,7 +198,7 @@ impl Walk<'_> {
         }
         // The kernel's own bindings: a product's operands and result, or a result alone.
         let own = if group.value.is_some() { 3 } else { 2 };
-        if group.leaves.len() + usize::from(group.reads_control) + own > self.buffers
+        if group.leaves.len() + usize::from(group.reads_control) + own > self.room.buffers
             && let Some(&split) = group.inlined.first()
         {
             return Err(split);
@@ -186,6 +224,8 @@ impl Walk<'_> {
             Op::Constant(_) => {}
             Op::LossScale => group.reads_control = true,
             Op::Broadcast | Op::Permute(_) => return self.view(id, group),
+            // A value that is used twice is written once.
+            _ if group.inlined.contains(&id) => {}
             op => {
                 group.reads_control |= matches!(op, Op::Dropout { .. });
                 for &input in &node.inputs {
@@ -201,7 +241,8 @@ impl Walk<'_> {
 
     /// Whether the group of `root` can be the tail of this product: its only user, and of the same elements.
     fn absorbs(&self, root: NodeId, id: NodeId) -> bool {
-        matches!(self.nodes[id].op, Op::MatMul { .. })
+        self.room.epilogues
+            && matches!(self.nodes[id].op, Op::MatMul { .. })
             && self.nodes[root].op.is_pointwise()
             && !self.absorbed[id]
             && self.users[id].len() == 1

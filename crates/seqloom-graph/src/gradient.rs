@@ -7,6 +7,7 @@
 
 use std::collections::HashMap;
 
+use crate::derive::Derivation;
 use crate::error::{GraphError, Location};
 use crate::graph::{Graph, Node, NodeId};
 use crate::op::{Binary, Op, ReduceOp, Unary};
@@ -159,11 +160,13 @@ fn vjp<'g>(
             let vocab = x[0].dim(0);
             let order = (x[1].shape(), DType::U32);
             let starts = (Shape::new(&[vocab + 1]).unwrap_or_default(), DType::U32);
-            let sorted = graph.push_outputs(Op::Segments, &[x[1]], &[order, starts], at);
+            let what = Op::Host(Derivation::Segments { vocab });
+            let sorted = graph.push_outputs(what, &[x[1]], &[order, starts], at);
             let table = graph.push(Op::GatherGrad, &[dy, sorted[0], sorted[1]], x[0].shape(), DType::F32, at);
             Ok(vec![Some(table), None])
         }
-        Op::Lstm => Ok(lstm(x, outputs, grads, at)),
+        Op::Rearrange => Ok(vec![Some(dy.rearranged(x[2], x[1], at)), None, None]),
+        Op::Recurrent(recurrence) => Ok(crate::recurrent::backward(*recurrence, x, outputs, grads, at)),
         Op::Attention(attending) => {
             let Some(dy) = grads[0] else { return Ok(vec![None; x.len()]) };
             let learned = |t: Tensor<'g>| depends_on_params(graph, t.id)[t.id];
@@ -172,14 +175,15 @@ fn vjp<'g>(
         Op::Poison
         | Op::Input(_)
         | Op::Param(_)
+        | Op::State(_)
         | Op::LossScale
         | Op::Constant(_)
         | Op::Literal(_)
         | Op::ToF32
-        | Op::Segments
+        | Op::Host(_)
         | Op::Output(_) => Ok(vec![None; x.len()]),
         Op::GatherGrad => Err(second_order("gather_rows", at)),
-        Op::LstmGrad => Err(second_order("lstm", at)),
+        Op::RecurrentGrad(recurrence) => Err(second_order(recurrence.name(), at)),
         Op::AttentionGrad(..) => Err(second_order("attention", at)),
     }
 }
@@ -206,37 +210,6 @@ fn unary<'g>(function: Unary, x: Tensor<'g>, y: Tensor<'g>, dy: Tensor<'g>) -> O
 /// 1 where `a` is greater, ½ where equal, else 0.
 fn winner<'g>(a: Tensor<'g>, b: Tensor<'g>) -> Tensor<'g> {
     a.greater(b) + a.equal(b) * 0.5
-}
-
-/// One kernel goes back through time and gives the gradient of every pre-activation; the weights' gradient is then one
-/// product over all steps, since padded steps have gradient 0.
-fn lstm<'g>(
-    x: &[Tensor<'g>],
-    outputs: &[Tensor<'g>],
-    grads: &[Option<Tensor<'g>>],
-    at: Location,
-) -> Vec<Option<Tensor<'g>>> {
-    let [x_proj, w_hh, h0, c0, lengths] = [x[0], x[1], x[2], x[3], x[4]];
-    let [y, gates, cells] = [outputs[0], outputs[1], outputs[2]];
-    let graph = x_proj.graph;
-    let (batch, time, hidden) = (y.dim(0), y.dim(1), y.dim(2));
-    let or_zeros = |grad: Option<Tensor<'g>>, shape: Shape| grad.unwrap_or_else(|| graph.full(&shape, 0.0));
-    let dy = or_zeros(grads[0], y.shape());
-    let dh_n = or_zeros(grads[3], h0.shape());
-    let dc_n = or_zeros(grads[4], c0.shape());
-    let back = graph.push_outputs(
-        Op::LstmGrad,
-        &[dy, w_hh, gates, cells, c0, lengths, dh_n, dc_n],
-        &[(x_proj.shape(), DType::F32), (c0.shape(), DType::F32)],
-        at,
-    );
-    let (dz, dc0) = (back[0], back[1]);
-    let first = h0.reshape(&[batch, 1, hidden]);
-    let previous = if time == 1 { first } else { Tensor::concat(first, &[y.slice(1, 0, time - 1)], 1) };
-    let flat = |t: Tensor<'g>, columns: usize| t.reshape(&[batch * time, columns]);
-    let dw_hh = flat(dz, 4 * hidden).t_matmul(flat(previous, hidden));
-    let dh0 = dz.slice(1, 0, 1).reshape(&[batch, 4 * hidden]).matmul(w_hh);
-    vec![Some(dz), Some(dw_hh), Some(dh0), Some(dc0), None]
 }
 
 fn second_order(op: &'static str, at: Location) -> GraphError {

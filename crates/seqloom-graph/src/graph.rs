@@ -36,10 +36,20 @@ pub(crate) struct InputSpec {
     pub range: Option<RangeInclusive<u32>>,
 }
 
+/// A tensor that stays on the device from run to run.
+#[derive(Clone, Debug)]
+pub(crate) struct StateSpec {
+    pub name: String,
+    pub shape: Shape,
+    /// What it holds after the run, if that is something else than before.
+    pub kept: Option<NodeId>,
+}
+
 #[derive(Debug, Default)]
 pub(crate) struct Recording {
     pub nodes: Vec<Node>,
     pub inputs: Vec<InputSpec>,
+    pub states: Vec<StateSpec>,
     pub params: HashMap<ParamId, NodeId>,
     pub error: Option<GraphError>,
     streams: u32,
@@ -102,13 +112,6 @@ impl Graph {
         self.ranged_input(name, shape, DType::U32, Some(0..=last))
     }
 
-    /// Input of row lengths \[B\], each from 1 to `time`; checked on the host before each run.
-    #[track_caller]
-    pub fn lengths(&self, name: &str, batch: usize, time: usize) -> Tensor<'_> {
-        let longest = u32::try_from(time).unwrap_or(u32::MAX);
-        self.ranged_input(name, &[batch], DType::U32, Some(1..=longest))
-    }
-
     /// Input with the shape and type of a tensor on the host; its values are not recorded.
     #[track_caller]
     pub fn feed(&self, name: &str, like: &HostTensor) -> Tensor<'_> {
@@ -116,7 +119,7 @@ impl Graph {
     }
 
     #[track_caller]
-    fn ranged_input(
+    pub(crate) fn ranged_input(
         &self,
         name: &str,
         shape: &[usize],
@@ -166,6 +169,61 @@ impl Graph {
         let tensor = self.push(Op::Param(id), &[], shape, DType::F32, at);
         self.recording.borrow_mut().params.insert(id, tensor.id);
         tensor
+    }
+
+    /// A tensor that stays on the device: what the last run over these parameters kept under this name and shape
+    /// ([`Graph::keep`]), 0 before the first and after [`crate::ParamStore::reset_states`]. No gradient flows through it.
+    /// Graphs that train and graphs that infer have states of their own.
+    #[track_caller]
+    pub fn state(&self, name: &str, shape: &[usize]) -> Tensor<'_> {
+        let at = Location(Caller::caller());
+        let Some(shape) = self.shape("state", shape, at) else { return self.poisoned(at) };
+        let index = self.recording.borrow().states.iter().position(|s| s.name == name);
+        if let Some(index) = index {
+            let recording = self.recording.borrow();
+            let has = recording.states[index].shape;
+            let node = recording.nodes.iter().position(|n| n.op == Op::State(index));
+            drop(recording);
+            return match node {
+                Some(id) if has == shape => Tensor { graph: self, id },
+                _ => {
+                    let name = name.to_owned();
+                    self.poison(GraphError::InputTwice { name, has, has_dtype: DType::F32, at }, at)
+                }
+            };
+        }
+        let mut recording = self.recording.borrow_mut();
+        recording.states.push(StateSpec { name: name.to_owned(), shape, kept: None });
+        let index = recording.states.len() - 1;
+        drop(recording);
+        self.push(Op::State(index), &[], shape, DType::F32, at)
+    }
+
+    /// After each run the state `name` holds this tensor, of its shape. A mistake is kept as the recording's error: a state
+    /// that was not read, one kept twice, a tensor of another shape or type.
+    #[track_caller]
+    pub fn keep(&self, name: &str, tensor: Tensor<'_>) {
+        let at = Location(Caller::caller());
+        if !std::ptr::eq(tensor.graph, self) {
+            self.poison(GraphError::ForeignTensor { op: "keep", at }, at);
+            return;
+        }
+        if tensor.refuse("keep", &[(tensor, DType::F32)], at).is_some() {
+            return;
+        }
+        let shape = tensor.shape();
+        let mut recording = self.recording.borrow_mut();
+        let fault = match recording.states.iter_mut().find(|s| s.name == name) {
+            Some(state) if state.shape == shape && state.kept.is_none() => {
+                state.kept = Some(tensor.id);
+                return;
+            }
+            Some(state) if state.kept.is_some() => format!("state '{name}' is kept twice"),
+            Some(state) => format!("state '{name}' has shape {}, not {shape}", state.shape),
+            None => format!("no state '{name}' was read"),
+        };
+        drop(recording);
+        self.poison(GraphError::Argument { op: "keep", detail: fault, at }, at);
     }
 
     /// A tensor of one value, known now.

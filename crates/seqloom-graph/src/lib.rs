@@ -8,8 +8,9 @@
 //! |---|---|
 //! | [`shape`], [`host_tensor`], [`params`] | shapes, data on the host, the registry of parameters |
 //! | [`graph`], [`op`] | the recorded nodes and the operations they hold |
-//! | `tensor`, `pointwise`, `movement`, `contraction`, `composite`, `attention` | the handle and its methods, by kind |
+//! | `tensor`, `pointwise`, `movement`, `contraction`, `composite`, [`recurrent`], `attention` | the handle and its methods, by kind |
 //! | `gradient` | the table of vector–Jacobian products |
+//! | [`mod@derive`], [`packing`], `segments`, `lengths` | what the host derives from ids and lengths; rows without padding |
 //! | `simplify` | constants, common subexpressions, dead code |
 //! | `fuse`, `codegen` | which nodes share a kernel, and the WGSL calls of each group |
 //! | `bounds` | limits of ids and lengths, checked on the host |
@@ -23,19 +24,23 @@ mod bounds;
 mod codegen;
 mod composite;
 mod contraction;
+pub mod derive;
 mod error;
 mod explain;
 mod fuse;
 mod gradient;
 pub mod graph;
 pub mod host_tensor;
+mod lengths;
 mod lower;
 mod movement;
 pub mod op;
+pub mod packing;
 pub mod params;
 mod plan;
 mod pointwise;
 pub mod program;
+pub mod recurrent;
 mod segments;
 pub mod shape;
 mod simplify;
@@ -43,16 +48,17 @@ pub mod store;
 mod tensor;
 
 pub use attention::{AttentionOptions, Start};
-pub use composite::LstmOutput;
 pub use error::{GraphError, Location};
 pub use graph::Graph;
 pub use host_tensor::{HostData, HostTensor};
+pub use lengths::{Lengths, packed_rows};
 pub use op::OPERATIONS;
 pub use params::{Init, ParamId, ParamSpec, Params};
 pub use program::{Memory, Objective, Program, ReadTensor, Request};
+pub use recurrent::{Activation, LstmOutput, RecurrentOutput};
 pub use seqloom_kernels::Control;
 pub use shape::{DType, MAX_RANK, Shape};
-pub use store::{Arena, ParamStore, StoreKind};
+pub use store::{Arena, ParamStore, StateValue, StoreKind};
 pub use tensor::Tensor;
 
 /// Result of this crate's fallible functions.

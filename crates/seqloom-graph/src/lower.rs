@@ -47,11 +47,11 @@ pub(crate) fn has_outputs(op: &Op) -> bool {
     matches!(
         op,
         Op::CrossEntropy { .. }
-            | Op::Lstm
-            | Op::LstmGrad
-            | Op::Segments
+            | Op::Recurrent(_)
+            | Op::RecurrentGrad(_)
             | Op::Attention(_)
             | Op::AttentionGrad(..)
+            | Op::Host(_)
     )
 }
 
@@ -102,16 +102,14 @@ fn lower_node(nodes: &[Node], id: NodeId, facts: &Facts) -> Result<Option<Step>,
             cross_entropy::lower(&problem, facts)?
         }
         Op::Gather => embedding::lower_forward(&table(shape(0), shape(1)), facts)?,
+        Op::Rearrange => embedding::lower_forward(&table(shape(0), shape(1)), facts)?,
         Op::GatherGrad => embedding::lower_backward(&table(node.shape, shape(1)), facts)?,
-        Op::Lstm | Op::LstmGrad => {
-            // The hidden sequence's shape, which operands of both directions show in different places.
-            let projected = if node.op == Op::Lstm { shape(0) } else { shape(2) };
-            let problem =
-                recurrent::Problem { batch: projected[0], time: projected[1], hidden: projected[2] / 4 };
-            match node.op {
-                Op::Lstm => recurrent::lower_forward(&problem, facts)?,
-                _ => recurrent::lower_backward(&problem, facts)?,
-            }
+        Op::Recurrent(recurrence) => {
+            let steps = shape(node.inputs.len() - 1);
+            recurrent::lower_forward(&recurrence.problem(shape(0)[0], shape(2), steps), facts)?
+        }
+        Op::RecurrentGrad(recurrence) => {
+            recurrent::lower_backward(&recurrence.problem(shape(0)[0], shape(3), shape(2)), facts)?
         }
         Op::Attention(attending) => {
             let shapes: Vec<_> = node.inputs.iter().map(|&input| nodes[input].shape).collect();

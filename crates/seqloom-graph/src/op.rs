@@ -7,7 +7,9 @@
 use std::rc::Rc;
 
 use crate::attention::{Attending, Part};
+use crate::derive::Derivation;
 use crate::params::ParamId;
+use crate::recurrent::Recurrence;
 
 /// Every operation a user can call on tensors that computes something, by method name. Each has an f64 oracle, a
 /// gradient check and a golden case of this name in the tests; `cargo xtask tidy` compares the lists.
@@ -45,8 +47,12 @@ pub const OPERATIONS: &[&str] = &[
     "log_softmax",
     "cross_entropy",
     "gather_rows",
+    "pack",
+    "unpack",
     "dropout",
+    "rnn",
     "lstm",
+    "gru",
     "attention",
     "attention_weights",
 ];
@@ -121,6 +127,8 @@ pub enum Op {
     Input(usize),
     /// A trained tensor.
     Param(ParamId),
+    /// The graph's carried state of this index.
+    State(usize),
     /// The scale of the loss, read from the control buffer when the step runs.
     LossScale,
     /// A scalar known when recorded, as bits of an f32.
@@ -186,12 +194,16 @@ pub enum Op {
     Gather,
     /// dy [N, C], order \[N\], starts [V+1] → gradient of the table [V, C].
     GatherGrad,
-    /// ids \[N\] → order \[N\], starts [V+1], both made on the host when the input is written.
-    Segments,
-    /// x_proj `[B, T, 4H]`, w_hh `[4H, H]`, h0, c0 `[B, H]`, lengths \[B\] → y, gates, cells, h_n, c_n.
-    Lstm,
-    /// dy, w_hh, gates, cells, c0, lengths, dh_n, dc_n → dz `[B, T, 4H]`, dc0 `[B, H]`.
-    LstmGrad,
+    /// x [R, C], from \[M\], back \[R\] → [M, C]: row m is x[from\[m\]], or 0 where `from[m]` is no row of x. No row is taken
+    /// twice, and `back` is the inverse.
+    Rearrange,
+    /// What the host computes of u32 tensors and writes with the inputs.
+    Host(Derivation),
+    /// A recurrent layer over whole sequences, rows [N, ·] and steps [T, 2] of u32: operands and outputs are the kernel
+    /// family's (`seqloom_kernels::recurrent::lower_forward`).
+    Recurrent(Recurrence),
+    /// Its back-propagation through time (`seqloom_kernels::recurrent::lower_backward`).
+    RecurrentGrad(Recurrence),
     /// q, k, v, then lengths, bias and table by distance where there are such → y, lse: operands and outputs are the kernel
     /// family's (`seqloom_kernels::attention::lower`).
     Attention(Attending),

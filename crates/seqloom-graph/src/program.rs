@@ -9,19 +9,18 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use seqloom_device::{Device, KernelTime, Readback, Slice};
-use seqloom_kernels::Control;
+use seqloom_kernels::{Control, REQUIRED_STORAGE_BUFFERS};
 
 use crate::Result;
-use crate::bind::{Bound, Roots, bind};
+use crate::bind::{Bound, Recorded, Roots, bind};
 use crate::bounds::{Allowed, bounds};
 use crate::error::GraphError;
-use crate::fuse::{base, fuse};
+use crate::fuse::{Room, base, fuse};
 use crate::gradient::gradients;
 use crate::graph::{Graph, InputSpec, Node, NodeId};
 use crate::host_tensor::{HostData, HostTensor};
 use crate::lower::lower;
 use crate::op::{Op, Unary};
-use crate::segments;
 use crate::shape::DType;
 use crate::simplify::simplify;
 use crate::store::ParamStore;
@@ -124,20 +123,29 @@ impl Program {
             }
         }
         let recording = graph.recording();
-        let asked: Vec<_> = grads.iter().map(|(_, t)| t.id).chain(named.iter().map(|(_, t)| t.id)).collect();
+        let kept = recording.states.iter().filter_map(|state| state.kept);
+        let asked: Vec<_> =
+            grads.iter().map(|(_, t)| t.id).chain(named.iter().map(|(_, t)| t.id)).chain(kept).collect();
         let (mut nodes, mut roots) = simplify(&recording.nodes, &asked);
         place_roots(&mut nodes, &mut roots, grads.len());
         let allowed = bounds(&nodes, &recording.inputs)?;
         let facts = store.device().facts();
         fits(&nodes, facts.max_binding_bytes.min(facts.max_buffer_bytes))?;
-        let fused = fuse(&nodes, &roots, facts.max_storage_buffers as usize);
+        let room = Room {
+            // Not what this adapter offers: a kernel is written for every adapter, and a program fuses alike on all.
+            buffers: REQUIRED_STORAGE_BUFFERS as usize,
+            epilogues: seqloom_kernels::matmul::takes_epilogue(facts),
+        };
+        let fused = fuse(&nodes, &roots, room);
         let steps = lower(&nodes, &fused, facts)?;
         let placed = Roots {
             grads: grads.iter().map(|(param, _)| *param).zip(roots.iter().copied()).collect(),
             outputs: roots[grads.len()..].to_vec(),
             update,
         };
-        let bound = bind(store, &nodes, &recording.inputs, &fused, &steps, &placed)?;
+        let recorded =
+            Recorded { inputs: &recording.inputs, states: &recording.states, training: graph.is_training() };
+        let bound = bind(store, &nodes, &recorded, &fused, &steps, &placed)?;
         let mut outputs: Vec<_> = named
             .iter()
             .zip(&placed.outputs)
@@ -177,17 +185,20 @@ impl Program {
         for (spec, allowed) in self.inputs.iter().zip(&self.allowed) {
             check(spec, allowed, given(spec)?)?;
         }
+        let derived =
+            self.bound.host.run(|input| match given(&self.inputs[input]).map(HostTensor::data) {
+                Ok(HostData::U32(values)) => values,
+                _ => &[],
+            })?;
         for (spec, slice) in self.inputs.iter().zip(&self.bound.inputs) {
             let bytes = given(spec)?.bytes();
             if !bytes.is_empty() {
                 self.device.write(slice, bytes)?;
             }
         }
-        for derived in &self.bound.derived {
-            if let HostData::U32(ids) = given(&self.inputs[derived.input])?.data() {
-                let (order, starts) = segments::sort(ids, derived.vocab);
-                self.device.write(&derived.order, bytemuck::cast_slice(&order))?;
-                self.device.write(&derived.starts, bytemuck::cast_slice(&starts))?;
+        for (slice, values) in self.bound.derived.iter().flatten().zip(derived.iter().flatten()) {
+            if !values.is_empty() {
+                self.device.write(slice, bytemuck::cast_slice(values))?;
             }
         }
         self.device.write(&self.bound.control, bytemuck::bytes_of(control))?;
@@ -280,7 +291,7 @@ fn place_roots(nodes: &mut Vec<Node>, roots: &mut [NodeId], grads: usize) {
     }
     for (index, root) in roots.iter_mut().enumerate() {
         let id = base(nodes, *root);
-        let fixed = matches!(nodes[id].op, Op::Param(_) | Op::Input(_) | Op::Literal(_));
+        let fixed = matches!(nodes[id].op, Op::Param(_) | Op::Input(_) | Op::State(_) | Op::Literal(_));
         if fixed || (index < grads && uses[id] > 1) {
             let node = Node { op: Op::Unary(Unary::Copy), inputs: vec![*root], ..nodes[*root].clone() };
             nodes.push(node);

@@ -50,6 +50,11 @@ impl Rebuilt {
                 node.inputs[0] = from;
                 (self.nodes[from].shape == node.shape).then_some(from)
             }
+            // Zeros in another order, such as an initial state.
+            Op::Rearrange => {
+                let x = node.inputs[0];
+                (self.nodes[x].shape == node.shape && self.is_zero(x)).then_some(x)
+            }
             Op::Unary(Unary::Detach) => Some(node.inputs[0]),
             Op::Unary(Unary::Neg) => match self.nodes[node.inputs[0]].op {
                 Op::Unary(Unary::Neg) => Some(self.nodes[node.inputs[0]].inputs[0]),

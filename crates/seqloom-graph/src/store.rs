@@ -4,8 +4,12 @@
 //! checkpoint are each one operation over one buffer. Where the adapter binds less than the whole, an arena is a list of
 //! chunks, cut between parameters. Offsets are multiples of 256 bytes, the most that any adapter asks for; the gaps
 //! are 0 in every arena and stay so.
+//!
+//! Beside them lie carried states: tensors that a run leaves for the next one, such as the state of a recurrent network
+//! that reads a text in windows. They belong to the store because windows of several lengths are several programs.
 
-use std::sync::Arc;
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use seqloom_device::{Buffer, Device, Slice};
 
@@ -49,6 +53,21 @@ struct Inner {
     places: Vec<Place>,
     /// By arena, its chunks.
     arenas: Vec<Vec<Buffer>>,
+    states: Mutex<States>,
+}
+
+/// Carried states by whether a training graph made them, name and dimensions.
+type States = BTreeMap<(bool, String, Vec<usize>), Buffer>;
+
+/// A carried state in host memory: what a checkpoint holds of it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct StateValue {
+    /// Its name in the graph.
+    pub name: String,
+    /// Its dimensions.
+    pub shape: Vec<usize>,
+    /// Its elements in row-major order.
+    pub values: Vec<f32>,
 }
 
 impl ParamStore {
@@ -70,7 +89,8 @@ impl ParamStore {
             .map(|arena| chunks.iter().map(|&bytes| device.allocate(arena, bytes)).collect())
             .collect::<Result<Vec<Vec<Buffer>>, _>>()?;
         let values: Vec<_> = specs.iter_mut().map(|spec| std::mem::take(&mut spec.values)).collect();
-        let store = Self(Arc::new(Inner { device: device.clone(), specs, places, arenas }));
+        let store =
+            Self(Arc::new(Inner { device: device.clone(), specs, places, arenas, states: Mutex::default() }));
         for (index, values) in values.iter().enumerate() {
             store.write(Arena::Params, index, values)?;
         }
@@ -89,10 +109,74 @@ impl ParamStore {
         &self.0.specs
     }
 
-    /// Bytes of all arenas.
+    /// Bytes of all arenas and carried states.
     #[must_use]
     pub fn bytes(&self) -> u64 {
-        self.0.arenas.iter().flatten().map(Buffer::bytes).sum()
+        self.0.arenas.iter().flatten().chain(self.states().values()).map(Buffer::bytes).sum()
+    }
+
+    /// Sets the carried states of training or of inference to 0, for the runs that follow.
+    ///
+    /// # Errors
+    /// The device's failure.
+    pub fn reset_states(&self, training: bool) -> Result<()> {
+        for (_, buffer) in self.states().iter().filter(|(key, _)| key.0 == training) {
+            let zeros = vec![0u8; usize::try_from(buffer.bytes()).unwrap_or(0)];
+            self.0.device.write(&buffer.all(), &zeros)?;
+        }
+        Ok(())
+    }
+
+    /// The carried states of training. Waits for the device.
+    ///
+    /// # Errors
+    /// The device's failure.
+    pub fn read_states(&self) -> Result<Vec<StateValue>> {
+        let states = self.states();
+        let training = states.iter().filter(|((training, ..), _)| *training);
+        training
+            .map(|((_, name, shape), buffer)| {
+                let bytes = 4 * shape.iter().product::<usize>() as u64;
+                let values =
+                    bytemuck::pod_collect_to_vec(&self.0.device.read(&buffer.slice(0, bytes)).wait()?);
+                Ok(StateValue { name: name.clone(), shape: shape.clone(), values })
+            })
+            .collect()
+    }
+
+    /// Replaces the carried states of training: those that are not named become 0.
+    ///
+    /// # Errors
+    /// [`GraphError::HostShape`] if values do not fill their shape, and then nothing was changed; the device's failure.
+    pub fn write_states(&self, values: &[StateValue]) -> Result<()> {
+        if let Some(bad) = values.iter().find(|v| v.shape.iter().product::<usize>() != v.values.len()) {
+            return Err(GraphError::HostShape { shape: bad.shape.clone(), len: bad.values.len() });
+        }
+        self.reset_states(true)?;
+        for StateValue { name, shape, values } in values.iter().filter(|v| !v.values.is_empty()) {
+            let place = self.state(true, name, shape)?;
+            self.0.device.write(&place, bytemuck::cast_slice(values))?;
+        }
+        Ok(())
+    }
+
+    /// Where a carried state lies, made of zeros if it is new.
+    pub(crate) fn state(&self, training: bool, name: &str, shape: &[usize]) -> Result<Slice> {
+        let bytes = 4 * shape.iter().product::<usize>().max(1) as u64;
+        let mut states = self.states();
+        let key = (training, name.to_owned(), shape.to_vec());
+        if let Some(buffer) = states.get(&key) {
+            return Ok(buffer.slice(0, bytes));
+        }
+        let buffer = self.0.device.allocate(name, bytes)?;
+        let place = buffer.slice(0, bytes);
+        states.insert(key, buffer);
+        Ok(place)
+    }
+
+    /// The states hold no promise between each other that a panic elsewhere could break.
+    fn states(&self) -> MutexGuard<'_, States> {
+        self.0.states.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// An empty graph over these parameters that records a training step: dropout is active.

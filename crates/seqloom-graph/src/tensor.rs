@@ -62,6 +62,13 @@ impl<'g> Tensor<'g> {
         self.graph.recording().nodes[self.id].op == Op::Poison
     }
 
+    /// A poisoned tensor for a mistake that a layer finds in this operand: `op` is the layer's name, `detail` what it needs.
+    #[track_caller]
+    #[must_use]
+    pub fn refused(self, op: &'static str, detail: &str) -> Self {
+        self.shape_error(op, &[], detail, here())
+    }
+
     pub(crate) fn node(self) -> Node {
         self.graph.recording().nodes[self.id].clone()
     }

@@ -7,8 +7,8 @@ use seqloom_device::Facts;
 use seqloom_shaders::softmax::{CrossEntropy, CrossEntropyCpu, CrossEntropyParams};
 
 use crate::error::KernelError;
-use crate::launch::{Job, Lowered, Operand, count, flat_grid, striding};
-use crate::softmax::{Variant, row_workgroup};
+use crate::launch::{Job, Lowered, Operand, check_iterations, count, flat_grid, striding};
+use crate::softmax::{Variant, iterations, row_workgroup};
 
 const OP: &str = "cross_entropy";
 
@@ -30,9 +30,9 @@ pub struct Problem {
 /// `[rows, cols]`.
 ///
 /// # Errors
-/// No classes, or sizes beyond what a kernel can number.
+/// No classes, or sizes beyond what a kernel can number, or on a CPU adapter walk.
 pub fn lower(problem: &Problem, facts: &Facts) -> Result<Lowered, KernelError> {
-    lower_as(Variant::suited(facts), problem, facts)
+    lower_as(Variant::suited(problem.cols, facts), problem, facts)
 }
 
 /// [`lower`] by a given variant.
@@ -56,11 +56,12 @@ pub fn lower_as(variant: Variant, problem: &Problem, facts: &Facts) -> Result<Lo
     let launch = match variant {
         Variant::Workgroup => {
             let workgroup = row_workgroup(cols);
+            check_iterations(OP, iterations(cols, workgroup), facts)?;
             let (spec, grid) = (CrossEntropy { workgroup }, flat_grid(OP, rows, workgroup, facts)?);
             Job { op: OP, shape, spec, params, bindings, grid, flops, bytes }.plain(facts)?
         }
         Variant::Invocation => {
-            let (_, grid) = striding(OP, rows, facts)?;
+            let (_, grid) = striding(OP, rows, iterations(cols, 1), facts)?;
             let spec = CrossEntropyCpu { workgroup: 64 };
             Job { op: OP, shape, spec, params, bindings, grid, flops, bytes }.plain(facts)?
         }

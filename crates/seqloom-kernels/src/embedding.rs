@@ -1,15 +1,21 @@
 //! Embedding lookup, and its gradient by sorted segments.
 //!
 //! The gradient takes the tokens sorted by id from whoever knows the ids (the host, as a rule): each element of the
-//! table is then one invocation's sum in a fixed order, without atomics and without a scan of every token per id.
+//! table is then one invocation's sum in a fixed order, without atomics and without a scan of every token per id. All
+//! tokens may have one id, so on a CPU adapter, where an invocation may not walk far, many tokens take several launches.
 
 use seqloom_device::Facts;
-use seqloom_shaders::embedding::{EmbeddingBackward, EmbeddingForward, EmbeddingParams};
+use seqloom_shaders::embedding::{
+    EmbeddingBackward, EmbeddingBackwardParams, EmbeddingForward, EmbeddingParams,
+};
 
 use crate::error::KernelError;
-use crate::launch::{Job, Lowered, Operand, count, striding};
+use crate::launch::{Job, Lowered, MOST_ITERATIONS, Operand, count, prefers_cpu, striding};
 
 const OP: &str = "embedding";
+
+/// Most tokens of one backward launch on a CPU adapter.
+const MOST_TOKENS: u32 = MOST_ITERATIONS - 2;
 
 /// A lookup of N tokens in a table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -40,9 +46,9 @@ impl Problem {
     }
 }
 
-/// `out[n] = table[ids[n]]`.
+/// `out[n] = table[ids[n]]`, zeros for an id of V or more.
 ///
-/// Bindings: `In(0)` table `[V, C]`, `In(1)` ids `[N]` u32, each below V, `Out(0)` `[N, C]`.
+/// Bindings: `In(0)` table `[V, C]`, `In(1)` ids `[N]` u32, `Out(0)` `[N, C]`.
 ///
 /// # Errors
 /// An empty table, or sizes beyond what a kernel can number.
@@ -51,7 +57,7 @@ pub fn lower_forward(problem: &Problem, facts: &Facts) -> Result<Lowered, Kernel
     if rows == 0 {
         return Ok(Lowered::default());
     }
-    let (workgroup, grid) = striding(OP, rows, facts)?;
+    let (workgroup, grid) = striding(OP, rows, 0, facts)?;
     let job = Job {
         op: OP,
         shape: problem.shape(),
@@ -72,18 +78,25 @@ pub fn lower_forward(problem: &Problem, facts: &Facts) -> Result<Lowered, Kernel
 /// # Errors
 /// As [`lower_forward`].
 pub fn lower_backward(problem: &Problem, facts: &Facts) -> Result<Lowered, KernelError> {
-    let (params, rows, table) = problem.params()?;
-    let (workgroup, grid) = striding(OP, table, facts)?;
-    let job = Job {
-        op: OP,
-        shape: problem.shape(),
-        spec: EmbeddingBackward { workgroup },
-        params,
-        bindings: vec![Operand::In(0), Operand::In(1), Operand::In(2), Operand::Out(0)],
-        grid,
-        flops: u64::from(rows),
-        bytes: 4
-            * (u64::from(rows) + u64::from(table) + u64::from(params.tokens) + u64::from(params.vocab) + 1),
-    };
-    Ok(Lowered::single(job.plain(facts)?))
+    let (EmbeddingParams { tokens, vocab, channels }, _, table) = problem.params()?;
+    let most = if prefers_cpu(facts) { MOST_TOKENS } else { u32::MAX };
+    let (workgroup, grid) = striding(OP, table, u64::from(tokens.min(most)) + 1, facts)?;
+    let mut lowered = Lowered::default();
+    // Without tokens there is still a launch, to write zeros.
+    for first in (0..tokens.max(1)).step_by(most as usize) {
+        let end = tokens.min(first.saturating_add(most));
+        let rows = u64::from(end - first) * u64::from(channels);
+        let job = Job {
+            op: OP,
+            shape: problem.shape(),
+            spec: EmbeddingBackward { workgroup },
+            params: EmbeddingBackwardParams { tokens, vocab, channels, first, end },
+            bindings: vec![Operand::In(0), Operand::In(1), Operand::In(2), Operand::Out(0)],
+            grid,
+            flops: rows,
+            bytes: 4 * (rows + u64::from(table) + u64::from(end - first) + u64::from(vocab) + 1),
+        };
+        lowered.launches.push(job.plain(facts)?);
+    }
+    Ok(lowered)
 }

@@ -74,6 +74,18 @@ pub enum KernelError {
         /// The adapter.
         adapter: String,
     },
+    /// An invocation would have to go round its loops more often than a CPU adapter is sure to let it.
+    #[error(
+        "{op}: {iterations} loop iterations in one invocation are more than the {limit} of a CPU adapter"
+    )]
+    Iterations {
+        /// The operation.
+        op: &'static str,
+        /// Iterations wanted.
+        iterations: u64,
+        /// The limit.
+        limit: u32,
+    },
     /// Sizes that contradict each other or that the operation has no meaning for.
     #[error("{op}: {detail}")]
     Problem {

@@ -228,13 +228,51 @@ pub(crate) fn flat_grid(
 /// end, few enough that the cost of starting one is lost in its work.
 const CPU_WORKGROUPS: u32 = 64;
 
-/// Workgroup size and grid for a kernel that strides over `items` by its grid, so that any grid is right.
+/// Most iterations, of all its loops together, that a kernel may ask of one invocation on a CPU adapter.
+///
+/// llvmpipe leaves every loop of an invocation after 65535 of them (`LP_MAX_TGSI_LOOP_ITERATIONS` in Mesa's `gallivm`),
+/// and says nothing: the results are merely wrong. What is left of those is for loops of a few iterations, which nobody
+/// counts.
+pub(crate) const MOST_ITERATIONS: u32 = 60_000;
+
+/// Refuses a launch for a CPU adapter whose invocations would pass [`MOST_ITERATIONS`].
+pub(crate) fn check_iterations(op: &'static str, iterations: u64, facts: &Facts) -> Result<(), KernelError> {
+    if prefers_cpu(facts) && iterations > u64::from(MOST_ITERATIONS) {
+        return Err(KernelError::Iterations { op, iterations, limit: MOST_ITERATIONS });
+    }
+    Ok(())
+}
+
+/// Workgroups of a kernel whose invocations stride over `items` by the grid, with `inner` iterations of loops for each:
+/// `most`, or as many more as keep an invocation of a CPU adapter below [`MOST_ITERATIONS`].
+pub(crate) fn workgroups(
+    op: &'static str,
+    items: u32,
+    inner: u64,
+    (workgroup, most): (u32, u32),
+    facts: &Facts,
+) -> Result<u32, KernelError> {
+    check_iterations(op, inner + 1, facts)?;
+    let full = items.div_ceil(workgroup);
+    let each = if prefers_cpu(facts) { u64::from(MOST_ITERATIONS) / (inner + 1) } else { u64::MAX };
+    // Never more than `full`, since `each` is at least 1.
+    let needed = u64::from(full).div_ceil(each) as u32;
+    Ok(full.min(most).max(needed))
+}
+
+/// Workgroup size and grid for a kernel that strides over `items` by its grid, so that any grid is right, and makes
+/// `inner` iterations of loops for each item.
 ///
 /// A GPU gets an invocation per item, a CPU adapter a few fat workgroups: there each has a cost of its own and no
 /// latency is hidden by having many. The kernels ship workgroups of 64 and 256.
-pub(crate) fn striding(op: &'static str, items: u32, facts: &Facts) -> Result<(u32, [u32; 3]), KernelError> {
+pub(crate) fn striding(
+    op: &'static str,
+    items: u32,
+    inner: u64,
+    facts: &Facts,
+) -> Result<(u32, [u32; 3]), KernelError> {
     let (workgroup, most) = if prefers_cpu(facts) { (64, CPU_WORKGROUPS) } else { (256, u32::MAX) };
-    let workgroups = items.div_ceil(workgroup).min(most);
+    let workgroups = workgroups(op, items, inner, (workgroup, most), facts)?;
     Ok((workgroup, flat_grid(op, workgroups, workgroup, facts)?))
 }
 

@@ -27,4 +27,4 @@ pub mod view;
 
 pub use error::KernelError;
 pub use launch::{Fusion, Launch, Lowered, MAX_STRIDES, Operand};
-pub use seqloom_shaders::{Control, Elem, FusedCode};
+pub use seqloom_shaders::{Control, Elem, FusedCode, REQUIRED_STORAGE_BUFFERS};

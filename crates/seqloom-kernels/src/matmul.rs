@@ -1,16 +1,18 @@
 //! Matrix products, plain, batched and with either operand stored transposed, with pointwise work on the results.
 //!
 //! Two kernels. The CPU variant is one subgroup per workgroup with everything in registers, because such an adapter
-//! pays for loads and barriers and hardly for arithmetic; it reads through strides, so one shader serves all layouts.
-//! The tiled variant stages both operands in workgroup memory and is told the layouts, because a GPU wants neighbours
-//! to load neighbours.
+//! pays for loads and barriers and hardly for arithmetic; it reads through strides, so one shader serves all layouts,
+//! and it takes no epilogue ([`takes_epilogue`]), so one serves all models too. The tiled variant stages both operands in
+//! workgroup memory and is told the layouts, because a GPU wants neighbours to load neighbours.
 
 use seqloom_device::Facts;
 use seqloom_shaders::Spec;
-use seqloom_shaders::matmul::{MatmulCpu, MatmulParams, MatmulTiled};
+use seqloom_shaders::matmul::{MatmulCpu, MatmulCpuParams, MatmulParams, MatmulTiled};
 
 use crate::error::KernelError;
-use crate::launch::{Fusion, Job, Launch, Lowered, Operand, count, grid, lanes, prefers_cpu, view};
+use crate::launch::{
+    Fusion, Job, Launch, Lowered, MOST_ITERATIONS, Operand, count, grid, lanes, prefers_cpu, view,
+};
 
 const OP: &str = "matmul";
 
@@ -41,10 +43,19 @@ pub struct Problem {
 /// Which kernel multiplies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Variant {
-    /// One subgroup per workgroup, no workgroup memory; needs a known subgroup size.
+    /// One subgroup per workgroup, no workgroup memory, no fusion; needs a known subgroup size.
     Cpu,
     /// Tiles in workgroup memory.
     Tiled,
+}
+
+/// Whether [`lower`] accepts a fusion on this device.
+///
+/// Not where the CPU variant multiplies. It is compiled for a third of a second, once for each epilogue, while a pass of
+/// its own over the result takes 15 ms to compile; and in the training step of an LSTM (W2) the pass is also the faster.
+#[must_use]
+pub fn takes_epilogue(facts: &Facts) -> bool {
+    !prefers_cpu(facts)
 }
 
 /// `out[z,i,j] = fused(Σ_p A[z,i,p]·B[z,p,j], (z·M + i)·N + j)`, by the variant that suits the device.
@@ -52,7 +63,8 @@ pub enum Variant {
 /// Bindings: `In(0)` A, `In(1)` B, `Out(0)` `[batch, M, N]`, `Leaf(i)` as the fusion says.
 ///
 /// # Errors
-/// Sizes beyond what a kernel can number or the device's grid can hold, or a fusion that does not fit.
+/// Sizes beyond what a kernel can number or the device's grid can hold, or a fusion that does not fit; any fusion where
+/// [`takes_epilogue`] says no.
 pub fn lower(problem: &Problem, facts: &Facts, fusion: Option<&Fusion>) -> Result<Lowered, KernelError> {
     let variant = if prefers_cpu(facts) { Variant::Cpu } else { Variant::Tiled };
     lower_as(variant, problem, facts, fusion)
@@ -61,7 +73,7 @@ pub fn lower(problem: &Problem, facts: &Facts, fusion: Option<&Fusion>) -> Resul
 /// [`lower`] by a given variant.
 ///
 /// # Errors
-/// As [`lower`], and [`Variant::Cpu`] where the subgroup size is not known.
+/// As [`lower`], and [`Variant::Cpu`] where the subgroup size is not known or with a fusion.
 pub fn lower_as(
     variant: Variant,
     problem: &Problem,
@@ -72,11 +84,11 @@ pub fn lower_as(
     if plan.results == 0 {
         return Ok(Lowered::default());
     }
-    let launch = match variant {
+    let launches = match variant {
         Variant::Cpu => plan.cpu(facts, fusion)?,
-        Variant::Tiled => plan.tiled(facts, fusion)?,
+        Variant::Tiled => vec![plan.tiled(facts, fusion)?],
     };
-    Ok(Lowered::single(launch))
+    Ok(Lowered { launches, scratch: Vec::new() })
 }
 
 impl Problem {
@@ -130,7 +142,8 @@ impl Plan {
         Ok(Plan { batch, trans_a, trans_b, params, results, flops, bytes })
     }
 
-    fn cpu(&self, facts: &Facts, fusion: Option<&Fusion>) -> Result<Launch, KernelError> {
+    /// One launch, or as many as the iterations of a long sum take; all but the first add to the result.
+    fn cpu(&self, facts: &Facts, fusion: Option<&Fusion>) -> Result<Vec<Launch>, KernelError> {
         let lanes = lanes(OP, "cpu", facts)?;
         // Loads are shared by the rows of a tile, so it is as tall as the matrix gives work for.
         let rows = match self.params.m {
@@ -139,7 +152,18 @@ impl Plan {
             _ => 32,
         };
         let grid = self.grid(rows, 4 * lanes, facts)?;
-        self.job(MatmulCpu { lanes, rows }, grid).fused(facts, fusion, u64::from(self.results))
+        // A step of the kernel takes half as many values as a subgroup has lanes; the rest, one by one, are fewer than that.
+        let longest = (MOST_ITERATIONS - lanes) * (lanes / 2);
+        let MatmulParams { m, n, k, a_row, a_col, a_batch, b_row, b_col, b_batch, .. } = self.params;
+        let part = |first: u32| {
+            let end = k.min(first.saturating_add(longest));
+            let params = MatmulCpuParams { m, n, first, end, a_row, a_col, a_batch, b_row, b_col, b_batch };
+            let mut job = self.job(MatmulCpu { lanes, rows, add: first > 0 }, params, grid);
+            job.flops = 2 * u64::from(self.results) * u64::from(end - first);
+            job.fused(facts, fusion, u64::from(self.results))
+        };
+        // Without anything to sum there is still a launch, to write zeros.
+        (0..k.max(1)).step_by(longest as usize).map(part).collect()
     }
 
     fn tiled(&self, facts: &Facts, fusion: Option<&Fusion>) -> Result<Launch, KernelError> {
@@ -157,7 +181,7 @@ impl Plan {
             trans_b: self.trans_b,
         };
         let grid = self.grid(tile, tile, facts)?;
-        self.job(spec, grid).fused(facts, fusion, u64::from(self.results))
+        self.job(spec, self.params, grid).fused(facts, fusion, u64::from(self.results))
     }
 
     fn grid(&self, tile_m: u32, tile_n: u32, facts: &Facts) -> Result<[u32; 3], KernelError> {
@@ -165,7 +189,7 @@ impl Plan {
         grid(OP, [n.div_ceil(tile_n), m.div_ceil(tile_m), self.batch], facts)
     }
 
-    fn job<S: Spec<Params = MatmulParams>>(&self, spec: S, grid: [u32; 3]) -> Job<S> {
+    fn job<S: Spec>(&self, spec: S, params: S::Params, grid: [u32; 3]) -> Job<S> {
         let MatmulParams { m, n, k, .. } = self.params;
         let layout = match (self.trans_a, self.trans_b) {
             (false, false) => "NN",
@@ -177,7 +201,7 @@ impl Plan {
             op: OP,
             shape: format!("{layout} {}x[{m}x{k}x{n}]", self.batch),
             spec,
-            params: self.params,
+            params,
             bindings: vec![Operand::In(0), Operand::In(1), Operand::Out(0)],
             grid,
             flops: self.flops,

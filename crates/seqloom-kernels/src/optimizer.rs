@@ -11,7 +11,7 @@ use seqloom_shaders::optimizer::{
 };
 
 use crate::error::KernelError;
-use crate::launch::{Job, Lowered, Operand, count, flat_grid, prefers_cpu, striding};
+use crate::launch::{Job, Lowered, Operand, count, flat_grid, prefers_cpu, striding, workgroups};
 
 const OP: &str = "optimizer";
 
@@ -31,7 +31,7 @@ const PER_CHUNK: usize = 4;
 /// A chunk beyond what a kernel can number.
 pub fn lower(chunks: &[usize], facts: &Facts) -> Result<Lowered, KernelError> {
     let mut lowered = Lowered::default();
-    // As many partial sums as fill a device; a function of the facts alone, so the same in every run.
+    // As many partial sums as fill a device; a function of facts and lengths, so the same in every run.
     let (workgroup, most) = if prefers_cpu(facts) { (64, 16) } else { (256, 256) };
     let chunk_lens =
         chunks.iter().map(|len| count(OP, "chunk", &[*len])).collect::<Result<Vec<u32>, KernelError>>()?;
@@ -39,7 +39,7 @@ pub fn lower(chunks: &[usize], facts: &Facts) -> Result<Lowered, KernelError> {
 
     let mut partials = 0;
     for (i, len) in full() {
-        let groups = len.div_ceil(workgroup).min(most);
+        let groups = workgroups(OP, len, 0, (workgroup, most), facts)?;
         let job = Job {
             op: OP,
             shape: len.to_string(),
@@ -70,7 +70,7 @@ pub fn lower(chunks: &[usize], facts: &Facts) -> Result<Lowered, KernelError> {
     };
     lowered.launches.push(finish.plain(facts)?);
     for (i, len) in full() {
-        let (workgroup, grid) = striding(OP, len, facts)?;
+        let (workgroup, grid) = striding(OP, len, 0, facts)?;
         let mut bindings = vec![Operand::In(0), Operand::Out(0)];
         bindings.extend((0..PER_CHUNK).map(|buffer| Operand::In(1 + PER_CHUNK * i + buffer)));
         let update = Job {

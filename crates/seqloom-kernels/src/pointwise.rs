@@ -22,7 +22,7 @@ pub fn lower(len: usize, facts: &Facts, fusion: &Fusion) -> Result<Lowered, Kern
     if len == 0 {
         return Ok(Lowered::default());
     }
-    let (workgroup, grid) = striding(OP, len, facts)?;
+    let (workgroup, grid) = striding(OP, len, 0, facts)?;
     let job = Job {
         op: OP,
         shape: len.to_string(),

@@ -1,129 +1,206 @@
-//! The LSTM over whole sequences, forward and backward, with a length for each sequence.
+//! Recurrent layers over whole sequences, RNN, LSTM and GRU, forward and backward, of one length or of many.
 //!
-//! The input's part of the gates is one large product that the graph makes beforehand, and the gradients of the
-//! weights are three afterwards; what is left is the part that time forces into an order. It has two forms. The loop is
-//! for CPU adapters: a subgroup owns some rows of the batch and shares a step's loads in registers. Where H is small it
-//! walks many steps in a launch, which costs more than a step; else a launch is one step and several subgroups share
-//! out the hidden units, so that tiles are tall, all cores work and no barrier is needed. The steps are one launch
-//! each, spread over the whole device: on a GPU a few rows of the batch could not fill it, and the order of launches is
-//! the only barrier between workgroups that exists.
+//! The input's part of the pre-activations is one large product that the graph makes beforehand, and the gradients of the
+//! weights are two afterwards; what is left is the part that time forces into an order. It has three forms. The step form
+//! is a launch for each step, spread over a whole GPU: a few rows of the batch could not fill it otherwise, and the order
+//! of launches is the only barrier between workgroups that exists. The CPU form does the same with a tile in the registers
+//! of one subgroup. The loop form walks many steps in one launch, where the hidden state is so narrow that a workgroup
+//! holds it and a launch costs more than a step.
 //!
-//! Forward saves the activated gates and the cells; backward reads those and never recomputes a product.
+//! How sequences lie: at step t sequence b has row `steps[t].start + b·stride` of every `[N, ·]` matrix, and is live while
+//! b < `steps[t].count`. Full batches `[B, T, ·]` need no copy for that (`steps[t]` is (t, B), the stride T), and ragged ones
+//! are packed: sorted by length, longest first, time-major, so that nothing is computed for padding. Walked in reverse, a
+//! sequence begins at its own last step.
+//!
+//! Forward saves what backward reads, and backward never recomputes a product.
 
 use bytemuck::bytes_of;
 use seqloom_device::Facts;
 use seqloom_shaders::Spec;
 use seqloom_shaders::recurrent::{
-    LstmBackwardLoop, LstmBackwardStep, LstmForwardLoop, LstmForwardStep, LstmLoopParams, LstmStepParams,
+    GruBackwardCpu, GruBackwardLoop, GruBackwardStep, GruForwardCpu, GruForwardLoop, GruForwardStep,
+    LstmBackwardCpu, LstmBackwardLoop, LstmBackwardStep, LstmForwardCpu, LstmForwardLoop, LstmForwardStep,
+    RecurrentParams, RecurrentTail, RecurrentTailParams, RnnBackwardCpu, RnnBackwardLoop, RnnBackwardStep,
+    RnnForwardCpu, RnnForwardLoop, RnnForwardStep,
 };
 
 use crate::error::KernelError;
 use crate::launch::{Job, Launch, Lowered, Operand, count, grid, lanes, prefers_cpu};
-
-const OP: &str = "lstm";
 
 /// Rows of the batch and hidden units that a workgroup of the step form computes, and the depth of its tiles.
 const STEP_ROWS: u32 = 8;
 const STEP_UNITS: u32 = 16;
 const STEP_DEPTH: u32 = 32;
 
-/// Hidden states narrower than this take many steps in a launch of the loop form: a step is then shorter than a launch.
-const NARROW: u32 = 64;
+/// Invocations of a workgroup of the loop form, and so the widest hidden state that it takes.
+const LOOP_WORKGROUP: u32 = 64;
 
 /// Iterations of all loops together that an invocation of the loop form may make. llvmpipe leaves every loop, without a
 /// word, after 65535 of them in one invocation; nested loops count as one.
 const MAX_ITERATIONS: u32 = 60_000;
 
-/// A batch of sequences through one layer.
+/// Invocations of a workgroup that clears rows, and the elements it has to clear before another one starts.
+const TAIL_WORKGROUP: u32 = 64;
+const TAIL_SHARE: u32 = 1 << 16;
+
+/// What an RNN does to its pre-activation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Problem {
-    /// B.
-    pub batch: usize,
-    /// T, at least 1.
-    pub time: usize,
-    /// H, at least 1.
-    pub hidden: usize,
+pub enum Activation {
+    /// (eᶻ - e⁻ᶻ) / (eᶻ + e⁻ᶻ).
+    Tanh,
+    /// max(z, 0); its derivative at 0 is 0.
+    Relu,
+    /// 1 / (1 + e⁻ᶻ).
+    Sigmoid,
 }
 
-/// How time is walked.
+/// The recurrence; PyTorch's equations, W = w_hh, x the row of `x_proj`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Form {
-    /// By subgroups that own some rows of the batch, many steps in a launch where H is small. Needs a known subgroup
-    /// size.
-    Loop,
-    /// By one launch per step.
-    Step,
+pub enum Cell {
+    /// h ← a(x + W·h).
+    Rnn(Activation),
+    /// z = x + W·h; i, f, o = σ(zᵢ, z_f, z_o), g = tanh(z_g); c ← f∘c + i∘g; h ← o∘tanh(c). Gates in the order i, f, g, o.
+    Lstm,
+    /// r, z = σ(x_r + W_r·h, x_z + W_z·h); m = W_n·h + b_hn; n = tanh(x_n + r∘m); h ← (1 - z)∘n + z∘h. Gates in the
+    /// order r, z, n.
+    Gru,
 }
 
-impl Form {
-    /// The form that suits the device.
-    fn suited(facts: &Facts) -> Self {
-        if prefers_cpu(facts) { Form::Loop } else { Form::Step }
+impl Cell {
+    /// Rows of `w_hh` and columns of `x_proj`, in units of H.
+    #[must_use]
+    pub fn gates(self) -> usize {
+        match self {
+            Cell::Rnn(_) => 1,
+            Cell::Lstm => 4,
+            Cell::Gru => 3,
+        }
+    }
+
+    /// The operation's name in messages.
+    fn name(self) -> &'static str {
+        match self {
+            Cell::Rnn(_) => "rnn",
+            Cell::Lstm => "lstm",
+            Cell::Gru => "gru",
+        }
     }
 }
 
-/// `z = x_proj + h·W_hhᵀ; i,f,o = σ(z), g = tanh(z); c' = f·c + i·g; h' = o·tanh(c')`, in the form that suits the
-/// device.
+/// A batch of sequences through one direction of one layer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Problem {
+    /// The recurrence.
+    pub cell: Cell,
+    /// N, rows of the matrices: B·T unless packed; if packed, at least the steps of all sequences together.
+    pub rows: usize,
+    /// B, sequences.
+    pub batch: usize,
+    /// T, steps of the longest, at least 1.
+    pub time: usize,
+    /// H, width of the hidden state, at least 1.
+    pub hidden: usize,
+    /// Whether rows are time-major without padding (sequence b at step t in row `steps[t].start + b`), and not
+    /// `[B, T, ·]`. Rows past the last step's are then set to 0 in what sums over rows read.
+    pub packed: bool,
+    /// Whether time is walked from T - 1 to 0.
+    pub reverse: bool,
+}
+
+/// How the work is shared out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Form {
+    /// A launch a step, by tiles in the registers of single subgroups. Needs a known subgroup size.
+    Cpu,
+    /// A launch a step, by tiles in workgroup memory.
+    Step,
+    /// Many steps a launch; H is at most 64.
+    Loop,
+}
+
+impl Form {
+    /// The form that suits the device. A CPU adapter takes a step in less time than the loop form's barriers, however
+    /// narrow the state.
+    fn suited(problem: &Problem, facts: &Facts) -> Self {
+        if prefers_cpu(facts) {
+            Form::Cpu
+        } else if problem.hidden <= LOOP_WORKGROUP as usize {
+            Form::Loop
+        } else {
+            Form::Step
+        }
+    }
+}
+
+/// The recurrence of [`Cell`] over all steps, in the form that suits the device.
 ///
-/// Bindings: `In(0)` x_proj `[B, T, 4H]`, `In(1)` w_hh `[4H, H]`, `In(2)` h0 and `In(3)` c0 `[B, H]`, `In(4)` lengths
-/// `[B]` u32 in 0..=T; `Out(0)` y `[B, T, H]`, `Out(1)` gates `[B, T, 4H]` after their activations, in the order
-/// i, f, g, o, `Out(2)` cells `[B, T, H]`, `Out(3)` h_n and `Out(4)` c_n `[B, H]`. Padded steps get zeros; h_n and c_n
-/// are the states after each sequence's last true step.
+/// Bindings, all f32 but `steps`, u32 `[T, 2]` of (start, count):
+///
+/// | cell | `In(0)`, `In(1)`, ... | `Out(0)`, `Out(1)`, ... |
+/// |---|---|---|
+/// | RNN | x_proj `[N, H]`, w_hh `[H, H]`, h0 `[B, H]`, steps | y `[N, H]`, h_n `[B, H]`, before `[N, H]` |
+/// | GRU | x_proj `[N, 3H]`, w_hh `[3H, H]`, h0, b_hn `[H]`, steps | y, h_n, before, gates `[N, 4H]`: r, z, n, m |
+/// | LSTM | x_proj `[N, 4H]`, w_hh `[4H, H]`, h0, c0 `[B, H]`, steps | y, h_n, before, gates `[N, 4H]`: i, f, g, o, cells `[N, H]`, c_n `[B, H]` |
+///
+/// y is the state after each step, `before` the one before it; h_n and c_n are those after the step that each sequence
+/// comes to last. Of `steps` the kernels believe everything: counts from B down, never rising, 0 where T is more than the
+/// longest sequence's steps; starts that follow from the counts if packed, else (t, B).
 ///
 /// # Errors
-/// T or H of 0, or sizes beyond what a kernel can number or the device's grid can hold.
+/// T or H of 0, fewer rows than the sequences need, or sizes beyond what a kernel can number or the device's grid can
+/// hold.
 pub fn lower_forward(problem: &Problem, facts: &Facts) -> Result<Lowered, KernelError> {
-    lower_forward_as(Form::suited(facts), problem, facts)
+    lower_forward_as(Form::suited(problem, facts), problem, facts)
 }
 
 /// [`lower_forward`] in a given form.
 ///
 /// # Errors
-/// As [`lower_forward`], and [`Form::Loop`] where the subgroup size is not known.
+/// As [`lower_forward`], [`Form::Cpu`] where the subgroup size is not known, and [`Form::Loop`] where H is above 64.
 pub fn lower_forward_as(form: Form, problem: &Problem, facts: &Facts) -> Result<Lowered, KernelError> {
-    let Some(plan) = Plan::new(problem, 5, 5)? else { return Ok(Lowered::default()) };
-    match form {
-        Form::Loop => {
-            let lanes = lanes(OP, "loop", facts)?;
-            // Two blocks of units to a workgroup, since a workgroup has a cost of its own.
-            let walk = plan.walk(lanes, 2 * lanes, 2 * plan.hidden);
-            let rows = walk.rows;
-            let mut lowered = plan.by_range(
-                LstmForwardLoop { lanes, rows, first: true, many: false },
-                &walk,
-                vec![(0, 1)],
-                facts,
-            )?;
-            let ranges = (1..plan.time).step_by(walk.steps as usize);
-            let ranges = ranges.map(|t| (t, walk.steps.min(plan.time - t))).collect();
-            let rest = plan.by_range(
-                LstmForwardLoop { lanes, rows, first: false, many: walk.many() },
-                &walk,
-                ranges,
-                facts,
-            )?;
-            lowered.launches.extend(rest.launches);
-            Ok(lowered)
+    let Some(plan) = Plan::new(form, Direction::Forward, problem, facts)? else {
+        return Ok(Lowered::default());
+    };
+    let (ins, outs) = match plan.cell {
+        Cell::Rnn(_) => (4, 3),
+        Cell::Gru => (5, 4),
+        Cell::Lstm => (5, 6),
+    };
+    let bindings: Vec<_> = (0..ins).map(Operand::In).chain((0..outs).map(Operand::Out)).collect();
+    // h0 and h_n stand where each launch has the buffers that it takes h from and gives h to.
+    let (prev, next) = (2, ins + 1);
+    let mut launches = plan.launches(bindings, facts)?;
+    let last = launches.len() - 1;
+    for (i, launch) in launches.iter_mut().enumerate() {
+        if i > 0 {
+            launch.bindings[prev] = Operand::Scratch((i - 1) % 2);
         }
-        Form::Step => {
-            let spec = LstmForwardStep { rows: STEP_ROWS, units: STEP_UNITS, depth: STEP_DEPTH };
-            plan.by_step(spec, 0..plan.time, facts)
+        if i < last {
+            launch.bindings[next] = Operand::Scratch(i % 2);
         }
     }
+    let scratch = vec![plan.state_bytes(); last.min(2)];
+    launches.extend(plan.tail(Operand::In(ins - 1), &[(0, 1), (2, 1)], facts)?);
+    Ok(Lowered { launches, scratch })
 }
 
-/// Gradients of the pre-activations and of c0 by back-propagation through time, in the form that suits the device.
+/// Gradients by back-propagation through time, in the form that suits the device.
 ///
-/// `dh = dy[t] + dz[t+1]·W_hh`, plus dh_n (and dc_n into dc) at each sequence's last true step.
+/// Bindings, with `steps` and what forward saved as in [`lower_forward`]:
 ///
-/// Bindings: `In(0)` dy `[B, T, H]`, `In(1)` w_hh, `In(2)` gates, `In(3)` cells, `In(4)` c0, `In(5)` lengths as in
-/// [`lower_forward`], `In(6)` dh_n and `In(7)` dc_n `[B, H]`; `Out(0)` dz `[B, T, 4H]`, 0 on padded steps, `Out(1)` dc0
-/// `[B, H]`. The gradients of x_proj (dz itself), w_hh and h0 follow from dz by products.
+/// | cell | `In(0)`, `In(1)`, ... | `Out(0)`, `Out(1)`, ... |
+/// |---|---|---|
+/// | RNN | dy `[N, H]`, w_hh, steps, dh_n `[B, H]`, y | dz `[N, H]`, dh0 `[B, H]` |
+/// | GRU | dy, w_hh, steps, dh_n, before, gates | dx_proj `[N, 3H]`, dh0, dh_proj `[N, 3H]` |
+/// | LSTM | dy, w_hh, steps, dh_n, gates, cells, c0, dc_n `[B, H]` | dz `[N, 4H]`, dh0, dc0 `[B, H]` |
+///
+/// dz is the gradient of the pre-activations: that of x_proj as it stands, and dzᵀ·before is that of w_hh. The GRU has two
+/// of them, because the reset gate stands between: dx_proj of x_proj, dh_proj of W·h + (0, 0, b_hn).
 ///
 /// # Errors
 /// As [`lower_forward`].
 pub fn lower_backward(problem: &Problem, facts: &Facts) -> Result<Lowered, KernelError> {
-    lower_backward_as(Form::suited(facts), problem, facts)
+    lower_backward_as(Form::suited(problem, facts), problem, facts)
 }
 
 /// [`lower_backward`] in a given form.
@@ -131,167 +208,277 @@ pub fn lower_backward(problem: &Problem, facts: &Facts) -> Result<Lowered, Kerne
 /// # Errors
 /// As [`lower_forward_as`].
 pub fn lower_backward_as(form: Form, problem: &Problem, facts: &Facts) -> Result<Lowered, KernelError> {
-    let Some(plan) = Plan::new(problem, 8, 2)? else { return Ok(Lowered::default()) };
-    match form {
-        Form::Loop => {
-            let lanes = lanes(OP, "loop", facts)?;
-            let walk = plan.walk(lanes, 4 * lanes, 4 * plan.hidden);
-            let ranges = (0..plan.time).step_by(walk.steps as usize);
-            let ranges =
-                ranges.map(|done| (plan.time - 1 - done, walk.steps.min(plan.time - done))).collect();
-            plan.by_range(
-                LstmBackwardLoop { lanes, rows: walk.rows, many: walk.many() },
-                &walk,
-                ranges,
-                facts,
-            )
-        }
-        Form::Step => {
-            let spec = LstmBackwardStep { rows: STEP_ROWS, units: STEP_UNITS, depth: STEP_DEPTH };
-            plan.by_step(spec, (0..plan.time).rev(), facts)
-        }
-    }
+    let Some(plan) = Plan::new(form, Direction::Backward, problem, facts)? else {
+        return Ok(Lowered::default());
+    };
+    let (ins, outs, scratch) = match plan.cell {
+        Cell::Rnn(_) => (5, 2, 0),
+        Cell::Gru => (6, 3, 1),
+        Cell::Lstm => (8, 3, 0),
+    };
+    let bindings = (0..ins).map(Operand::In).chain((0..outs).map(Operand::Out));
+    let mut launches = plan.launches(bindings.chain((0..scratch).map(Operand::Scratch)).collect(), facts)?;
+    let gates = plan.gates();
+    let cleared: &[_] = if plan.cell == Cell::Gru { &[(0, gates), (2, gates)] } else { &[(0, gates)] };
+    launches.extend(plan.tail(Operand::In(2), cleared, facts)?);
+    Ok(Lowered { launches, scratch: vec![plan.state_bytes(); scratch] })
 }
 
-/// How the loop form shares out the batch, the hidden units and the steps.
-struct Walk {
-    /// Rows of the batch that a workgroup owns.
-    rows: u32,
-    /// Workgroups that share the hidden units.
-    groups: u32,
-    /// Steps of a launch; 1 where there are several groups.
-    steps: u32,
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Direction {
+    Forward,
+    Backward,
 }
 
-impl Walk {
-    /// Whether steps of one launch follow each other.
-    fn many(&self) -> bool {
-        self.groups == 1 && self.steps > 1
-    }
+/// A form with its sizes.
+#[derive(Clone, Copy)]
+enum Shape {
+    Cpu { lanes: u32, rows: u32, remainder: bool, halves: bool },
+    Step,
+    Loop,
 }
 
 /// A problem whose sizes have been checked.
 struct Plan {
+    cell: Cell,
+    direction: Direction,
+    shape: Shape,
+    rows: u32,
     batch: u32,
     time: u32,
     hidden: u32,
-    bindings: Vec<Operand>,
-    /// Of one step.
-    flops: u64,
-    /// Of one step, the weights included.
-    bytes: u64,
-    /// Of the weights.
-    weight_bytes: u64,
+    packed: bool,
+    /// From the first step to the last, or the other way round.
+    ascending: bool,
+    grid: [u32; 3],
 }
 
 impl Plan {
     /// None for an empty batch.
-    fn new(problem: &Problem, ins: usize, outs: usize) -> Result<Option<Self>, KernelError> {
-        let Problem { batch, time, hidden } = *problem;
-        count(OP, "gates", &[batch, time, 4, hidden])?;
-        let weights = count(OP, "w_hh", &[4, hidden, hidden])?;
+    fn new(
+        form: Form,
+        direction: Direction,
+        problem: &Problem,
+        facts: &Facts,
+    ) -> Result<Option<Self>, KernelError> {
+        let Problem { cell, rows, batch, time, hidden, packed, reverse } = *problem;
+        let op = cell.name();
+        count(op, "gates", &[rows, 4, hidden])?;
+        count(op, "w_hh", &[cell.gates(), hidden, hidden])?;
+        count(op, "state", &[batch, hidden])?;
+        count(op, "steps", &[time, 2])?;
+        let refused = |detail| Err(KernelError::Problem { op, detail });
         if time == 0 || hidden == 0 {
-            let detail = format!("nothing to do in {time} steps of width {hidden}");
-            return Err(KernelError::Problem { op: OP, detail });
+            return refused(format!("nothing to do in {time} steps of width {hidden}"));
         }
         if batch == 0 {
             return Ok(None);
         }
-        let [batch, time, hidden] = [batch, time, hidden].map(|size| size as u32);
-        let units = u64::from(batch) * u64::from(hidden);
-        let weight_bytes = 4 * u64::from(weights);
-        Ok(Some(Plan {
-            batch,
-            time,
-            hidden,
-            bindings: (0..ins).map(Operand::In).chain((0..outs).map(Operand::Out)).collect(),
-            // Four gates of H terms, and some twenty operations on each unit. Either direction.
-            flops: units * (8 * u64::from(hidden) + 20),
-            // Four gates read or written on either side, two sequences of states, the state.
-            bytes: weight_bytes + 4 * units * 14,
-            weight_bytes,
-        }))
-    }
-
-    /// How the loop form walks, where a workgroup's share is `units` hidden units and they sum over `depth` terms.
-    fn walk(&self, lanes: u32, units: u32, depth: u32) -> Walk {
-        let shares = self.hidden.div_ceil(units);
-        if self.hidden >= NARROW {
-            // Rows share the loads of the weights, so a tile is as tall as the batch gives work for.
-            let rows = match self.batch {
-                0..=8 => 8,
-                9..=16 => 16,
-                _ => 32,
-            };
-            return Walk { rows, groups: shares, steps: 1 };
+        if !packed && rows != batch * time {
+            return refused(format!("{rows} rows are not those of {batch} sequences of {time} steps"));
         }
-        // Only rows are shared out: more of them share more loads, fewer leave more workgroups.
-        let rows = if self.batch > 8 { 16 } else { 8 };
-        let iterations = shares * (depth.div_ceil(lanes.min(8)) + 2 * lanes + 4 * rows + 8) + 1;
-        Walk { rows, groups: 1, steps: (MAX_ITERATIONS / iterations).max(1) }
+        if packed && rows < batch {
+            return refused(format!("{rows} rows cannot hold {batch} sequences"));
+        }
+        let [rows, batch, time, hidden] = [rows, batch, time, hidden].map(|size| size as u32);
+        let depth = match direction {
+            Direction::Forward => hidden,
+            Direction::Backward => cell.gates() as u32 * hidden,
+        };
+        let (shape, grid) = match form {
+            Form::Cpu => {
+                let lanes = lanes(op, "cpu", facts)?;
+                // Rows share the loads of the weights, so a tile is as tall as the batch gives work for. A ragged batch
+                // shrinks: whole tiles of it fall away, and halves of the tall ones.
+                let tall = match batch {
+                    0..=8 => 8,
+                    9..=16 => 16,
+                    _ => 32,
+                };
+                // A workgroup has a cost of its own, so it gets two blocks of units with several columns each.
+                let units = match (direction, cell) {
+                    (Direction::Forward, Cell::Lstm | Cell::Gru) => 2 * lanes,
+                    _ => 4 * lanes,
+                };
+                let remainder = depth % if lanes < 8 { 4 } else { 8 } != 0;
+                let grid = [hidden.div_ceil(units), batch.div_ceil(tall), 1];
+                let halves = packed && tall == 32;
+                (Shape::Cpu { lanes, rows: tall, remainder, halves }, grid)
+            }
+            Form::Step => (Shape::Step, [hidden.div_ceil(STEP_UNITS), batch.div_ceil(STEP_ROWS), 1]),
+            Form::Loop if hidden > LOOP_WORKGROUP => {
+                return refused(format!(
+                    "the loop form holds {LOOP_WORKGROUP} hidden units at most, not {hidden}"
+                ));
+            }
+            Form::Loop => (Shape::Loop, [1, batch.div_ceil(LOOP_WORKGROUP / hidden), 1]),
+        };
+        let grid = self::grid(op, grid, facts)?;
+        let ascending = reverse != (direction == Direction::Forward);
+        Ok(Some(Plan { cell, direction, shape, rows, batch, time, hidden, packed, ascending, grid }))
     }
 
-    /// A launch for each `(t, steps)`.
-    fn by_range<S>(
-        &self,
-        spec: S,
-        walk: &Walk,
-        ranges: Vec<(u32, u32)>,
-        facts: &Facts,
-    ) -> Result<Lowered, KernelError>
-    where
-        S: Spec<Params = LstmLoopParams>,
-    {
-        let Plan { batch, time, hidden, .. } = *self;
-        let job = Job {
-            op: OP,
-            shape: format!("B={batch} T={time} H={hidden}"),
-            spec,
-            params: LstmLoopParams { batch, time, hidden, t: 0, steps: 1 },
-            bindings: self.bindings.clone(),
-            grid: grid(OP, [walk.groups, batch.div_ceil(walk.rows), 1], facts)?,
-            flops: self.flops,
-            bytes: self.bytes,
-        };
-        // The shader is assembled once: the launches differ in their range.
-        let any = job.plain(facts)?;
-        let over = |(t, steps)| Launch {
-            label: format!("{} t={t} steps={steps}", any.label),
-            immediates: bytes_of(&LstmLoopParams { batch, time, hidden, t, steps }).to_vec(),
-            flops: u64::from(steps) * self.flops,
-            bytes: self.weight_bytes + u64::from(steps) * (self.bytes - self.weight_bytes),
-            ..any.clone()
-        };
-        Ok(Lowered { launches: ranges.into_iter().map(over).collect(), scratch: Vec::new() })
+    fn gates(&self) -> u32 {
+        self.cell.gates() as u32
     }
 
-    fn by_step<S>(
-        &self,
-        spec: S,
-        steps: impl Iterator<Item = u32>,
-        facts: &Facts,
-    ) -> Result<Lowered, KernelError>
-    where
-        S: Spec<Params = LstmStepParams>,
-    {
-        let Plan { batch, time, hidden, .. } = *self;
-        let job = Job {
-            op: OP,
-            shape: format!("B={batch} T={time} H={hidden}"),
-            spec,
-            params: LstmStepParams { batch, time, hidden, t: 0 },
-            bindings: self.bindings.clone(),
-            grid: grid(OP, [hidden.div_ceil(STEP_UNITS), batch.div_ceil(STEP_ROWS), 1], facts)?,
-            flops: self.flops,
-            bytes: self.bytes,
+    /// Bytes of a matrix `[B, H]`.
+    fn state_bytes(&self) -> u64 {
+        4 * u64::from(self.batch) * u64::from(self.hidden)
+    }
+
+    /// The first step of each launch and how many it walks. Backward walks one more than there are, for dh0.
+    fn walks(&self) -> Vec<(u32, u32)> {
+        let (depth, beyond) = match self.direction {
+            Direction::Forward => (self.hidden, 0),
+            Direction::Backward => (self.gates() * self.hidden, 1),
         };
-        // The shader is assembled once: the steps differ in one number.
-        let any = job.plain(facts)?;
-        let at = |t| Launch {
-            label: format!("{} t={t}", any.label),
-            immediates: bytes_of(&LstmStepParams { batch, time, hidden, t }).to_vec(),
+        let walk = match self.shape {
+            Shape::Loop => (MAX_ITERATIONS / (depth + 1)).max(1),
+            _ => 1,
+        };
+        let all = self.time + beyond;
+        let starts = (0..all).step_by(walk as usize);
+        let first = |done| if self.ascending { done } else { (self.time - 1).wrapping_sub(done) };
+        starts.map(|done| (first(done), walk.min(all - done))).collect()
+    }
+
+    /// All launches, each with the same bindings.
+    fn launches(&self, bindings: Vec<Operand>, facts: &Facts) -> Result<Vec<Launch>, KernelError> {
+        // The shader is assembled once: the launches differ in their steps.
+        let any = self.launch(bindings, facts)?;
+        let weights = 4 * u64::from(self.gates() * self.hidden) * u64::from(self.hidden);
+        let over = |(t, walk): (u32, u32)| Launch {
+            label: format!("{} t={} walk={walk}", any.label, t as i32),
+            immediates: bytes_of(&RecurrentParams { t, walk, ..self.params() }).to_vec(),
+            flops: u64::from(walk) * any.flops,
+            bytes: weights + u64::from(walk) * any.bytes,
             ..any.clone()
         };
-        Ok(Lowered { launches: steps.map(at).collect(), scratch: Vec::new() })
+        Ok(self.walks().into_iter().map(over).collect())
+    }
+
+    /// One step; bytes without the weights.
+    fn launch(&self, bindings: Vec<Operand>, facts: &Facts) -> Result<Launch, KernelError> {
+        use Direction::{Backward, Forward};
+        let (rows, units, depth, workgroup) = (STEP_ROWS, STEP_UNITS, STEP_DEPTH, LOOP_WORKGROUP);
+        let run = Run { plan: self, bindings, facts };
+        match (self.direction, self.cell, self.shape) {
+            (Forward, Cell::Rnn(a), Shape::Cpu { lanes, rows, remainder, halves }) => {
+                run.with(RnnForwardCpu { activation: code(a), lanes, rows, remainder, halves })
+            }
+            (Forward, Cell::Rnn(a), Shape::Step) => {
+                run.with(RnnForwardStep { activation: code(a), rows, units, depth })
+            }
+            (Forward, Cell::Rnn(a), Shape::Loop) => {
+                run.with(RnnForwardLoop { activation: code(a), workgroup })
+            }
+            (Backward, Cell::Rnn(a), Shape::Cpu { lanes, rows, remainder, halves }) => {
+                run.with(RnnBackwardCpu { activation: code(a), lanes, rows, remainder, halves })
+            }
+            (Backward, Cell::Rnn(a), Shape::Step) => {
+                run.with(RnnBackwardStep { activation: code(a), rows, units, depth })
+            }
+            (Backward, Cell::Rnn(a), Shape::Loop) => {
+                run.with(RnnBackwardLoop { activation: code(a), workgroup })
+            }
+            (Forward, Cell::Lstm, Shape::Cpu { lanes, rows, remainder, halves }) => {
+                run.with(LstmForwardCpu { lanes, rows, remainder, halves })
+            }
+            (Forward, Cell::Lstm, Shape::Step) => run.with(LstmForwardStep { rows, units, depth }),
+            (Forward, Cell::Lstm, Shape::Loop) => run.with(LstmForwardLoop { workgroup }),
+            (Backward, Cell::Lstm, Shape::Cpu { lanes, rows, remainder, halves }) => {
+                run.with(LstmBackwardCpu { lanes, rows, remainder, halves })
+            }
+            (Backward, Cell::Lstm, Shape::Step) => run.with(LstmBackwardStep { rows, units, depth }),
+            (Backward, Cell::Lstm, Shape::Loop) => run.with(LstmBackwardLoop { workgroup }),
+            (Forward, Cell::Gru, Shape::Cpu { lanes, rows, remainder, halves }) => {
+                run.with(GruForwardCpu { lanes, rows, remainder, halves })
+            }
+            (Forward, Cell::Gru, Shape::Step) => run.with(GruForwardStep { rows, units, depth }),
+            (Forward, Cell::Gru, Shape::Loop) => run.with(GruForwardLoop { workgroup }),
+            (Backward, Cell::Gru, Shape::Cpu { lanes, rows, remainder, halves }) => {
+                run.with(GruBackwardCpu { lanes, rows, remainder, halves })
+            }
+            (Backward, Cell::Gru, Shape::Step) => run.with(GruBackwardStep { rows, units, depth }),
+            (Backward, Cell::Gru, Shape::Loop) => run.with(GruBackwardLoop { workgroup }),
+        }
+    }
+
+    fn params(&self) -> RecurrentParams {
+        RecurrentParams {
+            batch: self.batch,
+            time: self.time,
+            hidden: self.hidden,
+            stride: if self.packed { 1 } else { self.time },
+            t: 0,
+            delta: if self.ascending { 1 } else { u32::MAX },
+            walk: 1,
+        }
+    }
+
+    fn shape_label(&self) -> String {
+        let Plan { rows, batch, time, hidden, .. } = self;
+        format!("N={rows} B={batch} T={time} H={hidden}")
+    }
+
+    /// If packed, a launch for each `(output, columns in units of H)` that clears its rows past the last step's.
+    fn tail(&self, steps: Operand, outs: &[(usize, u32)], facts: &Facts) -> Result<Vec<Launch>, KernelError> {
+        if !self.packed {
+            return Ok(Vec::new());
+        }
+        let clear = |&(out, columns): &(usize, u32)| {
+            let width = columns * self.hidden;
+            let groups = (self.rows * width).div_ceil(TAIL_SHARE).min(facts.max_grid);
+            let job = Job {
+                op: self.cell.name(),
+                shape: self.shape_label(),
+                spec: RecurrentTail { workgroup: TAIL_WORKGROUP },
+                params: RecurrentTailParams { time: self.time, rows: self.rows, width },
+                bindings: vec![steps, Operand::Out(out)],
+                grid: [groups, 1, 1],
+                flops: 0,
+                bytes: 0,
+            };
+            job.plain(facts)
+        };
+        outs.iter().map(clear).collect()
+    }
+}
+
+/// One launch but for its kernel.
+struct Run<'a> {
+    plan: &'a Plan,
+    bindings: Vec<Operand>,
+    facts: &'a Facts,
+}
+
+impl Run<'_> {
+    fn with<S: Spec<Params = RecurrentParams>>(self, spec: S) -> Result<Launch, KernelError> {
+        let plan = self.plan;
+        let units = u64::from(plan.batch) * u64::from(plan.hidden);
+        let gates = u64::from(plan.gates());
+        let job = Job {
+            op: plan.cell.name(),
+            shape: plan.shape_label(),
+            spec,
+            params: plan.params(),
+            bindings: self.bindings,
+            grid: plan.grid,
+            // Products of H terms for every gate, and some operations on each. Either direction.
+            flops: units * gates * (2 * u64::from(plan.hidden) + 5),
+            // The gates are read and written once, and there are some six matrices of states.
+            bytes: 4 * units * (2 * gates + 6),
+        };
+        job.plain(self.facts)
+    }
+}
+
+/// How the kernels number activations.
+fn code(activation: Activation) -> u32 {
+    match activation {
+        Activation::Tanh => 0,
+        Activation::Relu => 1,
+        Activation::Sigmoid => 2,
     }
 }

@@ -14,7 +14,9 @@ use seqloom_shaders::reduce::{ReduceColumns, ReduceParams, ReduceRows};
 use seqloom_shaders::{Elem, FusedCode, Spec};
 
 use crate::error::KernelError;
-use crate::launch::{Fusion, Job, Launch, Lowered, Operand, count, flat_grid, prefers_cpu, striding, view};
+use crate::launch::{
+    Fusion, Job, Launch, Lowered, MOST_ITERATIONS, Operand, count, flat_grid, prefers_cpu, striding, view,
+};
 
 const OP: &str = "reduce";
 
@@ -29,6 +31,9 @@ const SHORTEST_ROW: u32 = 2048;
 
 /// The shortest axis that is cut by the columns kernel.
 const SHORTEST_COLUMN: u32 = 64;
+
+/// The longest chunk of the columns kernel, whose invocations walk one.
+const LONGEST_CHUNK: u32 = MOST_ITERATIONS - 2;
 
 /// What is done along the axis.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -123,7 +128,9 @@ fn chunk_len(variant: Variant, results: u32, len: u32) -> u32 {
         Variant::Columns => 1,
         Variant::Rows => (ENOUGH_ROWS / results).min(len / SHORTEST_ROW),
     };
-    len.div_ceil(chunks.max(1))
+    let chunk_len = len.div_ceil(chunks.max(1));
+    // On every device, so that the order of the additions is the same on all.
+    if variant == Variant::Columns { chunk_len.min(LONGEST_CHUNK) } else { chunk_len }
 }
 
 /// Where the values to reduce come from.
@@ -148,7 +155,7 @@ impl Stage {
         let results = self.params.outer * self.params.chunks * self.params.inner;
         match self.variant {
             Variant::Columns => {
-                let (workgroup, grid) = striding(OP, results, facts)?;
+                let (workgroup, grid) = striding(OP, results, u64::from(self.params.chunk_len) + 1, facts)?;
                 self.finish(ReduceColumns { workgroup, max }, grid, facts, head)
             }
             Variant::Rows => {

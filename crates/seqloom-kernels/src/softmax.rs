@@ -1,12 +1,13 @@
 //! Softmax and log-softmax over the rows of a matrix.
 //!
-//! A GPU gives a row a workgroup, a CPU adapter an invocation, because there a barrier costs more than a walk.
+//! A GPU gives a row a workgroup, a CPU adapter an invocation, because there a barrier costs more than a walk; but no
+//! invocation may walk far there, and in a row of many thousands the barriers are lost.
 
 use seqloom_device::Facts;
 use seqloom_shaders::softmax::{Softmax, SoftmaxCpu, SoftmaxParams};
 
 use crate::error::KernelError;
-use crate::launch::{Job, Lowered, Operand, count, flat_grid, prefers_cpu, striding};
+use crate::launch::{Job, Lowered, Operand, check_iterations, count, flat_grid, prefers_cpu, striding};
 
 const OP: &str = "softmax";
 
@@ -31,10 +32,23 @@ pub enum Variant {
 }
 
 impl Variant {
-    /// The variant that suits the device.
-    pub(crate) fn suited(facts: &Facts) -> Self {
-        if prefers_cpu(facts) { Variant::Invocation } else { Variant::Workgroup }
+    /// The variant that suits the device and rows of `cols` elements.
+    pub(crate) fn suited(cols: usize, facts: &Facts) -> Self {
+        if prefers_cpu(facts) && cols <= LONGEST_WALK { Variant::Invocation } else { Variant::Workgroup }
     }
+}
+
+/// The longest row that an invocation walks alone: well below what it may, since an error of rounding grows with each
+/// term that is added in turn, and a workgroup adds along a tree.
+const LONGEST_WALK: usize = 8192;
+
+/// How often the kernels of this family and of cross-entropy walk a row.
+const PASSES: u64 = 3;
+
+/// Iterations that an invocation makes for a row of `cols` elements of which it sees every `lanes`-th.
+pub(crate) fn iterations(cols: u32, lanes: u32) -> u64 {
+    // One more in each pass, to find out that the row has ended.
+    PASSES * (u64::from(cols.div_ceil(lanes)) + 1)
 }
 
 /// Invocations that share one row of `cols` elements.
@@ -47,9 +61,9 @@ pub(crate) fn row_workgroup(cols: u32) -> u32 {
 /// Bindings: `In(0)` `[rows, cols]`, `Out(0)` `[rows, cols]`.
 ///
 /// # Errors
-/// Rows of no elements, or sizes beyond what a kernel can number.
+/// Rows of no elements, or sizes beyond what a kernel can number, or on a CPU adapter walk.
 pub fn lower(problem: &Problem, facts: &Facts) -> Result<Lowered, KernelError> {
-    lower_as(Variant::suited(facts), problem, facts)
+    lower_as(Variant::suited(problem.cols, facts), problem, facts)
 }
 
 /// [`lower`] by a given variant.
@@ -72,11 +86,12 @@ pub fn lower_as(variant: Variant, problem: &Problem, facts: &Facts) -> Result<Lo
     let launch = match variant {
         Variant::Workgroup => {
             let workgroup = row_workgroup(cols);
+            check_iterations(OP, iterations(cols, workgroup), facts)?;
             let (spec, grid) = (Softmax { workgroup, log }, flat_grid(OP, rows, workgroup, facts)?);
             Job { op: OP, shape, spec, params, bindings, grid, flops, bytes }.plain(facts)?
         }
         Variant::Invocation => {
-            let (_, grid) = striding(OP, rows, facts)?;
+            let (_, grid) = striding(OP, rows, iterations(cols, 1), facts)?;
             let spec = SoftmaxCpu { workgroup: 64, log };
             Job { op: OP, shape, spec, params, bindings, grid, flops, bytes }.plain(facts)?
         }

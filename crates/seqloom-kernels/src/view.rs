@@ -25,6 +25,15 @@ pub struct Problem {
     pub offset: u32,
 }
 
+impl Problem {
+    /// All `len` elements as they are.
+    #[must_use]
+    pub fn copy(len: usize) -> Self {
+        let dims = [1, 1, 1, u32::try_from(len).unwrap_or(u32::MAX)];
+        Self { dims, strides: [0, 0, 0, 1], lo: [0; 4], extent: dims, offset: 0 }
+    }
+}
+
 /// `out[p] = lo <= p < lo + extent on all axes ? x[offset + (p - lo)·strides] : 0`, as copies of 32-bit words.
 ///
 /// Bindings: `In(0)` the input, f32 or u32; `Out(0)` `[dims]` of the same type.
@@ -45,7 +54,7 @@ pub fn lower(problem: &Problem, facts: &Facts) -> Result<Lowered, KernelError> {
         last = last.saturating_add(steps);
     }
     count(OP, "address in the input", &[usize::try_from(last).unwrap_or(usize::MAX)])?;
-    let (workgroup, grid) = striding(OP, len, facts)?;
+    let (workgroup, grid) = striding(OP, len, 0, facts)?;
     let job = Job {
         op: OP,
         shape: format!("{dims:?}"),

@@ -27,6 +27,11 @@ pub trait Batch {
         None
     }
 
+    /// Whether its sequences begin here: a model that carries state from batch to batch starts it from 0.
+    fn begins(&self) -> bool {
+        false
+    }
+
     /// Number of predicted tokens, for rates; 0 where the word has no meaning.
     fn token_count(&self) -> usize {
         0

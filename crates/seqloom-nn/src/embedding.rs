@@ -3,7 +3,7 @@
 //! Its gradient is summed row by row in a fixed order, from an index that the host builds; scattering with atomics would
 //! be simpler and would give other bits in every run.
 
-use seqloom_graph::{Init, ParamId, Params, Tensor};
+use seqloom_graph::{Graph, Init, ParamId, Params, Tensor};
 
 /// A vector for each id.
 ///
@@ -30,5 +30,11 @@ impl Embedding {
     #[must_use]
     pub fn forward<'g>(&self, ids: Tensor<'g>) -> Tensor<'g> {
         ids.graph().param(self.weight).gather_rows(ids)
+    }
+    /// Records the table itself [V, C].
+    #[track_caller]
+    #[must_use]
+    pub fn table<'g>(&self, g: &'g Graph) -> Tensor<'g> {
+        g.param(self.weight)
     }
 }

@@ -2,6 +2,8 @@
 
 use seqloom_graph::GraphError;
 
+use crate::translation_batch::{SentenceFault, Side};
+
 /// An error of a model, a batch or a generator.
 #[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -40,6 +42,32 @@ pub enum NnError {
         /// The value given.
         value: f32,
     },
+    /// A ratio of teacher forcing that is no probability.
+    #[error("the ratio of teacher forcing is {ratio}, it must be from 0 to 1")]
+    TeacherForcing {
+        /// The value given.
+        ratio: f64,
+    },
+    /// A beam that keeps no sequence, or too many.
+    #[error("the beam's width is {width}, it must be from 1 (greedy) to {most}")]
+    BeamWidth {
+        /// The width given.
+        width: usize,
+        /// The greatest one.
+        most: usize,
+    },
+    /// A length penalty that is not a number from 0.
+    #[error("length penalty is {value}, it must be finite and at least 0")]
+    LengthPenalty {
+        /// The value given.
+        value: f64,
+    },
+    /// A model that answers a search with something else than it was asked.
+    #[error("beam search: the model gives {detail}")]
+    StepModel {
+        /// What it gave, and for what.
+        detail: String,
+    },
     /// A model whose output is no longer a number.
     #[error("the model gives a logit that is not finite for id {id}")]
     NotFinite {
@@ -51,6 +79,16 @@ pub enum NnError {
     Batch {
         /// What was given and what is needed.
         detail: String,
+    },
+    /// A sentence of a batch for translation that cannot be taken.
+    #[error("{side} sentence {row} {fault}")]
+    Sentence {
+        /// Whether it was to be read or to be written.
+        side: Side,
+        /// Its row in the batch, from 0.
+        row: usize,
+        /// What is wrong with it.
+        fault: SentenceFault,
     },
     /// Text with fewer characters than one window of a batch.
     #[error(

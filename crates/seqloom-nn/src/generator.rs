@@ -8,13 +8,13 @@
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 use seqloom_graph::host_tensor::HostSliceMut;
-use seqloom_graph::{Control, HostTensor, ParamStore, Program, Request};
+use seqloom_graph::{Control, DType, HostTensor, ParamStore, Program, Request};
 
 use crate::error::NnError;
-use crate::lstm_lm::LstmLm;
+use crate::language_model::LanguageModel;
 use crate::vocab::Vocab;
 
-/// Generates symbols from an [`LstmLm`], greedily or by temperature.
+/// Generates symbols from a [`LanguageModel`], greedily or by temperature.
 ///
 /// Every call starts from a zero state and reads its prompt first. An empty prompt is defined as the start of a line: the
 /// model reads a line feed if it knows one, else the symbol with id 0, and that symbol is no part of the result.
@@ -25,28 +25,32 @@ pub struct Generator {
     temperature: f32,
     random: ChaCha8Rng,
     token: HostTensor,
-    /// State [L, 1, H] between symbols.
-    h: HostTensor,
-    c: HostTensor,
+    /// The model's state between symbols, for one row, under its inputs' names.
+    state: Vec<(String, HostTensor)>,
     steps: u64,
 }
 
 impl Generator {
-    pub(crate) fn new(model: &LstmLm, store: &ParamStore) -> Result<Self, NnError> {
+    pub(crate) fn new(model: &impl LanguageModel, store: &ParamStore) -> Result<Self, NnError> {
         let g = store.inference_graph();
-        let (logits, state) = model.step(&g);
-        let outputs = &[("logits", logits), ("h_n", state.h), ("c_n", state.c)];
+        let shapes = model.state_shapes(1);
+        let names: Vec<_> = (0..shapes.len()).map(|i| format!("state{i}")).collect();
+        let size = model.vocab().size();
+        let token = g.ids("token", &[1, 1], size);
+        let before: Vec<_> = names.iter().zip(&shapes).map(|(n, s)| g.input(n, s, DType::F32)).collect();
+        let after = model.predict(token, &before, None);
+        let outputs: Vec<_> = names.iter().map(String::as_str).zip(after.state.iter().copied()).collect();
+        let outputs = &[&[("logits", after.logits.reshape(&[size]))], &outputs[..]].concat();
         let program = Program::compile(store, &g, Request { outputs, objective: None })?;
-        let shape = [model.lstm().layers(), 1, model.lstm().hidden()];
-        let zeros = vec![0.0; shape.iter().product()];
+        let zeros = shapes.iter().map(|shape| HostTensor::f32(shape, vec![0.0; shape.iter().product()]));
+        let zeros = zeros.collect::<Result<Vec<_>, _>>()?;
         Ok(Self {
             vocab: model.vocab().clone(),
             program,
             temperature: 1.0,
             random: ChaCha8Rng::seed_from_u64(0),
             token: HostTensor::u32(&[1, 1], vec![0])?,
-            h: HostTensor::f32(&shape, zeros.clone())?,
-            c: HostTensor::f32(&shape, zeros)?,
+            state: names.into_iter().zip(zeros).collect(),
             steps: 0,
         })
     }
@@ -152,15 +156,18 @@ impl Generator {
     /// Reads one symbol: logits \[V\] of the next one; the state moves on.
     fn step(&mut self, id: u32) -> Result<Vec<f32>, NnError> {
         fill_u32(&mut self.token, id);
-        let inputs = [("token", &self.token), ("h0", &self.h), ("c0", &self.c)];
+        let mut inputs = vec![("token", &self.token)];
+        inputs.extend(self.state.iter().map(|(name, tensor)| (name.as_str(), tensor)));
         self.program.run(&inputs, &Control::default())?;
         self.steps += 1;
-        // All three are asked for before the first is waited for: one stop of the device, not three.
-        let (logits, h, c) =
-            (self.program.read("logits")?, self.program.read("h_n")?, self.program.read("c_n")?);
+        // All are asked for before the first is waited for: one stop of the device, not one each.
+        let logits = self.program.read("logits")?;
+        let read = self.state.iter().map(|(name, _)| self.program.read(name));
+        let read = read.collect::<Result<Vec<_>, _>>()?;
         let logits = logits.wait()?;
-        copy_f32(&mut self.h, &h.wait()?);
-        copy_f32(&mut self.c, &c.wait()?);
+        for ((_, state), read) in self.state.iter_mut().zip(read) {
+            copy_f32(state, &read.wait()?);
+        }
         match logits.iter().position(|l| !l.is_finite()) {
             Some(id) => Err(NnError::NotFinite { id }),
             None => Ok(logits),
@@ -168,7 +175,7 @@ impl Generator {
     }
 
     fn rewind(&mut self) {
-        for state in [&mut self.h, &mut self.c] {
+        for (_, state) in &mut self.state {
             if let HostSliceMut::F32(values) = state.data_mut() {
                 values.fill(0.0);
             }
@@ -191,7 +198,7 @@ fn copy_f32(tensor: &mut HostTensor, from: &[f32]) {
 }
 
 /// A number in [0, 1) with all 53 bits that an f64 has there.
-fn uniform(random: &mut ChaCha8Rng) -> f64 {
+pub(crate) fn uniform(random: &mut ChaCha8Rng) -> f64 {
     (random.next_u64() >> 11) as f64 * (0.5_f64).powi(53)
 }
 

@@ -9,35 +9,68 @@
 //!
 //! | module | subject |
 //! |---|---|
-//! | [`linear`], [`embedding`], [`dropout`], [`lstm`] | layers |
+//! | [`linear`], [`embedding`], [`dropout`] | layers |
+//! | [`rnn`], [`lstm`], [`gru`] | recurrent layers; [`recurrent`] is what they share |
+//! | [`attention_scores`] | attention of recurrent decoders to what an encoder read |
 //! | [`losses`] | losses |
-//! | [`lstm_lm`] | the character language model |
+//! | [`language_model`] | what language models have in common |
+//! | [`markov_lm`], [`window_lm`], [`latent_lm`], [`recurrent_lm`] | language models |
+//! | [`seq2seq`] | the encoder–decoder, with attention |
+//! | [`translator`] | translations from it |
 //! | [`vocab`] | symbols and their ids |
-//! | [`batch`], [`lm_batch`] | what a training step is fed with |
+//! | [`beam`] | the likeliest sequences of any model that goes step by step |
+//! | [`batch`], [`lm_batch`], [`translation_batch`] | what a training step is fed with |
 //! | [`generator`] | text from a model, one character a time |
 
+pub mod attention_scores;
 pub mod batch;
+pub mod beam;
 pub mod dropout;
 pub mod embedding;
 pub mod error;
 pub mod generator;
+pub mod gru;
+pub mod language_model;
+pub mod latent_lm;
 pub mod linear;
 pub mod lm_batch;
 pub mod losses;
 pub mod lstm;
-pub mod lstm_lm;
+pub mod markov_lm;
+pub mod recurrent;
+pub mod recurrent_lm;
+pub mod rnn;
+pub mod seq2seq;
+mod stack;
+pub mod translation_batch;
+pub mod translator;
 pub mod vocab;
+pub mod window_lm;
 
+pub use attention_scores::{Attended, Attention, Memory, Score};
 pub use batch::{Batch, Finished, LossListener};
+pub use beam::{BeamSearch, Hypothesis, StepModel};
 pub use dropout::Dropout;
 pub use embedding::Embedding;
 pub use error::NnError;
 pub use generator::Generator;
+pub use gru::Gru;
+pub use language_model::{LanguageModel, Prediction};
+pub use latent_lm::{LatentLm, LatentLmConfig};
 pub use linear::Linear;
 pub use lm_batch::LmBatch;
-pub use lstm::{Lstm, LstmConfig, LstmOutput, LstmState};
-pub use lstm_lm::{LstmLm, LstmLmConfig};
+pub use lstm::{Lstm, LstmOutput, LstmState};
+pub use markov_lm::MarkovLm;
+pub use recurrent::{Recurrent, RecurrentConfig, RecurrentOutput, Run};
+pub use recurrent_lm::{GruLm, LstmLm, LstmLmConfig, RecurrentLm, RecurrentLmConfig, RnnLm};
+pub use rnn::Rnn;
+pub use seq2seq::{
+    DecoderState, DecoderStep, Encoded, GruSeq2Seq, LstmSeq2Seq, Seq2Seq, Seq2SeqConfig, Wiring,
+};
+pub use translation_batch::{SentenceFault, Side, TranslationBatch, TranslationVocab};
+pub use translator::{Translation, Translator};
 pub use vocab::Vocab;
+pub use window_lm::{WindowLm, WindowLmConfig};
 
 /// Result of this crate's fallible functions.
 pub type Result<T, E = NnError> = std::result::Result<T, E>;

@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use seqloom_graph::HostTensor;
+use seqloom_graph::{HostTensor, packed_rows};
 
 use crate::batch::{Batch, LossListener};
 use crate::error::NnError;
@@ -20,6 +20,7 @@ use crate::error::NnError;
 #[derive(Clone)]
 pub struct LmBatch {
     content: Result<Content, NnError>,
+    begins: bool,
     listener: Option<Arc<dyn LossListener>>,
 }
 
@@ -32,9 +33,12 @@ struct Content {
 
 /// What a batch of rows of several lengths knows besides its tokens.
 #[derive(Clone, Debug)]
-struct Ragged {
+pub(crate) struct Ragged {
     lengths: HostTensor,
-    vocab: usize,
+    /// The vocabulary's size that padded targets are numbered by.
+    pub vocab: usize,
+    /// Packed rows that hold all true steps.
+    pub packed: usize,
     counted: usize,
 }
 
@@ -51,7 +55,7 @@ impl LmBatch {
         }
         let tokens = HostTensor::u32(&[rows, time], tokens)?;
         let targets = HostTensor::u32(&[rows, time], targets)?;
-        Ok(Self { content: Ok(Content { tokens, targets, ragged: None }), listener: None })
+        Ok(Self::of(Ok(Content { tokens, targets, ragged: None })))
     }
 
     /// A batch of sequences of any lengths from 2, for a model of `vocab` symbols. Row b predicts `sequences[b][1..]` from
@@ -84,18 +88,30 @@ impl LmBatch {
             targets[row * time..][..steps].copy_from_slice(&sequence[1..]);
             lengths.push(u32::try_from(steps).unwrap_or(u32::MAX));
         }
+        let packed = packed_rows(&lengths, time);
         let counted = lengths.iter().map(|&l| l as usize).sum();
         let lengths = HostTensor::u32(&[rows], lengths)?;
         let tokens = HostTensor::u32(&[rows, time], tokens)?;
         let targets = HostTensor::u32(&[rows, time], targets)?;
-        let ragged = Some(Ragged { lengths, vocab, counted });
-        Ok(Self { content: Ok(Content { tokens, targets, ragged }), listener: None })
+        let ragged = Some(Ragged { lengths, vocab, packed, counted });
+        Ok(Self::of(Ok(Content { tokens, targets, ragged })))
     }
 
     /// A batch that stands for a mistake: every use of it returns `fault`.
     #[must_use]
     pub fn poisoned(fault: NnError) -> Self {
-        Self { content: Err(fault), listener: None }
+        Self::of(Err(fault))
+    }
+
+    fn of(content: Result<Content, NnError>) -> Self {
+        Self { content, begins: false, listener: None }
+    }
+
+    /// The same batch, whose rows begin new sequences: a model that carries its state starts it from 0.
+    #[must_use]
+    pub fn beginning(mut self) -> Self {
+        self.begins = true;
+        self
     }
 
     /// The same batch, whose step tells `listener` its loss.
@@ -132,20 +148,20 @@ impl LmBatch {
     /// True steps of each row \[B\], if the batch was made of rows of any lengths.
     #[must_use]
     pub fn lengths(&self) -> Option<&HostTensor> {
-        self.raggedness().map(|r| &r.lengths)
+        self.ragged_rows().map(|r| &r.lengths)
     }
 
     /// The vocabulary's size that padded targets are numbered by; `None` where no row is padded.
     #[must_use]
     pub fn padded_vocab(&self) -> Option<usize> {
-        self.raggedness().map(|r| r.vocab)
+        self.ragged_rows().map(|r| r.vocab)
     }
 
     fn content(&self) -> Option<&Content> {
         self.content.as_ref().ok()
     }
 
-    fn raggedness(&self) -> Option<&Ragged> {
+    pub(crate) fn ragged_rows(&self) -> Option<&Ragged> {
         self.content()?.ragged.as_ref()
     }
 
@@ -160,9 +176,9 @@ impl Batch for LmBatch {
         parts.into_iter().filter_map(|(name, tensor)| Some((name, tensor?))).collect()
     }
 
-    /// The padded id is part of the recorded loss.
+    /// The padded id and the number of packed rows are part of the recorded loss.
     fn key(&self) -> u64 {
-        self.padded_vocab().map_or(0, |vocab| vocab as u64 + 1)
+        self.ragged_rows().map_or(0, |ragged| (ragged.packed as u64) << 32 | ragged.vocab as u64)
     }
 
     fn fault(&self) -> Option<&NnError> {
@@ -170,7 +186,11 @@ impl Batch for LmBatch {
     }
 
     fn token_count(&self) -> usize {
-        self.raggedness().map_or_else(|| self.rows() * self.time(), |r| r.counted)
+        self.ragged_rows().map_or_else(|| self.rows() * self.time(), |r| r.counted)
+    }
+
+    fn begins(&self) -> bool {
+        self.begins
     }
 
     fn listener(&self) -> Option<&Arc<dyn LossListener>> {
@@ -201,6 +221,7 @@ mod tests {
         assert_eq!(batch.tokens().unwrap().data(), &HostData::U32(vec![0, 1, 2, 3, 0, 0]));
         assert_eq!(batch.targets().unwrap().data(), &HostData::U32(vec![1, 2, 3, 2, 4, 4]));
         assert_eq!(batch.lengths().unwrap().data(), &HostData::U32(vec![3, 1]));
+        assert_ne!(batch.key(), LmBatch::ragged(&[vec![0, 1, 2, 3], vec![3, 2, 1, 0]], 4).unwrap().key());
     }
 
     #[test]

@@ -1,23 +1,12 @@
 //! Long short-term memory over whole sequences.
 //!
-//! Each layer is two parts: one matrix product that projects the inputs of all steps at once, and the recurrence proper,
-//! which the graph records as a single operation so that the kernels can keep the time loop on the device. Recording the
-//! cell once per step would work with any cell, but would make T times the nodes, dispatches and stored activations.
+//! The cell state passes from step to step by a product with the forget gate alone, so a gradient can go far back where
+//! that gate stays near 1; the price is two states and four gates.
 
-use seqloom_graph::{Init, ParamId, Params, Tensor};
+use seqloom_graph::{Lengths, Params, Tensor};
 
-/// Sizes of an [`Lstm`].
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct LstmConfig {
-    /// Channels of the input, C.
-    pub input: usize,
-    /// Width of the hidden state, H.
-    pub hidden: usize,
-    /// Stacked layers, L; at least 1 (0 is taken as 1).
-    pub layers: usize,
-    /// Probability of dropout between layers, while training; not after the last one.
-    pub dropout: f32,
-}
+use crate::recurrent::{Recurrent, RecurrentConfig, Run};
+use crate::stack::{Cell, Stack};
 
 /// Stacked LSTM layers (Hochreiter & Schmidhuber 1997 with the forget gate of Gers et al. 2000).
 ///
@@ -32,162 +21,108 @@ pub struct LstmConfig {
 /// h_t = o_t∘tanh(c_t)                                          output, and the next layer's x_t
 /// ```
 ///
-/// Shapes: x [B, T, C] → output [B, T, H], h_n and c_n [L, B, H].
+/// Shapes: x [B, T, C] → output [B, T, D·H], h_n and c_n [L·D, B, H]; D is 2 for both directions, whose outputs stand side by side
+/// (forward first), else 1.
 ///
-/// Parameters of layer l, as PyTorch names and orders them (gates i, f, g, o along the first axis), all uniform in ±1/√H:
-/// `weight_ih_l{l}` [4H, C or H], `weight_hh_l{l}` [4H, H], `bias_ih_l{l}` \[4H\], `bias_hh_l{l}` \[4H\].
+/// Parameters of layer l, as PyTorch names and orders them, all uniform in ±1/√H: (gates i, f, g, o along
+/// the first axis) `weight_ih_l{l}` [4H, C or D·H], `weight_hh_l{l}` [4H, H], `bias_ih_l{l}` \[4H\], `bias_hh_l{l}` \[4H\];
+/// and the same with `_reverse` behind them for the other direction.
 ///
-/// With `lengths` \[B\], row b has `lengths[b]` steps, from 1 to T: its outputs after them are 0, its final state is the one
-/// after its own last step, and no gradient comes from beyond.
+/// With lengths, row b has `lengths[b]` steps, from 1 to T: its outputs after them are 0, its final state is the one after
+/// its own last step (in the other direction: after its first, having begun at its own last), and no gradient comes from
+/// beyond. The work follows the true steps, not the padding.
 ///
-/// Errors: operands of other shapes poison the outputs; a length outside 1..=T is found on the host when the program runs.
+/// Errors: operands of other shapes poison the outputs; a bad length is found on the host when the program runs.
 #[derive(Clone, Debug)]
 pub struct Lstm {
-    layers: Vec<Layer>,
-    hidden: usize,
-    dropout: f32,
+    stack: Stack,
 }
 
-/// Parameters of one layer.
-#[derive(Clone, Copy, Debug)]
-struct Layer {
-    weight_ih: ParamId,
-    weight_hh: ParamId,
-    bias_ih: ParamId,
-    bias_hh: ParamId,
-}
-
-/// State of all layers.
+/// State of all layers and directions.
 #[derive(Clone, Copy, Debug)]
 pub struct LstmState<'g> {
-    /// Hidden state [L, B, H].
+    /// Hidden state [L·D, B, H].
     pub h: Tensor<'g>,
-    /// Cell state [L, B, H].
+    /// Cell state [L·D, B, H].
     pub c: Tensor<'g>,
 }
 
 /// What [`Lstm::forward`] gives.
 #[derive(Clone, Copy, Debug)]
 pub struct LstmOutput<'g> {
-    /// Hidden states of the last layer [B, T, H]; 0 on padded steps.
+    /// Hidden states of the last layer: [B, T, D·H], 0 on padded steps; or packed [N, D·H], 0 on surplus rows.
     pub output: Tensor<'g>,
-    /// Hidden state of every layer after each row's last step [L, B, H].
+    /// Hidden state of every layer and direction after each row's last step [L·D, B, H].
     pub h_n: Tensor<'g>,
-    /// Cell state of every layer after each row's last step [L, B, H].
+    /// Cell state of every layer and direction after each row's last step [L·D, B, H].
     pub c_n: Tensor<'g>,
 }
 
 impl Lstm {
     /// Registers the parameters of all layers under `name`.
-    pub fn new(params: &mut Params, name: &str, config: LstmConfig) -> Self {
-        let LstmConfig { input, hidden, layers, dropout } = config;
-        let init = Init::Uniform(1.0 / (hidden.max(1) as f32).sqrt());
-        let layers = params.scope(name, |params| {
-            (0..layers.max(1))
-                .map(|l| {
-                    let width = if l == 0 { input } else { hidden };
-                    let mut add = |part: &str, shape: &[usize]| {
-                        params.add(&format!("{part}_l{l}"), shape, init.clone())
-                    };
-                    Layer {
-                        weight_ih: add("weight_ih", &[4 * hidden, width]),
-                        weight_hh: add("weight_hh", &[4 * hidden, hidden]),
-                        bias_ih: add("bias_ih", &[4 * hidden]),
-                        bias_hh: add("bias_hh", &[4 * hidden]),
-                    }
-                })
-                .collect()
-        });
-        Self { layers, hidden, dropout }
+    pub fn new(params: &mut Params, name: &str, config: RecurrentConfig) -> Self {
+        Self { stack: Stack::new(params, name, Cell::Lstm, config) }
     }
 
-    /// Number of layers, L.
+    /// Its sizes.
     #[must_use]
-    pub fn layers(&self) -> usize {
-        self.layers.len()
+    pub fn config(&self) -> RecurrentConfig {
+        self.stack.config()
     }
 
-    /// Width of the hidden state, H.
-    #[must_use]
-    pub fn hidden(&self) -> usize {
-        self.hidden
-    }
-
-    /// Records the layers: x [B, T, C], a state [L, B, H] to start from (zeros if `None`), and row lengths \[B\] of u32 (all
-    /// T if `None`) → [`LstmOutput`].
+    /// Records the layers: x [B, T, C], a state of [L·D, B, H] to start from (zeros if `None`), and row lengths (all T if
+    /// `None`) → [`LstmOutput`].
     #[track_caller]
     #[must_use]
     pub fn forward<'g>(
         &self,
         x: Tensor<'g>,
         state: Option<LstmState<'g>>,
-        lengths: Option<Tensor<'g>>,
+        lengths: Option<Lengths<'g>>,
     ) -> LstmOutput<'g> {
-        let g = x.graph();
-        let (batch, hidden) = (x.dim(0), self.hidden);
-        let mut output = x;
-        let (mut h_n, mut c_n) = (Vec::new(), Vec::new());
-        for (l, layer) in self.layers.iter().enumerate() {
-            let start = |all: Option<Tensor<'g>>| match all {
-                Some(all) => all.slice(0, l, 1).reshape(&[batch, hidden]),
-                None => g.full(&[batch, hidden], 0.0),
-            };
-            let (h0, c0) = (start(state.map(|s| s.h)), start(state.map(|s| s.c)));
-            let below = if l == 0 { output } else { output.dropout(self.dropout) };
-            // [B, T, C or H] → [B, T, 4H]; both biases ride on the product.
-            let x_proj =
-                below.matmul_t(g.param(layer.weight_ih)) + g.param(layer.bias_ih) + g.param(layer.bias_hh);
-            let step = x_proj.lstm(g.param(layer.weight_hh), h0, c0, lengths);
-            output = step.y;
-            h_n.push(step.h_n.reshape(&[1, batch, hidden]));
-            c_n.push(step.c_n.reshape(&[1, batch, hidden]));
-        }
-        LstmOutput { output, h_n: stack(&h_n, x), c_n: stack(&c_n, x) }
+        let state = state.map(|s| [s.h, s.c]);
+        LstmOutput::of(self.stack.run(x, state.as_ref().map(<[_; 2]>::as_slice), lengths))
+    }
+
+    /// [`Self::forward`] over packed sequences: x [N, C] → output [N, D·H].
+    #[track_caller]
+    #[must_use]
+    pub fn forward_packed<'g>(
+        &self,
+        x: Tensor<'g>,
+        state: Option<LstmState<'g>>,
+        lengths: Lengths<'g>,
+    ) -> LstmOutput<'g> {
+        let state = state.map(|s| [s.h, s.c]);
+        LstmOutput::of(self.stack.run_packed(x, state.as_ref().map(<[_; 2]>::as_slice), lengths))
+    }
+
+    /// Records one step, for streams: x [B, C] and a state of [L, B, H] → the last layer's [B, H] and the new state. A
+    /// bidirectional layer, which would need the end of the stream, poisons it.
+    #[track_caller]
+    #[must_use]
+    pub fn step<'g>(&self, x: Tensor<'g>, state: LstmState<'g>) -> (Tensor<'g>, LstmState<'g>) {
+        let out = LstmOutput::of(self.stack.step(x, &[state.h, state.c]));
+        (out.output, LstmState { h: out.h_n, c: out.c_n })
     }
 }
 
-/// Layers' states [1, B, H] each → [L, B, H]. `Lstm` always has a layer, so the fallback never stands for a result.
-#[track_caller]
-fn stack<'g>(states: &[Tensor<'g>], fallback: Tensor<'g>) -> Tensor<'g> {
-    match states {
-        [] => fallback,
-        [only] => *only,
-        [first, rest @ ..] => Tensor::concat(*first, rest, 0),
+impl<'g> LstmOutput<'g> {
+    fn of(run: Run<'g>) -> Self {
+        let state = |i: usize| run.state.get(i).copied().unwrap_or(run.output);
+        Self { output: run.output, h_n: state(0), c_n: state(1) }
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use seqloom_graph::{DType, Graph};
+impl Recurrent for Lstm {
+    const NAME: &'static str = "lstm";
+    const STATE: &'static [&'static str] = &["h", "c"];
 
-    #[test]
-    fn names_shapes_and_outputs_follow_pytorch() {
-        let mut params = Params::seeded(1);
-        let config = LstmConfig { input: 3, hidden: 5, layers: 2, dropout: 0.5 };
-        let lstm = Lstm::new(&mut params, "lstm", config);
-        let names: Vec<_> = params.iter().map(|p| (p.name.as_str(), p.shape.to_vec())).collect();
-        assert_eq!(names[0], ("lstm.weight_ih_l0", vec![20, 3]));
-        assert_eq!(names[4], ("lstm.weight_ih_l1", vec![20, 5]));
-        assert_eq!(names[7], ("lstm.bias_hh_l1", vec![20]));
-        let g = Graph::training(&params);
-        let x = g.input("x", &[2, 7, 3], DType::F32);
-        let out = lstm.forward(x, None, Some(g.lengths("lengths", 2, 7)));
-        g.check().unwrap();
-        assert_eq!(out.output.shape()[..], [2, 7, 5]);
-        assert_eq!(out.h_n.shape()[..], [2, 2, 5]);
-        assert_eq!(out.c_n.shape()[..], [2, 2, 5]);
+    fn register(params: &mut Params, name: &str, config: RecurrentConfig) -> Self {
+        Self::new(params, name, config)
     }
 
-    #[test]
-    fn a_state_of_another_batch_is_an_error() {
-        let mut params = Params::seeded(1);
-        let config = LstmConfig { input: 3, hidden: 5, layers: 1, dropout: 0.0 };
-        let lstm = Lstm::new(&mut params, "lstm", config);
-        let g = Graph::inference(&params);
-        let state = g.input("h", &[1, 3, 5], DType::F32);
-        let x = g.input("x", &[2, 7, 3], DType::F32);
-        let _ = lstm.forward(x, Some(LstmState { h: state, c: state }), None);
-        assert!(g.check().is_err());
+    fn stack(&self) -> &Stack {
+        &self.stack
     }
 }

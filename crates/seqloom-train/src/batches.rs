@@ -20,7 +20,8 @@ pub enum Order {
         /// What the orders follow from.
         seed: u64,
     },
-    /// As they stand in the text: row b of successive batches reads one contiguous stretch.
+    /// As they stand in the text: row b of successive batches reads one contiguous stretch, for a model that carries its
+    /// state. The first batch of an epoch begins it anew.
     Streams,
 }
 
@@ -185,7 +186,8 @@ impl Batches {
             tokens.extend_from_slice(&ids[..self.time]);
             targets.extend_from_slice(&ids[1..]);
         }
-        LmBatch::new(self.rows, self.time, tokens, targets)
+        let batch = LmBatch::new(self.rows, self.time, tokens, targets)?;
+        Ok(if self.order == Order::Streams && step == 0 { batch.beginning() } else { batch })
     }
 
     /// The epoch's windows in their order.
@@ -272,6 +274,9 @@ mod tests {
     fn streams_are_contiguous_along_a_row() {
         let batches: Vec<_> =
             counting(41).batches(2, 5).ordered(Order::Streams).map(|b| ids(b.tokens())).collect();
+        let begins: Vec<_> =
+            counting(41).batches(2, 5).ordered(Order::Streams).epochs(2).map(|b| b.begins()).collect();
+        assert_eq!(begins, [true, false, false, false, true, false, false, false]);
         let row: Vec<u32> = batches.iter().flat_map(|b| b[5..].to_vec()).collect();
         assert_eq!(row, (20..40).collect::<Vec<_>>());
     }

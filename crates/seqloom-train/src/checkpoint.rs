@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `<name>` | the parameter of that `state_dict` name, as PyTorch would store it |
 //! | `adamw.m.<name>`, `adamw.v.<name>` | its first and second moment |
+//! | `carried.<name>` | a state that the model carries from batch to batch, if it carries any |
 //! | metadata `seqloom` | JSON: format version, step, seed, vocabulary (see [`State`]) |
 //!
 //! The metadata is one JSON text under one key because the order of several keys is not defined, and equal runs should
@@ -15,7 +16,7 @@ use std::path::{Path, PathBuf};
 
 use safetensors::tensor::TensorView;
 use safetensors::{Dtype, SafeTensorError, SafeTensors};
-use seqloom_graph::{Arena, ParamSpec, ParamStore};
+use seqloom_graph::{Arena, ParamSpec, ParamStore, StateValue};
 use seqloom_nn::Vocab;
 
 use crate::error::{Error, Result};
@@ -25,6 +26,7 @@ use crate::replace::replace;
 pub const VERSION: u32 = 1;
 
 const KEY: &str = "seqloom";
+const CARRIED: &str = "carried.";
 const MOMENTS: [(Arena, &str); 2] = [(Arena::Moment1, "adamw.m."), (Arena::Moment2, "adamw.v.")];
 
 /// What a run is, besides its tensors.
@@ -128,7 +130,7 @@ pub struct Checkpoint {
 }
 
 impl Checkpoint {
-    /// Copies a store, with its moments if it has them, to host memory. Waits for the device. `path` is where it is meant
+    /// Copies a training store, with moments and carried states, to host memory. Waits for the device. `path` is where it is meant
     /// to go; only errors and [`Checkpoint::save`] use it.
     ///
     /// # Errors
@@ -141,6 +143,9 @@ impl Checkpoint {
                 tensors
                     .insert(format!("{prefix}{}", spec.name), Stored { shape: spec.shape.to_vec(), values });
             }
+        }
+        for StateValue { name, shape, values } in store.read_states()? {
+            tensors.insert(format!("{CARRIED}{name}"), Stored { shape, values });
         }
         let checkpoint = Self { path: path.as_ref().to_owned(), state: Some(state), tensors };
         checkpoint.finite().map_err(|fault| checkpoint.refuse(fault))?;
@@ -183,7 +188,7 @@ impl Checkpoint {
         Some(Vocab::from_chars(chars.chars()))
     }
 
-    /// Puts parameters and moments into a training store, after checking all of them; gives the state.
+    /// Puts parameters, moments and carried states into a training store, after checking all of them; gives the state.
     ///
     /// # Errors
     /// [`Error::Checkpoint`] if it is another model's or has no training state, and then nothing was written;
@@ -195,6 +200,11 @@ impl Checkpoint {
         for (arena, prefix) in MOMENTS {
             self.write(store, arena, prefix)?;
         }
+        let carried = self.tensors.iter().filter_map(|(name, stored)| {
+            let Stored { shape, values } = stored.clone();
+            Some(StateValue { name: name.strip_prefix(CARRIED)?.to_owned(), shape, values })
+        });
+        store.write_states(&carried.collect::<Vec<_>>())?;
         Ok(state)
     }
 
@@ -229,7 +239,8 @@ impl Checkpoint {
             specs.iter().map(move |spec| (format!("{prefix}{}", spec.name), spec.shape.to_vec()))
         };
         let needed: BTreeMap<_, _> = prefixes.iter().flat_map(|prefix| named(prefix)).collect();
-        let skipped = |name: &str| !moments && MOMENTS.iter().any(|(_, prefix)| name.starts_with(prefix));
+        let is_moment = |name: &str| MOMENTS.iter().any(|(_, prefix)| name.starts_with(prefix));
+        let skipped = |name: &str| name.starts_with(CARRIED) || (!moments && is_moment(name));
         let missing: Vec<_> =
             needed.keys().filter(|name| !self.tensors.contains_key(*name)).cloned().collect();
         let unknown = |name: &&String| !needed.contains_key(*name) && !skipped(name);

@@ -7,6 +7,8 @@ use seqloom_graph::GraphError;
 use seqloom_nn::NnError;
 
 use crate::checkpoint::CheckpointFault;
+use crate::parallel_text::ParallelFault;
+use crate::text_codec::CodecFault;
 
 /// Result of Seqloom's fallible functions.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -55,6 +57,37 @@ pub enum Error {
         fraction: f64,
         /// Characters in the text.
         chars: usize,
+    },
+    /// Two files that are no parallel text.
+    #[error(transparent)]
+    Parallel(#[from] ParallelFault),
+    /// A parallel text of which nothing can be learned.
+    #[error(
+        "none of the {lines} lines of the parallel text can be used: {empty} are empty and {long} too long"
+    )]
+    NothingLeft {
+        /// Lines of the text.
+        lines: usize,
+        /// Those with an empty side.
+        empty: usize,
+        /// Those with a side of more tokens than allowed.
+        long: usize,
+    },
+    /// A tokenizer that could not be made, read or used.
+    #[error("{}: {fault}", path.as_ref().map_or_else(|| "tokenizer".to_owned(), |p| format!("tokenizer '{}'", p.display())))]
+    Codec {
+        /// The file, if it came from one.
+        path: Option<PathBuf>,
+        /// What is wrong with it.
+        fault: CodecFault,
+    },
+    /// Translations that cannot be scored against their references.
+    #[error("{hypotheses} translations and {references} references: BLEU needs as many, and at least 1")]
+    Bleu {
+        /// Translations given.
+        hypotheses: usize,
+        /// References given.
+        references: usize,
     },
     /// A setting outside what it may be.
     #[error("{setting} is {value}, it must be {needs}")]

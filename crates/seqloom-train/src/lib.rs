@@ -11,28 +11,47 @@
 //! | [`optimizer`], [`schedule`] | AdamW's settings and the learning rate over time |
 //! | [`trainer`] | steps, evaluation, programs by shape of batch |
 //! | [`corpus`], [`batches`] | text, and the batches made of it |
+//! | [`parallel_text`], [`text_codec`], [`parallel_corpus`], [`translation_batches`] | two texts for translation, as ids, in batches of similar lengths |
+//! | [`bleu`], [`perplexity`] | figures over a test set |
+//! | [`mod@dates`] | a generated translation task |
 //! | [`checkpoint`] | safetensors files: reading, checking, replacing |
-//! | [`progress`], [`plot`] | a bar while it runs, a curve afterwards |
+//! | [`progress`], [`plot`] | a bar while it runs, curves and charts afterwards |
+//! | [`mod@attention_map`] | what a model looked at, as a picture |
 //! | [`random`] | the two small pure functions that seeds come from |
 
+pub mod attention_map;
 pub mod batches;
+pub mod bleu;
 pub mod checkpoint;
 pub mod corpus;
+pub mod dates;
 pub mod error;
 pub mod optimizer;
+pub mod parallel_corpus;
+pub mod parallel_text;
+pub mod perplexity;
 pub mod plot;
 pub mod progress;
 pub mod random;
 mod replace;
 pub mod schedule;
+pub mod text_codec;
 pub mod trainer;
+pub mod translation_batches;
 
+pub use attention_map::{AttentionMap, attention_map};
 pub use batches::{Batches, Order};
+pub use bleu::{Bleu, corpus_bleu};
 pub use checkpoint::{Checkpoint, CheckpointFault, State};
 pub use corpus::CharCorpus;
 pub use error::{Error, Result};
 pub use optimizer::AdamW;
-pub use plot::{Curve, loss_curve};
+pub use parallel_corpus::{ParallelCorpus, SkipReason, Skipped};
+pub use parallel_text::{ParallelFault, ParallelText};
+pub use perplexity::Perplexity;
+pub use plot::{Axis, Chart, Curve, Line, line_chart, loss_curve};
 pub use progress::Progress;
 pub use schedule::Schedule;
+pub use text_codec::{CodecFault, SpecialIds, SubwordOptions, TextCodec, Unit, WordOptions};
 pub use trainer::{Trainer, TrainerMemory};
+pub use translation_batches::TranslationBatches;

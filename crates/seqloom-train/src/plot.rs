@@ -1,6 +1,7 @@
-//! The loss curve of a run, as SVG.
+//! Line charts as SVG: the loss curve of a run, and whatever else an example compares.
 //!
-//! SVG keeps its text as text, so drawing needs no fonts on the machine that trains; a bitmap would.
+//! SVG keeps its text as text, so drawing needs no fonts on the machine that trains; a bitmap would. A logarithmic axis is
+//! a linear one over the logarithms with other labels, so one chart type serves all four kinds of paper.
 
 use std::path::Path;
 
@@ -9,6 +10,48 @@ use plotters::prelude::*;
 
 use crate::error::{Error, Result};
 use crate::replace::replace;
+
+/// Colours of the lines, in order: Okabe & Ito's, which colour-blind readers can tell apart. They repeat.
+const COLOURS: [RGBColor; 7] = [
+    RGBColor(0, 114, 178),
+    RGBColor(213, 94, 0),
+    RGBColor(0, 158, 115),
+    RGBColor(204, 121, 167),
+    RGBColor(86, 180, 233),
+    RGBColor(230, 159, 0),
+    RGBColor(90, 90, 90),
+];
+
+/// An axis.
+#[derive(Clone, Copy, Debug)]
+pub struct Axis<'a> {
+    /// Quantity and unit.
+    pub label: &'a str,
+    /// Whether it is logarithmic; values of 0 or less then leave a gap.
+    pub log: bool,
+}
+
+/// A line of a [`Chart`].
+#[derive(Clone, Debug)]
+pub struct Line<'a> {
+    /// Its name in the legend.
+    pub label: &'a str,
+    /// Its points, in order. Those that are not finite leave a gap.
+    pub points: Vec<(f64, f64)>,
+}
+
+/// What [`line_chart`] draws.
+#[derive(Clone, Debug)]
+pub struct Chart<'a> {
+    /// Line above the plot.
+    pub title: &'a str,
+    /// The horizontal axis.
+    pub x: Axis<'a>,
+    /// The vertical axis.
+    pub y: Axis<'a>,
+    /// The lines, from the first colour on.
+    pub lines: Vec<Line<'a>>,
+}
 
 /// What [`loss_curve`] draws.
 #[derive(Clone, Copy, Debug)]
@@ -26,61 +69,108 @@ pub struct Curve<'a> {
 /// # Errors
 /// [`Error::Plot`] if no loss is finite; [`Error::Io`] if the file cannot be written.
 pub fn loss_curve(path: impl AsRef<Path>, curve: Curve<'_>) -> Result<()> {
+    let points: Vec<_> = curve.losses.iter().map(|&(step, loss)| (step as f64, f64::from(loss))).collect();
+    if !points.iter().any(|(_, loss)| loss.is_finite()) {
+        let detail = "there is no finite loss to draw".to_owned();
+        return Err(Error::Plot { path: path.as_ref().to_owned(), detail });
+    }
+    let last = points.last().map_or(1.0, |(step, _)| *step);
+    let level = curve.unigram_entropy.map(|entropy| (format!("unigram entropy {entropy:.3}"), entropy));
+    let mut lines = vec![Line { label: "training loss", points }];
+    lines.extend(level.as_ref().map(|(label, y)| Line { label, points: vec![(0.0, *y), (last, *y)] }));
+    let (x, y) = (Axis { label: "step", log: false }, Axis { label: "loss, nats per token", log: false });
+    line_chart(path, &Chart { title: curve.title, x, y, lines })
+}
+
+/// Draws a chart into an SVG file, replacing it whole. A linear vertical axis of positive values begins at 0.
+///
+/// # Errors
+/// [`Error::Plot`] if there is no point to draw; [`Error::Io`] if the file cannot be written.
+pub fn line_chart(path: impl AsRef<Path>, chart: &Chart<'_>) -> Result<()> {
     let path = path.as_ref();
     let failed = |detail: String| Error::Plot { path: path.to_owned(), detail };
     let mut svg = String::new();
     {
         let area = SVGBackend::with_string(&mut svg, (900, 500)).into_drawing_area();
-        draw(&area, curve).map_err(failed)?;
+        draw(&area, chart).map_err(failed)?;
         area.present().map_err(|e| failed(e.to_string()))?;
     }
     replace(path, |file| std::io::Write::write_all(file, svg.as_bytes()))
 }
 
-fn draw(area: &DrawingArea<SVGBackend<'_>, Shift>, curve: Curve<'_>) -> Result<(), String> {
-    let finite =
-        || curve.losses.iter().filter(|(_, loss)| loss.is_finite()).map(|&(s, l)| (s as f64, f64::from(l)));
-    let last = finite().map(|(step, _)| step).fold(1.0, f64::max);
-    let highest =
-        finite().map(|(_, loss)| loss).chain(curve.unigram_entropy).fold(f64::NEG_INFINITY, f64::max);
-    if finite().next().is_none() {
-        return Err("there is no finite loss to draw".to_owned());
+impl Axis<'_> {
+    /// Where a value lies on the paper; not finite where it has no place.
+    fn place(&self, value: f64) -> f64 {
+        if self.log { value.log10() } else { value }
     }
-    let text = |e: DrawingAreaErrorKind<std::io::Error>| e.to_string();
-    area.fill(&WHITE).map_err(text)?;
-    let mut chart = ChartBuilder::on(area)
-        .caption(curve.title, ("sans-serif", 20))
-        .margin(12)
-        .x_label_area_size(40)
-        .y_label_area_size(56)
-        .build_cartesian_2d(0.0..last, 0.0..(highest * 1.05).max(1e-6))
-        .map_err(text)?;
-    chart
-        .configure_mesh()
-        .light_line_style(TRANSPARENT)
-        .x_desc("step")
-        .y_desc("loss, nats per token")
-        .draw()
-        .map_err(text)?;
-    if let Some(entropy) = curve.unigram_entropy {
-        let level = LineSeries::new([(0.0, entropy), (last, entropy)], RED.stroke_width(1));
-        let label = format!("unigram entropy {entropy:.3}");
-        chart
-            .draw_series(level)
-            .map_err(text)?
-            .label(label)
-            .legend(|(x, y)| PathElement::new([(x, y), (x + 16, y)], RED));
-    }
-    let mut labelled = false;
-    for stretch in curve.losses.split(|(_, loss)| !loss.is_finite()).filter(|s| !s.is_empty()) {
-        let points = stretch.iter().map(|&(step, loss)| (step as f64, f64::from(loss)));
-        let series = chart.draw_series(LineSeries::new(points, BLUE.stroke_width(2))).map_err(text)?;
-        if !labelled {
-            series.label("training loss").legend(|(x, y)| PathElement::new([(x, y), (x + 16, y)], BLUE));
-            labelled = true;
+
+    /// The value at a place, as a label.
+    fn value(&self, place: f64) -> String {
+        let value = if self.log { 10f64.powf(place) } else { place };
+        match value.abs() {
+            0.0 => "0".to_owned(),
+            small if !(1e-3..1e5).contains(&small) => format!("{value:.0e}"),
+            small if small < 10.0 => {
+                format!("{value:.3}").trim_end_matches('0').trim_end_matches('.').to_owned()
+            }
+            _ => format!("{value:.0}"),
         }
     }
-    let mut legend = chart.configure_series_labels();
+
+    /// From the least to the greatest place, never empty.
+    fn range(&self, places: impl Iterator<Item = f64>, from_zero: bool) -> std::ops::Range<f64> {
+        let (low, high) = places.fold((f64::MAX, f64::MIN), |(low, high), p| (low.min(p), high.max(p)));
+        let low = if from_zero && !self.log { low.min(0.0) } else { low };
+        let room = ((high - low) * 0.05).max(1e-6);
+        if from_zero { low..high + room } else { low..high.max(low + 1e-6) }
+    }
+}
+
+fn draw(area: &DrawingArea<SVGBackend<'_>, Shift>, chart: &Chart<'_>) -> std::result::Result<(), String> {
+    let text = |e: DrawingAreaErrorKind<std::io::Error>| e.to_string();
+    let drawable = |&(x, y): &(f64, f64)| x.is_finite() && y.is_finite();
+    let lines: Vec<Vec<(f64, f64)>> = chart
+        .lines
+        .iter()
+        .map(|line| line.points.iter().map(|&(x, y)| (chart.x.place(x), chart.y.place(y))).collect())
+        .collect();
+    let all = || lines.iter().flatten().copied().filter(|point| drawable(point));
+    if all().next().is_none() {
+        return Err("there is no point to draw".to_owned());
+    }
+    area.fill(&WHITE).map_err(text)?;
+    let mut paper = ChartBuilder::on(area)
+        .caption(chart.title, ("sans-serif", 20))
+        .margin(12)
+        .x_label_area_size(40)
+        .y_label_area_size(64)
+        .build_cartesian_2d(
+            chart.x.range(all().map(|(x, _)| x), false),
+            chart.y.range(all().map(|(_, y)| y), true),
+        )
+        .map_err(text)?;
+    paper
+        .configure_mesh()
+        .light_line_style(TRANSPARENT)
+        .x_desc(chart.x.label)
+        .y_desc(chart.y.label)
+        .x_label_formatter(&|place| chart.x.value(*place))
+        .y_label_formatter(&|place| chart.y.value(*place))
+        .draw()
+        .map_err(text)?;
+    for ((line, points), colour) in chart.lines.iter().zip(&lines).zip(COLOURS.into_iter().cycle()) {
+        for (at, stretch) in points.split(|point| !drawable(point)).filter(|s| !s.is_empty()).enumerate() {
+            let series = LineSeries::new(stretch.iter().copied(), colour.stroke_width(2));
+            let drawn = paper.draw_series(series).map_err(text)?;
+            // A line with gaps is one line of the legend.
+            if at == 0 {
+                drawn
+                    .label(line.label)
+                    .legend(move |(x, y)| PathElement::new([(x, y), (x + 16, y)], colour.stroke_width(2)));
+            }
+        }
+    }
+    let mut legend = paper.configure_series_labels();
     legend.background_style(WHITE.mix(0.8)).border_style(BLACK.mix(0.3)).draw().map_err(text)
 }
 
@@ -97,6 +187,21 @@ mod tests {
         let svg = std::fs::read_to_string(&path).unwrap();
         for word in ["<svg", "a run", "unigram entropy 2.900", "training loss", "nats per token"] {
             assert!(svg.contains(word), "{word} is missing");
+        }
+    }
+
+    #[test]
+    fn a_logarithmic_axis_has_labels_of_the_values_and_gaps_where_there_are_none() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("chart.svg");
+        let points = vec![(1.0, 1e-6), (2.0, 0.0), (3.0, 1.0)];
+        let lines =
+            vec![Line { label: "falling", points }, Line { label: "level", points: vec![(1.0, 1.0)] }];
+        let (x, y) = (Axis { label: "distance", log: false }, Axis { label: "norm", log: true });
+        line_chart(&path, &Chart { title: "both", x, y, lines }).unwrap();
+        let svg = std::fs::read_to_string(&path).unwrap();
+        for word in ["both", "falling", "level", "distance", "norm", "1e-6", "0.01"] {
+            assert!(svg.contains(word), "{word} is missing in {svg}");
         }
     }
 

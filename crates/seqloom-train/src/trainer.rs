@@ -156,6 +156,9 @@ where
         let Some(program) = self.training.get(&key) else {
             return Err(Error::NoStep { what: "program" });
         };
+        if batch.begins() {
+            self.store.reset_states(true)?;
+        }
         program.run(&tensors, &control)?;
         self.step = step;
         let (tokens, listener) = (batch.token_count() as u64, batch.listener().cloned());
@@ -197,6 +200,9 @@ where
         let Some(program) = self.evaluation.get(&key) else {
             return Err(Error::NoStep { what: "program" });
         };
+        if batch.begins() {
+            self.store.reset_states(false)?;
+        }
         program.run(&tensors, &Control::default())?;
         let loss = program.read("loss")?.wait()?;
         loss.first().copied().ok_or(Error::NoStep { what: "loss" })

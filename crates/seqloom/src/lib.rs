@@ -40,10 +40,19 @@ pub use seqloom_train::{Error, Result};
 /// What a training program needs, in one line: `use seqloom::prelude::*`.
 pub mod prelude {
     pub use seqloom_device::{Device, DeviceOptions};
-    pub use seqloom_graph::{DType, Graph, HostTensor, Init, ParamId, ParamStore, Params, StoreKind, Tensor};
-    pub use seqloom_nn::{
-        Batch, Dropout, Embedding, Generator, Linear, LmBatch, Lstm, LstmConfig, LstmLm, LstmLmConfig,
-        LstmState, Vocab,
+    pub use seqloom_graph::{
+        Activation, DType, Graph, HostTensor, Init, Lengths, ParamId, ParamStore, Params, StoreKind, Tensor,
+        packed_rows,
     };
-    pub use seqloom_train::{AdamW, Batches, CharCorpus, Checkpoint, Order, Progress, Schedule, Trainer};
+    pub use seqloom_nn::{
+        Batch, BeamSearch, Dropout, Embedding, Generator, Gru, GruLm, GruSeq2Seq, LanguageModel, LatentLm,
+        LatentLmConfig, Linear, LmBatch, Lstm, LstmLm, LstmLmConfig, LstmSeq2Seq, LstmState, MarkovLm,
+        Recurrent, RecurrentConfig, RecurrentLm, RecurrentLmConfig, Rnn, RnnLm, Score, Seq2Seq,
+        Seq2SeqConfig, Translation, TranslationBatch, TranslationVocab, Translator, Vocab, WindowLm,
+        WindowLmConfig, Wiring,
+    };
+    pub use seqloom_train::{
+        AdamW, Batches, CharCorpus, Checkpoint, Order, ParallelCorpus, ParallelText, Perplexity, Progress,
+        Schedule, SubwordOptions, TextCodec, Trainer, TranslationBatches, Unit, WordOptions, corpus_bleu,
+    };
 }

@@ -4,6 +4,9 @@
 // and `starts` says where each id's segment begins. So every element is one invocation's sum: no atomics, no scan
 // of all tokens for each id.
 //
+// A launch adds the places first <= s < end, a first one (first = 0) to nothing, a later one to what is there: adapters
+// that limit the iterations of an invocation get all of N in several launches.
+//
 // Shapes: dy [N, C]; order [N]; starts [V + 1], starts[0] = 0, starts[V] = N; dtable [V, C], written whole.
 // Grid: any number of workgroups in x and y; invocations stride over V * C, neighbours read neighbours.
 // Numeric: added in the order of `order`, in f32. Bad segments are the host's to refuse; here they are clamped, so
@@ -15,6 +18,8 @@ struct Params {
     tokens: u32,   // N
     vocab: u32,    // V
     channels: u32, // C
+    first: u32,
+    end: u32,      // at most N
 }
 
 var<immediate> params: Params;
@@ -35,9 +40,10 @@ fn main(
     for (var i = gid.x + gid.y * row; i < len; i += stride) {
         let v = divide(i, params.channels);
         let c = i - v * params.channels;
-        let end = min(starts[v + 1u], params.tokens);
+        let end = min(starts[v + 1u], params.end);
         var acc = 0.0f;
-        for (var s = starts[v]; s < end; s++) {
+        if params.first > 0u { acc = dtable[i]; }
+        for (var s = max(starts[v], params.first); s < end; s++) {
             let n = min(order[s], params.tokens - 1u);
             acc += dy[n * params.channels + c];
         }

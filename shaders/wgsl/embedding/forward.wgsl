@@ -1,9 +1,9 @@
-// Rows of a table by id: out[n, c] = table[ids[n], c].
+// Rows of a table by id: out[n, c] = table[ids[n], c], or 0 where ids[n] >= V.
 //
 // Shapes: table [V, C]; ids [N]; out [N, C].
 // Grid: any number of workgroups in x and y; invocations stride over N * C, neighbours copy neighbours.
-// Numeric: a copy. An id >= V is the host's to refuse; here the last row stands for it, so that no read leaves the
-// table.
+// Numeric: a copy. Whether an id >= V is a mistake is the host's to say; for rows that are only moved about it means
+// that nothing stands there.
 
 const WORKGROUP: u32 = 64u; // spec
 
@@ -30,7 +30,8 @@ fn main(
     for (var i = gid.x + gid.y * row; i < len; i += stride) {
         let n = divide(i, params.channels);
         let c = i - n * params.channels;
-        let id = min(ids[n], params.vocab - 1u);
-        out[i] = table[id * params.channels + c];
+        let id = ids[n];
+        let value = table[min(id, params.vocab - 1u) * params.channels + c];
+        out[i] = select(0.0, value, id < params.vocab);
     }
 }

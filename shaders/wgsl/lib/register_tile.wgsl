@@ -43,7 +43,15 @@ fn add_outer(v: Values, b: vec4<f32>, s: Sums) -> Sums {
     );
 }
 
-// The sums by number, for the loop that stores them.
-fn as_rows(s: Sums) -> array<vec4<f32>, 8> {
-    return array<vec4<f32>, 8>(s.r0, s.r1, s.r2, s.r3, s.r4, s.r5, s.r6, s.r7);
+// Row r % 8 of the sums, and part i % 4 of a row, for a loop that finishes them one by one. All of them stay in
+// registers; an indexed array takes half a second to compile, and as many stores as there are sums nearly as long.
+fn row_of(s: Sums, r: u32) -> vec4<f32> {
+    let odd = (r & 1u) != 0u;
+    let low = select(select(s.r0, s.r1, odd), select(s.r2, s.r3, odd), (r & 2u) != 0u);
+    let high = select(select(s.r4, s.r5, odd), select(s.r6, s.r7, odd), (r & 2u) != 0u);
+    return select(low, high, (r & 4u) != 0u);
+}
+fn part_of(row: vec4<f32>, i: u32) -> f32 {
+    let odd = (i & 1u) != 0u;
+    return select(select(row.x, row.y, odd), select(row.z, row.w, odd), (i & 2u) != 0u);
 }

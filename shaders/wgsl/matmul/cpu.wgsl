@@ -1,61 +1,51 @@
-// out[z,i,j] = fused(sum over p of A[z,i,p] * B[z,p,j])    for adapters that run shaders on the CPU's vector units
+// out[z,i,j] = sum over p of A[z,i,p] * B[z,p,j]    for adapters that run shaders on the CPU's vector units
 //
 // A[z,i,p] = a[z*a_batch + i*a_row + p*a_col], [Z,M,K]; B[z,p,j] = b[z*b_batch + p*b_row + j*b_col], [Z,K,N];
-// out [Z,M,N] row-major. Strides make NN, NT and TN one kernel, a stride of 0 broadcasts over the batch.
+// out [Z,M,N] row-major; with ADD the sum is added to what is there, so that a long one can be cut. Strides make NN,
+// NT and TN one kernel, a stride of 0 broadcasts over the batch.
 // Grid: (ceil(N / (4*LANES)), ceil(M / ROWS), Z). A workgroup is exactly one subgroup and owns a tile of ROWS rows;
 // lane l owns its columns l, l+LANES, l+2*LANES, l+3*LANES as the parts of a vec4.
 //
 // Such an adapter turns a storage load into one scalar load for each lane, whatever the addresses, and that costs
-// more than the arithmetic. So loads are what the tile saves: for STEP values of p a lane loads one value per row of A,
-// which subgroupBroadcast hands to the others, and 4*STEP values of B: (ROWS + 4*LANES) scalar loads for every
-// ROWS*4 vector FMAs. Everything is unrolled in the source, all loads of a step stand before its arithmetic, and
-// there is no workgroup memory and no barrier (each would suspend a coroutine).
+// more than the arithmetic. So loads are what the tile saves. For STEP values of p, half a subgroup, one load of A
+// covers two rows, one in each half of the lanes, and subgroupBroadcast hands the values round: ROWS/2 + 4*STEP loads
+// for every ROWS*STEP vector FMAs. All of it is unrolled in the source, loads before arithmetic, since such an adapter
+// unrolls nothing; there is no workgroup memory and no barrier (each would suspend a coroutine).
+//
+// The adapter compiles all of this at the first dispatch, in a time that grows with the code after inlining. So STEP
+// is not LANES (a few percent slower, compiled in two thirds of the time), the last values of p are taken singly with
+// one load for eight rows, the four columns are stored by a loop, and there is no epilogue: each would make a
+// pipeline of its own.
 //
 // Numeric: f32 FMA in the order of p. Rows and columns past the edge read clamped addresses and are not stored.
 
 const LANES: u32 = 8u; // spec
 const ROWS: u32 = 32u; // spec
+const ADD: bool = false; // spec
 
-// Values of p in an unrolled step: as many as the subgroup can load at once, 4 or 8.
-const STEP: u32 = select(8u, 4u, LANES < 8u);
+// Values of p in an unrolled step: 2, 4 or 8.
+const STEP: u32 = LANES / 2u;
+
+// Rows that one load covers where p is the same in all lanes, counted within eight.
+const SPAN: u32 = min(LANES, 8u);
 
 struct Params {
     m: u32,
     n: u32,
-    k: u32,
+    first: u32, // the sum's first p and its end: 0 and K, unless it is cut
+    end: u32,
     a_row: u32,
     a_col: u32,
     a_batch: u32,
     b_row: u32,
     b_col: u32,
     b_batch: u32,
-    view: View,
 }
 var<immediate> params: Params;
 
 @group(0) @binding(0) var<storage, read> a: array<f32>; // [Z,M,K], strided
 @group(0) @binding(1) var<storage, read> b: array<f32>; // [Z,K,N], strided
 @group(0) @binding(2) var<storage, read_write> out: array<f32>; // [Z,M,N]
-
-fn fused(value: f32, index: u32) -> f32 { return value; } // spec
-
-fn row_offset(z: u32, row: u32) -> u32 {
-    return z * params.a_batch + min(row, params.m - 1u) * params.a_row;
-}
-
-fn row_offsets(z: u32, row: u32) -> Offsets {
-    return Offsets(
-        row_offset(z, row), row_offset(z, row + 1u), row_offset(z, row + 2u), row_offset(z, row + 3u),
-        row_offset(z, row + 4u), row_offset(z, row + 5u), row_offset(z, row + 6u), row_offset(z, row + 7u),
-    );
-}
-
-fn load_a(at: Offsets, along: u32) -> Values {
-    return Values(
-        a[at.r0 + along], a[at.r1 + along], a[at.r2 + along], a[at.r3 + along],
-        a[at.r4 + along], a[at.r5 + along], a[at.r6 + along], a[at.r7 + along],
-    );
-}
 
 fn load_b(columns: vec4<u32>, p: u32) -> vec4<f32> {
     let at = columns + p * params.b_row;
@@ -66,8 +56,10 @@ fn load_strip(columns: vec4<u32>, p: u32) -> Strip {
     var strip: Strip;
     strip.p0 = load_b(columns, p);
     strip.p1 = load_b(columns, p + 1u);
-    strip.p2 = load_b(columns, p + 2u);
-    strip.p3 = load_b(columns, p + 3u);
+    if STEP > 2u {
+        strip.p2 = load_b(columns, p + 2u);
+        strip.p3 = load_b(columns, p + 3u);
+    }
     if STEP > 4u {
         strip.p4 = load_b(columns, p + 4u);
         strip.p5 = load_b(columns, p + 5u);
@@ -77,24 +69,47 @@ fn load_strip(columns: vec4<u32>, p: u32) -> Strip {
     return strip;
 }
 
-fn store_row(z: u32, row: u32, column: u32, sum: vec4<f32>) {
-    if row >= params.m { return; }
-    let at = (z * params.m + row) * params.n + column;
-    if column < params.n { out[at] = fused(sum.x, at); }
-    if column + LANES < params.n { out[at + LANES] = fused(sum.y, at + LANES); }
-    if column + 2u * LANES < params.n { out[at + 2u * LANES] = fused(sum.z, at + 2u * LANES); }
-    if column + 3u * LANES < params.n { out[at + 3u * LANES] = fused(sum.w, at + 3u * LANES); }
+// Where A's values of eight rows begin that this lane loads for a step: a row of each of the four pairs.
+fn pairs(z: u32, row: u32, lane: u32) -> vec4<u32> {
+    return z * params.a_batch + min(row + vec4(0u, 2u, 4u, 6u) + lane / STEP, vec4(params.m - 1u)) * params.a_row;
 }
 
-fn store_rows(z: u32, row: u32, column: u32, s: Sums) {
-    store_row(z, row, column, s.r0);
-    store_row(z, row + 1u, column, s.r1);
-    store_row(z, row + 2u, column, s.r2);
-    store_row(z, row + 3u, column, s.r3);
-    store_row(z, row + 4u, column, s.r4);
-    store_row(z, row + 5u, column, s.r5);
-    store_row(z, row + 6u, column, s.r6);
-    store_row(z, row + 7u, column, s.r7);
+fn load_pairs(at: vec4<u32>, along: u32) -> vec4<f32> {
+    return vec4(a[at.x + along], a[at.y + along], a[at.z + along], a[at.w + along]);
+}
+
+// s + A[eight rows, p] * B[p, four columns]: lane l loads A for row l, and for row l+4 where there are but four lanes.
+fn add_outer(z: u32, row: u32, lane: u32, p: u32, b: vec4<f32>, s: Sums) -> Sums {
+    let at = z * params.a_batch + p * params.a_col;
+    var v: vec2<f32>;
+    v.x = a[at + min(row + lane % SPAN, params.m - 1u) * params.a_row];
+    if SPAN < 8u { v.y = a[at + min(row + 4u + lane, params.m - 1u) * params.a_row]; }
+    return Sums(
+        fma(vec4(subgroupBroadcast(v.x, 0u)), b, s.r0),
+        fma(vec4(subgroupBroadcast(v.x, 1u)), b, s.r1),
+        fma(vec4(subgroupBroadcast(v.x, 2u)), b, s.r2),
+        fma(vec4(subgroupBroadcast(v.x, 3u)), b, s.r3),
+        fma(vec4(subgroupBroadcast(v[4u / SPAN], 4u % SPAN)), b, s.r4),
+        fma(vec4(subgroupBroadcast(v[5u / SPAN], 5u % SPAN)), b, s.r5),
+        fma(vec4(subgroupBroadcast(v[6u / SPAN], 6u % SPAN)), b, s.r6),
+        fma(vec4(subgroupBroadcast(v[7u / SPAN], 7u % SPAN)), b, s.r7),
+    );
+}
+
+fn store(at: u32, sum: f32) {
+    if ADD { out[at] += sum; } else { out[at] = sum; }
+}
+
+// Stores column c of the lane's four, `rows` of eight rows; `at` is that of the first.
+fn store_rows(at: u32, rows: u32, c: u32, s: Sums) {
+    if rows > 0u { store(at, s.r0[c]); }
+    if rows > 1u { store(at + params.n, s.r1[c]); }
+    if rows > 2u { store(at + 2u * params.n, s.r2[c]); }
+    if rows > 3u { store(at + 3u * params.n, s.r3[c]); }
+    if rows > 4u { store(at + 4u * params.n, s.r4[c]); }
+    if rows > 5u { store(at + 5u * params.n, s.r5[c]); }
+    if rows > 6u { store(at + 6u * params.n, s.r6[c]); }
+    if rows > 7u { store(at + 7u * params.n, s.r7[c]); }
 }
 
 @compute @workgroup_size(LANES)
@@ -104,41 +119,49 @@ fn main(@builtin(workgroup_id) tile: vec3<u32>, @builtin(subgroup_invocation_id)
     let column = tile.x * (4u * LANES) + lane;
     let columns = min(column + vec4(0u, LANES, 2u * LANES, 3u * LANES), vec4(params.n - 1u)) * params.b_col
         + z * params.b_batch;
-    let at0 = row_offsets(z, row);
-    let at1 = row_offsets(z, row + 8u);
-    let at2 = row_offsets(z, row + 16u);
-    let at3 = row_offsets(z, row + 24u);
+    let at0 = pairs(z, row, lane);
+    let at1 = pairs(z, row + 8u, lane);
+    let at2 = pairs(z, row + 16u, lane);
+    let at3 = pairs(z, row + 24u, lane);
     var s0: Sums;
     var s1: Sums;
     var s2: Sums;
     var s3: Sums;
 
-    let whole = params.k - params.k % STEP;
-    for (var p = 0u; p < whole; p += STEP) {
+    let whole = params.end - (params.end - params.first) % STEP;
+    for (var p = params.first; p < whole; p += STEP) {
         let along = (p + lane % STEP) * params.a_col;
-        var v0 = load_a(at0, along);
-        var v1: Values;
-        var v2: Values;
-        var v3: Values;
-        if ROWS > 8u { v1 = load_a(at1, along); }
-        if ROWS > 16u { v2 = load_a(at2, along); v3 = load_a(at3, along); }
+        let v0 = load_pairs(at0, along);
+        var v1: vec4<f32>;
+        var v2: vec4<f32>;
+        var v3: vec4<f32>;
+        if ROWS > 8u { v1 = load_pairs(at1, along); }
+        if ROWS > 16u { v2 = load_pairs(at2, along); v3 = load_pairs(at3, along); }
         let strip = load_strip(columns, p);
         s0 = dot_rows(v0, strip, s0);
         if ROWS > 8u { s1 = dot_rows(v1, strip, s1); }
         if ROWS > 16u { s2 = dot_rows(v2, strip, s2); s3 = dot_rows(v3, strip, s3); }
     }
-    for (var p = whole; p < params.k; p++) {
-        let along = p * params.a_col;
+    for (var p = whole; p < params.end; p++) {
         let strip = load_b(columns, p);
-        s0 = add_outer(load_a(at0, along), strip, s0);
-        if ROWS > 8u { s1 = add_outer(load_a(at1, along), strip, s1); }
+        s0 = add_outer(z, row, lane, p, strip, s0);
+        if ROWS > 8u { s1 = add_outer(z, row + 8u, lane, p, strip, s1); }
         if ROWS > 16u {
-            s2 = add_outer(load_a(at2, along), strip, s2);
-            s3 = add_outer(load_a(at3, along), strip, s3);
+            s2 = add_outer(z, row + 16u, lane, p, strip, s2);
+            s3 = add_outer(z, row + 24u, lane, p, strip, s3);
         }
     }
 
-    store_rows(z, row, column, s0);
-    if ROWS > 8u { store_rows(z, row + 8u, column, s1); }
-    if ROWS > 16u { store_rows(z, row + 16u, column, s2); store_rows(z, row + 24u, column, s3); }
+    let rows = params.m - row;
+    for (var c = 0u; c < 4u; c++) {
+        if column + c * LANES < params.n {
+            let at = (z * params.m + row) * params.n + column + c * LANES;
+            store_rows(at, rows, c, s0);
+            if ROWS > 8u { store_rows(at + 8u * params.n, max(rows, 8u) - 8u, c, s1); }
+            if ROWS > 16u {
+                store_rows(at + 16u * params.n, max(rows, 16u) - 16u, c, s2);
+                store_rows(at + 24u * params.n, max(rows, 24u) - 24u, c, s3);
+            }
+        }
+    }
 }

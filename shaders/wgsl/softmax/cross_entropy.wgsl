@@ -1,14 +1,15 @@
 // Cross-entropy of each row and its gradient in one pass, one workgroup per row.
 //
 // m = max_j x[j], s = sum_j exp(x[j] - m)
-// losses = log(s) + m - x[target];  dlogits[j] = exp(x[j] - m) / s - (j == target)
+// losses = log(s) + (m - x[target]);  dlogits[j] = exp(x[j] - m) / s - (j == target)
 // Where target == ignore_index, the loss and the whole row of dlogits are 0.
 //
 // Shapes: logits, dlogits [rows, cols]; targets, losses [rows]; cols >= 1. The mean over the rows that count, and
 // the factor that it puts before dlogits, belong to the graph.
 // Grid: at least `rows` workgroups in x and y; the rest do nothing. WORKGROUP is a power of two.
-// Numeric: exp sees arguments <= 0 only. The sum is taken per invocation in order, then by a tree of fixed shape.
-// A target >= cols is the host's to refuse; here the last column stands for it, so that no read leaves the row.
+// Numeric: exp sees arguments <= 0 only; m - x[target] comes first, for the reason that softmax.wgsl gives. The sum
+// is taken per invocation in order, then by a tree of fixed shape. A target >= cols is the host's to refuse; here the
+// last column stands for it, so that no read leaves the row.
 
 const WORKGROUP: u32 = 256u; // spec
 

@@ -2,13 +2,14 @@
 // are dear.
 //
 // m = max_j x[j], s = sum_j exp(x[j] - m)
-// losses = log(s) + m - x[target];  dlogits[j] = exp(x[j] - m) / s - (j == target)
+// losses = log(s) + (m - x[target]);  dlogits[j] = exp(x[j] - m) / s - (j == target)
 // Where target == ignore_index, the loss and the whole row of dlogits are 0.
 //
 // Shapes: logits, dlogits [rows, cols]; targets, losses [rows]; cols >= 1.
 // Grid: any number of workgroups in x and y; invocations stride over the rows.
-// Numeric: exp sees arguments <= 0 only; the sum is taken in order. A target >= cols is the host's to refuse; here
-// the last column stands for it, so that no read leaves the row.
+// Numeric: exp sees arguments <= 0 only; m - x[target] comes first, for the reason that softmax.wgsl gives; the sum
+// is taken in order. A target >= cols is the host's to refuse; here the last column stands for it, so that no read
+// leaves the row.
 
 const WORKGROUP: u32 = 64u; // spec
 

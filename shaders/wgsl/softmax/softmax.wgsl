@@ -4,8 +4,10 @@
 //
 // Shapes: x, out [rows, cols], cols >= 1.
 // Grid: at least `rows` workgroups in x and y; the rest do nothing. WORKGROUP is a power of two.
-// Numeric: exp sees arguments <= 0 only. The sum is taken per invocation in order, then by a tree of fixed shape.
-// A row of nothing but -inf gives NaN, as in PyTorch.
+// Numeric: exp sees arguments <= 0 only. x[j] - m comes first, and is exact for all x[j] in m/2 .. 2m: log(s), added
+// to an m of some hundreds instead, would be rounded to the spacing of floats there and lose its last digits. The sum
+// is taken per invocation in order, then by a tree of fixed shape. A row of nothing but -inf gives NaN, as in
+// PyTorch.
 
 const WORKGROUP: u32 = 256u; // spec
 const LOG: bool = false; // spec

@@ -1,8 +1,9 @@
 //! Embedding lookup and its gradient, and the sorted segments that the gradient's kernel wants.
 
-/// `out[n] = table[ids[n]]`, the table being `[V, C]` and the result `[N, C]`.
+/// `out[n] = table[ids[n]]`, the table being `[V, C]` and the result `[N, C]`; zeros for an id of V or more.
 pub fn forward(channels: usize, table: &[f64], ids: &[u32]) -> Vec<f64> {
-    ids.iter().flat_map(|&id| table[id as usize * channels..][..channels].iter().copied()).collect()
+    let row = |id: u32| table.chunks(channels).nth(id as usize).map_or(vec![0.0; channels], <[f64]>::to_vec);
+    ids.iter().flat_map(|&id| row(id)).collect()
 }
 
 /// `dtable[v] = Σ_{n: ids[n] = v} dy[n]`, `[V, C]`.

@@ -2,8 +2,10 @@
 //!
 //! Formulas alone; those that a kernel family's oracle has already are called there.
 
+use seqloom_kernels::recurrent::{Activation, Cell};
+
 use super::array::Array;
-use super::recurrent::{Inputs, Outputs, Sizes, forward};
+use super::recurrent::{Inputs, Layout, Outputs, forward};
 use super::{attention, embedding, pointwise};
 
 /// a + b
@@ -218,9 +220,50 @@ pub fn dropout(x: &Array, p: f64, kept: &[bool]) -> Array {
     Array { shape: x.shape.clone(), data }
 }
 
-/// One LSTM layer over whole sequences.
-pub fn lstm(sizes: &Sizes, inputs: &Inputs) -> Outputs {
-    forward(sizes, inputs)
+/// Padded sequences [B, T, C] to [N, C]: step by step, the rows that live at each by falling length; zeros behind.
+pub fn pack(x: &Array, lengths: &[u32], rows: usize) -> Array {
+    let mut data: Vec<f64> = packing(lengths).iter().flat_map(|&(b, t)| steps(x, b, t).to_vec()).collect();
+    data.resize(rows * columns(x), 0.0);
+    Array { shape: vec![rows, columns(x)], data }
+}
+
+/// Its inverse: [N, C] to [B, T, C], zeros on padded steps.
+pub fn unpack(x: &Array, lengths: &[u32], time: usize) -> Array {
+    let places = packing(lengths);
+    Array::from_fn(&[lengths.len(), time, columns(x)], |at| {
+        let row = places.iter().position(|&place| place == (at[0], at[1]));
+        row.map_or(0.0, |row| x.at(&[row, at[2]]))
+    })
+}
+
+/// One direction of a vanilla RNN layer over sequences of any lengths.
+pub fn rnn(activation: Activation, layout: &Layout, inputs: &Inputs) -> Outputs {
+    forward(Cell::Rnn(activation), layout, inputs)
+}
+
+/// One direction of an LSTM layer.
+pub fn lstm(layout: &Layout, inputs: &Inputs) -> Outputs {
+    forward(Cell::Lstm, layout, inputs)
+}
+
+/// One direction of a GRU layer.
+pub fn gru(layout: &Layout, inputs: &Inputs) -> Outputs {
+    forward(Cell::Gru, layout, inputs)
+}
+
+/// (row, step) of each packed row.
+fn packing(lengths: &[u32]) -> Vec<(usize, usize)> {
+    let mut order: Vec<usize> = (0..lengths.len()).collect();
+    order.sort_by_key(|&b| std::cmp::Reverse(lengths[b]));
+    let longest = lengths.iter().copied().max().unwrap_or(0) as usize;
+    let live =
+        |t: usize| order.iter().copied().filter(move |&b| lengths[b] as usize > t).map(move |b| (b, t));
+    (0..longest).flat_map(live).collect()
+}
+
+/// Step t of row b of [B, T, C].
+fn steps(x: &Array, b: usize, t: usize) -> &[f64] {
+    &x.data[(b * x.shape[1] + t) * columns(x)..][..columns(x)]
 }
 
 /// Attention of every head, [B, Tq, H, Dv].

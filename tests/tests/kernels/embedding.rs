@@ -28,6 +28,12 @@ fn forward_and_backward() {
             let want = narrow(&oracle::forward(channels, &widen(&table), &ids));
             assert_same_bits(&format!("forward {name}"), &executor.run(&forward, &feed).out(0), &want);
 
+            // An id that is no row of the table stands for a row of zeros.
+            let beyond: Vec<u32> = ids.iter().enumerate().map(|(n, &id)| id + (n % 3) as u32).collect();
+            let feed = Feed { ins: vec![(&table).into(), (&beyond).into()], ..feed };
+            let want = narrow(&oracle::forward(channels, &widen(&table), &beyond));
+            assert_same_bits(&format!("zero rows {name}"), &executor.run(&forward, &feed).out(0), &want);
+
             let (order, starts) = oracle::segments(vocab, &ids);
             let backward = embedding::lower_backward(&problem, &facts).unwrap();
             let feed = Feed {

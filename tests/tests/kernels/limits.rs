@@ -8,7 +8,7 @@ use seqloom_kernels::{
 
 use crate::fusion;
 
-fn facts() -> Facts {
+pub(crate) fn facts() -> Facts {
     Facts {
         index: 0,
         name: "made up".into(),
@@ -44,6 +44,16 @@ const SQUARE: matmul::Problem = matmul::Problem {
     b_batched: false,
 };
 
+const SEQUENCE: recurrent::Problem = recurrent::Problem {
+    cell: recurrent::Cell::Lstm,
+    rows: 6,
+    batch: 2,
+    time: 3,
+    hidden: 5,
+    packed: false,
+    reverse: false,
+};
+
 #[track_caller]
 fn says<T>(result: Result<T, KernelError>, parts: &[&str]) {
     let Err(error) = result else { panic!("no error; expected one with {parts:?}") };
@@ -77,9 +87,10 @@ fn sizes_that_do_not_fit_32_bits() {
     says(optimizer::lower(&[1, HUGE], &facts), &["optimizer", "4294967296"]);
     let wide = matmul::Problem { m: 1 << 16, n: 1 << 16, k: 1, ..SQUARE };
     says(matmul::lower(&wide, &facts, None), &["matmul", "[1, 65536, 65536]"]);
-    let long = recurrent::Problem { batch: 1 << 12, time: 1 << 12, hidden: 1 << 10 };
-    says(recurrent::lower_forward(&long, &facts), &["lstm", "4096"]);
-    says(recurrent::lower_backward(&long, &facts), &["lstm", "4096"]);
+    let long =
+        recurrent::Problem { rows: 1 << 24, batch: 1 << 12, time: 1 << 12, hidden: 1 << 10, ..SEQUENCE };
+    says(recurrent::lower_forward(&long, &facts), &["lstm", "16777216"]);
+    says(recurrent::lower_backward(&long, &facts), &["lstm", "16777216"]);
 }
 
 #[test]
@@ -104,16 +115,15 @@ fn what_the_device_cannot_hold() {
 fn variants_that_need_a_subgroup_size() {
     let varying = Facts { subgroups: Some(Subgroups { min: 8, max: 32 }), ..facts() };
     let none = Facts { subgroups: None, kind: AdapterKind::Cpu, ..facts() };
-    let sequence = recurrent::Problem { batch: 2, time: 3, hidden: 5 };
     for facts in [varying, none] {
         says(matmul::lower_as(matmul::Variant::Cpu, &SQUARE, &facts, None), &["matmul", "made up"]);
-        let form = recurrent::Form::Loop;
-        says(recurrent::lower_forward_as(form, &sequence, &facts), &["lstm", "made up"]);
-        says(recurrent::lower_backward_as(form, &sequence, &facts), &["lstm", "made up"]);
+        let form = recurrent::Form::Cpu;
+        says(recurrent::lower_forward_as(form, &SEQUENCE, &facts), &["lstm", "made up"]);
+        says(recurrent::lower_backward_as(form, &SEQUENCE, &facts), &["lstm", "made up"]);
         // Left to itself a family finds a variant that runs.
         assert!(matmul::lower(&SQUARE, &facts, None).is_ok());
-        assert!(recurrent::lower_forward(&sequence, &facts).is_ok());
-        assert!(recurrent::lower_backward(&sequence, &facts).is_ok());
+        assert!(recurrent::lower_forward(&SEQUENCE, &facts).is_ok());
+        assert!(recurrent::lower_backward(&SEQUENCE, &facts).is_ok());
     }
 }
 
@@ -134,6 +144,9 @@ fn fusions_and_problems_without_meaning() {
         &["reduce", "Rows", "[3, 4, 5]"],
     );
     says(softmax::lower(&softmax::Problem { rows: 3, cols: 0, log: true }, &facts), &["softmax", "3 rows"]);
+    let cpu = Facts { kind: AdapterKind::Cpu, ..facts };
+    assert!(!matmul::takes_epilogue(&cpu) && matmul::takes_epilogue(&self::facts()));
+    says(matmul::lower(&SQUARE, &cpu, Some(&Fusion::default())), &["matmul_cpu", "no fused code"]);
 }
 
 #[test]

@@ -7,12 +7,14 @@
 
 mod attention;
 mod embedding;
+mod iterations;
 mod limits;
-mod lstm_oracle;
+
 mod matmul;
 mod optimizer;
 mod pointwise;
 mod recurrent;
+mod recurrent_oracle;
 mod reduce;
 mod softmax;
 mod view;

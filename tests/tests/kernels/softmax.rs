@@ -2,7 +2,7 @@
 
 use seqloom_kernels::softmax::{self, Variant};
 use seqloom_kernels::{Lowered, cross_entropy};
-use seqloom_tests::compare::assert_close;
+use seqloom_tests::compare::{assert_close, assert_same_bits};
 use seqloom_tests::executor::{Executor, Feed, narrow, random, random_ids};
 use seqloom_tests::oracle::{cross_entropy as cross_entropy_oracle, softmax as oracle, widen};
 
@@ -44,6 +44,38 @@ fn rows_of_every_size() {
                 }
             }
         }
+    }
+}
+
+/// What a row has in common does not show, to the bit: x − max is exact here, and all else follows from it. A kernel that
+/// made max + ln Σ first would lose the last digits of ln Σ to the size of max.
+#[test]
+fn a_common_shift_changes_nothing() {
+    let executor = Executor::shared();
+    let (rows, cols) = (3, 300);
+    // Multiples of 1/8, which floats of the size of the shift still hold.
+    let x: Vec<f32> = random(5, rows * cols).iter().map(|x| (32.0 * x).round() / 8.0).collect();
+    let shifted: Vec<f32> = x.iter().map(|x| x + 65_536.0).collect();
+    let targets = random_ids(6, rows, cols);
+    for variant in VARIANTS {
+        let same = |how: &str, lowered: Lowered, outs: &[usize]| {
+            let run = |x: &Vec<f32>| {
+                let ins = vec![x.into(), (&targets).into()];
+                executor.run(&lowered, &Feed { ins, outs: outs.to_vec(), ..Feed::default() })
+            };
+            let (before, after) = (run(&x), run(&shifted));
+            for i in 0..outs.len() {
+                assert_same_bits(&format!("{variant:?} {how} {i}"), &after.out(i), &before.out(i));
+            }
+        };
+        for log in [false, true] {
+            let problem = softmax::Problem { rows, cols, log };
+            let lowered = softmax::lower_as(variant, &problem, executor.facts()).unwrap();
+            same(&format!("log {log}"), lowered, &[rows * cols]);
+        }
+        let problem = cross_entropy::Problem { rows, cols, ignore_index: None };
+        let lowered = cross_entropy::lower_as(variant, &problem, executor.facts()).unwrap();
+        same("cross-entropy", lowered, &[rows, rows * cols]);
     }
 }
 

@@ -10,12 +10,8 @@ use seqloom_shaders::{Elem, FusedCode, Spec};
 
 use super::{Bias, FARTHEST, Layout, OP, Pass, Problem, Start};
 use crate::error::KernelError;
-use crate::launch::{Fusion, Job, Launch, Lowered, Operand, count, grid, lanes};
+use crate::launch::{Fusion, Job, Launch, Lowered, MOST_ITERATIONS, Operand, count, grid, lanes};
 use crate::reduce::{self, ReduceOp};
-
-/// Iterations of all loops together that an invocation of the CPU variant may make. llvmpipe leaves every loop, without a
-/// word, after 65535 of them in one invocation; nested loops count as one.
-const MAX_ITERATIONS: u64 = 60_000;
 
 /// Rows that a GPU's workgroup owns and walks at a time, and channels of its result.
 const SIDE: u32 = 32;
@@ -247,7 +243,7 @@ impl<'a> Plan<'a> {
         };
         let one = tiles * tile * shared + 2;
         let (begin, end) = self.whole();
-        let budget = MAX_ITERATIONS.saturating_sub(ends);
+        let budget = u64::from(MOST_ITERATIONS).saturating_sub(ends);
         if one > budget {
             let detail = format!(
                 "{queries} queries and {keys} keys of widths {width} and {value_width} are more than an invocation \

@@ -1,0 +1,179 @@
+//! What the host computes from u32 inputs before a run: positions sorted by id, places of packed rows, packed ids.
+//!
+//! Ids and lengths come from the host, and what follows from them alone is cheap there and awkward on a device: a sort, a
+//! running sum. So it is an operation of the graph like any other, [`crate::op::Op::Host`], but its results are written
+//! with the inputs. Derivations may build on each other. One whose sources are all literals is computed when the program
+//! is compiled. Everything is computed before anything is written, so a run that is refused changes nothing.
+
+use std::rc::Rc;
+
+use crate::error::GraphError;
+use crate::graph::{InputSpec, Node, NodeId};
+use crate::op::Op;
+use crate::packing::{Packing, Table};
+use crate::segments;
+
+/// A function of u32 tensors that the host computes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Derivation {
+    /// ids \[N\] → order \[N\], starts [V+1]: positions sorted by id.
+    Segments {
+        /// V.
+        vocab: usize,
+    },
+    /// lengths \[B\] → one table of the packing of B rows of up to `time` steps into `rows` rows.
+    Packing {
+        /// T.
+        time: usize,
+        /// N.
+        rows: usize,
+        /// Which.
+        table: Table,
+    },
+    /// ids [B, T], lengths \[B\] → ids \[N\] in packed order, `fill` on surplus rows.
+    PackIds {
+        /// T.
+        time: usize,
+        /// N.
+        rows: usize,
+        /// What stands on surplus rows.
+        fill: u32,
+    },
+}
+
+impl Derivation {
+    /// The outputs in order. `name` is what an error calls the lengths.
+    fn compute(self, sources: &[&[u32]], name: &str) -> Result<Vec<Vec<u32>>, GraphError> {
+        let packing = |lengths: &[u32], time, rows| {
+            let packing = Packing::new(lengths, time);
+            if packing.rows() > rows {
+                let (name, has) = (name.to_owned(), packing.rows());
+                return Err(GraphError::TooManySteps { name, has, holds: rows });
+            }
+            Ok(packing)
+        };
+        match (self, sources) {
+            (Derivation::Segments { vocab }, &[ids]) => {
+                let (order, starts) = segments::sort(ids, vocab);
+                Ok(vec![order, starts])
+            }
+            (Derivation::Packing { time, rows, table }, &[lengths]) => {
+                Ok(vec![packing(lengths, time, rows)?.table(table, rows)])
+            }
+            (Derivation::PackIds { time, rows, fill }, &[ids, lengths]) => {
+                let places = packing(lengths, time, rows)?.table(Table::Pack, rows);
+                let id = |place: u32| ids.get(place as usize).copied().unwrap_or(fill);
+                Ok(vec![places.into_iter().map(id).collect()])
+            }
+            // The graph records each with its own operands.
+            _ => Ok(Vec::new()),
+        }
+    }
+}
+
+/// Where the host finds an operand of a derivation.
+#[derive(Clone, Debug)]
+enum Source {
+    /// The program's input of this index.
+    Input(usize),
+    /// Numbers known when compiled.
+    Known(Rc<[u32]>),
+    /// Output `.1` of step `.0`.
+    Derived(usize, usize),
+}
+
+#[derive(Debug)]
+struct Step {
+    what: Derivation,
+    sources: Vec<Source>,
+    /// Name of the last source, the one whose values can be refused here.
+    name: String,
+}
+
+/// The derivations of a program, in order.
+#[derive(Debug, Default)]
+pub(crate) struct HostProgram {
+    steps: Vec<Step>,
+    /// By node: where the host has a derived tensor.
+    places: Vec<(NodeId, Source)>,
+}
+
+impl HostProgram {
+    /// Adds the derivation at node `id`, whose output nodes are `outputs`. Gives the outputs' values if they are known now.
+    pub(crate) fn add(
+        &mut self,
+        nodes: &[Node],
+        inputs: &[InputSpec],
+        id: NodeId,
+        what: Derivation,
+        outputs: &[NodeId],
+    ) -> Result<Option<Vec<Vec<u32>>>, GraphError> {
+        let sources = nodes[id].inputs.iter().map(|&input| self.source(nodes, input));
+        let Some(sources) = sources.collect::<Option<Vec<_>>>() else {
+            return Err(GraphError::Unsupported {
+                op: match what {
+                    Derivation::Segments { .. } => "gather_rows",
+                    _ => "lengths",
+                },
+                detail: "ids that a gradient sorts, and lengths, must be an input or a literal as a whole"
+                    .to_owned(),
+                at: nodes[id].at,
+            });
+        };
+        let name = match sources.last() {
+            Some(Source::Input(index)) => inputs[*index].name.clone(),
+            _ => "literal".to_owned(),
+        };
+        let known: Option<Vec<&[u32]>> = sources
+            .iter()
+            .map(|source| match source {
+                Source::Known(values) => Some(&values[..]),
+                _ => None,
+            })
+            .collect();
+        if let Some(known) = known {
+            let values = what.compute(&known, &name)?;
+            let found = outputs.iter().zip(&values).map(|(&o, v)| (o, Source::Known(v.as_slice().into())));
+            self.places.extend(found);
+            return Ok(Some(values));
+        }
+        let step = self.steps.len();
+        self.places.extend(outputs.iter().enumerate().map(|(i, &output)| (output, Source::Derived(step, i))));
+        self.steps.push(Step { what, sources, name });
+        Ok(None)
+    }
+
+    fn source(&self, nodes: &[Node], id: NodeId) -> Option<Source> {
+        let id = crate::fuse::base(nodes, id);
+        match &nodes[id].op {
+            Op::Input(index) => Some(Source::Input(*index)),
+            Op::Literal(values) => Some(Source::Known(Rc::clone(values))),
+            _ => self.places.iter().find(|(node, _)| *node == id).map(|(_, source)| source.clone()),
+        }
+    }
+
+    /// Every step's outputs; `input` gives the values of a u32 input.
+    ///
+    /// # Errors
+    /// Lengths that together are more than the program was recorded for.
+    pub(crate) fn run<'a>(
+        &self,
+        input: impl Fn(usize) -> &'a [u32],
+    ) -> Result<Vec<Vec<Vec<u32>>>, GraphError> {
+        let mut done: Vec<Vec<Vec<u32>>> = Vec::with_capacity(self.steps.len());
+        for step in &self.steps {
+            let sources: Vec<&[u32]> = step
+                .sources
+                .iter()
+                .map(|source| match source {
+                    Source::Input(index) => input(*index),
+                    Source::Known(values) => values,
+                    Source::Derived(step, output) => &done[*step][*output],
+                })
+                .collect();
+            let values = step.what.compute(&sources, &step.name)?;
+            done.push(values);
+        }
+        Ok(done)
+    }
+}

@@ -1,0 +1,214 @@
+//! Every autoregressive model of characters on one text, in one table: what a longer memory is worth, and what it costs.
+//!
+//! A Markov chain sees one symbol, a window the last few, a latent linear state all of them with fading weights; an RNN's
+//! state decides what to keep by what it reads, and gates let LSTM and GRU keep it for long. All are trained by the same
+//! optimizer on the same batches, so the held-out bits per character differ by the model alone.
+
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Instant;
+
+use clap::Parser;
+use seqloom::prelude::*;
+use seqloom::train::{Axis, Chart, Line, line_chart};
+
+/// Part of the text that is not trained on.
+const HELD_OUT: f64 = 0.1;
+/// Losses that a point of the plotted curve averages, at most.
+const SMOOTH: usize = 20;
+
+type Outcome<T> = Result<T, Box<dyn std::error::Error>>;
+
+/// Trains a Markov chain, a window, a latent state, an RNN, a GRU and an LSTM on one text and compares them
+#[derive(Parser)]
+struct Options {
+    /// Text to learn; by default the Rust sources of this repository
+    #[arg(long, value_name = "FILE")]
+    text: Option<PathBuf>,
+    /// Steps of training for each model
+    #[arg(long, value_name = "N", default_value_t = 1000, value_parser = clap::value_parser!(u64).range(2..))]
+    steps: u64,
+    /// Rows of a batch, B
+    #[arg(long, value_name = "N", default_value_t = 32)]
+    rows: usize,
+    /// Steps of a window of text, T
+    #[arg(long, value_name = "N", default_value_t = 64)]
+    time: usize,
+    /// Width of hidden states and layers, H
+    #[arg(long, value_name = "N", default_value_t = 128)]
+    hidden: usize,
+    /// Symbols that the window model sees, τ
+    #[arg(long, value_name = "N", default_value_t = 8)]
+    order: usize,
+    /// Learning rate, which falls to a tenth by a cosine
+    #[arg(long, value_name = "X", default_value_t = 3e-3)]
+    lr: f64,
+    /// Only models whose name contains this
+    #[arg(long, value_name = "NAME", default_value = "")]
+    only: String,
+    /// Folder for the table and the loss curves
+    #[arg(long, value_name = "DIR", default_value = "target/language_models")]
+    out: PathBuf,
+}
+
+/// What one model did.
+struct Row {
+    name: String,
+    parameters: usize,
+    bits: f64,
+    tokens_per_s: f64,
+    losses: Vec<(f64, f64)>,
+    sample: String,
+}
+
+/// The data and settings that all models share.
+struct Study<'a> {
+    options: &'a Options,
+    device: Device,
+    train: CharCorpus,
+    held_out: CharCorpus,
+    rows: Vec<Row>,
+}
+
+fn main() -> Outcome<()> {
+    let options = Options::parse();
+    let (text, source) = text(options.text.as_deref())?;
+    std::fs::create_dir_all(&options.out).map_err(|e| format!("{}: {e}", options.out.display()))?;
+    let (train, held_out) = text.split(HELD_OUT)?;
+    let device = Device::open(DeviceOptions { checks: Some(false), ..DeviceOptions::default() })
+        .map_err(|e| format!("{e}\n`cargo xtask doctor` says what this machine has."))?;
+    println!(
+        "{} on {source}: {} characters, {} symbols",
+        device.facts().name,
+        text.len(),
+        text.vocab().size()
+    );
+
+    let vocab = text.vocab();
+    let Options { hidden, order, .. } = options;
+    let recurrent =
+        || RecurrentLmConfig { vocab: vocab.clone(), embed: hidden / 2, hidden, layers: 1, dropout: 0.0 };
+    let mut study = Study { options: &options, device, train, held_out, rows: Vec::new() };
+    study.model("Markov chain, order 1", |p| MarkovLm::new(p, vocab.clone()))?;
+    study.model(&format!("AR({order}), a window"), |p| {
+        WindowLm::new(p, WindowLmConfig { vocab: vocab.clone(), order, embed: hidden / 4, hidden })
+    })?;
+    study.model("latent linear state", |p| {
+        LatentLm::new(p, LatentLmConfig { vocab: vocab.clone(), state: 2 * hidden, hidden })
+    })?;
+    study.model("RNN, tanh", |p| RnnLm::new(p, recurrent()))?;
+    study.model("GRU", |p| GruLm::new(p, recurrent()))?;
+    study.model("LSTM", |p| LstmLm::new(p, recurrent()))?;
+    study.report(text.unigram_entropy() / std::f64::consts::LN_2)
+}
+
+impl Study<'_> {
+    /// Trains one model and keeps its row.
+    fn model<M: LanguageModel>(&mut self, name: &str, make: impl FnOnce(&mut Params) -> M) -> Outcome<()> {
+        let Options { steps, rows, time, lr, only, .. } = self.options;
+        if !name.contains(only.as_str()) {
+            return Ok(());
+        }
+        let mut params = Params::seeded(42);
+        let model = make(&mut params);
+        let parameters = params.count();
+        let optimizer = AdamW { lr: *lr, weight_decay: 0.0, clip_norm: Some(1.0), ..AdamW::default() };
+        let mut trainer =
+            Trainer::new(&self.device, params, optimizer, |g, batch: &LmBatch| model.loss(g, batch))?
+                .with_schedule(Schedule::Cosine { warmup: *steps / 20, total: *steps, floor: 0.1 })?
+                .with_history();
+        let mut batches = self.train.batches(*rows, *time).seeded(42);
+        eprintln!("{name}: {parameters} parameters");
+        // The first step compiles, and is not timed.
+        trainer.step(&batches.batch(0))?;
+        trainer.loss()?;
+        let begin = Instant::now();
+        let mut tokens = 0;
+        for batch in batches.steps(*steps).starting_at(1).reporting_to(Arc::new(Progress::bar(*steps, 1))) {
+            trainer.step(&batch)?;
+            tokens += batch.token_count();
+        }
+        trainer.finish()?;
+        let tokens_per_s = tokens as f64 / begin.elapsed().as_secs_f64();
+        let nats = trainer.evaluate_all(self.held_out.batches(*rows, *time).ordered(Order::Streams))?;
+        let sample = model.generator(&trainer)?.with_temperature(0.7)?.sample("", 80)?;
+        let losses = smooth(trainer.history());
+        let bits = nats / std::f64::consts::LN_2;
+        self.rows.push(Row { name: name.to_owned(), parameters, bits, tokens_per_s, losses, sample });
+        Ok(())
+    }
+
+    /// Prints the table; writes it and the curves.
+    fn report(&self, unigram: f64) -> Outcome<()> {
+        let mut table =
+            format!("{:<24}{:>12}{:>20}{:>12}\n", "model", "parameters", "held-out bits/char", "chars/s");
+        writeln!(table, "{:<24}{:>12}{unigram:>20.3}{:>12}", "single characters", "", "")?;
+        for row in &self.rows {
+            let Row { name, parameters, bits, tokens_per_s, .. } = row;
+            writeln!(table, "{name:<24}{parameters:>12}{bits:>20.3}{tokens_per_s:>12.0}")?;
+        }
+        println!("{table}");
+        for row in &self.rows {
+            println!("{}: {:?}", row.name, row.sample);
+        }
+        let lines = self.rows.iter().map(|r| Line { label: &r.name, points: r.losses.clone() }).collect();
+        let (x, y) = (
+            Axis { label: "step", log: false },
+            Axis { label: "training loss, bits per character", log: false },
+        );
+        let chart = self.options.out.join("losses.svg");
+        line_chart(&chart, &Chart { title: "Autoregressive models of characters", x, y, lines })?;
+        let json: Vec<_> = self
+            .rows
+            .iter()
+            .map(|r| {
+                serde_json::json!({"model": r.name, "parameters": r.parameters, "held_out_bits": r.bits,
+                    "characters_per_s": r.tokens_per_s, "steps": self.options.steps})
+            })
+            .collect();
+        let file = self.options.out.join("table.json");
+        std::fs::write(&file, serde_json::to_string_pretty(&json)? + "\n")
+            .map_err(|e| format!("{}: {e}", file.display()))?;
+        println!("\nWritten: {} and {}", chart.display(), file.display());
+        Ok(())
+    }
+}
+
+/// (step, mean loss in bits) over stretches of a history.
+fn smooth(history: &[(u64, f32)]) -> Vec<(f64, f64)> {
+    let mean = |part: &[(u64, f32)]| {
+        let sum: f64 = part.iter().map(|(_, loss)| f64::from(*loss)).sum();
+        sum / part.len() as f64 / std::f64::consts::LN_2
+    };
+    history.chunks(SMOOTH).map(|part| (part[part.len() - 1].0 as f64, mean(part))).collect()
+}
+
+/// The text of a file, or of this repository's Rust sources in the order of their paths, and what to call it.
+fn text(file: Option<&Path>) -> Outcome<(CharCorpus, String)> {
+    if let Some(file) = file {
+        return Ok((CharCorpus::read(file)?, file.display().to_string()));
+    }
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../crates");
+    let mut files = Vec::new();
+    sources(&root, &mut files)?;
+    files.sort();
+    let mut all = String::new();
+    for file in &files {
+        all += &std::fs::read_to_string(file).map_err(|e| format!("{}: {e}", file.display()))?;
+    }
+    Ok((CharCorpus::from_text(&all)?, format!("{} Rust files of this repository", files.len())))
+}
+
+/// Rust files under `folder`.
+fn sources(folder: &Path, files: &mut Vec<PathBuf>) -> Outcome<()> {
+    for entry in std::fs::read_dir(folder).map_err(|e| format!("{}: {e}", folder.display()))? {
+        let path = entry?.path();
+        if path.is_dir() {
+            sources(&path, files)?;
+        } else if path.extension().is_some_and(|e| e == "rs") {
+            files.push(path);
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,56 @@
+//! How far back a recurrent network can look: gradients that vanish or explode, and what gates and clipping change.
+//!
+//! Two experiments. The first needs no training: through freshly initialised cells it follows the gradient of a loss at the
+//! last step back to the input of every step before (Bengio, Simard & Frasconi 1994; Pascanu, Mikolov & Bengio 2013). The
+//! second trains the cells to recall the first symbol of a sequence after T − 1 others that mean nothing.
+
+mod cells;
+mod gradient_norms;
+mod recall;
+
+use std::path::PathBuf;
+
+use clap::Parser;
+use seqloom::prelude::*;
+
+/// What an experiment gives.
+pub type Outcome<T> = Result<T, Box<dyn std::error::Error>>;
+
+/// Shows vanishing and exploding gradients, and which cells learn to recall over long distances
+#[derive(Parser)]
+pub struct Options {
+    /// Width of the hidden state, H
+    #[arg(long, value_name = "N", default_value_t = 64)]
+    hidden: usize,
+    /// Rows of a batch, B
+    #[arg(long, value_name = "N", default_value_t = 32)]
+    rows: usize,
+    /// Steps over which gradients are followed
+    #[arg(long, value_name = "N", default_value_t = 100)]
+    distance: usize,
+    /// Lengths T of the recall task
+    #[arg(long, value_name = "N,..", value_delimiter = ',', default_values_t = [50, 200, 800])]
+    times: Vec<usize>,
+    /// Most steps of training for a cell at a length; one that has learnt stops earlier
+    #[arg(long, value_name = "N", default_value_t = 400)]
+    steps: u64,
+    /// Only cells whose name contains this
+    #[arg(long, value_name = "NAME", default_value = "")]
+    only: String,
+    /// Folder for the plots
+    #[arg(long, value_name = "DIR", default_value = "target/long_range")]
+    out: PathBuf,
+}
+
+fn main() -> Outcome<()> {
+    let options = Options::parse();
+    if options.distance < 2 || options.times.iter().any(|&time| time < 2) {
+        return Err("a distance and every length must be at least 2 steps".into());
+    }
+    std::fs::create_dir_all(&options.out).map_err(|e| format!("{}: {e}", options.out.display()))?;
+    let device = Device::open(DeviceOptions { checks: Some(false), ..DeviceOptions::default() })
+        .map_err(|e| format!("{e}\n`cargo xtask doctor` says what this machine has."))?;
+    println!("{}", device.facts().name);
+    gradient_norms::study(&device, &options)?;
+    recall::study(&device, &options)
+}

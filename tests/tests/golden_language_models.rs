@@ -1,0 +1,75 @@
+//! The language models without recurrent layers against PyTorch: two ragged windows after one another with the state carried
+//! between them, the logits of every true step, the loss and the gradient of every parameter.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // A test stops at the first surprise.
+
+use seqloom_graph::{HostTensor, Params};
+use seqloom_nn::losses::cross_entropy;
+use seqloom_nn::{LanguageModel, LatentLm, LatentLmConfig, MarkovLm, Vocab, WindowLm, WindowLmConfig};
+use seqloom_tests::compare::Tolerance;
+use seqloom_tests::golden::Golden;
+use seqloom_tests::golden_model::{Recorded, assert_golden};
+
+/// The golden values are exact to a float32; this program's sums of at most some twenty terms of size 1 are rounded to 6e-8
+/// each, and tanh and exp come from a driver that may be off by some units in the last place.
+const TOLERANCE: Tolerance = Tolerance { abs: 2e-6, rel: 2e-5 };
+
+/// Symbols of the golden cases, V.
+const VOCAB: usize = 7;
+
+fn matches_torch(case: &str, model: impl Fn(&mut Params) -> Box<dyn LanguageModel>) {
+    let golden = Golden::load("language_models");
+    let mut params = Params::seeded(0);
+    let model = model(&mut params);
+    let at = |name: &str, i: usize| golden.tensor(&format!("{case}.{name}{i}"));
+    let names: Vec<_> = ["tokens", "targets", "lengths"]
+        .iter()
+        .flat_map(|name| (0..2).map(move |i| (format!("{name}{i}"), *name, i)))
+        .collect();
+    let inputs: Vec<(&str, &HostTensor)> =
+        names.iter().map(|(input, name, i)| (input.as_str(), at(name, *i))).collect();
+    assert_golden(&golden, case, params, &inputs, TOLERANCE, |g| {
+        let mut state = Vec::new();
+        let (mut losses, mut outputs) = (Vec::new(), Vec::new());
+        for i in 0..2 {
+            let shape = at("tokens", i).shape();
+            let (rows, time) = (shape[0], shape[1]);
+            let tokens = g.ids(&format!("tokens{i}"), &shape, VOCAB);
+            let lengths = g.lengths(&format!("lengths{i}"), rows, time);
+            let prediction = model.predict(tokens, &state, Some(lengths));
+            let targets = g.ids(&format!("targets{i}"), &shape, VOCAB + 1);
+            losses.push(cross_entropy(prediction.logits, targets, Some(VOCAB as u32)));
+            // What stands on padded steps has no meaning; the golden file has zeros there.
+            let steps = g.literal(&[time], (0..time).map(|t| t as f32).collect());
+            let valid = steps.less(lengths.tensor().to_f32().reshape(&[rows, 1])).reshape(&[rows, time, 1]);
+            outputs.push((format!("logits{i}"), prediction.logits * valid));
+            state = prediction.state;
+        }
+        Recorded { loss: losses[0] + losses[1], outputs }
+    });
+}
+
+#[test]
+fn a_markov_chain() {
+    matches_torch("markov", |params| Box::new(MarkovLm::new(params, Vocab::ids(VOCAB))));
+}
+
+#[test]
+fn a_window_of_one_symbol() {
+    matches_torch("window1", |params| Box::new(window(params, 1)));
+}
+
+#[test]
+fn a_window_of_four_symbols() {
+    matches_torch("window4", |params| Box::new(window(params, 4)));
+}
+
+#[test]
+fn a_latent_state() {
+    let config = LatentLmConfig { vocab: Vocab::ids(VOCAB), state: 5, hidden: 4 };
+    matches_torch("latent", |params| Box::new(LatentLm::new(params, config.clone())));
+}
+
+fn window(params: &mut Params, order: usize) -> WindowLm {
+    WindowLm::new(params, WindowLmConfig { vocab: Vocab::ids(VOCAB), order, embed: 3, hidden: 4 })
+}
