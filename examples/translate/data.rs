@@ -109,3 +109,52 @@ pub fn skipped(lines: &[Skipped]) -> Vec<String> {
         .map(|(reason, (count, first))| format!("{count} {reason} (line {first} first)"))
         .collect()
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)] // A test stops at the first surprise.
+
+    use super::*;
+    use clap::Parser;
+
+    fn data(source: &str, target: &str, more: &[&str]) -> Result<Data> {
+        let folder = tempfile::tempdir().unwrap();
+        let (s, t) = (folder.path().join("s"), folder.path().join("t"));
+        std::fs::write(&s, source).unwrap();
+        std::fs::write(&t, target).unwrap();
+        let files = ["translate", "--source", s.to_str().unwrap(), "--target", t.to_str().unwrap()];
+        let options = Options::parse_from([&files[..], more].concat());
+        Data::new(&options, &Settings::of(&options)?)
+    }
+
+    #[test]
+    fn the_last_lines_are_held_out_and_what_is_left_out_is_counted() {
+        let source: String =
+            (0..40).map(|n| if n % 10 == 3 { "\n".to_owned() } else { format!("a b {n}\n") }).collect();
+        let target: String =
+            (0..40).map(|n| if n == 5 { "x y z w v\n".to_owned() } else { format!("x {n}\n") }).collect();
+        let data =
+            data(&source, &target, &["--pieces", "words", "--longest", "4", "--min-count", "1"]).unwrap();
+        assert_eq!((data.train.len(), data.texts.len()), (33, 2));
+        assert_eq!(data.texts[1], ("a b 39".to_owned(), "x 39".to_owned()));
+        let left_out = skipped(data.train.skipped());
+        assert_eq!(left_out, ["4 source empty (line 4 first)", "1 target too long (line 6 first)"]);
+        assert!(data.dates.is_none());
+    }
+
+    #[test]
+    fn a_text_of_one_line_holds_nothing_out() {
+        assert!(matches!(data("a", "b", &[]), Err(Error::NoTest { lines: 1 })));
+    }
+
+    #[test]
+    fn dates_keep_their_fields() {
+        let options = Options::parse_from(["translate"]);
+        let data = Data::new(&options, &Settings::of(&options).unwrap()).unwrap();
+        assert_eq!((data.train.len(), data.test.len()), (TRAIN, TEST));
+        let dates = data.dates.unwrap();
+        assert!(
+            dates.iter().zip(&data.texts).all(|(date, text)| (&date.text, &date.iso) == (&text.0, &text.1))
+        );
+    }
+}

@@ -261,3 +261,47 @@ impl Settings {
         Ok(TextCodec::words(sentences, WordOptions { unit, lowercase, min_count, most })?)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::panic)] // A test stops at the first surprise.
+
+    use super::*;
+    use clap::CommandFactory;
+
+    fn settings(args: &[&str]) -> Settings {
+        Settings::of(&Options::parse_from([&["translate"], args].concat())).unwrap()
+    }
+
+    #[test]
+    fn the_command_line_fits_together() {
+        Options::command().debug_assert();
+        for refused in [&["--source", "a"][..], &["--steps", "1", "--epochs", "1"], &["--hidden", "0"]] {
+            assert!(Options::try_parse_from([&["translate"], refused].concat()).is_err(), "{refused:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_left_out_follows_from_the_rest() {
+        let (dates, files) = (settings(&[]), settings(&["--source", "a", "--target", "b"]));
+        assert!(dates.pieces == Pieces::Characters && files.pieces == Pieces::Subwords);
+        assert!(dates.bidirectional && dates.wiring == Place::Luong && dates.min_count == 1);
+        let dot = settings(&["--attention", "dot"]);
+        assert!(!dot.bidirectional && settings(&["--bidirectional"]).bidirectional);
+        assert!(settings(&["--attention", "additive"]).wiring == Place::Bahdanau);
+    }
+
+    #[test]
+    fn settings_are_saved_and_what_is_none_is_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let load = ["--load", folder.path().to_str().unwrap()];
+        settings(&["--cell", "lstm", "--hidden", "7"]).save(folder.path()).unwrap();
+        let loaded = settings(&[&load[..], &["--hidden", "9"]].concat());
+        assert!(matches!(loaded.cell, Cell::Lstm) && loaded.hidden == 7);
+        std::fs::write(folder.path().join(FILE), "{}").unwrap();
+        let options = Options::parse_from([&["translate"], &load[..]].concat());
+        assert!(matches!(Settings::of(&options), Err(Error::Settings { .. })));
+        std::fs::remove_file(folder.path().join(FILE)).unwrap();
+        assert!(matches!(Settings::of(&options), Err(Error::File { .. })));
+    }
+}

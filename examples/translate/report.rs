@@ -170,3 +170,47 @@ impl Summary {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)] // A test stops at the first surprise.
+
+    use std::slice::from_ref;
+
+    use super::*;
+
+    #[test]
+    fn attention_is_counted_on_the_letters_of_its_field() {
+        // Month 0..1, day 2..3, year 4..6.
+        let date = DateSentence {
+            text: "3.4.21".to_owned(),
+            iso: "2021-03-04".to_owned(),
+            year: 4..6,
+            month: 0..1,
+            day: 2..3,
+        };
+        let mut map = vec![0.0; 11 * 6];
+        for row in 0..11 {
+            match row {
+                // The year's four letters look at both of its digits, the first also at a full stop.
+                0 => (map[3], map[4], map[5]) = (0.5, 0.25, 0.25),
+                1..4 => (map[row * 6 + 4], map[row * 6 + 5]) = (0.5, 0.5),
+                // The month's look at the month, the day's at the month too.
+                _ => map[row * 6] = 1.0,
+            }
+        }
+        let attention = Some(HostTensor::f32(&[11, 6], map).unwrap());
+        let whole = Translation { tokens: vec![4; 10], log_prob: 0.0, score: 0.0, ended: true, attention };
+        let one = |date: &DateSentence, told: &Translation| fields(from_ref(date), from_ref(told));
+        let Fields { year, month, day, even } = one(&date, &whole).unwrap();
+        assert_eq!((year, month, day), (0.875, 1.0, 0.0));
+        assert!((even - 4.0 / 18.0).abs() < 1e-12);
+        // What is no date is left out; without attention, or with other pieces, nothing can be said.
+        let cut = Translation { tokens: vec![4; 9], ..whole.clone() };
+        let both = fields(&[date.clone(), date.clone()], &[whole.clone(), cut.clone()]).unwrap();
+        assert_eq!(both.year, 0.875);
+        assert!(one(&date, &cut).is_none());
+        assert!(one(&date, &Translation { attention: None, ..whole.clone() }).is_none());
+        assert!(one(&DateSentence { text: "3.4.2021".to_owned(), ..date }, &whole).is_none());
+    }
+}

@@ -300,9 +300,8 @@ mod tests {
         assert_eq!(batches.len(), 100);
         let shapes: BTreeSet<_> = batches.iter().map(|b| (b.source_time(), b.target_time())).collect();
         assert!(shapes.len() <= 20, "{shapes:?}");
-        let longest =
-            |steps: &dyn Fn(&(Vec<u32>, Vec<u32>)) -> usize| corpus.pairs().iter().map(steps).max().unwrap();
-        let (source, target) = (longest(&|p| p.0.len()), longest(&|p| p.1.len() + 1));
+        let source = corpus.pairs().iter().map(|(source, _)| source.len()).max().unwrap();
+        let target = corpus.pairs().iter().map(|(_, target)| target.len() + 1).max().unwrap();
         assert!(shapes.iter().all(|&(s, t)| (s % 8 == 0 || s == source) && (t % 8 == 0 || t == target)));
         // 45 steps are not rounded up to 48, which a model for sentences of 45 could not read.
         assert_eq!(shapes.iter().map(|(_, t)| *t).max(), Some(target));
