@@ -20,10 +20,10 @@ pub type Outcome<T> = Result<T, Box<dyn std::error::Error>>;
 #[derive(Parser)]
 pub struct Options {
     /// Width of the hidden state, H
-    #[arg(long, value_name = "N", default_value_t = 64)]
+    #[arg(long, value_name = "N", default_value_t = 32)]
     hidden: usize,
     /// Rows of a batch, B
-    #[arg(long, value_name = "N", default_value_t = 32)]
+    #[arg(long, value_name = "N", default_value_t = 16)]
     rows: usize,
     /// Steps over which gradients are followed
     #[arg(long, value_name = "N", default_value_t = 100)]
@@ -32,7 +32,7 @@ pub struct Options {
     #[arg(long, value_name = "N,..", value_delimiter = ',', default_values_t = [50, 200, 800])]
     times: Vec<usize>,
     /// Most steps of training for a cell at a length; one that has learnt stops earlier
-    #[arg(long, value_name = "N", default_value_t = 400)]
+    #[arg(long, value_name = "N", default_value_t = 600)]
     steps: u64,
     /// Only cells whose name contains this
     #[arg(long, value_name = "NAME", default_value = "")]

@@ -83,6 +83,13 @@ fn translations_have_the_probability_that_training_gives<L: Recurrent + Clone>(c
     }
     // Four sentences wide and narrow (greedy is narrow), and sentences of up to 8 and up to 12 tokens alone.
     assert_eq!(translator.shapes(), 4);
+    // Sorted by length and cut by three, the second batch filled up: the same translations at their own places.
+    let by_rows = translator.beam_by_rows(&SOURCES, 3, 3, 0.7, 9).unwrap();
+    let ids = |found: &[Vec<Translation>]| -> Vec<Vec<Vec<u32>>> {
+        found.iter().map(|f| f.iter().map(|t| t.tokens.clone()).collect()).collect()
+    };
+    assert_eq!(ids(&by_rows), ids(&found));
+    assert_eq!(translator.shapes(), 6);
 }
 
 #[test]
@@ -183,6 +190,11 @@ fn what_cannot_be_translated_is_named() {
     assert!(matches!(translator.beam(&[[3]], 0, 0.0, 5), Err(NnError::BeamWidth { width: 0, .. })));
     assert!(matches!(translator.beam(&[[3]], 2, -1.0, 5), Err(NnError::LengthPenalty { .. })));
     assert!(translator.beam::<&[u32]>(&[], 2, 0.0, 5).unwrap().is_empty());
+    assert!(translator.beam_by_rows::<&[u32]>(&[], 4, 2, 0.0, 5).unwrap().is_empty());
+    assert!(matches!(translator.beam_by_rows(&[[3]], 0, 2, 0.0, 5), Err(NnError::Batch { .. })));
+    let unsorted: [&[u32]; 2] = [&[3, 3], &[9]];
+    let named = translator.beam_by_rows(&unsorted, 1, 2, 0.0, 5);
+    assert!(matches!(named, Err(NnError::Sentence { row: 1, .. })), "{named:?}");
     assert_eq!(translator.shapes(), 0, "nothing was compiled for what was refused");
     for (i, spec) in store.specs().iter().enumerate() {
         store.write(Arena::Params, i, &vec![f32::NAN; spec.shape.len()]).unwrap();

@@ -126,7 +126,12 @@ impl Attention {
     pub fn forward<'g>(&self, queries: Tensor<'g>, memory: &Memory<'g>) -> Attended<'g> {
         let (rows, steps, positions) = (queries.dim(0), queries.dim(1), memory.keys.dim(1));
         let g = queries.graph();
+        let (query, key) = (queries.dim(2), memory.keys.dim(2));
         let scores = match self.parts {
+            Parts::Dot if query != key => queries.refused(
+                "attention",
+                &format!("dot needs one width, queries and values have {query} and {key}"),
+            ),
             Parts::Dot | Parts::General { .. } => queries.matmul_t(memory.keys),
             Parts::Additive { query, score, width, .. } => {
                 let queries = queries.matmul_t(g.param(query)).reshape(&[rows, steps, 1, width]);

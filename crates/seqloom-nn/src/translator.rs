@@ -123,6 +123,37 @@ impl<L: Recurrent> Translator<L> {
         translations.collect()
     }
 
+    /// What [`Self::beam`] gives for any number of sentences: they are sorted by length and searched `rows` at a time, so
+    /// that few shapes are compiled and little is padding. The last few search along with copies of the longest.
+    ///
+    /// # Errors
+    /// As [`Self::beam`], where an [`NnError::Sentence`] names the place among all sources; [`NnError::Batch`] for `rows` of 0.
+    pub fn beam_by_rows<S: AsRef<[u32]>>(
+        &mut self,
+        sources: &[S],
+        rows: usize,
+        width: usize,
+        length_penalty: f64,
+        max_tokens: usize,
+    ) -> Result<Vec<Vec<Translation>>, NnError> {
+        if rows == 0 {
+            return Err(NnError::Batch { detail: "0 rows hold no sentence".to_owned() });
+        }
+        self.check(sources)?;
+        let mut order: Vec<usize> = (0..sources.len()).collect();
+        order.sort_by_key(|&place| sources[place].as_ref().len());
+        let mut found = vec![Vec::new(); sources.len()];
+        for places in order.chunks(rows.min(sources.len()).max(1)) {
+            let mut batch: Vec<&[u32]> = places.iter().map(|&place| sources[place].as_ref()).collect();
+            if let Some(&longest) = batch.last() {
+                batch.resize(rows.min(sources.len()), longest);
+            }
+            let translations = self.beam(&batch, width, length_penalty, max_tokens)?;
+            places.iter().zip(translations).for_each(|(&place, told)| found[place] = told);
+        }
+        Ok(found)
+    }
+
     /// Number of shapes that were compiled.
     #[must_use]
     pub fn shapes(&self) -> usize {

@@ -61,6 +61,7 @@ impl std::fmt::Display for Skipped {
 #[derive(Clone, Debug)]
 pub struct ParallelCorpus {
     pairs: Arc<[(Vec<u32>, Vec<u32>)]>,
+    lines: Arc<[usize]>,
     skipped: Arc<[Skipped]>,
     vocab: TranslationVocab,
 }
@@ -71,7 +72,8 @@ impl ParallelCorpus {
     /// # Errors
     /// [`Error::NothingLeft`] if that is all of them; [`Error::Codec`] if a tokenizer cannot take a line.
     pub fn new(text: &ParallelText, source: &TextCodec, target: &TextCodec, longest: usize) -> Result<Self> {
-        let (mut pairs, mut skipped) = (Vec::with_capacity(text.len()), Vec::new());
+        let (mut pairs, mut lines) = (Vec::with_capacity(text.len()), Vec::with_capacity(text.len()));
+        let mut skipped = Vec::new();
         for (line, (read, written)) in (1..).zip(text.pairs()) {
             let pair = (source.encode(read)?, target.encode(written)?);
             let reason = |ids: &[u32]| match ids.len() {
@@ -80,7 +82,10 @@ impl ParallelCorpus {
                 _ => None,
             };
             match (reason(&pair.0), reason(&pair.1)) {
-                (None, None) => pairs.push(pair),
+                (None, None) => {
+                    pairs.push(pair);
+                    lines.push(line);
+                }
                 (Some(reason), _) => skipped.push(Skipped { line, side: Side::Source, reason }),
                 (None, Some(reason)) => skipped.push(Skipped { line, side: Side::Target, reason }),
             }
@@ -89,7 +94,8 @@ impl ParallelCorpus {
             let empty = skipped.iter().filter(|s| s.reason == SkipReason::Empty).count();
             return Err(Error::NothingLeft { lines: text.len(), empty, long: skipped.len() - empty });
         }
-        Ok(Self { pairs: pairs.into(), skipped: skipped.into(), vocab: source.translating_to(target) })
+        let vocab = source.translating_to(target);
+        Ok(Self { pairs: pairs.into(), lines: lines.into(), skipped: skipped.into(), vocab })
     }
 
     /// Number of pairs; at least 1.
@@ -108,6 +114,12 @@ impl ParallelCorpus {
     #[must_use]
     pub fn pairs(&self) -> &[(Vec<u32>, Vec<u32>)] {
         &self.pairs
+    }
+
+    /// For each pair the number of its line, from 1: where its text is found.
+    #[must_use]
+    pub fn lines(&self) -> &[usize] {
+        &self.lines
     }
 
     /// The lines that were left out, in their order.
@@ -145,7 +157,7 @@ mod tests {
     fn lines_left_out_are_listed_and_no_line_is_cut() {
         let corpus =
             corpus(&[("a b", "a"), ("", ""), ("a b c", "d"), ("a", "b c d e"), ("b", " ")], 2).unwrap();
-        assert_eq!(corpus.pairs(), [(vec![4, 5], vec![4])]);
+        assert_eq!((corpus.pairs(), corpus.lines()), (&[(vec![4, 5], vec![4])][..], &[1][..]));
         let skip = |line, side, reason| Skipped { line, side, reason };
         let expected = [
             skip(2, Side::Source, SkipReason::Empty),
@@ -156,6 +168,12 @@ mod tests {
         assert_eq!(corpus.skipped(), expected);
         assert_eq!(expected[2].to_string(), "line 4: the target has 4 tokens");
         assert_eq!((corpus.len(), corpus.vocab().target, corpus.vocab().eos), (1, 9, 2));
+    }
+
+    #[test]
+    fn pairs_are_found_again_by_their_lines() {
+        let pairs = [("", "a"), ("a", "b"), ("a b c", "d"), ("c", "d"), ("d", "a")];
+        assert_eq!(corpus(&pairs, 2).unwrap().lines(), [2, 4, 5]);
     }
 
     #[test]

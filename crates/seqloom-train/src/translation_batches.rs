@@ -39,6 +39,8 @@ const COARSEST: usize = 1 << 16;
 #[derive(Clone)]
 pub struct TranslationBatches {
     corpus: ParallelCorpus,
+    /// Steps of the longest source and the longest target: no batch is padded beyond them.
+    longest: (usize, usize),
     rows: usize,
     step: usize,
     seed: u64,
@@ -55,8 +57,13 @@ pub struct TranslationBatches {
 impl TranslationBatches {
     pub(crate) fn new(corpus: ParallelCorpus, rows: usize) -> Self {
         let rows = rows.min(corpus.len());
+        let longest = corpus
+            .pairs()
+            .iter()
+            .fold((0, 0), |(source, target), pair| (source.max(pair.0.len()), target.max(pair.1.len() + 1)));
         Self {
             corpus,
+            longest,
             rows,
             step: STEP,
             seed: 0,
@@ -82,7 +89,8 @@ impl TranslationBatches {
         Err(NnError::Batch { detail })
     }
 
-    /// Rounds lengths up to multiples of `step` tokens instead of 8: 1 pads least and has most shapes.
+    /// Rounds lengths up to multiples of `step` tokens instead of 8: 1 pads least and has most shapes. The longest sentences
+    /// of the corpus are not padded, so that a model which reads these reads every batch.
     #[must_use]
     pub fn rounded_to(mut self, step: usize) -> Self {
         self.step = step;
@@ -187,10 +195,11 @@ impl TranslationBatches {
         TranslationBatch::padded(&sources, &targets, self.corpus.vocab(), source_time, target_time)
     }
 
-    /// A pair's steps, S and T, rounded up; a target takes one more than it has tokens.
+    /// A pair's steps, S and T, rounded up but not beyond the longest; a target takes one more than it has tokens.
     fn shape(&self, pair: usize) -> (usize, usize) {
         let (source, target) = &self.corpus.pairs()[pair];
-        (source.len().next_multiple_of(self.step), (target.len() + 1).next_multiple_of(self.step))
+        let rounded = |steps: usize, most: usize| steps.next_multiple_of(self.step).min(most);
+        (rounded(source.len(), self.longest.0), rounded(target.len() + 1, self.longest.1))
     }
 
     /// The epoch's batches, each the numbers of its pairs.
@@ -214,7 +223,7 @@ impl TranslationBatches {
         // Targets rise and fall by turns as sources grow, so that a batch across a border mixes neighbouring shapes.
         pairs.sort_by_key(|&pair| {
             let (source, target) = self.shape(pair);
-            let rises = (source / self.step).is_multiple_of(2);
+            let rises = source.div_ceil(self.step).is_multiple_of(2);
             (source, if rises { target } else { usize::MAX - target })
         });
         let batches: Vec<Vec<usize>> = pairs.chunks(self.rows).map(<[usize]>::to_vec).collect();
@@ -286,11 +295,17 @@ mod tests {
 
     #[test]
     fn little_is_padding_and_shapes_are_few() {
-        let batches: Vec<_> = corpus(2000).batches(20).collect();
+        let corpus = corpus(2000);
+        let batches: Vec<_> = corpus.batches(20).collect();
         assert_eq!(batches.len(), 100);
         let shapes: BTreeSet<_> = batches.iter().map(|b| (b.source_time(), b.target_time())).collect();
         assert!(shapes.len() <= 20, "{shapes:?}");
-        assert!(shapes.iter().all(|&(s, t)| s % 8 == 0 && t % 8 == 0));
+        let source = corpus.pairs().iter().map(|(source, _)| source.len()).max().unwrap();
+        let target = corpus.pairs().iter().map(|(_, target)| target.len() + 1).max().unwrap();
+        assert!(shapes.iter().all(|&(s, t)| (s % 8 == 0 || s == source) && (t % 8 == 0 || t == target)));
+        // 45 steps are not rounded up to 48, which a model for sentences of 45 could not read.
+        assert_eq!(shapes.iter().map(|(_, t)| *t).max(), Some(target));
+        assert_ne!(target % 8, 0);
         let room: usize = batches.iter().map(|b| b.rows() * b.source_time()).sum();
         let used: u32 = batches.iter().flat_map(|b| ids(b.source_lengths())).sum();
         // Rounding alone leaves 3.5 of 24 steps empty on average; batches across borders a little more. Batches in the order

@@ -1,0 +1,162 @@
+//! `cargo example translate`: an encoder-decoder from two parallel texts to translations, scores and a picture of what it
+//! looked at.
+//!
+//! It uses only the public interface. In order: text to ids ([`data`]), a model of the sizes asked for ([`options`]),
+//! training, then the test on sentences that were held out: perplexity, translations by greedy or beam search, exact
+//! matches and BLEU, and the attention map of one of them ([`report`]). README.md beside this file says how to run it.
+
+mod data;
+mod error;
+mod options;
+mod report;
+
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Instant;
+
+use clap::Parser;
+use seqloom::nn::beam::BeamSearch;
+use seqloom::prelude::*;
+use seqloom::train::{Curve, loss_curve};
+
+use data::{Data, skipped};
+use error::{Result, at};
+use options::{Cell, Options, Settings};
+use report::{Summary, Test};
+
+/// Steps of a run on dates, if nothing else is asked for.
+const DATE_STEPS: u64 = 600;
+/// Epochs of a run on files, if nothing else is asked for.
+const FILE_EPOCHS: u64 = 10;
+/// Lengths are rounded up to a multiple of so many pieces: little padding, few shapes.
+const ROUND: usize = 4;
+/// Sentences translated at once.
+const ROWS: usize = 50;
+/// Parameters and moments in a saved model's folder.
+const PARAMETERS: &str = "model.safetensors";
+
+fn main() -> ExitCode {
+    let options = Options::parse();
+    let done = Settings::of(&options).and_then(|settings| match settings.cell {
+        Cell::Gru => run::<Gru>(&options, &settings),
+        Cell::Lstm => run::<Lstm>(&options, &settings),
+    });
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error}");
+            if let Some(advice) = error.advice() {
+                eprintln!("{advice}");
+            }
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run<L: Recurrent + Clone>(options: &Options, settings: &Settings) -> Result<()> {
+    let started = Instant::now();
+    // Found out now and not after the training: a search that makes no sense, a folder that cannot be written.
+    let search = BeamSearch {
+        width: options.beam,
+        length_penalty: options.length_penalty,
+        ..BeamSearch::greedy(0, 0, 0)
+    };
+    search.check()?;
+    for folder in [Some(&options.out), options.save.as_ref()].into_iter().flatten() {
+        std::fs::create_dir_all(folder).map_err(at(folder))?;
+    }
+    let data = Data::new(options, settings)?;
+    for (text, corpus) in [("training", &data.train), ("test", &data.test)] {
+        eprintln!("{text}: {} pairs{}", corpus.len(), left_out(corpus));
+    }
+
+    let device = Device::open(DeviceOptions::default())?;
+    let adapter = format!("{} ({})", device.facts().name, device.facts().backend);
+    let mut params = Params::seeded(options.training.seed);
+    let model = Seq2Seq::<L>::new(&mut params, settings.config(data.train.vocab()));
+    let parameters = params.count();
+    eprintln!("{adapter}: {} with {parameters} parameters", data.name);
+
+    let training = &options.training;
+    let batches = data.train.batches(training.batch).rounded_to(ROUND).seeded(training.seed);
+    batches.check()?;
+    let by_epochs = |epochs: u64| epochs.saturating_mul(batches.per_epoch());
+    let steps = match (training.steps, training.epochs) {
+        (Some(steps), _) => steps,
+        (None, Some(epochs)) => by_epochs(epochs),
+        (None, None) if data.dates.is_some() => DATE_STEPS,
+        (None, None) => by_epochs(FILE_EPOCHS),
+    };
+    let lr = training.lr.unwrap_or(if data.dates.is_some() { 8e-3 } else { 2e-3 });
+    let adam = AdamW { lr, weight_decay: 0.0, clip_norm: Some(1.0), ..AdamW::default() };
+    let schedule = Schedule::Cosine { warmup: steps / 20, total: steps.max(1), floor: 0.05 };
+    let mut trainer =
+        Trainer::new(&device, params, adam, |g, batch: &TranslationBatch| model.loss(g, batch))?
+            .with_schedule(schedule)?
+            .with_history();
+    if let Some(folder) = &options.load {
+        trainer.load(folder.join(PARAMETERS))?;
+    }
+
+    let done = trainer.step_count();
+    let progress = Arc::new(Progress::bar(steps, done.min(steps)));
+    let (watch, mut tokens) = (Instant::now(), 0);
+    for batch in batches.steps(steps).starting_at(done).reporting_to(progress) {
+        let step = trainer.step_count();
+        let batch = batch.with_teacher_forcing(training.teacher_forcing, training.seed ^ step)?;
+        trainer.step(&batch)?;
+        tokens += batch.token_count();
+        if training.seconds.is_some_and(|seconds| watch.elapsed().as_secs_f64() >= seconds) {
+            break;
+        }
+    }
+    trainer.finish()?;
+    let training_s = watch.elapsed().as_secs_f64();
+    if !trainer.history().is_empty() {
+        let curve = Curve { title: &data.name, losses: trainer.history(), unigram_entropy: None };
+        loss_curve(options.out.join("loss.svg"), curve)?;
+    }
+    if let Some(folder) = &options.save {
+        trainer.save(folder.join(PARAMETERS))?;
+        data.save(folder)?;
+        settings.save(folder)?;
+    }
+
+    let scored = data.test.batches(training.batch).rounded_to(ROUND).every_pair();
+    let perplexity = trainer.evaluate_all(scored)?.exp();
+    let sources: Vec<&[u32]> = data.test.pairs().iter().map(|(source, _)| source.as_slice()).collect();
+    let mut translator = model.translator(&trainer);
+    // No translation is longer than the longest that was trained on.
+    let longest = data.train.pairs().iter().map(|(_, target)| target.len()).max().unwrap_or(0);
+    let found = translator.beam_by_rows(&sources, ROWS, options.beam, options.length_penalty, longest)?;
+    // Every sentence has a best translation: no piece is impossible to these models.
+    let best: Vec<Translation> = found.into_iter().filter_map(|found| found.into_iter().next()).collect();
+    let mut written = vec!["summary.json"];
+    if report::draw(&options.out.join("attention.svg"), &data, &best)? {
+        written.push("attention.svg");
+    }
+    let summary = Summary {
+        adapter,
+        task: data.name.clone(),
+        model: settings.clone(),
+        parameters,
+        training_pairs: data.train.len(),
+        left_out: skipped(data.train.skipped()),
+        steps: trainer.step_count(),
+        training_loss: trainer.history().last().map(|(_, loss)| *loss),
+        tokens_per_s: tokens as f64 / training_s,
+        training_s,
+        test: Test::new(&data, settings, perplexity, &best)?,
+        total_s: started.elapsed().as_secs_f64(),
+    };
+    let path = options.out.join("summary.json");
+    std::fs::write(&path, serde_json::to_string_pretty(&summary)? + "\n").map_err(at(&path))?;
+    summary.print();
+    println!("written: {} in {}", written.join(", "), options.out.display());
+    Ok(())
+}
+
+fn left_out(corpus: &ParallelCorpus) -> String {
+    let reasons = skipped(corpus.skipped());
+    if reasons.is_empty() { String::new() } else { format!(", left out: {}", reasons.join(", ")) }
+}
