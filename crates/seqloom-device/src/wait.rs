@@ -4,7 +4,8 @@
 //! the loss of the device or the end of the allowed time is seen within a slice. wgpu panics when the driver reports a
 //! loss during a poll; that panic is caught here and becomes [`DeviceError::Lost`]. It also panics, harmlessly, in a poll
 //! whose slice ends just while a poll of another thread collects the very work that was waited for: an assertion of its
-//! own compares what it read before with what it finds after (gfx-rs/wgpu#9958). So one panic is no loss yet, only several in a row are.
+//! own compares what it read before with what it finds after (gfx-rs/wgpu#9958). So one panic is no loss yet, only
+//! several in a row are.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;

@@ -25,7 +25,7 @@ use seqloom_shaders::recurrent::{
 };
 
 use crate::error::KernelError;
-use crate::launch::{Job, Launch, Lowered, Operand, count, grid, lanes, prefers_cpu};
+use crate::launch::{Job, Launch, Lowered, MOST_ITERATIONS, Operand, count, grid, lanes, prefers_cpu};
 
 /// Rows of the batch and hidden units that a workgroup of the step form computes, and the depth of its tiles.
 const STEP_ROWS: u32 = 8;
@@ -34,10 +34,6 @@ const STEP_DEPTH: u32 = 32;
 
 /// Invocations of a workgroup of the loop form, and so the widest hidden state that it takes.
 const LOOP_WORKGROUP: u32 = 64;
-
-/// Iterations of all loops together that an invocation of the loop form may make. llvmpipe leaves every loop, without a
-/// word, after 65535 of them in one invocation; nested loops count as one.
-const MAX_ITERATIONS: u32 = 60_000;
 
 /// Invocations of a workgroup that clears rows, and the elements it has to clear before another one starts.
 const TAIL_WORKGROUP: u32 = 64;
@@ -334,7 +330,7 @@ impl Plan {
             Direction::Backward => (self.gates() * self.hidden, 1),
         };
         let walk = match self.shape {
-            Shape::Loop => (MAX_ITERATIONS / (depth + 1)).max(1),
+            Shape::Loop => (MOST_ITERATIONS / (depth + 1)).max(1),
             _ => 1,
         };
         let all = self.time + beyond;

@@ -21,8 +21,8 @@ use crate::stack::{Cell, Stack};
 /// h_t = o_t∘tanh(c_t)                                          output, and the next layer's x_t
 /// ```
 ///
-/// Shapes: x [B, T, C] → output [B, T, D·H], h_n and c_n [L·D, B, H]; D is 2 for both directions, whose outputs stand side by side
-/// (forward first), else 1.
+/// Shapes: x [B, T, C] → output [B, T, D·H], h_n and c_n [L·D, B, H]; D is 2 for both directions, whose outputs stand side
+/// by side (forward first), else 1.
 ///
 /// Parameters of layer l, as PyTorch names and orders them, all uniform in ±1/√H: (gates i, f, g, o along
 /// the first axis) `weight_ih_l{l}` [4H, C or D·H], `weight_hh_l{l}` [4H, H], `bias_ih_l{l}` \[4H\], `bias_hh_l{l}` \[4H\];
