@@ -18,6 +18,7 @@ pub mod check;
 mod contract;
 pub mod embedding;
 pub mod matmul;
+pub mod norm;
 pub mod optimizer;
 pub mod pointwise;
 pub mod recurrent;
@@ -58,6 +59,9 @@ pub const POINTWISE: Lib =
 /// A product tile in the registers of one subgroup; needs the constants LANES and STEP.
 pub const REGISTER_TILE: Lib =
     Lib { name: "lib/register_tile.wgsl", source: include_str!("../wgsl/lib/register_tile.wgsl") };
+
+/// A sum over a workgroup; needs the constant WORKGROUP.
+pub const ROW_SUM: Lib = Lib { name: "lib/row_sum.wgsl", source: include_str!("../wgsl/lib/row_sum.wgsl") };
 
 /// Steps and rows of a batch of sequences; needs the binding `steps`.
 pub const RECURRENT: Lib =
@@ -125,6 +129,7 @@ static KERNELS: LazyLock<Vec<&'static Kernel>> = LazyLock::new(|| {
         matmul::KERNELS,
         view::KERNELS,
         softmax::KERNELS,
+        norm::KERNELS,
         embedding::KERNELS,
         recurrent::KERNELS,
         attention::KERNELS,
@@ -150,6 +155,7 @@ pub fn libs() -> &'static [&'static Lib] {
         &CONTROL,
         &RNG,
         &POINTWISE,
+        &ROW_SUM,
         &REGISTER_TILE,
         &PAIRED_TILE,
         &RECURRENT,
@@ -177,6 +183,7 @@ pub fn variants() -> Vec<Result<Wgsl, AssembleError>> {
     matmul::variants(&mut out);
     view::variants(&mut out);
     softmax::variants(&mut out);
+    norm::variants(&mut out);
     embedding::variants(&mut out);
     recurrent::variants(&mut out);
     attention::variants(&mut out);

@@ -179,6 +179,13 @@ def cases() -> list[Case]:
         case(operation, "", lambda v: [v.normal(2, 3, 7)], function)
         case(operation, "large", large, function)
         case(operation, "wide", lambda v: [v.normal(2, 300)], function)
+    scaled = lambda v: [v.normal(2, 3, 7), v.normal(7), v.normal(7)]
+    layer_norm = lambda x, w=None, b=None: F.layer_norm(x, x.shape[-1:], w, b, 1e-5)
+    rms_norm = lambda x, w=None: F.rms_norm(x, x.shape[-1:], w, 1e-6)
+    case("layer_norm", "", scaled, layer_norm)
+    case("layer_norm", "plain", lambda v: [v.normal(3, 300) * 2 + 30], layer_norm)
+    case("rms_norm", "", lambda v: scaled(v)[:2], rms_norm)
+    case("rms_norm", "plain", lambda v: [v.normal(3, 300) * 2], rms_norm)
     classes = lambda v: [v.normal(6, 5), v.ids(5, 6)]
     case("cross_entropy", "", classes, F.cross_entropy)
     case("cross_entropy", "large", lambda v: [large(v)[0], v.ids(6, 3)], F.cross_entropy)

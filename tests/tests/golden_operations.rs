@@ -66,6 +66,10 @@ fn apply<'g>(case: &str, x: &[Tensor<'g>]) -> Vec<Tensor<'g>> {
         "broadcast_to" | "broadcast_to_middle" => x[0].broadcast_to(&[2, 3, 4]),
         "softmax" | "softmax_large" | "softmax_wide" => x[0].softmax(),
         "log_softmax" | "log_softmax_large" | "log_softmax_wide" => x[0].log_softmax(),
+        "layer_norm" => x[0].layer_norm(Some(x[1]), Some(x[2]), 1e-5),
+        "layer_norm_plain" => x[0].layer_norm(None, None, 1e-5),
+        "rms_norm" => x[0].rms_norm(Some(x[1]), 1e-6),
+        "rms_norm_plain" => x[0].rms_norm(None, 1e-6),
         "cross_entropy" | "cross_entropy_large" => x[0].cross_entropy(x[1], None),
         "cross_entropy_ignore" => x[0].cross_entropy(x[1], Some(2)),
         "gather_rows" => x[0].gather_rows(x[1]),
@@ -168,6 +172,6 @@ macro_rules! golden {
 
 golden! {
     add sub mul div neg exp ln sqrt tanh sigmoid relu gelu silu square abs maximum minimum matmul matmul_t t_matmul
-    sum mean max reshape transpose slice pad concat broadcast_to softmax log_softmax cross_entropy gather_rows pack
+    sum mean max reshape transpose slice pad concat broadcast_to softmax log_softmax layer_norm rms_norm cross_entropy gather_rows pack
     unpack dropout rnn lstm gru attention attention_weights
 }

@@ -227,6 +227,24 @@ fn gradient_of_log_softmax() {
 }
 
 #[test]
+fn gradient_of_layer_norm() {
+    let operands = [wave(&[2, 3, 5], 0), away(&[5], 1), wave(&[5], 2)];
+    for device in [device::shared(), device::shared_as_gpu()] {
+        check_on(&device, &operands, |x| vec![x[0].layer_norm(Some(x[1]), Some(x[2]), 0.1)]);
+        check_on(&device, &operands[..1], |x| vec![x[0].layer_norm(None, None, 0.1)]);
+    }
+}
+
+#[test]
+fn gradient_of_rms_norm() {
+    let operands = [wave(&[2, 3, 5], 0), away(&[5], 1)];
+    for device in [device::shared(), device::shared_as_gpu()] {
+        check_on(&device, &operands, |x| vec![x[0].rms_norm(Some(x[1]), 0.1)]);
+        check_on(&device, &operands[..1], |x| vec![x[0].rms_norm(None, 0.1)]);
+    }
+}
+
+#[test]
 fn gradient_of_cross_entropy() {
     let targets = ids(&[2, 3], &[1, 4, 0, 2, 3, 3]);
     check(&[wave(&[2, 3, 5], 0), targets.clone()], |x| vec![x[0].cross_entropy(x[1], None)]);

@@ -171,6 +171,23 @@ fn normalisations() {
 }
 
 #[test]
+fn norms() {
+    for shape in [&[1, 4][..], &[5, 33], &[2, 3, 100]] {
+        let channels = [shape[shape.len() - 1]];
+        let (x, weight, bias) = (numbers(shape, 15), numbers(&channels, 16), numbers(&channels, 17));
+        let (ones, zeros) = (weight.map(|_| 1.0), weight.map(|_| 0.0));
+        let eps = 1e-3;
+        let wide = f64::from(eps);
+        let layer = |weight, bias| oracle::layer_norm(&x, weight, bias, wide);
+        one(&[&x, &weight, &bias], |t| t[0].layer_norm(Some(t[1]), Some(t[2]), eps), &layer(&weight, &bias));
+        one(&[&x, &weight], |t| t[0].layer_norm(Some(t[1]), None, eps), &layer(&weight, &zeros));
+        one(&[&x, &bias], |t| t[0].layer_norm(None, Some(t[1]), eps), &layer(&ones, &bias));
+        one(&[&x, &weight], |t| t[0].rms_norm(Some(t[1]), eps), &oracle::rms_norm(&x, &weight, wide));
+        one(&[&x], |t| t[0].rms_norm(None, eps), &oracle::rms_norm(&x, &ones, wide));
+    }
+}
+
+#[test]
 fn cross_entropy() {
     for (rows, classes, ignore) in
         [(1, 2, None), (6, 33, None), (6, 33, Some(4)), (3, 7, Some(99)), (2, 5, Some(1))]

@@ -34,6 +34,7 @@ pub mod host_tensor;
 mod lengths;
 mod lower;
 mod movement;
+mod norm;
 pub mod op;
 pub mod packing;
 pub mod params;

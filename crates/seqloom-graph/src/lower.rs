@@ -2,7 +2,7 @@
 
 use seqloom_device::Facts;
 use seqloom_kernels::{
-    Lowered, attention, cross_entropy, embedding, matmul, pointwise, recurrent, reduce, softmax, view,
+    Lowered, attention, cross_entropy, embedding, matmul, norm, pointwise, recurrent, reduce, softmax, view,
 };
 
 use crate::codegen::generate;
@@ -47,6 +47,7 @@ pub(crate) fn has_outputs(op: &Op) -> bool {
     matches!(
         op,
         Op::CrossEntropy { .. }
+            | Op::Norm { .. }
             | Op::Recurrent(_)
             | Op::RecurrentGrad(_)
             | Op::Attention(_)
@@ -96,6 +97,10 @@ fn lower_node(nodes: &[Node], id: NodeId, facts: &Facts) -> Result<Option<Step>,
         Op::Softmax { log } => {
             softmax::lower(&softmax::Problem { rows: node.shape[0], cols: node.shape[1], log: *log }, facts)?
         }
+        Op::Norm { centred, eps } => {
+            norm::lower_forward(&rows_of(shape(0), *centred, f32::from_bits(*eps)), facts)?
+        }
+        Op::NormGrad { centred } => norm::lower_backward(&rows_of(shape(0), *centred, 0.0), facts)?,
         Op::CrossEntropy { ignore_index } => {
             let problem =
                 cross_entropy::Problem { rows: shape(0)[0], cols: shape(0)[1], ignore_index: *ignore_index };
@@ -137,6 +142,10 @@ pub(crate) fn outputs(nodes: &[Node], id: NodeId) -> Vec<NodeId> {
 
 fn table(table: Shape, ids: Shape) -> embedding::Problem {
     embedding::Problem { tokens: ids[0], vocab: table[0], channels: table[1] }
+}
+
+fn rows_of(x: Shape, centred: bool, eps: f32) -> norm::Problem {
+    norm::Problem { rows: x[0], cols: x[1], centred, eps }
 }
 
 fn operands(nodes: &[Node], id: NodeId) -> Vec<NodeId> {

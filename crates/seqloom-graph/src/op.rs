@@ -45,6 +45,8 @@ pub const OPERATIONS: &[&str] = &[
     "broadcast_to",
     "softmax",
     "log_softmax",
+    "layer_norm",
+    "rms_norm",
     "cross_entropy",
     "gather_rows",
     "pack",
@@ -184,6 +186,19 @@ pub enum Op {
     Softmax {
         /// Give the logarithm.
         log: bool,
+    },
+    /// x [N, C], weight \[C\], and where centred bias \[C\] → y [N, C], mean \[N\], 1/deviation \[N\]: operands and outputs
+    /// are the kernel family's (`seqloom_kernels::norm`).
+    Norm {
+        /// Take the mean off first.
+        centred: bool,
+        /// Added to the variance, as bits.
+        eps: u32,
+    },
+    /// x, dy, weight, mean, 1/deviation → gradient of x [N, C].
+    NormGrad {
+        /// Whether the mean was taken off.
+        centred: bool,
     },
     /// logits [N, V], targets \[N\] → losses \[N\], softmax − one-hot [N, V].
     CrossEntropy {

@@ -18,6 +18,7 @@ pub mod embedding;
 mod error;
 mod launch;
 pub mod matmul;
+pub mod norm;
 pub mod optimizer;
 pub mod pointwise;
 pub mod recurrent;

@@ -22,7 +22,7 @@ pub struct Problem {
     pub log: bool,
 }
 
-/// Who walks a row; shared with [`cross_entropy`](crate::cross_entropy).
+/// Who walks a row; shared with [`cross_entropy`](crate::cross_entropy) and [`norm`](crate::norm).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Variant {
     /// A workgroup.
@@ -42,7 +42,7 @@ impl Variant {
 /// term that is added in turn, and a workgroup adds along a tree.
 const LONGEST_WALK: usize = 8192;
 
-/// How often the kernels of this family and of cross-entropy walk a row.
+/// How often the kernels of this family, of cross-entropy and of norms walk a row at most.
 const PASSES: u64 = 3;
 
 /// Iterations that an invocation makes for a row of `cols` elements of which it sees every `lanes`-th.

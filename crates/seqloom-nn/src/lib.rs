@@ -9,7 +9,7 @@
 //!
 //! | module | subject |
 //! |---|---|
-//! | [`linear`], [`embedding`], [`dropout`] | layers |
+//! | [`linear`], [`embedding`], [`dropout`], [`layer_norm`], [`rms_norm`] | layers |
 //! | [`rnn`], [`lstm`], [`gru`] | recurrent layers; [`recurrent`] is what they share |
 //! | [`attention_scores`] | attention of recurrent decoders to what an encoder read |
 //! | [`losses`] | losses |
@@ -32,6 +32,7 @@ pub mod generator;
 pub mod gru;
 pub mod language_model;
 pub mod latent_lm;
+pub mod layer_norm;
 pub mod linear;
 pub mod lm_batch;
 pub mod losses;
@@ -39,6 +40,7 @@ pub mod lstm;
 pub mod markov_lm;
 pub mod recurrent;
 pub mod recurrent_lm;
+pub mod rms_norm;
 pub mod rnn;
 pub mod seq2seq;
 mod stack;
@@ -57,12 +59,14 @@ pub use generator::Generator;
 pub use gru::Gru;
 pub use language_model::{LanguageModel, Prediction};
 pub use latent_lm::{LatentLm, LatentLmConfig};
+pub use layer_norm::LayerNorm;
 pub use linear::Linear;
 pub use lm_batch::LmBatch;
 pub use lstm::{Lstm, LstmOutput, LstmState};
 pub use markov_lm::MarkovLm;
 pub use recurrent::{Recurrent, RecurrentConfig, RecurrentOutput, Run};
 pub use recurrent_lm::{GruLm, LstmLm, LstmLmConfig, RecurrentLm, RecurrentLmConfig, RnnLm};
+pub use rms_norm::RmsNorm;
 pub use rnn::Rnn;
 pub use seq2seq::{
     DecoderState, DecoderStep, Encoded, GruSeq2Seq, LstmSeq2Seq, Seq2Seq, Seq2SeqConfig, Wiring,

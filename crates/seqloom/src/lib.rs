@@ -46,9 +46,9 @@ pub mod prelude {
     };
     pub use seqloom_nn::{
         Batch, BeamSearch, Dropout, Embedding, Generator, Gru, GruLm, GruSeq2Seq, LanguageModel, LatentLm,
-        LatentLmConfig, Linear, LmBatch, Lstm, LstmLm, LstmLmConfig, LstmSeq2Seq, LstmState, MarkovLm,
-        Recurrent, RecurrentConfig, RecurrentLm, RecurrentLmConfig, Rnn, RnnLm, Score, Seq2Seq,
-        Seq2SeqConfig, Translation, TranslationBatch, TranslationVocab, Translator, Vocab, WindowLm,
+        LatentLmConfig, LayerNorm, Linear, LmBatch, Lstm, LstmLm, LstmLmConfig, LstmSeq2Seq, LstmState,
+        MarkovLm, Recurrent, RecurrentConfig, RecurrentLm, RecurrentLmConfig, RmsNorm, Rnn, RnnLm, Score,
+        Seq2Seq, Seq2SeqConfig, Translation, TranslationBatch, TranslationVocab, Translator, Vocab, WindowLm,
         WindowLmConfig, Wiring,
     };
     pub use seqloom_train::{

@@ -6,7 +6,7 @@ use seqloom_kernels::recurrent::{Activation, Cell};
 
 use super::array::Array;
 use super::recurrent::{Inputs, Layout, Outputs, forward};
-use super::{attention, embedding, pointwise};
+use super::{attention, embedding, norm, pointwise};
 
 /// a + b
 pub fn add(a: &Array, b: &Array) -> Array {
@@ -199,6 +199,17 @@ pub fn softmax(x: &Array) -> Array {
 /// Its logarithm.
 pub fn log_softmax(x: &Array) -> Array {
     Array { shape: x.shape.clone(), data: super::softmax::log_softmax(columns(x), &x.data) }
+}
+
+/// (x − m)/√(v + eps)·weight + bias over the last axis.
+pub fn layer_norm(x: &Array, weight: &Array, bias: &Array, eps: f64) -> Array {
+    let data = norm::forward(columns(x), &x.data, &weight.data, Some(&bias.data), eps);
+    Array { shape: x.shape.clone(), data }
+}
+
+/// x/√(mean x² + eps)·weight over the last axis.
+pub fn rms_norm(x: &Array, weight: &Array, eps: f64) -> Array {
+    Array { shape: x.shape.clone(), data: norm::forward(columns(x), &x.data, &weight.data, None, eps) }
 }
 
 /// Mean of −log_softmax(logits) at the target, over the targets that count; 0 if none does.

@@ -9,8 +9,8 @@ mod attention;
 mod embedding;
 mod iterations;
 mod limits;
-
 mod matmul;
+mod norm;
 mod optimizer;
 mod pointwise;
 mod recurrent;

@@ -1,0 +1,125 @@
+//! Normalisation of the rows of a matrix: layer normalisation, and that by the root mean square.
+//!
+//! A GPU gives a row a workgroup, a CPU adapter an invocation, as for softmax and for its reasons. Forward keeps two numbers
+//! a row, from which backward has the normalised row again.
+
+use seqloom_device::Facts;
+use seqloom_shaders::norm::{
+    NormBackward, NormBackwardCpu, NormBackwardParams, NormForward, NormForwardCpu, NormParams,
+};
+
+use crate::error::KernelError;
+use crate::launch::{Job, Lowered, Operand, check_iterations, count, flat_grid, striding};
+use crate::softmax::{Variant, iterations, row_workgroup};
+
+const OP: &str = "norm";
+
+/// Rows to normalise.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Problem {
+    /// Number of rows.
+    pub rows: usize,
+    /// Elements of a row, at least 1.
+    pub cols: usize,
+    /// Take the mean off first (layer normalisation), or not (root mean square).
+    pub centred: bool,
+    /// Added to the variance; the gradient does not ask for it.
+    pub eps: f32,
+}
+
+impl Problem {
+    /// Checked sizes, or nothing for no rows.
+    fn sizes(&self) -> Result<Option<(u32, u32, u64)>, KernelError> {
+        let len = count(OP, "x", &[self.rows, self.cols])?;
+        let (rows, cols) = (self.rows as u32, self.cols as u32);
+        if cols == 0 {
+            return Err(KernelError::Problem { op: OP, detail: format!("{rows} rows of no elements") });
+        }
+        Ok((rows > 0).then_some((rows, cols, u64::from(len))))
+    }
+
+    fn shape(&self, pass: &str) -> String {
+        let kind = if self.centred { "layer" } else { "rms" };
+        format!("{kind} {pass} [{}, {}]", self.rows, self.cols)
+    }
+}
+
+/// `y = (x − m)·r·weight + bias` with `r = 1/√(mean((x − m)²) + eps)` and `m` the row's mean; not centred, `m` is 0 and no
+/// bias is read. By the variant that suits the device.
+///
+/// Bindings: `In(0)` x `[rows, cols]`, `In(1)` weight `[cols]`, `In(2)` bias `[cols]` where centred, `Out(0)` y `[rows, cols]`,
+/// `Out(1)` m `[rows]`, `Out(2)` r `[rows]`.
+///
+/// # Errors
+/// Rows of no elements, or sizes beyond what a kernel can number, or on a CPU adapter walk.
+pub fn lower_forward(problem: &Problem, facts: &Facts) -> Result<Lowered, KernelError> {
+    lower_forward_as(Variant::suited(problem.cols, facts), problem, facts)
+}
+
+/// [`lower_forward`] by a given variant.
+///
+/// # Errors
+/// As [`lower_forward`].
+pub fn lower_forward_as(variant: Variant, problem: &Problem, facts: &Facts) -> Result<Lowered, KernelError> {
+    let Some((rows, cols, len)) = problem.sizes()? else { return Ok(Lowered::default()) };
+    let (op, shape, centred) = (OP, problem.shape("forward"), problem.centred);
+    let params = NormParams { rows, cols, eps: problem.eps };
+    // A binding that is not read still needs a buffer.
+    let bias = Operand::In(if centred { 2 } else { 1 });
+    let bindings =
+        vec![Operand::In(0), Operand::In(1), bias, Operand::Out(0), Operand::Out(1), Operand::Out(2)];
+    let (flops, bytes) = (8 * len, 8 * (len + u64::from(rows) + u64::from(cols)));
+    let launch = match variant {
+        Variant::Workgroup => {
+            let workgroup = row_workgroup(cols);
+            check_iterations(OP, iterations(cols, workgroup), facts)?;
+            let (spec, grid) = (NormForward { workgroup, centred }, flat_grid(OP, rows, workgroup, facts)?);
+            Job { op, shape, spec, params, bindings, grid, flops, bytes }.plain(facts)?
+        }
+        Variant::Invocation => {
+            let (_, grid) = striding(OP, rows, iterations(cols, 1), facts)?;
+            let spec = NormForwardCpu { workgroup: 64, centred };
+            Job { op, shape, spec, params, bindings, grid, flops, bytes }.plain(facts)?
+        }
+    };
+    Ok(Lowered::single(launch))
+}
+
+/// The gradient of x: `dx = r·(g − mean(g) − h·mean(g·h))` with `h = (x − m)·r` and `g = dy·weight`, without `mean(g)` where
+/// not centred. By the variant that suits the device.
+///
+/// Bindings: `In(0)` x `[rows, cols]`, `In(1)` dy `[rows, cols]`, `In(2)` weight `[cols]`, `In(3)` m `[rows]`, `In(4)` r
+/// `[rows]`, `Out(0)` dx `[rows, cols]`.
+///
+/// # Errors
+/// As [`lower_forward`].
+pub fn lower_backward(problem: &Problem, facts: &Facts) -> Result<Lowered, KernelError> {
+    lower_backward_as(Variant::suited(problem.cols, facts), problem, facts)
+}
+
+/// [`lower_backward`] by a given variant.
+///
+/// # Errors
+/// As [`lower_forward`].
+pub fn lower_backward_as(variant: Variant, problem: &Problem, facts: &Facts) -> Result<Lowered, KernelError> {
+    let Some((rows, cols, len)) = problem.sizes()? else { return Ok(Lowered::default()) };
+    let (op, shape, centred) = (OP, problem.shape("backward"), problem.centred);
+    let params = NormBackwardParams { rows, cols };
+    let mut bindings: Vec<_> = (0..5).map(Operand::In).collect();
+    bindings.push(Operand::Out(0));
+    let (flops, bytes) = (14 * len, 4 * (3 * len + 2 * u64::from(rows) + u64::from(cols)));
+    let launch = match variant {
+        Variant::Workgroup => {
+            let workgroup = row_workgroup(cols);
+            check_iterations(OP, iterations(cols, workgroup), facts)?;
+            let (spec, grid) = (NormBackward { workgroup, centred }, flat_grid(OP, rows, workgroup, facts)?);
+            Job { op, shape, spec, params, bindings, grid, flops, bytes }.plain(facts)?
+        }
+        Variant::Invocation => {
+            let (_, grid) = striding(OP, rows, iterations(cols, 1), facts)?;
+            let spec = NormBackwardCpu { workgroup: 64, centred };
+            Job { op, shape, spec, params, bindings, grid, flops, bytes }.plain(facts)?
+        }
+    };
+    Ok(Lowered::single(launch))
+}

@@ -1,0 +1,77 @@
+//! Layer normalisation.
+
+use seqloom_graph::{Init, ParamId, Params, Tensor};
+
+/// Each position's channels, moved and scaled to mean 0 and variance 1, then by learned numbers (Ba, Kiros & Hinton 2016).
+///
+/// Formula: y = (x − m)/√(v + eps)·weight + bias, with the mean m and the variance v = mean (x − m)² of the last axis.
+///
+/// Shapes: x [.., C] → y [.., C]; parameters `weight` \[C\], 1 at first, and `bias` \[C\], 0 at first.
+///
+/// Errors: an operand whose last axis is not C, or an `eps` that is negative or not finite, poisons the result.
+#[derive(Clone, Copy, Debug)]
+pub struct LayerNorm {
+    affine: Option<(ParamId, ParamId)>,
+    eps: f32,
+}
+
+impl LayerNorm {
+    /// Registers the layer's parameters as `name.weight` and `name.bias`. PyTorch's default of `eps` is 1e-5.
+    pub fn new(params: &mut Params, name: &str, channels: usize, eps: f32) -> Self {
+        let affine = params.scope(name, |params| {
+            let weight = params.add("weight", &[channels], Init::Ones);
+            (weight, params.add("bias", &[channels], Init::Zeros))
+        });
+        Self { affine: Some(affine), eps }
+    }
+
+    /// The layer without parameters, over any number of channels: PyTorch's `elementwise_affine=False`.
+    #[must_use]
+    pub fn plain(eps: f32) -> Self {
+        Self { affine: None, eps }
+    }
+
+    /// Records the layer: x [.., C] → [.., C].
+    #[track_caller]
+    #[must_use]
+    pub fn forward<'g>(&self, x: Tensor<'g>) -> Tensor<'g> {
+        let of = |id: ParamId| x.graph().param(id);
+        x.layer_norm(
+            self.affine.map(|(weight, _)| of(weight)),
+            self.affine.map(|(_, bias)| of(bias)),
+            self.eps,
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use seqloom_graph::{DType, Graph};
+
+    #[test]
+    fn names_follow_pytorch_and_mistakes_name_the_shapes() {
+        let mut params = Params::seeded(1);
+        let layer = LayerNorm::new(&mut params, "norm", 4, 1e-5);
+        let names: Vec<_> = params.iter().map(|p| (p.name.clone(), p.shape.to_vec())).collect();
+        assert_eq!(names, [("norm.weight".to_owned(), vec![4]), ("norm.bias".to_owned(), vec![4])]);
+        let g = Graph::inference(&params);
+        let x = g.input("x", &[2, 3, 4], DType::F32);
+        assert_eq!(layer.forward(x).shape()[..], [2, 3, 4]);
+        assert_eq!(LayerNorm::plain(1e-5).forward(g.input("y", &[7], DType::F32)).shape()[..], [7]);
+        g.check().unwrap();
+        let _ = layer.forward(g.input("y", &[7], DType::F32));
+        let message = g.check().unwrap_err().to_string();
+        assert!(message.contains("layer_norm") && message.contains("size of the last axis"), "{message}");
+    }
+
+    #[test]
+    fn an_impossible_eps_is_refused() {
+        for eps in [-1.0, f32::NAN, f32::INFINITY] {
+            let g = Graph::inference(&Params::seeded(1));
+            let _ = LayerNorm::plain(eps).forward(g.input("x", &[3], DType::F32));
+            let message = g.check().unwrap_err().to_string();
+            assert!(message.contains("eps"), "{message}");
+        }
+    }
+}

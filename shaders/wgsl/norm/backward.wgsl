@@ -1,0 +1,62 @@
+// The gradient of forward.wgsl's operand, one workgroup per row.
+//
+// h[j] = (x[j] - mean) * rstd, g[j] = dy[j] * weight[j];
+// dx[j] = rstd * (g[j] - h[j] * mean_k(g[k] * h[k]) - mean_k g[k]), without CENTRED less the last term
+//
+// The gradients of weight and bias are sums over rows, which a kernel that owns rows could not make without atomics: they
+// are reductions of their own.
+//
+// Shapes: x, dy, dx [rows, cols]; weight [cols]; mean, rstd [rows]; cols >= 1.
+// Grid: at least `rows` workgroups in x and y; the rest do nothing. WORKGROUP is a power of two.
+// Numeric: sums per invocation in order, then by a tree of fixed shape.
+
+const WORKGROUP: u32 = 256u; // spec
+const CENTRED: bool = true; // spec
+
+struct Params {
+    rows: u32,
+    cols: u32,
+}
+
+var<immediate> params: Params;
+
+@group(0) @binding(0) var<storage, read> x: array<f32>;        // [rows, cols]
+@group(0) @binding(1) var<storage, read> dy: array<f32>;       // [rows, cols]
+@group(0) @binding(2) var<storage, read> weight: array<f32>;   // [cols]
+@group(0) @binding(3) var<storage, read> mean: array<f32>;     // [rows]
+@group(0) @binding(4) var<storage, read> rstd: array<f32>;     // [rows]
+@group(0) @binding(5) var<storage, read_write> dx: array<f32>; // [rows, cols]
+
+@compute @workgroup_size(WORKGROUP)
+fn main(
+    @builtin(local_invocation_index) lane: u32,
+    @builtin(workgroup_id) group: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
+) {
+    let row = group.x + group.y * groups.x;
+    if row >= params.rows {
+        return; // the whole workgroup: no barrier is left waiting
+    }
+    let begin = row * params.cols;
+    let count = f32(params.cols);
+    let m = mean[row];
+    let r = rstd[row];
+    var plain = 0.0f;
+    var along = 0.0f;
+    for (var j = lane; j < params.cols; j += WORKGROUP) {
+        let g = dy[begin + j] * weight[j];
+        plain += g;
+        along += g * ((x[begin + j] - m) * r);
+    }
+    along = row_sum(lane, along) / count;
+    if CENTRED {
+        plain = row_sum(lane, plain) / count;
+    } else {
+        plain = 0.0f;
+    }
+    for (var j = lane; j < params.cols; j += WORKGROUP) {
+        let g = dy[begin + j] * weight[j];
+        let h = (x[begin + j] - m) * r;
+        dx[begin + j] = r * ((g - plain) - h * along);
+    }
+}

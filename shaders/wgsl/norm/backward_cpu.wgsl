@@ -1,0 +1,54 @@
+// The gradient of forward_cpu.wgsl's operand, one invocation per row: backward.wgsl for adapters whose barriers are dear.
+//
+// h[j] = (x[j] - mean) * rstd, g[j] = dy[j] * weight[j];
+// dx[j] = rstd * (g[j] - h[j] * mean_k(g[k] * h[k]) - mean_k g[k]), without CENTRED less the last term
+//
+// Shapes: x, dy, dx [rows, cols]; weight [cols]; mean, rstd [rows]; cols >= 1.
+// Grid: any number of workgroups in x and y; invocations stride over the rows.
+// Numeric: sums in order.
+
+const WORKGROUP: u32 = 64u; // spec
+const CENTRED: bool = true; // spec
+
+struct Params {
+    rows: u32,
+    cols: u32,
+}
+
+var<immediate> params: Params;
+
+@group(0) @binding(0) var<storage, read> x: array<f32>;        // [rows, cols]
+@group(0) @binding(1) var<storage, read> dy: array<f32>;       // [rows, cols]
+@group(0) @binding(2) var<storage, read> weight: array<f32>;   // [cols]
+@group(0) @binding(3) var<storage, read> mean: array<f32>;     // [rows]
+@group(0) @binding(4) var<storage, read> rstd: array<f32>;     // [rows]
+@group(0) @binding(5) var<storage, read_write> dx: array<f32>; // [rows, cols]
+
+@compute @workgroup_size(WORKGROUP)
+fn main(
+    @builtin(global_invocation_id) gid: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
+) {
+    let line = groups.x * WORKGROUP;
+    let stride = line * groups.y;
+    let count = f32(params.cols);
+    for (var row = gid.x + gid.y * line; row < params.rows; row += stride) {
+        let begin = row * params.cols;
+        let m = mean[row];
+        let r = rstd[row];
+        var plain = 0.0f;
+        var along = 0.0f;
+        for (var j = 0u; j < params.cols; j++) {
+            let g = dy[begin + j] * weight[j];
+            plain += g;
+            along += g * ((x[begin + j] - m) * r);
+        }
+        along /= count;
+        plain = select(0.0f, plain / count, CENTRED);
+        for (var j = 0u; j < params.cols; j++) {
+            let g = dy[begin + j] * weight[j];
+            let h = (x[begin + j] - m) * r;
+            dx[begin + j] = r * ((g - plain) - h * along);
+        }
+    }
+}

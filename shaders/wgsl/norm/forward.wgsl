@@ -1,0 +1,70 @@
+// Layer normalisation, or that by the root mean square, of each row, one workgroup per row.
+//
+// CENTRED:  m = mean_j x[j], v = mean_j (x[j] - m)^2, r = 1 / sqrt(v + eps);  y[j] = (x[j] - m) * r * weight[j] + bias[j]
+// else:     m = 0,           v = mean_j x[j]^2,       r = 1 / sqrt(v + eps);  y[j] = x[j] * r * weight[j]
+//
+// Shapes: x, y [rows, cols]; weight, bias [cols]; mean, rstd [rows] hold m and r for the gradient; cols >= 1. Without
+// CENTRED `bias` is not read.
+// Grid: at least `rows` workgroups in x and y; the rest do nothing. WORKGROUP is a power of two.
+// Numeric: two passes, and every element less the row's first one, before anything is summed: a mean that is large beside
+// the spread then takes no digits from the sums. Sums per invocation in order, then by a tree of fixed shape.
+
+const WORKGROUP: u32 = 256u; // spec
+const CENTRED: bool = true; // spec
+
+struct Params {
+    rows: u32,
+    cols: u32,
+    eps: f32,
+}
+
+var<immediate> params: Params;
+
+@group(0) @binding(0) var<storage, read> x: array<f32>;          // [rows, cols]
+@group(0) @binding(1) var<storage, read> weight: array<f32>;     // [cols]
+@group(0) @binding(2) var<storage, read> bias: array<f32>;       // [cols]
+@group(0) @binding(3) var<storage, read_write> y: array<f32>;    // [rows, cols]
+@group(0) @binding(4) var<storage, read_write> mean: array<f32>; // [rows]
+@group(0) @binding(5) var<storage, read_write> rstd: array<f32>; // [rows]
+
+@compute @workgroup_size(WORKGROUP)
+fn main(
+    @builtin(local_invocation_index) lane: u32,
+    @builtin(workgroup_id) group: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
+) {
+    let row = group.x + group.y * groups.x;
+    if row >= params.rows {
+        return; // the whole workgroup: no barrier is left waiting
+    }
+    let begin = row * params.cols;
+    let count = f32(params.cols);
+    var first = 0.0f;
+    var m = 0.0f;
+    if CENTRED {
+        first = x[begin];
+        var total = 0.0f;
+        for (var j = lane; j < params.cols; j += WORKGROUP) {
+            total += x[begin + j] - first;
+        }
+        m = row_sum(lane, total) / count;
+    }
+    var squares = 0.0f;
+    for (var j = lane; j < params.cols; j += WORKGROUP) {
+        let d = (x[begin + j] - first) - m;
+        squares += d * d;
+    }
+    let r = inverseSqrt(row_sum(lane, squares) / count + params.eps);
+    for (var j = lane; j < params.cols; j += WORKGROUP) {
+        let scaled = ((x[begin + j] - first) - m) * r * weight[j];
+        if CENTRED {
+            y[begin + j] = scaled + bias[j];
+        } else {
+            y[begin + j] = scaled;
+        }
+    }
+    if lane == 0u {
+        mean[row] = first + m;
+        rstd[row] = r;
+    }
+}

@@ -1,0 +1,67 @@
+// Layer normalisation, or that by the root mean square, of each row, one invocation per row: forward.wgsl for adapters
+// whose barriers are dear.
+//
+// CENTRED:  m = mean_j x[j], v = mean_j (x[j] - m)^2, r = 1 / sqrt(v + eps);  y[j] = (x[j] - m) * r * weight[j] + bias[j]
+// else:     m = 0,           v = mean_j x[j]^2,       r = 1 / sqrt(v + eps);  y[j] = x[j] * r * weight[j]
+//
+// Shapes: x, y [rows, cols]; weight, bias [cols]; mean, rstd [rows] hold m and r for the gradient; cols >= 1. Without
+// CENTRED `bias` is not read.
+// Grid: any number of workgroups in x and y; invocations stride over the rows.
+// Numeric: two passes, and every element less the row's first one, for the reason that forward.wgsl gives; sums in order.
+
+const WORKGROUP: u32 = 64u; // spec
+const CENTRED: bool = true; // spec
+
+struct Params {
+    rows: u32,
+    cols: u32,
+    eps: f32,
+}
+
+var<immediate> params: Params;
+
+@group(0) @binding(0) var<storage, read> x: array<f32>;          // [rows, cols]
+@group(0) @binding(1) var<storage, read> weight: array<f32>;     // [cols]
+@group(0) @binding(2) var<storage, read> bias: array<f32>;       // [cols]
+@group(0) @binding(3) var<storage, read_write> y: array<f32>;    // [rows, cols]
+@group(0) @binding(4) var<storage, read_write> mean: array<f32>; // [rows]
+@group(0) @binding(5) var<storage, read_write> rstd: array<f32>; // [rows]
+
+@compute @workgroup_size(WORKGROUP)
+fn main(
+    @builtin(global_invocation_id) gid: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
+) {
+    let line = groups.x * WORKGROUP;
+    let stride = line * groups.y;
+    let count = f32(params.cols);
+    for (var row = gid.x + gid.y * line; row < params.rows; row += stride) {
+        let begin = row * params.cols;
+        var first = 0.0f;
+        var m = 0.0f;
+        if CENTRED {
+            first = x[begin];
+            var total = 0.0f;
+            for (var j = 0u; j < params.cols; j++) {
+                total += x[begin + j] - first;
+            }
+            m = total / count;
+        }
+        var squares = 0.0f;
+        for (var j = 0u; j < params.cols; j++) {
+            let d = (x[begin + j] - first) - m;
+            squares += d * d;
+        }
+        let r = inverseSqrt(squares / count + params.eps);
+        for (var j = 0u; j < params.cols; j++) {
+            let scaled = ((x[begin + j] - first) - m) * r * weight[j];
+            if CENTRED {
+                y[begin + j] = scaled + bias[j];
+            } else {
+                y[begin + j] = scaled;
+            }
+        }
+        mean[row] = first + m;
+        rstd[row] = r;
+    }
+}
