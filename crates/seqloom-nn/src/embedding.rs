@@ -20,9 +20,12 @@ pub struct Embedding {
 impl Embedding {
     /// Registers the table as `name.weight` [vocab, channels].
     pub fn new(params: &mut Params, name: &str, vocab: usize, channels: usize) -> Self {
-        params.scope(name, |params| Self {
-            weight: params.add("weight", &[vocab, channels], Init::Normal(1.0)),
-        })
+        Self::with(params, name, vocab, channels, Init::Normal(1.0))
+    }
+
+    /// As [`Self::new`], with other first values.
+    pub fn with(params: &mut Params, name: &str, vocab: usize, channels: usize, start: Init) -> Self {
+        params.scope(name, |params| Self { weight: params.add("weight", &[vocab, channels], start) })
     }
 
     /// Records the layer: ids \[..\] → [.., C]. In a training graph `ids` must be an input.
@@ -31,6 +34,7 @@ impl Embedding {
     pub fn forward<'g>(&self, ids: Tensor<'g>) -> Tensor<'g> {
         ids.graph().param(self.weight).gather_rows(ids)
     }
+
     /// Records the table itself [V, C].
     #[track_caller]
     #[must_use]

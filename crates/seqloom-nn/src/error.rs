@@ -74,6 +74,16 @@ pub enum NnError {
         /// Index of the logit.
         id: usize,
     },
+    /// A dependency that makes no tree.
+    #[error("word {word} of {words} depends on word {head}, which does not exist or depends on it in turn")]
+    Tree {
+        /// The word from which the path upwards was followed.
+        word: usize,
+        /// Where the path failed.
+        head: usize,
+        /// Words of the sentence.
+        words: usize,
+    },
     /// A batch whose parts do not fit together.
     #[error("batch: {detail}")]
     Batch {

@@ -9,13 +9,18 @@
 //!
 //! | module | subject |
 //! |---|---|
-//! | [`linear`], [`embedding`], [`dropout`], [`layer_norm`], [`rms_norm`] | layers |
+//! | [`linear`], [`embedding`], [`dropout`] | layers |
 //! | [`rnn`], [`lstm`], [`gru`] | recurrent layers; [`recurrent`] is what they share |
+//! | [`layer_norm`], [`rms_norm`], [`norm`] | normalisation |
+//! | [`positions`], [`relative_positions`], [`tree_positions`] | how a Transformer knows where a step stands |
+//! | [`multi_head_attention`], [`feed_forward`], [`transformer_block`], [`transformer_stack`] | what Transformers are built of |
 //! | [`attention_scores`] | attention of recurrent decoders to what an encoder read |
 //! | [`losses`] | losses |
 //! | [`language_model`] | what language models have in common |
 //! | [`markov_lm`], [`window_lm`], [`latent_lm`], [`recurrent_lm`] | language models |
-//! | [`seq2seq`] | the encoder–decoder, with attention |
+//! | [`gpt`] | the decoder-only Transformer |
+//! | [`seq2seq`] | the recurrent encoder–decoder, with attention |
+//! | [`transformer`] | the encoder–decoder Transformer |
 //! | [`translator`] | translations from it |
 //! | [`vocab`] | symbols and their ids |
 //! | [`beam`] | the likeliest sequences of any model that goes step by step |
@@ -28,7 +33,9 @@ pub mod beam;
 pub mod dropout;
 pub mod embedding;
 pub mod error;
+pub mod feed_forward;
 pub mod generator;
+pub mod gpt;
 pub mod gru;
 pub mod language_model;
 pub mod latent_lm;
@@ -38,14 +45,22 @@ pub mod lm_batch;
 pub mod losses;
 pub mod lstm;
 pub mod markov_lm;
+pub mod multi_head_attention;
+pub mod norm;
+pub mod positions;
 pub mod recurrent;
 pub mod recurrent_lm;
+pub mod relative_positions;
 pub mod rms_norm;
 pub mod rnn;
 pub mod seq2seq;
 mod stack;
+pub mod transformer;
+pub mod transformer_block;
+pub mod transformer_stack;
 pub mod translation_batch;
 pub mod translator;
+pub mod tree_positions;
 pub mod vocab;
 pub mod window_lm;
 
@@ -55,7 +70,9 @@ pub use beam::{BeamSearch, Hypothesis, StepModel};
 pub use dropout::Dropout;
 pub use embedding::Embedding;
 pub use error::NnError;
+pub use feed_forward::{FeedForward, FeedForwardActivation};
 pub use generator::Generator;
+pub use gpt::{Gpt, GptConfig};
 pub use gru::Gru;
 pub use language_model::{LanguageModel, Prediction};
 pub use latent_lm::{LatentLm, LatentLmConfig};
@@ -64,15 +81,23 @@ pub use linear::Linear;
 pub use lm_batch::LmBatch;
 pub use lstm::{Lstm, LstmOutput, LstmState};
 pub use markov_lm::MarkovLm;
+pub use multi_head_attention::{AttentionConfig, AttentionStart, KeyValues, MultiHeadAttention};
+pub use norm::{Norm, NormKind};
+pub use positions::{AbsolutePositions, Place, PositionEmbedding, SinusoidLayout, sinusoids};
 pub use recurrent::{Recurrent, RecurrentConfig, RecurrentOutput, Run};
 pub use recurrent_lm::{GruLm, LstmLm, LstmLmConfig, RecurrentLm, RecurrentLmConfig, RnnLm};
+pub use relative_positions::{RelativePositions, Rotary, alibi_slopes};
 pub use rms_norm::RmsNorm;
 pub use rnn::Rnn;
 pub use seq2seq::{
     DecoderState, DecoderStep, Encoded, GruSeq2Seq, LstmSeq2Seq, Seq2Seq, Seq2SeqConfig, Wiring,
 };
+pub use transformer::{Transformer, TransformerConfig};
+pub use transformer_block::{BlockConfig, BlockStart, CrossAttended, NormPlace, TransformerBlock};
+pub use transformer_stack::{StackMemory, TransformerStack};
 pub use translation_batch::{SentenceFault, Side, TranslationBatch, TranslationVocab};
 pub use translator::{Translation, Translator};
+pub use tree_positions::{TreePositions, tree_distances};
 pub use vocab::Vocab;
 pub use window_lm::{WindowLm, WindowLmConfig};
 

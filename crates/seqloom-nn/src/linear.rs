@@ -21,10 +21,21 @@ pub struct Linear {
 impl Linear {
     /// Registers the layer's parameters as `name.weight` and `name.bias`.
     pub fn new(params: &mut Params, name: &str, input: usize, output: usize) -> Self {
-        let bound = 1.0 / (input.max(1) as f32).sqrt();
+        let start = Init::Uniform(1.0 / (input.max(1) as f32).sqrt());
+        Self::with(params, name, input, output, [start.clone(), start])
+    }
+
+    /// As [`Self::new`], with other first values of weight and bias.
+    pub fn with(
+        params: &mut Params,
+        name: &str,
+        input: usize,
+        output: usize,
+        [weight, bias]: [Init; 2],
+    ) -> Self {
         params.scope(name, |params| Self {
-            weight: params.add("weight", &[output, input], Init::Uniform(bound)),
-            bias: params.add("bias", &[output], Init::Uniform(bound)),
+            weight: params.add("weight", &[output, input], weight),
+            bias: params.add("bias", &[output], bias),
         })
     }
 

@@ -41,14 +41,17 @@ pub use seqloom_train::{Error, Result};
 pub mod prelude {
     pub use seqloom_device::{Device, DeviceOptions};
     pub use seqloom_graph::{
-        Activation, DType, Graph, HostTensor, Init, Lengths, ParamId, ParamStore, Params, StoreKind, Tensor,
-        packed_rows,
+        Activation, AttentionOptions, DType, Graph, HostTensor, Init, Lengths, ParamId, ParamStore, Params,
+        StoreKind, Tensor, packed_rows,
     };
     pub use seqloom_nn::{
-        Batch, BeamSearch, Dropout, Embedding, Generator, Gru, GruLm, GruSeq2Seq, LanguageModel, LatentLm,
+        AbsolutePositions, AttentionConfig, Batch, BeamSearch, BlockConfig, Dropout, Embedding,
+        FeedForwardActivation, Generator, Gpt, GptConfig, Gru, GruLm, GruSeq2Seq, LanguageModel, LatentLm,
         LatentLmConfig, LayerNorm, Linear, LmBatch, Lstm, LstmLm, LstmLmConfig, LstmSeq2Seq, LstmState,
-        MarkovLm, Recurrent, RecurrentConfig, RecurrentLm, RecurrentLmConfig, RmsNorm, Rnn, RnnLm, Score,
-        Seq2Seq, Seq2SeqConfig, Translation, TranslationBatch, TranslationVocab, Translator, Vocab, WindowLm,
+        MarkovLm, MultiHeadAttention, NormKind, NormPlace, Place, PositionEmbedding, Recurrent,
+        RecurrentConfig, RecurrentLm, RecurrentLmConfig, RelativePositions, RmsNorm, Rnn, RnnLm, Rotary,
+        Score, Seq2Seq, Seq2SeqConfig, SinusoidLayout, Transformer, TransformerConfig, TransformerStack,
+        Translation, TranslationBatch, TranslationVocab, Translator, TreePositions, Vocab, WindowLm,
         WindowLmConfig, Wiring,
     };
     pub use seqloom_train::{

@@ -1,0 +1,223 @@
+//! The encoder–decoder Transformer.
+
+use seqloom_graph::{AttentionOptions, Graph, Init, Lengths, Params, Tensor};
+
+use crate::dropout::Dropout;
+use crate::embedding::Embedding;
+use crate::linear::Linear;
+use crate::losses::cross_entropy;
+use crate::multi_head_attention::KeyValues;
+use crate::positions::{AbsolutePositions, Place, PositionEmbedding};
+use crate::transformer_block::BlockConfig;
+use crate::transformer_stack::{StackMemory, TransformerStack};
+use crate::translation_batch::{TranslationBatch, TranslationVocab};
+
+/// Sizes of a [`Transformer`].
+#[derive(Clone, Debug, PartialEq)]
+pub struct TransformerConfig {
+    /// Ids of both sides, and the tokens that start and end a target.
+    pub vocab: TranslationVocab,
+    /// The blocks of encoder and decoder.
+    pub block: BlockConfig,
+    /// Number of the encoder's blocks.
+    pub encoder_layers: usize,
+    /// Number of the decoder's blocks.
+    pub decoder_layers: usize,
+    /// Longest source, in tokens.
+    pub max_source: usize,
+    /// Longest target, in tokens and the start or end.
+    pub max_target: usize,
+    /// How positions are added to embeddings.
+    pub positions: AbsolutePositions,
+    /// Whether the head's weight is the target embedding's table; then it has no bias.
+    pub tied: bool,
+    /// Share of the targets' probability that is spread evenly over all ids while training (Szegedy et al. 2016).
+    pub label_smoothing: f32,
+}
+
+/// An encoder–decoder Transformer (Vaswani et al. 2017).
+///
+/// ```text
+/// m = encoder(dropout(embedding(sources)·√C + positions))
+/// y = decoder(dropout(embedding(targets)·√C + positions), m)      causal among targets, all of m's true steps
+/// logits = head(y)
+/// loss = mean over true target steps of −ln softmax(logits)[target]
+/// ```
+///
+/// Parameters: `encoder.embedding.weight` [Vs, C], `decoder.embedding.weight` [V, C], both normal with deviation 1/√C at first;
+/// `encoder.positions.weight` and `decoder.positions.weight` if learned; `encoder.layers.*`, `encoder.norm.*`,
+/// `decoder.layers.*`, `decoder.norm.*` as [`TransformerStack`] names them; `head.weight` [V, C] and `head.bias` \[V\] unless
+/// tied.
+///
+/// Errors: sentences longer than the greatest lengths, a batch of other vocabularies, and heads that do not divide the
+/// channels poison the result; ids and lengths out of range are found on the host.
+#[derive(Clone, Debug)]
+pub struct Transformer {
+    config: TransformerConfig,
+    source_embedding: Embedding,
+    source_positions: PositionEmbedding,
+    encoder: TransformerStack,
+    target_embedding: Embedding,
+    target_positions: PositionEmbedding,
+    decoder: TransformerStack,
+    /// `None` if the target embedding's table serves.
+    head: Option<Linear>,
+    dropout: Dropout,
+}
+
+impl Transformer {
+    /// Registers the model's parameters.
+    pub fn new(params: &mut Params, config: TransformerConfig) -> Self {
+        let TransformerConfig { vocab, block, positions, max_source, max_target, .. } = &config;
+        let channels = block.channels;
+        // Beside positions of size 1 an embedding of size 1, once it is scaled.
+        let spread = 1.0 / (channels.max(1) as f32).sqrt();
+        let mut side = |name: &str, size, most, layers, cross| {
+            let (embedding, places) = params.scope(name, |params| {
+                let embedding = Embedding::with(params, "embedding", size, channels, Init::Normal(spread));
+                let learned = PositionEmbedding::new(params, "positions", *positions, most, channels, spread);
+                (embedding, learned)
+            });
+            let stack = if cross { TransformerStack::decoder } else { TransformerStack::encoder };
+            (embedding, places, stack(params, name, block, layers, most, true))
+        };
+        let (source_embedding, source_positions, encoder) =
+            side("encoder", vocab.source, *max_source, config.encoder_layers, false);
+        let (target_embedding, target_positions, decoder) =
+            side("decoder", vocab.target, *max_target, config.decoder_layers, true);
+        let head = (!config.tied).then(|| Linear::new(params, "head", channels, vocab.target));
+        let dropout = Dropout::new(block.dropout);
+        Self {
+            config,
+            source_embedding,
+            source_positions,
+            encoder,
+            target_embedding,
+            target_positions,
+            decoder,
+            head,
+            dropout,
+        }
+    }
+
+    /// Its sizes.
+    #[must_use]
+    pub fn config(&self) -> &TransformerConfig {
+        &self.config
+    }
+
+    /// The decoder's blocks.
+    #[must_use]
+    pub fn decoder(&self) -> &TransformerStack {
+        &self.decoder
+    }
+
+    /// Records the encoder: source ids [B, S] and their lengths (all S if `None`) → what each block of the decoder attends to.
+    #[track_caller]
+    #[must_use]
+    pub fn encode<'g>(&self, sources: Tensor<'g>, lengths: Option<Lengths<'g>>) -> Vec<KeyValues<'g>> {
+        let sources = within(sources, "sources", self.config.max_source);
+        let x = self.embedded(&self.source_embedding, &self.source_positions, sources, Place::From(0));
+        self.decoder.memory(self.encoder.forward(x, seen(lengths), None))
+    }
+
+    /// Records the decoder up to the head: target ids [B, T], what [`Self::encode`] gave and the sources' lengths → features
+    /// [B, T, C].
+    #[track_caller]
+    #[must_use]
+    pub fn decode<'g>(
+        &self,
+        targets: Tensor<'g>,
+        memory: &[KeyValues<'g>],
+        source_lengths: Option<Lengths<'g>>,
+    ) -> Tensor<'g> {
+        let mask = AttentionOptions::default();
+        let memory = StackMemory { blocks: memory, mask: seen(source_lengths) };
+        self.decode_with(targets, Place::From(0), mask, memory, |_, own| own)
+    }
+
+    /// As [`Self::decode`], of steps at these places, which in block l attend to what `remember(l, ..)` makes of their keys
+    /// and values. `mask` says what else is seen; that it is causal goes without saying.
+    #[track_caller]
+    #[must_use]
+    pub fn decode_with<'g>(
+        &self,
+        targets: Tensor<'g>,
+        place: Place<'g>,
+        mask: AttentionOptions<'g>,
+        memory: StackMemory<'_, 'g>,
+        remember: impl FnMut(usize, KeyValues<'g>) -> KeyValues<'g>,
+    ) -> Tensor<'g> {
+        let targets = within(targets, "targets", self.config.max_target);
+        let x = self.embedded(&self.target_embedding, &self.target_positions, targets, place);
+        let mask = AttentionOptions { causal: true, ..mask };
+        self.decoder.forward_with(x, place, mask, Some(memory), remember)
+    }
+
+    /// Records the head: features [.., C] → logits [.., V].
+    #[track_caller]
+    #[must_use]
+    pub fn logits<'g>(&self, features: Tensor<'g>) -> Tensor<'g> {
+        match &self.head {
+            Some(head) => head.forward(features),
+            None => features.matmul_t(self.target_embedding.table(features.graph())),
+        }
+    }
+
+    /// Records the loss of a batch, a scalar in nats per target token (`<eos>` counted), over inputs named as the batch names
+    /// its tensors. The head, the widest layer, and the loss see true steps alone.
+    ///
+    /// Every step reads the batch's token: a decoder that reads its own words would have to run step by step, which is what a
+    /// Transformer's training avoids. A batch with another ratio of teacher forcing poisons the result.
+    #[track_caller]
+    #[must_use]
+    pub fn loss<'g>(&self, g: &'g Graph, batch: &TranslationBatch) -> Tensor<'g> {
+        let (rows, positions, time) = (batch.rows(), batch.source_time(), batch.target_time());
+        let vocab = self.config.vocab;
+        let sources = g.ids("sources", &[rows, positions], vocab.source);
+        let sources = match (batch.vocab(), batch.teacher()) {
+            (Some(other), _) if other != vocab => {
+                sources.refused("transformer", &format!("a batch of {other:?} for a model of {vocab:?}"))
+            }
+            (_, Some(_)) => sources.refused("transformer", "trains with full teacher forcing alone"),
+            _ => sources,
+        };
+        let source_lengths = g.lengths("source_lengths", rows, positions);
+        let memory = self.encode(sources, Some(source_lengths));
+        let (_, target_rows) = batch.packed();
+        let lengths = g.lengths("target_lengths", rows, time).within(target_rows);
+        let inputs = g.ids("target_inputs", &[rows, time], vocab.target);
+        let features = self.decode(inputs, &memory, Some(source_lengths));
+        let logits = self.logits(lengths.pack(features));
+        let ignored = u32::try_from(vocab.target).unwrap_or(u32::MAX);
+        let targets = g.ids("target_outputs", &[rows, time], vocab.target + 1);
+        cross_entropy(logits, lengths.pack_ids(targets, ignored), Some(ignored))
+    }
+
+    /// Scaled embeddings with their positions.
+    #[track_caller]
+    fn embedded<'g>(
+        &self,
+        embedding: &Embedding,
+        positions: &PositionEmbedding,
+        ids: Tensor<'g>,
+        place: Place<'g>,
+    ) -> Tensor<'g> {
+        let scale = (self.config.block.channels as f32).sqrt();
+        self.dropout.forward(positions.forward(embedding.forward(ids) * scale, place))
+    }
+}
+
+/// The mask of a memory of these lengths.
+fn seen(lengths: Option<Lengths<'_>>) -> AttentionOptions<'_> {
+    AttentionOptions { lengths: lengths.map(Lengths::tensor), ..AttentionOptions::default() }
+}
+
+/// Ids [B, T] of at most `most` steps.
+#[track_caller]
+fn within<'g>(ids: Tensor<'g>, side: &str, most: usize) -> Tensor<'g> {
+    if ids.dim(1) > most {
+        return ids.refused("transformer", &format!("{side} have {most} steps at most"));
+    }
+    ids
+}

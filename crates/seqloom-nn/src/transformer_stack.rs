@@ -1,0 +1,121 @@
+//! A stack of Transformer blocks: an encoder, or a decoder that attends to what an encoder read.
+
+use seqloom_graph::{AttentionOptions, Params, Tensor};
+
+use crate::multi_head_attention::KeyValues;
+use crate::norm::Norm;
+use crate::positions::Place;
+use crate::transformer_block::{BlockConfig, CrossAttended, TransformerBlock};
+
+/// A stack of L blocks with an optional normalisation behind them: PyTorch's `nn.TransformerEncoder` or
+/// `nn.TransformerDecoder`. Under a causal mask the encoder is a decoder-only model.
+///
+/// Shapes: x [B, T, C] → [B, T, C].
+///
+/// Parameters: `layers.{l}.*` as [`TransformerBlock`] names them, `norm.*` if there is one.
+#[derive(Clone, Debug)]
+pub struct TransformerStack {
+    blocks: Vec<TransformerBlock>,
+    norm: Option<Norm>,
+}
+
+/// What the blocks of a decoder attend to.
+#[derive(Clone, Copy, Debug)]
+pub struct StackMemory<'a, 'g> {
+    /// The encoder's outputs, projected by each block ([`TransformerStack::memory`]).
+    pub blocks: &'a [KeyValues<'g>],
+    /// Which of them each query sees.
+    pub mask: AttentionOptions<'g>,
+}
+
+impl TransformerStack {
+    /// Registers `layers` blocks under `name`, for sequences of up to `most` steps, and a last normalisation if `normed`.
+    pub fn encoder(
+        params: &mut Params,
+        name: &str,
+        config: &BlockConfig,
+        layers: usize,
+        most: usize,
+        normed: bool,
+    ) -> Self {
+        Self::new(params, name, config, layers, most, normed, false)
+    }
+
+    /// As [`Self::encoder`], of blocks that also attend to a memory.
+    pub fn decoder(
+        params: &mut Params,
+        name: &str,
+        config: &BlockConfig,
+        layers: usize,
+        most: usize,
+        normed: bool,
+    ) -> Self {
+        Self::new(params, name, config, layers, most, normed, true)
+    }
+
+    fn new(
+        params: &mut Params,
+        name: &str,
+        config: &BlockConfig,
+        layers: usize,
+        most: usize,
+        normed: bool,
+        cross: bool,
+    ) -> Self {
+        params.scope(name, |params| {
+            let mut block =
+                |l| TransformerBlock::new(params, &format!("layers.{l}"), config, layers, most, cross);
+            let blocks = (0..layers).map(&mut block).collect();
+            let norm =
+                normed.then(|| Norm::new(params, "norm", config.norm, config.channels, config.norm_eps));
+            Self { blocks, norm }
+        })
+    }
+
+    /// Records each block's projection of what an encoder read [B, S, C], once for all steps of a decoder. None for an
+    /// encoder.
+    #[track_caller]
+    #[must_use]
+    pub fn memory<'g>(&self, encoded: Tensor<'g>) -> Vec<KeyValues<'g>> {
+        self.blocks.iter().filter_map(|block| block.memory(encoded)).collect()
+    }
+
+    /// Records the stack over whole sequences: x [B, T, C], who sees whom, and for a decoder its memory → [B, T, C].
+    #[track_caller]
+    #[must_use]
+    pub fn forward<'g>(
+        &self,
+        x: Tensor<'g>,
+        mask: AttentionOptions<'g>,
+        memory: Option<StackMemory<'_, 'g>>,
+    ) -> Tensor<'g> {
+        self.forward_with(x, Place::From(0), mask, memory, |_, own| own)
+    }
+
+    /// As [`Self::forward`], of steps at these places, which in block l attend to what `remember(l, ..)` makes of their keys
+    /// and values.
+    #[track_caller]
+    #[must_use]
+    pub fn forward_with<'g>(
+        &self,
+        x: Tensor<'g>,
+        place: Place<'g>,
+        mask: AttentionOptions<'g>,
+        memory: Option<StackMemory<'_, 'g>>,
+        mut remember: impl FnMut(usize, KeyValues<'g>) -> KeyValues<'g>,
+    ) -> Tensor<'g> {
+        let mut x = x;
+        for (l, block) in self.blocks.iter().enumerate() {
+            let cross =
+                memory.and_then(|m| m.blocks.get(l).map(|&memory| CrossAttended { memory, mask: m.mask }));
+            x = block.forward_with(x, place, mask, cross, |own| remember(l, own));
+        }
+        self.norm.map_or(x, |norm| norm.forward(x))
+    }
+
+    /// Its blocks.
+    #[must_use]
+    pub fn blocks(&self) -> &[TransformerBlock] {
+        &self.blocks
+    }
+}
