@@ -96,6 +96,8 @@ fn vjp<'g>(
     let one = |dx: Tensor<'g>| Ok(vec![Some(dx)]);
     match &node.op {
         Op::Unary(Unary::GeluGrad) => Err(second_order("gelu", at)),
+        Op::Unary(Unary::GeluTanhGrad) => Err(second_order("gelu_tanh", at)),
+        Op::Unary(Unary::SiluGrad) => Err(second_order("silu", at)),
         Op::Unary(function) => Ok(vec![unary(*function, x[0], y, dy)]),
         Op::Binary(function) => {
             let [a, b] = [x[0], x[1]];
@@ -152,10 +154,8 @@ fn vjp<'g>(
             one(if *log { dy - y.exp() * spread(dy.sum(-1)) } else { y * (dy - spread((dy * y).sum(-1))) })
         }
         Op::Norm { centred, .. } => Ok(crate::norm::backward(*centred, x, outputs, grads[0], at)),
-        Op::CrossEntropy { .. } => {
-            let (Some(dlosses), dlogits) = (grads[0], outputs[1]) else { return Ok(vec![None, None]) };
-            let row = Shape::new(&[dlogits.dim(0), 1]).unwrap_or_default();
-            Ok(vec![Some(dlogits * dlosses.reshape(&row).stretched(dlogits.shape(), at)), None])
+        Op::CrossEntropy { ignore_index, smoothing } => {
+            Ok(crate::cross_entropy::backward((*ignore_index, *smoothing), x, outputs, grads[0], at))
         }
         Op::Gather => {
             let vocab = x[0].dim(0);
@@ -183,6 +183,7 @@ fn vjp<'g>(
         | Op::ToF32
         | Op::Host(_)
         | Op::Output(_) => Ok(vec![None; x.len()]),
+        Op::CrossEntropyGrad { .. } => Err(second_order("cross_entropy", at)),
         Op::NormGrad { centred } => Err(second_order(crate::norm::name(*centred), at)),
         Op::GatherGrad => Err(second_order("gather_rows", at)),
         Op::RecurrentGrad(recurrence) => Err(second_order(recurrence.name(), at)),
@@ -194,7 +195,7 @@ fn unary<'g>(function: Unary, x: Tensor<'g>, y: Tensor<'g>, dy: Tensor<'g>) -> O
     let zero = || x.graph.constant(0.0, x.node().at);
     Some(match function {
         Unary::Copy => dy,
-        Unary::Detach | Unary::Sign | Unary::GeluGrad => return None,
+        Unary::Detach | Unary::Sign | Unary::GeluGrad | Unary::GeluTanhGrad | Unary::SiluGrad => return None,
         Unary::Neg => -dy,
         Unary::Exp => dy * y,
         Unary::Ln => dy / x,
@@ -204,6 +205,8 @@ fn unary<'g>(function: Unary, x: Tensor<'g>, y: Tensor<'g>, dy: Tensor<'g>) -> O
         Unary::Sigmoid => dy * (y * (1.0 - y)),
         Unary::Relu => dy * x.greater(zero()),
         Unary::Gelu => dy * x.unary("gelu", Unary::GeluGrad),
+        Unary::GeluTanh => dy * x.unary("gelu_tanh", Unary::GeluTanhGrad),
+        Unary::Silu => dy * x.unary("silu", Unary::SiluGrad),
         Unary::Abs => dy * x.unary("abs", Unary::Sign),
         Unary::Square => dy * x * 2.0,
     })

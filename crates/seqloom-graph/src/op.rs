@@ -26,7 +26,9 @@ pub const OPERATIONS: &[&str] = &[
     "sigmoid",
     "relu",
     "gelu",
+    "gelu_tanh",
     "silu",
+    "swiglu",
     "square",
     "abs",
     "maximum",
@@ -86,6 +88,14 @@ pub enum Unary {
     Gelu,
     /// Its derivative, Φ(x) + x·φ(x).
     GeluGrad,
+    /// x/2·(1 + tanh(√(2/π)·(x + 0.044715·x³))).
+    GeluTanh,
+    /// Its derivative.
+    GeluTanhGrad,
+    /// x·sigmoid(x).
+    Silu,
+    /// Its derivative, σ + x·σ·(1−σ) with σ = sigmoid(x).
+    SiluGrad,
     /// |x|
     Abs,
     /// −1, 0 or 1
@@ -200,10 +210,20 @@ pub enum Op {
         /// Whether the mean was taken off.
         centred: bool,
     },
-    /// logits [N, V], targets \[N\] → losses \[N\], softmax − one-hot [N, V].
+    /// logits [N, V], targets \[N\] → losses \[N\], tops \[N\], totals \[N\]: operands and outputs are the kernel family's
+    /// (`seqloom_kernels::cross_entropy`).
     CrossEntropy {
         /// Target that does not count.
         ignore_index: Option<u32>,
+        /// Share of the target's weight that all classes divide among them, as bits.
+        smoothing: u32,
+    },
+    /// logits, targets, tops, totals, gradients of the losses → gradient of the logits [N, V].
+    CrossEntropyGrad {
+        /// Target that does not count.
+        ignore_index: Option<u32>,
+        /// As forward.
+        smoothing: u32,
     },
     /// table [V, C], ids \[N\] → rows [N, C].
     Gather,

@@ -19,7 +19,8 @@ fn broadcast_operands() {
             let strides = [[0, 0, cols as u32, 1], [0, 0, 0, 1], [0, 0, 1, 0]];
             let body = "mul(add(leaf0[strided(index, view.dims, view.s0)], leaf1[strided(index, view.dims, \
                         view.s1)]), leaf2[strided(index, view.dims, view.s2)])";
-            let lowered = pointwise::lower(rows * cols, &facts, &fusion(body, 3, dims, &strides)).unwrap();
+            let lowered =
+                pointwise::lower(rows * cols, false, &facts, &fusion(body, 3, dims, &strides)).unwrap();
             let feed = Feed {
                 leaves: vec![(&x).into(), (&bias).into(), (&scale).into()],
                 outs: vec![rows * cols],
@@ -36,9 +37,14 @@ fn broadcast_operands() {
 /// A function of fused code and what it means.
 type Case = (&'static str, fn(f64) -> f64);
 
+/// The derivative by a central difference, exact to 1e-9 in f64 for functions whose third derivative is of size 1.
+fn slope(of: fn(f64) -> f64, x: f64) -> f64 {
+    (of(x + 3e-5) - of(x - 3e-5)) / 6e-5
+}
+
 #[test]
 fn functions_of_one_operand() {
-    let cases: [Case; 19] = [
+    let cases: [Case; 22] = [
         ("neg(x)", |x| -x),
         ("abs_(x)", f64::abs),
         ("sign_(x)", |x| if x == 0.0 { 0.0 } else { x.signum() }),
@@ -54,6 +60,9 @@ fn functions_of_one_operand() {
         ("silu(x)", oracle::silu),
         ("gelu_erf(x)", oracle::gelu_erf),
         ("gelu_tanh(x)", oracle::gelu_tanh),
+        ("gelu_tanh_grad(x)", |x| slope(oracle::gelu_tanh, x)),
+        ("gelu_erf_grad(x)", |x| slope(oracle::gelu_erf, x)),
+        ("silu_grad(x)", |x| slope(oracle::silu, x)),
         ("pow_(x, 3.0f)", |x| x.powi(3)),
         ("sub(sin_(clamp(x, -3.0f, 3.0f)), cos_(clamp(x, -3.0f, 3.0f)))", |x| {
             x.clamp(-3.0, 3.0).sin() - x.clamp(-3.0, 3.0).cos()
@@ -74,7 +83,7 @@ fn functions_of_one_operand() {
             leaves: vec![Elem::F32],
         };
         let fusion = Fusion { code, ..Fusion::default() };
-        let lowered = pointwise::lower(x.len(), executor.facts(), &fusion).unwrap();
+        let lowered = pointwise::lower(x.len(), false, executor.facts(), &fusion).unwrap();
         let feed = Feed { leaves: vec![(&x).into()], outs: vec![x.len()], ..Feed::default() };
         let want: Vec<f64> = wide.iter().map(|&x| meaning(x)).collect();
         assert_close(body, &executor.run(&lowered, &feed).out(0), &narrow(&want), TIGHT);
@@ -108,7 +117,7 @@ fn dropout_keeps_its_share_and_its_mask() {
     };
     let fusion = Fusion { code, ..Fusion::default() };
     let run = |facts: &_, seed| {
-        let lowered = pointwise::lower(len, facts, &fusion).unwrap();
+        let lowered = pointwise::lower(len, false, facts, &fusion).unwrap();
         let control = Control { seed, ..Control::default() };
         let leaves = vec![(&x).into(), Data::Control(control)];
         executor.run(&lowered, &Feed { leaves, outs: vec![len], ..Feed::default() }).out(0)
