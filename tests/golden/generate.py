@@ -10,6 +10,7 @@ Only a change of the cases needs this; the tests read the committed files and ne
     attention.safetensors    attention over an encoder's outputs, each score, ragged lengths, all gradients
     language_models.safetensors  the language models without recurrent layers, carried state and all gradients
     seq2seq.safetensors      encoder-decoders over ragged pairs: cells, directions, attention; the loss and all gradients
+    transformer.safetensors  attention layers, stacks, decoder-only and encoder-decoder Transformers; outputs, losses, all gradients
     training.safetensors     20 steps of AdamW with clip_grad_norm_ on a whole language model
 
 Everything is computed in float64 from inputs that float32 holds exactly, and rounded to float32 once, on writing: so the
@@ -28,6 +29,7 @@ from attention import attention
 from language_models import language_models
 from operations import Values, cases, torch_module
 from seq2seq import seq2seq
+from transformer import transformer
 
 HERE = Path(__file__).resolve().parent
 
@@ -186,4 +188,5 @@ if __name__ == "__main__":
     store("attention.safetensors", attention())
     store("language_models.safetensors", language_models())
     store("seq2seq.safetensors", seq2seq())
+    store("transformer.safetensors", transformer())
     training()
