@@ -129,9 +129,11 @@ def cases() -> list[Case]:
         unary(operation, function, lambda v: v.normal(3, 5) * 2)
         case(operation, "extreme", extreme, function)
     unary("relu", torch.relu, lambda v: v.away_from_zero(0.1, 3, 5))
-    for operation, function in [("gelu", F.gelu), ("silu", F.silu)]:
+    gelu_tanh = lambda x: F.gelu(x, approximate="tanh")
+    for operation, function in [("gelu", F.gelu), ("gelu_tanh", gelu_tanh), ("silu", F.silu)]:
         unary(operation, function, lambda v: v.normal(3, 5) * 2)
         case(operation, "extreme", extreme, function)
+    case("swiglu", "", same, lambda a, b: F.silu(a) * b)
     unary("square", torch.square, lambda v: v.normal(3, 5))
     unary("abs", torch.abs, lambda v: v.away_from_zero(0.1, 3, 5))
     case("maximum", "", same, torch.maximum)

@@ -58,6 +58,10 @@ fn shapes_that_do_not_fit_are_named_with_file_and_line() {
     refuse!("div", both, |x, y, ids| x / y);
     refuse!("maximum", both, |x, y, ids| x.maximum(y));
     refuse!("minimum", both, |x, y, ids| x.minimum(y));
+    refuse!("swiglu", both, |x, y, ids| x.swiglu(y));
+    refuse!("layer_norm", ["[2, 3]", "[4, 5]"], |x, y, ids| x.layer_norm(Some(y), None, 1e-5));
+    refuse!("layer_norm", ["[2, 3]", "[4, 5]"], |x, y, ids| x.layer_norm(None, Some(y), 1e-5));
+    refuse!("rms_norm", ["[2, 3]", "[4, 5]"], |x, y, ids| x.rms_norm(Some(y), 1e-5));
     refuse!("matmul", both, |x, y, ids| x.matmul(y));
     refuse!("matmul_t", both, |x, y, ids| x.matmul_t(y));
     refuse!("t_matmul", both, |x, y, ids| x.t_matmul(y));
@@ -89,6 +93,7 @@ fn types_that_do_not_fit_are_named_with_file_and_line() {
     refuse!("matmul", both, |x, y, ids| x.matmul_t(ids));
     refuse!("tanh", both, |x, y, ids| ids.tanh());
     refuse!("softmax", both, |x, y, ids| ids.softmax());
+    refuse!("layer_norm", both, |x, y, ids| x.layer_norm(None, Some(ids), 1e-5));
     refuse!("sum", both, |x, y, ids| ids.sum(0));
     refuse!("cross_entropy", both, |x, y, ids| x.cross_entropy(x, None));
     refuse!("gather_rows", both, |x, y, ids| x.gather_rows(y));

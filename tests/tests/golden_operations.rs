@@ -36,6 +36,8 @@ fn apply<'g>(case: &str, x: &[Tensor<'g>]) -> Vec<Tensor<'g>> {
         "sigmoid" | "sigmoid_extreme" => x[0].sigmoid(),
         "relu" => x[0].relu(),
         "gelu" | "gelu_extreme" => x[0].gelu(),
+        "gelu_tanh" | "gelu_tanh_extreme" => x[0].gelu_tanh(),
+        "swiglu" => x[0].swiglu(x[1]),
         "silu" | "silu_extreme" => x[0].silu(),
         "square" => x[0].square(),
         "abs" => x[0].abs(),
@@ -171,7 +173,7 @@ macro_rules! golden {
 }
 
 golden! {
-    add sub mul div neg exp ln sqrt tanh sigmoid relu gelu silu square abs maximum minimum matmul matmul_t t_matmul
+    add sub mul div neg exp ln sqrt tanh sigmoid relu gelu gelu_tanh silu swiglu square abs maximum minimum matmul matmul_t t_matmul
     sum mean max reshape transpose slice pad concat broadcast_to softmax log_softmax layer_norm rms_norm cross_entropy gather_rows pack
     unpack dropout rnn lstm gru attention attention_weights
 }

@@ -106,6 +106,16 @@ fn gradient_of_gelu() {
 }
 
 #[test]
+fn gradient_of_gelu_tanh() {
+    unary(wave(&[3, 4], 0), |x| x.gelu_tanh());
+}
+
+#[test]
+fn gradient_of_swiglu() {
+    binary(wave, |a, b| a.swiglu(b));
+}
+
+#[test]
 fn gradient_of_silu() {
     unary(wave(&[3, 4], 0), |x| x.silu());
 }

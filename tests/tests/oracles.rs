@@ -87,6 +87,7 @@ unary! {
     sigmoid: 0.0;
     relu: 0.0;
     gelu: 0.0;
+    gelu_tanh: 0.0;
     silu: 0.0;
     square: 0.0;
     abs: 0.0;
@@ -117,6 +118,7 @@ binary! {
     div: Div::div;
     maximum: Tensor::maximum;
     minimum: Tensor::minimum;
+    swiglu: Tensor::swiglu;
 }
 
 #[test]

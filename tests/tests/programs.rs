@@ -175,6 +175,31 @@ fn bias_and_activation_ride_on_the_matmul_of_a_gpu() {
     assert_close("fused", &activated, &same, Tolerance { abs: 2e-6, rel: 2e-6 });
 }
 
+/// The gated layer over two products.
+fn gated<'g>(x: Tensor<'g>, w: Tensor<'g>, b: Tensor<'g>) -> Tensor<'g> {
+    let other = x.graph().literal(&[5, 6], (0..30).map(|i| (i as f32).cos()).collect());
+    (x.matmul_t(w) + b).swiglu(x.matmul_t(other))
+}
+
+/// Every activation of a feed-forward layer, with its bias; of a gated one the two products alone are left.
+#[test]
+fn activations_ride_on_the_matmul_of_a_gpu() {
+    type Activate = for<'g> fn(Tensor<'g>) -> Tensor<'g>;
+    let gpu = device::shared_as_gpu();
+    let activations: [Activate; 4] = [|x| x.relu(), |x| x.gelu(), |x| x.gelu_tanh(), |x| x.silu()];
+    for activate in activations {
+        let (fused, values) = forward_on(&gpu, |x, w, b| activate(x.matmul_t(w) + b));
+        assert_eq!(fused.dispatches(), 1, "{}", fused.explain());
+        let (_, same) = forward(|x, w, b| activate(x.matmul_t(w) + b));
+        // The two kernels add in other orders, and no slope of an activation is above 1.2.
+        assert_close("fused", &values, &same, Tolerance { abs: 3e-6, rel: 3e-6 });
+    }
+    let (fused, values) = forward_on(&gpu, gated);
+    assert_eq!(fused.dispatches(), 2, "{}", fused.explain());
+    // Gates of size 3 multiply the rounding of the sums.
+    assert_close("gated", &values, &forward(gated).1, Tolerance { abs: 1e-5, rel: 1e-5 });
+}
+
 #[test]
 fn a_chain_of_pointwise_operations_is_one_dispatch() {
     let (program, _) = forward(|x, _, _| ((x * 2.0 + 1.0).sigmoid() * x.tanh() - x.square()).gelu());

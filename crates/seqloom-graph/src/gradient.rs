@@ -96,6 +96,8 @@ fn vjp<'g>(
     let one = |dx: Tensor<'g>| Ok(vec![Some(dx)]);
     match &node.op {
         Op::Unary(Unary::GeluGrad) => Err(second_order("gelu", at)),
+        Op::Unary(Unary::GeluTanhGrad) => Err(second_order("gelu_tanh", at)),
+        Op::Unary(Unary::SiluGrad) => Err(second_order("silu", at)),
         Op::Unary(function) => Ok(vec![unary(*function, x[0], y, dy)]),
         Op::Binary(function) => {
             let [a, b] = [x[0], x[1]];
@@ -194,7 +196,7 @@ fn unary<'g>(function: Unary, x: Tensor<'g>, y: Tensor<'g>, dy: Tensor<'g>) -> O
     let zero = || x.graph.constant(0.0, x.node().at);
     Some(match function {
         Unary::Copy => dy,
-        Unary::Detach | Unary::Sign | Unary::GeluGrad => return None,
+        Unary::Detach | Unary::Sign | Unary::GeluGrad | Unary::GeluTanhGrad | Unary::SiluGrad => return None,
         Unary::Neg => -dy,
         Unary::Exp => dy * y,
         Unary::Ln => dy / x,
@@ -204,6 +206,8 @@ fn unary<'g>(function: Unary, x: Tensor<'g>, y: Tensor<'g>, dy: Tensor<'g>) -> O
         Unary::Sigmoid => dy * (y * (1.0 - y)),
         Unary::Relu => dy * x.greater(zero()),
         Unary::Gelu => dy * x.unary("gelu", Unary::GeluGrad),
+        Unary::GeluTanh => dy * x.unary("gelu_tanh", Unary::GeluTanhGrad),
+        Unary::Silu => dy * x.unary("silu", Unary::SiluGrad),
         Unary::Abs => dy * x.unary("abs", Unary::Sign),
         Unary::Square => dy * x * 2.0,
     })

@@ -26,7 +26,9 @@ pub const OPERATIONS: &[&str] = &[
     "sigmoid",
     "relu",
     "gelu",
+    "gelu_tanh",
     "silu",
+    "swiglu",
     "square",
     "abs",
     "maximum",
@@ -86,6 +88,14 @@ pub enum Unary {
     Gelu,
     /// Its derivative, Φ(x) + x·φ(x).
     GeluGrad,
+    /// x/2·(1 + tanh(√(2/π)·(x + 0.044715·x³))).
+    GeluTanh,
+    /// Its derivative.
+    GeluTanhGrad,
+    /// x·sigmoid(x).
+    Silu,
+    /// Its derivative, σ + x·σ·(1−σ) with σ = sigmoid(x).
+    SiluGrad,
     /// |x|
     Abs,
     /// −1, 0 or 1

@@ -93,11 +93,27 @@ impl<'g> Tensor<'g> {
         self.unary("gelu", Unary::Gelu)
     }
 
-    /// x·sigmoid(x).
+    /// x/2·(1 + tanh(√(2/π)·(x + 0.044715·x³))), the approximation of [`Self::gelu`] that GPT-2 was trained with (Hendrycks &
+    /// Gimpel 2016).
+    #[track_caller]
+    #[must_use]
+    pub fn gelu_tanh(self) -> Self {
+        self.unary("gelu_tanh", Unary::GeluTanh)
+    }
+
+    /// x·sigmoid(x) (Hendrycks & Gimpel 2016).
     #[track_caller]
     #[must_use]
     pub fn silu(self) -> Self {
-        self * self.unary("silu", Unary::Sigmoid)
+        self.unary("silu", Unary::Silu)
+    }
+
+    /// silu(self)·rhs with broadcasting, the gated unit of LLaMA's feed-forward layers, where both are products of one operand
+    /// (Shazeer 2020). Composed of the two, which the fuser makes one pass or a product's epilogue.
+    #[track_caller]
+    #[must_use]
+    pub fn swiglu(self, rhs: Self) -> Self {
+        self.unary("swiglu", Unary::Silu).binary("swiglu", Binary::Mul, rhs)
     }
 
     /// x² of each element.

@@ -62,8 +62,13 @@ fn tanh_(x: f32) -> f32 {
     return select(select(far, -far, x < 0.0f), x + x * series, abs(x) < 0.3f);
 }
 
-// x * sigmoid(x).
-fn silu(x: f32) -> f32 { return x * sigmoid(x); }
+// x * sigmoid(x), and its derivative. Beyond +-104, where sigmoid is 0 or 1 in f32, the limit stands instead of inf * 0.
+fn silu(x: f32) -> f32 { return select(x * sigmoid(x), 0.0f, x < -104.0f); }
+fn silu_grad(x: f32) -> f32 {
+    let y = clamp(x, -104.0f, 104.0f);
+    let s = sigmoid(y);
+    return s * (1.0f + y * (1.0f - s));
+}
 
 // 1 - erf(|z|), absolute error 1.5e-7: Abramowitz and Stegun, "Handbook of Mathematical Functions", 7.1.26.
 fn erfc_abs(z: f32) -> f32 {

@@ -78,6 +78,16 @@ pub fn gelu(x: &Array) -> Array {
     x.map(pointwise::gelu_erf)
 }
 
+/// x/2·(1 + tanh(√(2/π)·(x + 0.044715·x³)))
+pub fn gelu_tanh(x: &Array) -> Array {
+    x.map(pointwise::gelu_tanh)
+}
+
+/// silu(a)·b
+pub fn swiglu(a: &Array, b: &Array) -> Array {
+    a.zip(b, |a, b| pointwise::silu(a) * b)
+}
+
 /// x·sigmoid(x)
 pub fn silu(x: &Array) -> Array {
     x.map(pointwise::silu)

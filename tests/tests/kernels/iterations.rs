@@ -6,7 +6,7 @@
 use seqloom_device::{AdapterKind, Facts, Subgroups};
 use seqloom_kernels::reduce::{self, ReduceOp};
 use seqloom_kernels::{
-    FusedCode, Fusion, Launch, cross_entropy, embedding, matmul, pointwise, softmax, view,
+    FusedCode, Fusion, Launch, cross_entropy, embedding, matmul, norm, pointwise, softmax, view,
 };
 use seqloom_kernels::{KernelError, optimizer};
 use seqloom_tests::compare::{assert_close, assert_same_bits};
@@ -188,6 +188,11 @@ fn no_invocation_strides_beyond_the_limit() {
     let rows = softmax::Problem { rows: 1_000_000, cols: 2000, log: false };
     let launch = one(softmax::lower(&rows, &facts).unwrap());
     assert!(walked(&launch, 1_000_000, 3 * 2001) <= LIMIT, "{launch:?}");
+    let rows = norm::Problem { rows: 1_000_000, cols: 2000, centred: true, eps: 1e-5 };
+    for lowered in [norm::lower_forward(&rows, &facts), norm::lower_backward(&rows, &facts)] {
+        let launch = one(lowered.unwrap());
+        assert!(walked(&launch, 1_000_000, 3 * 2001) <= LIMIT, "{launch:?}");
+    }
     let rows = cross_entropy::Problem { rows: 1_000_000, cols: 2000, ignore_index: None };
     let launch = one(cross_entropy::lower(&rows, &facts).unwrap());
     assert!(walked(&launch, 1_000_000, 3 * 2001) <= LIMIT, "{launch:?}");
@@ -208,6 +213,9 @@ fn rows_too_long_for_any_invocation_are_refused() {
     };
     refused(softmax::lower(&softmax::Problem { rows: 1, cols, log: false }, &cpu()));
     refused(cross_entropy::lower(&cross_entropy::Problem { rows: 1, cols, ignore_index: None }, &cpu()));
+    let rows = norm::Problem { rows: 1, cols, centred: true, eps: 1e-5 };
+    refused(norm::lower_forward(&rows, &cpu()));
+    refused(norm::lower_backward(&rows, &cpu()));
     let walk = softmax::Problem { rows: 1, cols: 30_000, log: false };
     refused(softmax::lower_as(softmax::Variant::Invocation, &walk, &cpu()));
 }

@@ -36,9 +36,14 @@ fn broadcast_operands() {
 /// A function of fused code and what it means.
 type Case = (&'static str, fn(f64) -> f64);
 
+/// The derivative by a central difference, exact to 1e-9 in f64 for functions whose third derivative is of size 1.
+fn slope(of: fn(f64) -> f64, x: f64) -> f64 {
+    (of(x + 3e-5) - of(x - 3e-5)) / 6e-5
+}
+
 #[test]
 fn functions_of_one_operand() {
-    let cases: [Case; 19] = [
+    let cases: [Case; 22] = [
         ("neg(x)", |x| -x),
         ("abs_(x)", f64::abs),
         ("sign_(x)", |x| if x == 0.0 { 0.0 } else { x.signum() }),
@@ -54,6 +59,9 @@ fn functions_of_one_operand() {
         ("silu(x)", oracle::silu),
         ("gelu_erf(x)", oracle::gelu_erf),
         ("gelu_tanh(x)", oracle::gelu_tanh),
+        ("gelu_tanh_grad(x)", |x| slope(oracle::gelu_tanh, x)),
+        ("gelu_erf_grad(x)", |x| slope(oracle::gelu_erf, x)),
+        ("silu_grad(x)", |x| slope(oracle::silu, x)),
         ("pow_(x, 3.0f)", |x| x.powi(3)),
         ("sub(sin_(clamp(x, -3.0f, 3.0f)), cos_(clamp(x, -3.0f, 3.0f)))", |x| {
             x.clamp(-3.0, 3.0).sin() - x.clamp(-3.0, 3.0).cos()
