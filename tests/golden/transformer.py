@@ -319,6 +319,46 @@ def encoder_decoder(name: str, pre: bool, learned: bool, tied: bool) -> dict[str
     return finish(name, tensors, dict(model.named_parameters()), torch.cat(losses).mean())
 
 
+# --- the encoder-only model
+
+
+def encoder_only(name: str) -> dict[str, torch.Tensor]:
+    """`tokens [B,T]` as they are read, `lengths [B]`, `places [M]` and `targets [M]`, of which the last is a surplus one (place 0,
+    target V)."""
+    values = Values("transformer_" + name)
+    channels, lengths, time = 8, [6, 1, 4], 6
+    model = nn.Module()
+    model.embedding, model.positions = nn.Embedding(VOCAB, channels), nn.Embedding(MOST, channels)
+    model.token_types, model.norm = nn.Embedding(2, channels), nn.LayerNorm(channels, eps=1e-12)
+    layer = nn.TransformerEncoderLayer(
+        channels, 2, FEED_FORWARD, dropout=0.0, activation="gelu", batch_first=True, layer_norm_eps=1e-12
+    )
+    model.blocks = nn.TransformerEncoder(layer, 2, enable_nested_tensor=False)
+    model.head = nn.Module()
+    model.head.dense, model.head.norm = nn.Linear(channels, channels), nn.LayerNorm(channels, eps=1e-12)
+    model.head.bias = nn.Parameter(torch.zeros(VOCAB))
+    model = model.double()
+    fill(model, values)
+    rows, tokens = values.ids(VOCAB, 3, time), values.ids(VOCAB, 3, time)
+    tokens[torch.arange(time) >= torch.tensor(lengths)[:, None]] = 0
+    hidden = [(0, 1), (0, 5), (1, 0), (2, 0), (2, 3)]
+    losses = []
+    for b, length in enumerate(lengths):
+        x = model.embedding(tokens[b, :length]) + model.positions.weight[:length] + model.token_types.weight[0]
+        features = model.blocks(model.norm(x)[None])[0]
+        for row, step in hidden:
+            if row == b:
+                inner = model.head.norm(F.gelu(model.head.dense(features[step])))
+                logits = F.linear(inner, model.embedding.weight) + model.head.bias
+                losses.append(F.cross_entropy(logits, rows[b, step]))
+    tensors = {
+        "tokens": tokens, "lengths": torch.tensor(lengths),
+        "places": torch.tensor([b * time + t for b, t in hidden] + [0]),
+        "targets": torch.tensor([rows[b, t] for b, t in hidden] + [VOCAB]),
+    }
+    return finish(name, tensors, dict(model.named_parameters()), torch.stack(losses).mean())
+
+
 # --- positions from a dependency tree
 
 
@@ -377,5 +417,6 @@ def transformer() -> dict[str, torch.Tensor]:
         **gpt("gpt_gated", Gpt(positions="none", rotary="halves", gated=True), ragged),
         **encoder_decoder("translation_post", pre=False, learned=False, tied=False),
         **encoder_decoder("translation_pre", pre=True, learned=True, tied=True),
+        **encoder_only("bert"),
         **tree("tree"),
     }

@@ -5,10 +5,10 @@
 
 use seqloom_graph::{AttentionOptions, Graph, HostData, HostTensor, Init, Lengths, ParamId, Params, Tensor};
 use seqloom_nn::{
-    AbsolutePositions, AttentionConfig, Batch, BlockConfig, BlockStart, FeedForwardActivation, Gpt,
-    GptConfig, LmBatch, MultiHeadAttention, NormKind, NormPlace, RelativePositions, Rotary, SinusoidLayout,
-    StackMemory, Transformer, TransformerConfig, TransformerStack, TranslationBatch, TranslationVocab,
-    TreePositions, Vocab, tree_distances,
+    AbsolutePositions, AttentionConfig, Batch, Bert, BertConfig, BlockConfig, BlockStart,
+    FeedForwardActivation, Gpt, GptConfig, LmBatch, MaskedBatch, Masking, MultiHeadAttention, NormKind,
+    NormPlace, RelativePositions, Rotary, SinusoidLayout, StackMemory, Transformer, TransformerConfig,
+    TransformerStack, TranslationBatch, TranslationVocab, TreePositions, Vocab, tree_distances,
 };
 use seqloom_tests::case::weighted_sum;
 use seqloom_tests::compare::Tolerance;
@@ -268,6 +268,24 @@ fn encoder_decoder_post_norm() {
 #[test]
 fn encoder_decoder_pre_norm() {
     translation("translation_pre", true, AbsolutePositions::Learned, true);
+}
+
+#[test]
+fn encoder_only() {
+    let (golden, case) = (golden(), "bert");
+    // As many rows and places as the case has; its own choice of tokens stands in for the batch's random one.
+    let masking = Masking { ratio: 0.5, ..Masking::new(7, 6) };
+    let batch = MaskedBatch::new(&[vec![1; 6], vec![1; 1], vec![1; 4]], &masking, 1).unwrap();
+    let inputs: Vec<_> =
+        batch.tensors().iter().map(|(name, _)| (*name, golden.tensor(&format!("{case}.{name}")))).collect();
+    let mut params = Params::seeded(0);
+    let config = BertConfig::new(Vocab::ids(7), 8, 2, 2, 8);
+    let block = BlockConfig { feed_forward: 10, dropout: 0.0, ..config.block };
+    let model = Bert::new(&mut params, BertConfig { block, token_types: 2, ..config });
+    assert_golden(&golden, case, params, &inputs, TOLERANCE, |g| Recorded {
+        loss: model.loss(g, &batch),
+        outputs: Vec::new(),
+    });
 }
 
 #[test]
