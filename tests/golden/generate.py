@@ -1,6 +1,6 @@
 """Writes the golden files: what PyTorch computes, for the tests of this folder to compare with.
 
-    python tests/golden/generate.py            # needs torch, numpy and safetensors; torch 2.15 wrote the committed files
+    python tests/golden/generate.py            # needs torch, transformers, numpy, safetensors; 2.15 and 5.23 wrote the committed files
 
 Only a change of the cases needs this; the tests read the committed files and need no Python. Written next to it:
 
@@ -10,6 +10,8 @@ Only a change of the cases needs this; the tests read the committed files and ne
     attention.safetensors    attention over an encoder's outputs, each score, ragged lengths, all gradients
     language_models.safetensors  the language models without recurrent layers, carried state and all gradients
     seq2seq.safetensors      encoder-decoders over ragged pairs: cells, directions, attention; the loss and all gradients
+    transformer.safetensors  attention layers, stacks, decoder-only and encoder-decoder Transformers; outputs, losses, all gradients
+    checkpoints/             files as PyTorch and Hugging Face's transformers save models; checkpoints.safetensors what those compute
     training.safetensors     20 steps of AdamW with clip_grad_norm_ on a whole language model
 
 Everything is computed in float64 from inputs that float32 holds exactly, and rounded to float32 once, on writing: so the
@@ -25,9 +27,11 @@ import torch
 from safetensors.numpy import save_file
 
 from attention import attention
+from checkpoints import checkpoints
 from language_models import language_models
 from operations import Values, cases, torch_module
 from seq2seq import seq2seq
+from transformer import transformer
 
 HERE = Path(__file__).resolve().parent
 
@@ -186,4 +190,6 @@ if __name__ == "__main__":
     store("attention.safetensors", attention())
     store("language_models.safetensors", language_models())
     store("seq2seq.safetensors", seq2seq())
+    store("transformer.safetensors", transformer())
+    store("checkpoints.safetensors", checkpoints())
     training()

@@ -48,6 +48,12 @@ pub enum NnError {
         /// The value given.
         ratio: f64,
     },
+    /// A share of masked tokens that is none.
+    #[error("the share of masked tokens is {ratio}, it must be above 0 and at most 1")]
+    MaskRatio {
+        /// The value given.
+        ratio: f64,
+    },
     /// A beam that keeps no sequence, or too many.
     #[error("the beam's width is {width}, it must be from 1 (greedy) to {most}")]
     BeamWidth {

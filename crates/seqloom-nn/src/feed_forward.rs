@@ -12,10 +12,25 @@ pub enum FeedForwardActivation {
     Relu,
     /// x·Φ(x), exact (Hendrycks & Gimpel 2016); BERT's.
     Gelu,
+    /// Its approximation by tanh, [`Tensor::gelu_tanh`]; GPT-2's.
+    GeluTanh,
     /// x·σ(x).
     Silu,
     /// silu(x·Wᵀ + b)·(x·Uᵀ + c): a gate beside the first map, with as many channels (Shazeer 2020).
     SwiGlu,
+}
+
+impl FeedForwardActivation {
+    /// Records the function alone; of [`Self::SwiGlu`] that of the gated half.
+    #[track_caller]
+    pub(crate) fn apply(self, x: Tensor<'_>) -> Tensor<'_> {
+        match self {
+            Self::Relu => x.relu(),
+            Self::Gelu => x.gelu(),
+            Self::GeluTanh => x.gelu_tanh(),
+            Self::Silu | Self::SwiGlu => x.silu(),
+        }
+    }
 }
 
 /// Two affine maps with a function between them.
@@ -67,12 +82,10 @@ impl FeedForward {
     #[must_use]
     pub fn forward<'g>(&self, x: Tensor<'g>) -> Tensor<'g> {
         let inner = self.first.forward(x);
-        let inner = match self.activation {
-            FeedForwardActivation::Relu => inner.relu(),
-            FeedForwardActivation::Gelu => inner.gelu(),
-            FeedForwardActivation::Silu | FeedForwardActivation::SwiGlu => inner.silu(),
+        let inner = match self.gate {
+            Some(gate) => inner.swiglu(gate.forward(x)),
+            None => self.activation.apply(inner),
         };
-        let inner = self.gate.map_or(inner, |gate| inner * gate.forward(x));
         self.second.forward(self.dropout.forward(inner))
     }
 }

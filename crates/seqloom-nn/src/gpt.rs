@@ -79,7 +79,7 @@ impl Gpt {
         let (size, channels) = (config.vocab.size(), config.block.channels);
         let spread = match config.block.start {
             BlockStart::Torch => 1.0,
-            BlockStart::Gpt2 => SPREAD,
+            BlockStart::Gpt2 | BlockStart::Bert => SPREAD,
         };
         let embedding = Embedding::with(params, "embedding", size, channels, Init::Normal(spread));
         let positions =
@@ -88,7 +88,7 @@ impl Gpt {
             TransformerStack::encoder(params, "blocks", &config.block, config.layers, config.max_time, true);
         let head = (!config.tied).then(|| match config.block.start {
             BlockStart::Torch => Linear::new(params, "head", channels, size),
-            BlockStart::Gpt2 => {
+            BlockStart::Gpt2 | BlockStart::Bert => {
                 Linear::with(params, "head", channels, size, [Init::Normal(SPREAD), Init::Zeros])
             }
         });

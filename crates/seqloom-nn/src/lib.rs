@@ -19,17 +19,19 @@
 //! | [`language_model`] | what language models have in common |
 //! | [`markov_lm`], [`window_lm`], [`latent_lm`], [`recurrent_lm`] | language models |
 //! | [`gpt`] | the decoder-only Transformer |
+//! | [`bert`] | the encoder-only Transformer |
 //! | [`seq2seq`] | the recurrent encoder–decoder, with attention |
 //! | [`transformer`] | the encoder–decoder Transformer |
 //! | [`translator`] | translations from it |
 //! | [`vocab`] | symbols and their ids |
 //! | [`beam`] | the likeliest sequences of any model that goes step by step |
-//! | [`batch`], [`lm_batch`], [`translation_batch`] | what a training step is fed with |
+//! | [`batch`], [`lm_batch`], [`masked_batch`], [`translation_batch`] | what a training step is fed with |
 //! | [`generator`] | text from a model, one character a time |
 
 pub mod attention_scores;
 pub mod batch;
 pub mod beam;
+pub mod bert;
 pub mod dropout;
 pub mod embedding;
 pub mod error;
@@ -45,6 +47,7 @@ pub mod lm_batch;
 pub mod losses;
 pub mod lstm;
 pub mod markov_lm;
+pub mod masked_batch;
 pub mod multi_head_attention;
 pub mod norm;
 pub mod positions;
@@ -67,6 +70,7 @@ pub mod window_lm;
 pub use attention_scores::{Attended, Attention, Memory, Score};
 pub use batch::{Batch, Finished, LossListener};
 pub use beam::{BeamSearch, Hypothesis, StepModel};
+pub use bert::{Bert, BertConfig};
 pub use dropout::Dropout;
 pub use embedding::Embedding;
 pub use error::NnError;
@@ -81,6 +85,7 @@ pub use linear::Linear;
 pub use lm_batch::LmBatch;
 pub use lstm::{Lstm, LstmOutput, LstmState};
 pub use markov_lm::MarkovLm;
+pub use masked_batch::{MaskedBatch, Masking};
 pub use multi_head_attention::{AttentionConfig, AttentionStart, KeyValues, MultiHeadAttention};
 pub use norm::{Norm, NormKind};
 pub use positions::{AbsolutePositions, Place, PositionEmbedding, SinusoidLayout, sinusoids};

@@ -18,7 +18,7 @@ pub enum Place<'g> {
 
 impl Place<'_> {
     /// One more than the last position that is known when recorded, for `time` steps.
-    fn end(self, time: usize) -> usize {
+    pub(crate) fn end(self, time: usize) -> usize {
         match self {
             Place::From(start) => start.saturating_add(time),
             Place::At(_) => 0,

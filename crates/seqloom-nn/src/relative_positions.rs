@@ -55,6 +55,12 @@ impl Rotary {
         if !width.is_multiple_of(2) {
             return x.refused("rotary", &format!("pairs of channels need an even width, not {width}"));
         }
+        // Where rows stand anywhere, the angles of all positions are a table.
+        let table = matches!(place, Place::At(_)).then(|| most.saturating_mul(width));
+        if place.end(time) > most || table.is_some_and(|elements| u32::try_from(elements).is_err()) {
+            let end = place.end(time).saturating_sub(1);
+            return x.refused("rotary", &format!("position {end} among {most}"));
+        }
         let waves = |of: fn(f64) -> f64| match place {
             Place::From(start) => g.literal(&[time, 1, width], self.waves(start, time, width, of)),
             Place::At(positions) => g
@@ -178,10 +184,20 @@ mod tests {
     }
 
     #[test]
-    fn an_odd_width_is_refused() {
-        let params = Params::seeded(1);
-        let g = Graph::inference(&params);
-        let _ = Rotary::default().forward(g.input("x", &[1, 2, 1, 3], DType::F32), Place::From(0), 8);
-        assert!(g.check().unwrap_err().to_string().contains("even width"));
+    fn odd_widths_and_positions_beyond_are_refused() {
+        let error = |width, place: usize, most| {
+            let g = Graph::inference(&Params::seeded(1));
+            let x = g.input("x", &[1, 2, 1, width], DType::F32);
+            let _ = Rotary::default().forward(x, Place::From(place), most);
+            g.check().map_or_else(|e| e.to_string(), |()| String::new())
+        };
+        assert!(error(3, 0, 8).contains("even width"));
+        assert!(error(2, 7, 8).contains("position 8 among 8"));
+        assert_eq!(error(2, 6, 8), "");
+        assert!(error(2, usize::MAX, 8).contains("among 8"));
+        let g = Graph::inference(&Params::seeded(1));
+        let x = g.input("x", &[1, 2, 1, 2], DType::F32);
+        let _ = Rotary::default().forward(x, Place::At(g.ids("at", &[1, 2], 8)), usize::MAX);
+        assert!(g.check().unwrap_err().to_string().contains("rotary"), "no table of all numbers");
     }
 }

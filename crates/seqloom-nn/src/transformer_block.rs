@@ -61,6 +61,20 @@ pub enum BlockStart {
     /// As GPT-2: normal with deviation 0.02, biases 0, and 0.02/√(2L) for what is added to the stream of L blocks (Radford
     /// et al. 2019).
     Gpt2,
+    /// As BERT: normal with deviation 0.02, biases 0 (Devlin et al. 2019, who cut the normal off at two deviations).
+    Bert,
+}
+
+impl BlockStart {
+    /// Deviations of the weights of what enters a branch and of what leaves it, among so many blocks; PyTorch's own if `None`.
+    fn spreads(self, layers: usize) -> Option<[f32; 2]> {
+        match self {
+            Self::Torch => None,
+            // Of two branches a block, what is added to the residual stream.
+            Self::Gpt2 => Some([SPREAD, SPREAD / (2.0 * layers.max(1) as f32).sqrt()]),
+            Self::Bert => Some([SPREAD; 2]),
+        }
+    }
 }
 
 impl BlockConfig {
@@ -88,22 +102,17 @@ impl BlockConfig {
             dropout: self.dropout,
             relative,
             most,
-            start: match self.start {
-                BlockStart::Torch => AttentionStart::Torch,
-                BlockStart::Gpt2 => AttentionStart::Normal { spread: SPREAD, out: residual(layers) },
+            start: match self.start.spreads(layers) {
+                None => AttentionStart::Torch,
+                Some([spread, out]) => AttentionStart::Normal { spread, out },
             },
             ..AttentionConfig::new(self.channels, self.heads)
         }
     }
 }
 
-/// GPT-2's standard deviation of first values.
+/// GPT-2's and BERT's standard deviation of first values.
 pub(crate) const SPREAD: f32 = 0.02;
-
-/// That of what is added to the residual stream of so many blocks, two branches each.
-fn residual(layers: usize) -> f32 {
-    SPREAD / (2.0 * layers.max(1) as f32).sqrt()
-}
 
 /// One block of a Transformer.
 ///
@@ -175,10 +184,7 @@ impl TransformerBlock {
                 let attention = config.attention(layers, most, RelativePositions::None);
                 MultiHeadAttention::new(params, "multihead_attn", attention)
             });
-            let start = match config.start {
-                BlockStart::Torch => None,
-                BlockStart::Gpt2 => Some([Init::Normal(SPREAD), Init::Normal(residual(layers))]),
-            };
+            let start = config.start.spreads(layers).map(|spreads| spreads.map(Init::Normal));
             let feed_forward = FeedForward::new(params, channels, feed_forward, activation, dropout, start);
             let mut branch = |name: &str| Branch {
                 norm: Norm::new(params, name, norm, channels, norm_eps),

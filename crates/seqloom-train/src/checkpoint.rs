@@ -20,6 +20,7 @@ use seqloom_graph::{Arena, ParamSpec, ParamStore, StateValue};
 use seqloom_nn::Vocab;
 
 use crate::error::{Error, Result};
+use crate::name_map::NameMap;
 use crate::replace::replace;
 
 /// The format this release writes, and the only one it reads.
@@ -69,23 +70,15 @@ pub enum CheckpointFault {
     /// The file has parameters but not what training goes on from.
     #[error("it holds no training state (step, seed, moments); its parameters alone can be restored")]
     NoState,
-    /// The file is another model's.
-    #[error("it is of another model: missing {missing:?}, not in the model {extra:?}")]
-    Names {
+    /// The file is another model's: everything in which they differ.
+    #[error("it is of another model: {}", differences(missing, extra, misshapen))]
+    Mismatch {
         /// Tensors that the model needs and the file lacks.
         missing: Vec<String>,
         /// Tensors that the file has and the model does not know.
         extra: Vec<String>,
-    },
-    /// A tensor of another shape.
-    #[error("tensor '{name}' has shape {has:?}, the model needs {needs:?}")]
-    Shape {
-        /// The tensor.
-        name: String,
-        /// Shape in the file.
-        has: Vec<usize>,
-        /// Shape in the model.
-        needs: Vec<usize>,
+        /// Tensors of other shapes.
+        misshapen: Vec<Misshapen>,
     },
     /// A tensor that is not of 32-bit floats.
     #[error("tensor '{name}' is of type {has}, only F32 can be read")]
@@ -115,10 +108,37 @@ pub enum CheckpointFault {
     },
 }
 
+/// A tensor that is in a file and in a model, in different shapes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Misshapen {
+    /// The tensor.
+    pub name: String,
+    /// Shape in the file.
+    pub has: Vec<usize>,
+    /// Shape in the model.
+    pub needs: Vec<usize>,
+}
+
+/// What is there of a mismatch, in words.
+fn differences(missing: &[String], extra: &[String], misshapen: &[Misshapen]) -> String {
+    let shape =
+        |m: &Misshapen| format!("tensor '{}' has shape {:?}, the model needs {:?}", m.name, m.has, m.needs);
+    let mut parts = Vec::new();
+    if !missing.is_empty() {
+        parts.push(format!("missing {missing:?}"));
+    }
+    if !extra.is_empty() {
+        parts.push(format!("not in the model {extra:?}"));
+    }
+    parts.extend(misshapen.iter().map(shape));
+    parts.join("; ")
+}
+
+/// A tensor in host memory.
 #[derive(Clone, Debug, PartialEq)]
-struct Stored {
-    shape: Vec<usize>,
-    values: Vec<f32>,
+pub(crate) struct Stored {
+    pub shape: Vec<usize>,
+    pub values: Vec<f32>,
 }
 
 /// A checkpoint in host memory: all its tensors are finite 32-bit floats.
@@ -157,13 +177,33 @@ impl Checkpoint {
     /// # Errors
     /// [`Error::Io`]; [`Error::Checkpoint`] if it is truncated, damaged, of another version or type, or not finite.
     pub fn read(path: impl AsRef<Path>) -> Result<Self> {
-        let path = path.as_ref();
+        Self::decoded(path.as_ref(), |_| false)
+    }
+
+    /// Reads and checks a file of another library, whose tensors take the names that `map` gives them; those that it ignores
+    /// may be of any type. What it does not know keeps its name, so that restoring the parameters lists it.
+    ///
+    /// # Errors
+    /// As [`Checkpoint::read`].
+    pub fn read_as(path: impl AsRef<Path>, map: &NameMap) -> Result<Self> {
+        let mut checkpoint = Self::decoded(path.as_ref(), |name| map.ignores(name))?;
+        checkpoint.tensors = map.renamed(checkpoint.tensors);
+        Ok(checkpoint)
+    }
+
+    fn decoded(path: &Path, ignored: impl Fn(&str) -> bool) -> Result<Self> {
         let bytes = std::fs::read(path).map_err(Error::io("read", path))?;
         let fail = |fault| Error::Checkpoint { path: path.to_owned(), fault };
-        let (state, tensors) = decode(&bytes).map_err(fail)?;
+        let (state, tensors) = decode(&bytes, ignored).map_err(fail)?;
         let checkpoint = Self { path: path.to_owned(), state, tensors };
         checkpoint.finite().map_err(fail)?;
         Ok(checkpoint)
+    }
+
+    /// Whether it has a tensor of this name.
+    #[must_use]
+    pub fn contains(&self, name: &str) -> bool {
+        self.tensors.contains_key(name)
     }
 
     /// Writes the file, replacing an earlier one only when all is on the disk.
@@ -245,15 +285,17 @@ impl Checkpoint {
             needed.keys().filter(|name| !self.tensors.contains_key(*name)).cloned().collect();
         let unknown = |name: &&String| !needed.contains_key(*name) && !skipped(name);
         let extra: Vec<_> = self.tensors.keys().filter(unknown).cloned().collect();
-        if !missing.is_empty() || !extra.is_empty() {
-            return Err(CheckpointFault::Names { missing, extra });
+        let misshapen: Vec<_> = needed
+            .into_iter()
+            .filter_map(|(name, needs)| {
+                let has = &self.tensors.get(&name)?.shape;
+                (*has != needs).then(|| Misshapen { name, has: has.clone(), needs })
+            })
+            .collect();
+        if missing.is_empty() && extra.is_empty() && misshapen.is_empty() {
+            return Ok(());
         }
-        for (name, needs) in needed {
-            if let Some(stored) = self.tensors.get(&name).filter(|stored| stored.shape != needs) {
-                return Err(CheckpointFault::Shape { name, has: stored.shape.clone(), needs });
-            }
-        }
-        Ok(())
+        Err(CheckpointFault::Mismatch { missing, extra, misshapen })
     }
 
     fn finite(&self) -> Result<(), CheckpointFault> {
@@ -288,7 +330,7 @@ impl Checkpoint {
 
 type Decoded = (Option<State>, BTreeMap<String, Stored>);
 
-fn decode(bytes: &[u8]) -> Result<Decoded, CheckpointFault> {
+fn decode(bytes: &[u8], ignored: impl Fn(&str) -> bool) -> Result<Decoded, CheckpointFault> {
     let unreadable = |error: SafeTensorError| {
         let (has, needs) = (bytes.len() as u64, announced(bytes));
         match error {
@@ -316,7 +358,7 @@ fn decode(bytes: &[u8]) -> Result<Decoded, CheckpointFault> {
     };
     let file = SafeTensors::deserialize(bytes).map_err(unreadable)?;
     let mut tensors = BTreeMap::new();
-    for (name, view) in file.iter() {
+    for (name, view) in file.iter().filter(|(name, _)| !ignored(name)) {
         if view.dtype() != Dtype::F32 {
             return Err(CheckpointFault::DType { name: name.to_owned(), has: format!("{:?}", view.dtype()) });
         }

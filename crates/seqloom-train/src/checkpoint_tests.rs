@@ -87,16 +87,43 @@ fn another_model_is_told_by_its_names() {
     other.tensors.insert("tail.weight".to_owned(), moved);
     let fault = other.matches(&specs(4), true).unwrap_err();
     let names = |name: &str| vec![name.to_owned()];
-    assert_eq!(fault, CheckpointFault::Names { missing: names("head.weight"), extra: names("tail.weight") });
+    let (missing, extra, misshapen) = (names("head.weight"), names("tail.weight"), Vec::new());
+    assert_eq!(fault, CheckpointFault::Mismatch { missing, extra, misshapen });
     assert!(fault.to_string().contains("head.weight"));
 }
 
 #[test]
-fn another_shape_is_told_with_both() {
+fn other_shapes_are_told_with_both() {
+    let fault = checkpoint(Path::new("model")).matches(&specs(5), false).unwrap_err();
+    let misshapen = Misshapen { name: "head.weight".to_owned(), has: vec![4], needs: vec![5] };
+    let told = vec![misshapen];
+    assert_eq!(fault, CheckpointFault::Mismatch { missing: vec![], extra: vec![], misshapen: told });
+    assert!(
+        fault.to_string().ends_with("tensor 'head.weight' has shape [4], the model needs [5]"),
+        "{fault}"
+    );
     let fault = checkpoint(Path::new("model")).matches(&specs(5), true).unwrap_err();
-    let shape = |n| vec![n];
-    let name = "adamw.m.head.weight".to_owned();
-    assert_eq!(fault, CheckpointFault::Shape { name, has: shape(4), needs: shape(5) });
+    assert!(matches!(fault, CheckpointFault::Mismatch { misshapen, .. } if misshapen.len() == 3));
+}
+
+#[test]
+fn all_that_differs_is_told_at_once() {
+    let mut other = checkpoint(Path::new("model"));
+    for name in ["embedding.weight", "adamw.v.head.weight"] {
+        other.tensors.remove(name);
+    }
+    let stray = Stored { shape: vec![], values: vec![1.0] };
+    other.tensors.insert("first".to_owned(), stray.clone());
+    other.tensors.insert("second".to_owned(), stray);
+    let message = other.matches(&specs(5), true).unwrap_err().to_string();
+    for part in [
+        r#"missing ["adamw.v.head.weight", "embedding.weight"]"#,
+        r#"not in the model ["first", "second"]"#,
+        "'head.weight' has shape [4], the model needs [5]",
+        "'adamw.m.head.weight' has",
+    ] {
+        assert!(message.contains(part), "{message}");
+    }
 }
 
 #[test]
@@ -110,17 +137,18 @@ fn parameters_alone_are_enough_for_inference_only() {
     foreign.matches(&specs(4), false).unwrap();
     foreign.tensors.retain(|name, _| !name.starts_with("adamw.") && !name.starts_with("carried."));
     foreign.matches(&specs(4), false).unwrap();
-    assert!(matches!(foreign.matches(&specs(4), true), Err(CheckpointFault::Names { .. })));
+    assert!(matches!(foreign.matches(&specs(4), true), Err(CheckpointFault::Mismatch { .. })));
 }
 
 #[test]
 fn other_versions_and_types_are_refused() {
     let mut newer = checkpoint(Path::new("model"));
     newer.state = Some(State { version: 2, ..state() });
-    assert_eq!(decode(&newer.encode().unwrap()).unwrap_err(), CheckpointFault::Version { has: 2 });
+    assert_eq!(decode(&newer.encode().unwrap(), |_| false).unwrap_err(), CheckpointFault::Version { has: 2 });
     let half = TensorView::new(Dtype::F16, vec![2], &[0; 4]).unwrap();
     let bytes = safetensors::serialize([("half", half)], None).unwrap();
-    assert!(matches!(decode(&bytes), Err(CheckpointFault::DType { .. })));
+    assert!(matches!(decode(&bytes, |_| false), Err(CheckpointFault::DType { .. })));
+    assert!(decode(&bytes, |name| name == "half").unwrap().1.is_empty());
 }
 
 #[test]

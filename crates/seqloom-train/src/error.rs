@@ -7,6 +7,7 @@ use seqloom_graph::GraphError;
 use seqloom_nn::NnError;
 
 use crate::checkpoint::CheckpointFault;
+use crate::hugging_face::ConfigFault;
 use crate::parallel_text::ParallelFault;
 use crate::text_codec::CodecFault;
 
@@ -112,6 +113,14 @@ pub enum Error {
         path: PathBuf,
         /// What is wrong with it.
         fault: CheckpointFault,
+    },
+    /// A description of a foreign model that cannot be used.
+    #[error("configuration '{}': {fault}", path.display())]
+    Config {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        fault: ConfigFault,
     },
     /// A plot that could not be drawn.
     #[error("cannot plot '{}': {detail}", path.display())]

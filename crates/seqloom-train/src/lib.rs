@@ -15,6 +15,7 @@
 //! | [`bleu`], [`perplexity`] | figures over a test set |
 //! | [`mod@dates`] | a generated translation task |
 //! | [`checkpoint`] | safetensors files: reading, checking, replacing |
+//! | [`name_map`], [`hugging_face`] | files of other libraries, whose tensors have other names |
 //! | [`progress`], [`plot`] | a bar while it runs, curves and charts afterwards |
 //! | [`mod@attention_map`] | what a model looked at, as a picture |
 //! | [`random`] | the two small pure functions that seeds come from |
@@ -26,6 +27,8 @@ pub mod checkpoint;
 pub mod corpus;
 pub mod dates;
 pub mod error;
+pub mod hugging_face;
+pub mod name_map;
 pub mod optimizer;
 pub mod parallel_corpus;
 pub mod parallel_text;
@@ -42,9 +45,11 @@ pub mod translation_batches;
 pub use attention_map::{AttentionMap, attention_map};
 pub use batches::{Batches, Order};
 pub use bleu::{Bleu, corpus_bleu};
-pub use checkpoint::{Checkpoint, CheckpointFault, State};
+pub use checkpoint::{Checkpoint, CheckpointFault, Misshapen, State};
 pub use corpus::CharCorpus;
 pub use error::{Error, Result};
+pub use hugging_face::{ConfigFault, read_bert, read_gpt2};
+pub use name_map::{NameMap, NameRule};
 pub use optimizer::AdamW;
 pub use parallel_corpus::{ParallelCorpus, SkipReason, Skipped};
 pub use parallel_text::{ParallelFault, ParallelText};
