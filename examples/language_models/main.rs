@@ -108,7 +108,7 @@ fn main() -> Outcome<()> {
 
 impl Study<'_> {
     /// Trains one model, at a multiple of the learning rate, and keeps its row.
-    fn model<M: LanguageModel>(
+    fn model<M: LanguageModel + Clone>(
         &mut self,
         name: &str,
         factor: f64,

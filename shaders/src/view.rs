@@ -1,7 +1,8 @@
-//! Copies through a view: slice, pad, transpose, broadcast.
+//! Copies through a view: slice, pad, transpose, broadcast; and the one that writes into a tensor that is there.
 //!
 //! One kernel with numbers instead of four kernels: each of these is a window of the output that reads the input by
-//! strides, and zero outside. Views that a consumer can read by itself (fused code does) are never copied.
+//! strides, and zero outside. Views that a consumer can read by itself (fused code does) are never copied. Appending to a
+//! cache writes its new rows alone, where each sequence has come to; a window of the whole cache would copy all of it.
 
 use crate::contract::{Kernel, Spec, Variants, kernel, params};
 
@@ -25,6 +26,35 @@ params! {
     }
 }
 
+params! {
+    /// Immediates of [`Append`].
+    AppendParams {
+        /// B·T·C.
+        len: u32,
+        /// S, at least T.
+        keys: u32,
+        /// T.
+        time: u32,
+        /// C.
+        channels: u32,
+    }
+}
+
+kernel! {
+    /// out\[b, first\[b\] + t\] = rows\[b, t\]; the other rows of `out` stay. Any grid in x and y.
+    Append: "append" in "view/append.wgsl",
+    params AppendParams,
+    libs [VIEW],
+    subgroups false,
+    fusable false,
+    spec {
+        /// Invocations of a workgroup.
+        WORKGROUP workgroup: u32,
+    }
+    bindings { rows: Read U32, first: Read U32, out: ReadWrite U32 }
+    shipped [{ workgroup: 64 }, { workgroup: 256 }]
+}
+
 kernel! {
     /// out\[idx\] = x\[offset + (idx - lo) · strides\] inside the window, 0 outside. Any grid in x and y.
     Gather: "gather" in "view/gather.wgsl",
@@ -41,9 +71,10 @@ kernel! {
 }
 
 /// The family's kernels.
-pub(crate) const KERNELS: &[&Kernel] = &[Gather::KERNEL];
+pub(crate) const KERNELS: &[&Kernel] = &[Gather::KERNEL, Append::KERNEL];
 
 /// Adds the family's shipped variants.
 pub(crate) fn variants(out: &mut Variants) {
     out.shipped::<Gather>();
+    out.shipped::<Append>();
 }

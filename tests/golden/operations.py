@@ -198,6 +198,13 @@ def cases() -> list[Case]:
     case("cross_entropy", "smoothed_ignore", ignored, lambda x, t: smoothed(x, t, ignore_index=2))
     repeated = lambda v: [v.normal(5, 4), torch.tensor([[1, 4, 1], [0, 1, 4]])]
     case("gather_rows", "", repeated, lambda table, ids: F.embedding(ids, table))
+    behind = lambda v: [v.normal(3, 6, 4), v.normal(3, 2, 4), torch.tensor([4, 0, 1])]
+
+    def append(cache, rows, first):
+        places = (first[:, None] + torch.arange(rows.shape[1]))[..., None].expand_as(rows)
+        return cache.scatter(1, places, rows)
+
+    case("append", "", behind, append)
     # At p = 0 dropout is the identity; which elements it drops at p > 0 is this project's own choice.
     case("dropout", "", lambda v: [v.normal(3, 5)], lambda x: F.dropout(x, 0.0))
 

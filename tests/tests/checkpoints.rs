@@ -12,8 +12,8 @@ use seqloom_graph::{
     StoreKind, Tensor,
 };
 use seqloom_nn::{
-    AttentionConfig, Bert, BlockConfig, FeedForwardActivation, Gpt, MultiHeadAttention, NormPlace, Place,
-    StackMemory, TransformerStack,
+    AttentionConfig, Bert, BlockConfig, FeedForwardActivation, Gpt, LanguageModel, MultiHeadAttention,
+    NormPlace, Place, StackMemory, TransformerStack,
 };
 use seqloom_tests::compare::{Tolerance, compare};
 use seqloom_tests::device;

@@ -4,8 +4,8 @@
 
 use seqloom_device::DeviceError;
 use seqloom_graph::{
-    Activation, Arena, Control, CrossEntropyOptions, DType, Graph, GraphError, HostTensor, Init, Lengths,
-    Objective, ParamStore, Params, Program, Request, StoreKind, Tensor,
+    Activation, Arena, Control, CrossEntropyOptions, DType, Following, Graph, GraphError, HostTensor, Init,
+    Lengths, Objective, ParamStore, Params, Program, Request, StoreKind, Tensor,
 };
 use seqloom_tests::device;
 
@@ -37,6 +37,11 @@ fn refused(
 /// Lengths of `batch` rows of up to 3 steps, in the graph of `x`.
 fn lengths(x: Tensor<'_>, batch: usize) -> Lengths<'_> {
     x.graph().lengths("lengths", batch, 3)
+}
+
+/// `time` steps of four rows, in the graph of `x`.
+fn steps(x: Tensor<'_>, time: usize) -> Following<'_> {
+    x.graph().following("first", 4, time)
 }
 
 /// One mistake a line, so that `line!()` is the line of the operation.
@@ -74,6 +79,9 @@ fn shapes_that_do_not_fit_are_named_with_file_and_line() {
     refuse!("pack_ids", ["[2, 3]", "[4, 3]"], |x, y, ids| lengths(x, 4).pack_ids(ids, 0));
     refuse!("lengths", ["[2, 3]"], |x, y, ids| Lengths::of(ids, 3).pack(x));
     refuse!("lengths", ["13 packed rows"], |x, y, ids| lengths(x, 4).within(13).pack(x));
+    refuse!("append", both, |x, y, ids| x.append(y, Following::of(ids.reshape(&[6]), 3)));
+    refuse!("append", ["5 rows", "2 steps"], |x, y, ids| y.append(y, steps(y, 2)));
+    refuse!("following", ["[2, 3]"], |x, y, ids| x.append(x, Following::of(ids, 3)));
     refuse!("cross_entropy", ["[4, 5]", "[2, 3]"], |x, y, ids| y.cross_entropy(ids, None));
     refuse!("reshape", ["[2, 3]", "[7]"], |x, y, ids| x.reshape(&[7]));
     refuse!("broadcast_to", ["[2, 3]", "[2, 4]"], |x, y, ids| x.broadcast_to(&[2, 4]));
@@ -99,6 +107,8 @@ fn types_that_do_not_fit_are_named_with_file_and_line() {
     refuse!("gather_rows", both, |x, y, ids| x.gather_rows(y));
     refuse!("lstm", both, |x, y, ids| ids.lstm(x, x, x, false, None).y);
     refuse!("pack", both, |x, y, ids| lengths(x, 2).pack(ids));
+    refuse!("append", both, |x, y, ids| x.append(ids, x.graph().following("first", 2, 3)));
+    refuse!("following", both, |x, y, ids| x.append(x, Following::of(y.reshape(&[20]), 3)));
 }
 
 #[test]

@@ -3,9 +3,9 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // A test stops at the first surprise.
 
-use seqloom_graph::{HostTensor, Params};
+use seqloom_graph::{Following, HostTensor, Params};
 use seqloom_nn::losses::cross_entropy;
-use seqloom_nn::{LanguageModel, LatentLm, LatentLmConfig, MarkovLm, Vocab, WindowLm, WindowLmConfig};
+use seqloom_nn::{LanguageModel, LatentLm, LatentLmConfig, MarkovLm, Past, Vocab, WindowLm, WindowLmConfig};
 use seqloom_tests::compare::Tolerance;
 use seqloom_tests::golden::Golden;
 use seqloom_tests::golden_model::{Recorded, assert_golden};
@@ -29,21 +29,24 @@ fn matches_torch(case: &str, model: impl Fn(&mut Params) -> Box<dyn LanguageMode
     let inputs: Vec<(&str, &HostTensor)> =
         names.iter().map(|(input, name, i)| (input.as_str(), at(name, *i))).collect();
     assert_golden(&golden, case, params, &inputs, TOLERANCE, |g| {
-        let mut state = Vec::new();
+        let mut past = None;
         let (mut losses, mut outputs) = (Vec::new(), Vec::new());
         for i in 0..2 {
             let shape = at("tokens", i).shape();
             let (rows, time) = (shape[0], shape[1]);
             let tokens = g.ids(&format!("tokens{i}"), &shape, VOCAB);
             let lengths = g.lengths(&format!("lengths{i}"), rows, time);
-            let prediction = model.predict(tokens, &state, Some(lengths));
+            let reading = model.read(tokens, past.as_ref(), Some(lengths));
+            let logits = model.logits(reading.features);
             let targets = g.ids(&format!("targets{i}"), &shape, VOCAB + 1);
-            losses.push(cross_entropy(prediction.logits, targets, Some(VOCAB as u32)));
+            losses.push(cross_entropy(logits, targets, Some(VOCAB as u32)));
             // What stands on padded steps has no meaning; the golden file has zeros there.
             let steps = g.literal(&[time], (0..time).map(|t| t as f32).collect());
             let valid = steps.less(lengths.tensor().to_f32().reshape(&[rows, 1])).reshape(&[rows, time, 1]);
-            outputs.push((format!("logits{i}"), prediction.logits * valid));
-            state = prediction.state;
+            outputs.push((format!("logits{i}"), logits * valid));
+            // How far rows have come is nothing to models without positions.
+            let steps = Following::of(g.literal_u32(&[rows], vec![0; rows]), time);
+            past = Some(Past { state: reading.state, steps });
         }
         Recorded { loss: losses[0] + losses[1], outputs }
     });

@@ -4,7 +4,9 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // A test stops at the first surprise.
 
-use seqloom_graph::{Activation, AttentionOptions, CrossEntropyOptions, Lengths, OPERATIONS, Start, Tensor};
+use seqloom_graph::{
+    Activation, AttentionOptions, CrossEntropyOptions, Following, Lengths, OPERATIONS, Start, Tensor,
+};
 use seqloom_kernels::recurrent::Cell;
 use seqloom_tests::case::{Case, Recorded, weighted_sum};
 use seqloom_tests::compare::{Tolerance, compare};
@@ -77,6 +79,7 @@ fn apply<'g>(case: &str, x: &[Tensor<'g>]) -> Vec<Tensor<'g>> {
         "cross_entropy_smoothed" => x[0].cross_entropy(x[1], smoothed(None)),
         "cross_entropy_smoothed_ignore" => x[0].cross_entropy(x[1], smoothed(Some(2))),
         "gather_rows" => x[0].gather_rows(x[1]),
+        "append" => x[0].append(x[1], Following::of(x[2], 2)),
         "dropout" => x[0].dropout(0.0),
         "pack" => Lengths::of(x[1], 5).pack(x[0]),
         "unpack" => Lengths::of(x[1], 5).unpack(x[0]),
@@ -180,7 +183,6 @@ macro_rules! golden {
 }
 
 golden! {
-    add sub mul div neg exp ln sqrt tanh sigmoid relu gelu gelu_tanh silu swiglu square abs maximum minimum matmul matmul_t t_matmul
-    sum mean max reshape transpose slice pad concat broadcast_to softmax log_softmax layer_norm rms_norm cross_entropy gather_rows pack
+    add sub mul div neg exp ln sqrt tanh sigmoid relu gelu gelu_tanh silu swiglu square abs maximum minimum matmul matmul_t t_matmul sum mean max reshape transpose slice pad concat broadcast_to softmax log_softmax layer_norm rms_norm cross_entropy gather_rows pack append
     unpack dropout rnn lstm gru attention attention_weights
 }

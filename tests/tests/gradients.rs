@@ -3,7 +3,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // A test stops at the first surprise.
 
-use seqloom_graph::{CrossEntropyOptions, HostData, HostTensor, Tensor};
+use seqloom_graph::{CrossEntropyOptions, Following, HostData, HostTensor, Tensor};
 use seqloom_tests::case::{Case, Recorded};
 use seqloom_tests::device;
 use seqloom_tests::mid_graph::{check, check_on, ids, tensor, wave};
@@ -272,6 +272,13 @@ fn gradient_of_cross_entropy() {
 fn gradient_of_gather_rows() {
     // Row 2 is taken three times, row 3 never.
     check(&[wave(&[5, 3], 0), ids(&[2, 3], &[2, 0, 2, 4, 2, 1])], |x| vec![x[0].gather_rows(x[1])]);
+}
+
+#[test]
+fn gradient_of_append() {
+    // What is overwritten has no part; heads and channels are moved as one.
+    let operands = [wave(&[2, 5, 2, 3], 0), wave(&[2, 2, 2, 3], 1), ids(&[2], &[3, 1])];
+    check(&operands, |x| vec![x[0].append(x[1], Following::of(x[2], 2))]);
 }
 
 #[test]

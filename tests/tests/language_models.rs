@@ -20,12 +20,12 @@ fn latent(params: &mut Params, vocab: Vocab) -> LatentLm {
 }
 
 /// The symbols of a greedy text are the likeliest ones of the model reading that text at once.
-fn carried_state_is_the_whole_past(params: Params, model: &impl LanguageModel) {
+fn carried_state_is_the_whole_past(params: Params, model: &(impl LanguageModel + Clone)) {
     let store = ParamStore::new(&shared(), params, StoreKind::Inference).unwrap();
     carried_state_is_the_whole_past_of(&store, model);
 }
 
-fn carried_state_is_the_whole_past_of(store: &ParamStore, model: &impl LanguageModel) {
+fn carried_state_is_the_whole_past_of(store: &ParamStore, model: &(impl LanguageModel + Clone)) {
     let vocab = model.vocab().size();
     let prompt = [1, 2, 0];
     let mut generator = model.generator(store).unwrap();
@@ -33,7 +33,7 @@ fn carried_state_is_the_whole_past_of(store: &ParamStore, model: &impl LanguageM
     assert_eq!(generator.greedy_ids(&prompt, 20).unwrap(), said, "each text starts from a state of zeros");
     let all = [&prompt[..], &said].concat();
     let g = store.inference_graph();
-    let logits = model.predict(g.ids("tokens", &[1, all.len()], vocab), &[], None).logits;
+    let logits = model.logits(model.read(g.ids("tokens", &[1, all.len()], vocab), None, None).features);
     let request = Request { outputs: &[("logits", logits)], objective: None };
     let program = Program::compile(store, &g, request).unwrap();
     let tokens = HostTensor::u32(&[1, all.len()], all.clone()).unwrap();

@@ -7,7 +7,7 @@
 
 use std::ops::{Add, Div, Mul, Sub};
 
-use seqloom_graph::{Activation, CrossEntropyOptions, HostTensor, Lengths, Tensor};
+use seqloom_graph::{Activation, CrossEntropyOptions, Following, HostTensor, Lengths, Tensor};
 use seqloom_kernels::recurrent::Cell;
 use seqloom_tests::case::{Case, Recorded};
 use seqloom_tests::compare::{Tolerance, compare};
@@ -212,6 +212,16 @@ fn gather_rows() {
     let want = oracle::gather_rows(&table, &ids);
     let operands = [host(&table), HostTensor::u32(&[4], ids).unwrap()];
     check(&operands, |t| vec![t[0].gather_rows(t[1])], &[(want.shape, want.data)]);
+}
+
+#[test]
+fn append() {
+    for (time, first) in [(1, [0, 6, 3]), (3, [4, 0, 2]), (7, [0, 0, 0])] {
+        let (cache, rows) = (numbers(&[3, 7, 5], 12), numbers(&[3, time, 5], 13));
+        let want = oracle::append(&cache, &rows, &first);
+        let operands = [host(&cache), host(&rows), HostTensor::u32(&[3], first.to_vec()).unwrap()];
+        check(&operands, |t| vec![t[0].append(t[1], Following::of(t[2], time))], &[(want.shape, want.data)]);
+    }
 }
 
 #[test]

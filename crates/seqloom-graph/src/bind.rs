@@ -73,6 +73,11 @@ pub(crate) fn bind(
                 let state = &recorded.states[*index];
                 binder.places.insert(id, store.state(recorded.training, &state.name, &state.shape)?);
             }
+            // Into the state that it keeps: its operand's place, which has a lower number.
+            Op::Append { in_place: true } => {
+                let state = binder.places.get(&base(nodes, node.inputs[0])).cloned();
+                binder.places.extend(state.map(|state| (id, state)));
+            }
             Op::Input(index) => {
                 binder.places.insert(id, input_slices[*index].clone());
             }
@@ -229,7 +234,7 @@ impl Binder {
         }
     }
 
-    /// A copy of each kept tensor, among the last of `outputs`, into its state.
+    /// A copy of each kept tensor, among the last of `outputs`, into its state, unless it lies there.
     fn kept(
         &self,
         store: &ParamStore,
@@ -240,9 +245,11 @@ impl Binder {
         let states: Vec<_> = recorded.states.iter().filter(|state| state.kept.is_some()).collect();
         let mut copies = Vec::new();
         for (state, &id) in states.iter().zip(&outputs[outputs.len().saturating_sub(states.len())..]) {
-            let (Some(from), false) = (self.places.get(&base(nodes, id)), state.shape.is_empty()) else {
+            let id = base(nodes, id);
+            let (Some(from), false) = (self.places.get(&id), state.shape.is_empty()) else { continue };
+            if nodes[id].op == (Op::Append { in_place: true }) {
                 continue;
-            };
+            }
             let to = store.state(recorded.training, &state.name, &state.shape)?;
             let lowered = view::lower(&view::Problem::copy(state.shape.len()), self.device.facts())?;
             let bindings = wire(&lowered, std::slice::from_ref(from), &[to], &[], &[]);

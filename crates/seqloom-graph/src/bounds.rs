@@ -22,6 +22,16 @@ impl Allowed {
         self.range.as_ref().is_some_and(|r| !r.contains(&value)) && self.also != Some(value)
     }
 
+    /// What a number may be to which so many are added before it is used; no number if they are too many.
+    fn less(self, steps: usize) -> Self {
+        let steps = u32::try_from(steps).unwrap_or(u32::MAX);
+        let range = self.range.map(|r| match r.end().checked_sub(steps) {
+            Some(end) => r.start().saturating_sub(steps)..=end,
+            None => RangeInclusive::new(1, 0),
+        });
+        Self { range, ..self }
+    }
+
     fn narrow(&mut self, other: Self) {
         self.range = intersection(self.range.take(), other.range);
         // A value outside one use's range must be allowed by that use; with two uses of targets both name it.
@@ -48,28 +58,38 @@ impl Allowed {
 pub(crate) fn bounds(nodes: &[Node], inputs: &[InputSpec]) -> Result<Vec<Allowed>, GraphError> {
     let mut allowed: Vec<_> = inputs.iter().map(|i| Allowed { range: i.range.clone(), also: None }).collect();
     for node in nodes {
-        let (operand, limit, op) = match node.op {
+        let (operand, mut limit, op) = match node.op {
             Op::Gather => (1, below(nodes[node.inputs[0]].shape[0], None), "gather_rows"),
             Op::CrossEntropy { ignore_index, .. } => {
                 (1, below(nodes[node.inputs[0]].shape[1], ignore_index), "cross_entropy")
             }
             Op::Host(Derivation::Packing { time, .. }) => (0, length(time), "lengths"),
             Op::Host(Derivation::PackIds { time, .. }) => (1, length(time), "lengths"),
+            Op::Append { .. } => {
+                let (cache, rows) = (nodes[node.inputs[0]].shape, nodes[node.inputs[1]].shape);
+                // Rows of no sequence can go anywhere, as recorded T is at most S.
+                (2, up_to(cache[1] - rows[1]), "append")
+            }
             Op::Attention(attending) => {
                 let Some(operand) = attending.lengths_at() else { continue };
-                let keys = u32::try_from(nodes[node.inputs[1]].shape[1]).unwrap_or(u32::MAX);
-                (operand, Allowed { range: Some(0..=keys), also: None }, "attention")
+                (operand, up_to(nodes[node.inputs[1]].shape[1]), "attention")
             }
             _ => continue,
         };
         let mut source = source(nodes, node.inputs[operand]);
-        if let Op::Output(_) = nodes[source].op {
+        if let Op::Output(output) = nodes[source].op {
             let main = &nodes[nodes[source].inputs[0]];
-            let Op::Host(Derivation::PackIds { fill, .. }) = main.op else {
+            match main.op {
+                Op::Host(Derivation::PackIds { fill, .. }) => {
+                    limit.check("fill of surplus rows", &[fill])?;
+                }
+                // Positions, or one more than the last of them.
+                Op::Host(Derivation::Following { time, stride: 0 }) => {
+                    limit = limit.less(if output == 0 { time.saturating_sub(1) } else { time });
+                }
                 // Tables are right by the way they are made.
-                continue;
-            };
-            limit.check("fill of surplus rows", &[fill])?;
+                _ => continue,
+            }
             source = self::source(nodes, main.inputs[0]);
         }
         match &nodes[source].op {
@@ -83,6 +103,10 @@ pub(crate) fn bounds(nodes: &[Node], inputs: &[InputSpec]) -> Result<Vec<Allowed
 
 fn length(time: usize) -> Allowed {
     Allowed { range: Some(1..=u32::try_from(time).unwrap_or(u32::MAX)), also: None }
+}
+
+fn up_to(most: usize) -> Allowed {
+    Allowed { range: Some(0..=u32::try_from(most).unwrap_or(u32::MAX)), also: None }
 }
 
 fn below(count: usize, also: Option<u32>) -> Allowed {

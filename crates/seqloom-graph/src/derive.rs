@@ -39,6 +39,13 @@ pub enum Derivation {
         /// What stands on surplus rows.
         fill: u32,
     },
+    /// first \[B\] → first\[b\] + t + b·stride [B, T], first\[b\] + T \[B\].
+    Following {
+        /// T.
+        time: usize,
+        /// Added for each row before: 0 for positions, the rows of a sequence for places among those of all.
+        stride: usize,
+    },
 }
 
 impl Derivation {
@@ -64,6 +71,13 @@ impl Derivation {
                 let places = packing(lengths, time, rows)?.table(Table::Pack, rows);
                 let id = |place: u32| ids.get(place as usize).copied().unwrap_or(fill);
                 Ok(vec![places.into_iter().map(id).collect()])
+            }
+            (Derivation::Following { time, stride }, &[first]) => {
+                let after =
+                    |first: u32, steps: usize| first.saturating_add(u32::try_from(steps).unwrap_or(u32::MAX));
+                let rows = first.iter().enumerate();
+                let each = rows.flat_map(|(b, &f)| (0..time).map(move |t| after(f, b * stride + t)));
+                Ok(vec![each.collect(), first.iter().map(|&f| after(f, time)).collect()])
             }
             // The graph records each with its own operands.
             _ => Ok(Vec::new()),
@@ -113,9 +127,10 @@ impl HostProgram {
             return Err(GraphError::Unsupported {
                 op: match what {
                     Derivation::Segments { .. } => "gather_rows",
+                    Derivation::Following { .. } => "following",
                     _ => "lengths",
                 },
-                detail: "ids that a gradient sorts, and lengths, must be an input or a literal as a whole"
+                detail: "ids that a gradient sorts, lengths and positions must be an input or a literal as a whole"
                     .to_owned(),
                 at: nodes[id].at,
             });

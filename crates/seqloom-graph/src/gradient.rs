@@ -166,6 +166,7 @@ fn vjp<'g>(
             let table = graph.push(Op::GatherGrad, &[dy, sorted[0], sorted[1]], x[0].shape(), DType::F32, at);
             Ok(vec![Some(table), None])
         }
+        Op::Append { .. } => Ok(crate::following::backward(x, dy)),
         Op::Rearrange => Ok(vec![Some(dy.rearranged(x[2], x[1], at)), None, None]),
         Op::Recurrent(recurrence) => Ok(crate::recurrent::backward(*recurrence, x, outputs, grads, at)),
         Op::Attention(attending) => {

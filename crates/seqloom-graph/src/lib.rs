@@ -11,6 +11,7 @@
 //! | `tensor`, `pointwise`, `movement`, `contraction`, `composite`, [`recurrent`], `attention` | the handle and its methods, by kind |
 //! | `gradient` | the table of vector–Jacobian products |
 //! | [`mod@derive`], [`packing`], `segments`, `lengths` | what the host derives from ids and lengths; rows without padding |
+//! | `following` | sequences that go on from run to run, and caches that grow with them |
 //! | `simplify` | constants, common subexpressions, dead code |
 //! | `fuse`, `codegen` | which nodes share a kernel, and the WGSL calls of each group |
 //! | `bounds` | limits of ids and lengths, checked on the host |
@@ -28,6 +29,7 @@ mod cross_entropy;
 pub mod derive;
 mod error;
 mod explain;
+mod following;
 mod fuse;
 mod gradient;
 pub mod graph;
@@ -53,6 +55,7 @@ mod tensor;
 pub use attention::{AttentionOptions, Start};
 pub use cross_entropy::CrossEntropyOptions;
 pub use error::{GraphError, Location};
+pub use following::Following;
 pub use graph::Graph;
 pub use host_tensor::{HostData, HostTensor};
 pub use lengths::{Lengths, packed_rows};

@@ -123,6 +123,13 @@ fn lower_node(
         }
         Op::Gather => embedding::lower_forward(&table(shape(0), shape(1)), facts)?,
         Op::Rearrange => embedding::lower_forward(&table(shape(0), shape(1)), facts)?,
+        Op::Append { in_place } => {
+            let (cache, rows) = (shape(0), shape(1));
+            let [batch, keys] = [cache[0], cache[1]];
+            let channels = cache[2..].iter().product();
+            let problem = view::AppendProblem { batch, keys, time: rows[1], channels, in_place: *in_place };
+            view::lower_append(&problem, facts)?
+        }
         Op::GatherGrad => embedding::lower_backward(&table(node.shape, shape(1)), facts)?,
         Op::Recurrent(recurrence) => {
             let steps = shape(node.inputs.len() - 1);

@@ -51,6 +51,7 @@ pub const OPERATIONS: &[&str] = &[
     "rms_norm",
     "cross_entropy",
     "gather_rows",
+    "append",
     "pack",
     "unpack",
     "dropout",
@@ -232,6 +233,12 @@ pub enum Op {
     /// x [R, C], from \[M\], back \[R\] → [M, C]: row m is x[from\[m\]], or 0 where `from[m]` is no row of x. No row is taken
     /// twice, and `back` is the inverse.
     Rearrange,
+    /// cache [B, S, ..], rows [B, T, ..], first \[B\] → the cache with `rows[b]` at `first[b]` and behind it.
+    Append {
+        /// The cache is a carried state that holds the result afterwards and that nothing else reads, so the rows are
+        /// written into it. Found when a program is compiled; recorded as false.
+        in_place: bool,
+    },
     /// What the host computes of u32 tensors and writes with the inputs.
     Host(Derivation),
     /// A recurrent layer over whole sequences, rows [N, ·] and steps [T, 2] of u32: operands and outputs are the kernel

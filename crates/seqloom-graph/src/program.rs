@@ -15,6 +15,7 @@ use crate::Result;
 use crate::bind::{Bound, Recorded, Roots, bind};
 use crate::bounds::{Allowed, bounds};
 use crate::error::GraphError;
+use crate::following::mark_in_place;
 use crate::fuse::{Room, base, fuse};
 use crate::gradient::gradients;
 use crate::graph::{Graph, InputSpec, Node, NodeId};
@@ -129,6 +130,7 @@ impl Program {
             grads.iter().map(|(_, t)| t.id).chain(named.iter().map(|(_, t)| t.id)).chain(kept).collect();
         let (mut nodes, mut roots) = simplify(&recording.nodes, &asked);
         place_roots(&mut nodes, &mut roots, grads.len());
+        mark_in_place(&mut nodes, &roots, &recording.states);
         let allowed = bounds(&nodes, &recording.inputs)?;
         let facts = store.device().facts();
         fits(&nodes, facts.max_binding_bytes.min(facts.max_buffer_bytes))?;

@@ -6,7 +6,8 @@
 //! are 0 in every arena and stay so.
 //!
 //! Beside them lie carried states: tensors that a run leaves for the next one, such as the state of a recurrent network
-//! that reads a text in windows. They belong to the store because windows of several lengths are several programs.
+//! that reads a text in windows. They belong to the store because windows of several lengths are several programs. Clones
+//! share them, unless one asks for its own.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -42,9 +43,12 @@ pub enum StoreKind {
     Training,
 }
 
-/// The parameters of a model on a device, shared by all its programs; cloning shares them.
+/// The parameters of a model on a device, shared by all its programs; cloning shares them, and carried states too.
 #[derive(Clone, Debug)]
-pub struct ParamStore(Arc<Inner>);
+pub struct ParamStore {
+    inner: Arc<Inner>,
+    states: Arc<Mutex<States>>,
+}
 
 #[derive(Debug)]
 struct Inner {
@@ -53,7 +57,6 @@ struct Inner {
     places: Vec<Place>,
     /// By arena, its chunks.
     arenas: Vec<Vec<Buffer>>,
-    states: Mutex<States>,
 }
 
 /// Carried states by whether a training graph made them, name and dimensions.
@@ -89,30 +92,37 @@ impl ParamStore {
             .map(|arena| chunks.iter().map(|&bytes| device.allocate(arena, bytes)).collect())
             .collect::<Result<Vec<Vec<Buffer>>, _>>()?;
         let values: Vec<_> = specs.iter_mut().map(|spec| std::mem::take(&mut spec.values)).collect();
-        let store =
-            Self(Arc::new(Inner { device: device.clone(), specs, places, arenas, states: Mutex::default() }));
+        let inner = Arc::new(Inner { device: device.clone(), specs, places, arenas });
+        let store = Self { inner, states: Arc::default() };
         for (index, values) in values.iter().enumerate() {
             store.write(Arena::Params, index, values)?;
         }
         Ok(store)
     }
 
+    /// The same parameters with carried states of its own, none at first. What generates text from a model that is being
+    /// trained, or several that generate at once, thus never meet in a state; and theirs are freed with them.
+    #[must_use]
+    pub fn with_own_states(&self) -> Self {
+        Self { inner: Arc::clone(&self.inner), states: Arc::default() }
+    }
+
     /// The device they lie on.
     #[must_use]
     pub fn device(&self) -> &Device {
-        &self.0.device
+        &self.inner.device
     }
 
     /// The parameters' names and shapes, in the order they were registered.
     #[must_use]
     pub fn specs(&self) -> &[ParamSpec] {
-        &self.0.specs
+        &self.inner.specs
     }
 
     /// Bytes of all arenas and carried states.
     #[must_use]
     pub fn bytes(&self) -> u64 {
-        self.0.arenas.iter().flatten().chain(self.states().values()).map(Buffer::bytes).sum()
+        self.inner.arenas.iter().flatten().chain(self.states().values()).map(Buffer::bytes).sum()
     }
 
     /// Sets the carried states of training or of inference to 0, for the runs that follow.
@@ -122,7 +132,7 @@ impl ParamStore {
     pub fn reset_states(&self, training: bool) -> Result<()> {
         for (_, buffer) in self.states().iter().filter(|(key, _)| key.0 == training) {
             let zeros = vec![0u8; usize::try_from(buffer.bytes()).unwrap_or(0)];
-            self.0.device.write(&buffer.all(), &zeros)?;
+            self.inner.device.write(&buffer.all(), &zeros)?;
         }
         Ok(())
     }
@@ -138,7 +148,7 @@ impl ParamStore {
             .map(|((_, name, shape), buffer)| {
                 let bytes = 4 * shape.iter().product::<usize>() as u64;
                 let values =
-                    bytemuck::pod_collect_to_vec(&self.0.device.read(&buffer.slice(0, bytes)).wait()?);
+                    bytemuck::pod_collect_to_vec(&self.inner.device.read(&buffer.slice(0, bytes)).wait()?);
                 Ok(StateValue { name: name.clone(), shape: shape.clone(), values })
             })
             .collect()
@@ -155,7 +165,7 @@ impl ParamStore {
         self.reset_states(true)?;
         for StateValue { name, shape, values } in values.iter().filter(|v| !v.values.is_empty()) {
             let place = self.state(true, name, shape)?;
-            self.0.device.write(&place, bytemuck::cast_slice(values))?;
+            self.inner.device.write(&place, bytemuck::cast_slice(values))?;
         }
         Ok(())
     }
@@ -168,7 +178,7 @@ impl ParamStore {
         if let Some(buffer) = states.get(&key) {
             return Ok(buffer.slice(0, bytes));
         }
-        let buffer = self.0.device.allocate(name, bytes)?;
+        let buffer = self.inner.device.allocate(name, bytes)?;
         let place = buffer.slice(0, bytes);
         states.insert(key, buffer);
         Ok(place)
@@ -176,19 +186,19 @@ impl ParamStore {
 
     /// The states hold no promise between each other that a panic elsewhere could break.
     fn states(&self) -> MutexGuard<'_, States> {
-        self.0.states.lock().unwrap_or_else(PoisonError::into_inner)
+        self.states.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// An empty graph over these parameters that records a training step: dropout is active.
     #[must_use]
     pub fn training_graph(&self) -> Graph {
-        Graph::over(self.0.specs.iter().map(|s| s.shape).collect(), true)
+        Graph::over(self.inner.specs.iter().map(|s| s.shape).collect(), true)
     }
 
     /// An empty graph over these parameters that records inference: dropout passes its operand on.
     #[must_use]
     pub fn inference_graph(&self) -> Graph {
-        Graph::over(self.0.specs.iter().map(|s| s.shape).collect(), false)
+        Graph::over(self.inner.specs.iter().map(|s| s.shape).collect(), false)
     }
 
     /// Every parameter's row-major values from an arena, in the order of [`Self::specs`]. Waits for the device.
@@ -198,8 +208,8 @@ impl ParamStore {
     pub fn read(&self, arena: Arena) -> Result<Vec<Vec<f32>>> {
         let chunks = self.chunks(arena)?;
         let bytes =
-            chunks.iter().map(|c| self.0.device.read(&c.all()).wait()).collect::<Result<Vec<_>, _>>()?;
-        let values = self.0.places.iter().map(|&(chunk, offset, len)| {
+            chunks.iter().map(|c| self.inner.device.read(&c.all()).wait()).collect::<Result<Vec<_>, _>>()?;
+        let values = self.inner.places.iter().map(|&(chunk, offset, len)| {
             bytemuck::pod_collect_to_vec(&bytes[chunk][offset as usize..(offset + len) as usize])
         });
         Ok(values.collect())
@@ -210,8 +220,8 @@ impl ParamStore {
     /// # Errors
     /// [`GraphError::UnknownParam`], [`GraphError::ParamLength`], [`GraphError::NoArena`], or the device's failure.
     pub fn write(&self, arena: Arena, index: usize, values: &[f32]) -> Result<()> {
-        let Some(spec) = self.0.specs.get(index) else {
-            return Err(GraphError::UnknownParam { id: index, count: self.0.specs.len() });
+        let Some(spec) = self.inner.specs.get(index) else {
+            return Err(GraphError::UnknownParam { id: index, count: self.inner.specs.len() });
         };
         if values.len() != spec.shape.len() {
             return Err(GraphError::ParamLength {
@@ -221,21 +231,21 @@ impl ParamStore {
             });
         }
         if !values.is_empty() {
-            self.0.device.write(&self.place(arena, index)?, bytemuck::cast_slice(values))?;
+            self.inner.device.write(&self.place(arena, index)?, bytemuck::cast_slice(values))?;
         }
         Ok(())
     }
 
     /// Where a parameter lies in an arena.
     pub(crate) fn slice(&self, arena: Arena, id: ParamId) -> Result<Slice> {
-        if id.index() >= self.0.places.len() {
-            return Err(GraphError::UnknownParam { id: id.index(), count: self.0.places.len() });
+        if id.index() >= self.inner.places.len() {
+            return Err(GraphError::UnknownParam { id: id.index(), count: self.inner.places.len() });
         }
         self.place(arena, id.index())
     }
 
     fn place(&self, arena: Arena, index: usize) -> Result<Slice> {
-        let (chunk, offset, bytes) = self.0.places[index];
+        let (chunk, offset, bytes) = self.inner.places[index];
         Ok(self.chunks(arena)?[chunk].slice(offset, bytes))
     }
 
@@ -245,8 +255,8 @@ impl ParamStore {
         let chunks = self.chunks(arena)?;
         let mut runs: Vec<Place> = Vec::new();
         for id in ids {
-            let Some(&(chunk, offset, bytes)) = self.0.places.get(id.index()) else {
-                return Err(GraphError::UnknownParam { id: id.index(), count: self.0.places.len() });
+            let Some(&(chunk, offset, bytes)) = self.inner.places.get(id.index()) else {
+                return Err(GraphError::UnknownParam { id: id.index(), count: self.inner.places.len() });
             };
             let padded = bytes.next_multiple_of(ALIGNMENT);
             match runs.last_mut() {
@@ -265,7 +275,7 @@ impl ParamStore {
             Arena::Moment1 => (2, "first moments"),
             Arena::Moment2 => (3, "second moments"),
         };
-        self.0.arenas.get(index).map(Vec::as_slice).ok_or(GraphError::NoArena { arena: name })
+        self.inner.arenas.get(index).map(Vec::as_slice).ok_or(GraphError::NoArena { arena: name })
     }
 }
 

@@ -1,9 +1,10 @@
 //! Strided copies: slices, pads, transposes and broadcasts that something needs in memory.
 //!
-//! One kernel with numbers; most views never come here, because fused code reads through strides by itself.
+//! One kernel with numbers; most views never come here, because fused code reads through strides by itself. Beside it, new
+//! rows for a tensor that holds the rows before them.
 
 use seqloom_device::Facts;
-use seqloom_shaders::view::{Gather, GatherParams};
+use seqloom_shaders::view::{Append, AppendParams, Gather, GatherParams};
 
 use crate::error::KernelError;
 use crate::launch::{Job, Lowered, Operand, count, striding};
@@ -74,4 +75,56 @@ pub fn lower(problem: &Problem, facts: &Facts) -> Result<Lowered, KernelError> {
         bytes: read + 4 * u64::from(len),
     };
     Ok(Lowered::single(job.plain(facts)?))
+}
+
+/// New rows for the sequences of a cache.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct AppendProblem {
+    /// B.
+    pub batch: usize,
+    /// S, rows that the cache holds of each sequence.
+    pub keys: usize,
+    /// T, new rows of each sequence; at most S.
+    pub time: usize,
+    /// C.
+    pub channels: usize,
+    /// The cache itself is the result: it lies where the result is written, and nothing of it is copied.
+    pub in_place: bool,
+}
+
+/// `out = cache` but `out[b, first[b] + t] = rows[b, t]`, as copies of 32-bit words.
+///
+/// Bindings: `In(0)` cache `[B, S, C]`, `In(1)` rows `[B, T, C]`, `In(2)` first `[B]` u32, `Out(0)` `[B, S, C]`; in place
+/// `In(0)` is not bound.
+///
+/// # Errors
+/// More new rows than the cache holds, or sizes beyond what a kernel can number.
+pub fn lower_append(problem: &AppendProblem, facts: &Facts) -> Result<Lowered, KernelError> {
+    let AppendProblem { batch, keys, time, channels, in_place } = *problem;
+    let op = "append";
+    if time > keys {
+        return Err(KernelError::Problem { op, detail: format!("{time} new rows for a cache of {keys}") });
+    }
+    let all = count(op, "cache", &[batch, keys, channels])?;
+    // What the kernel adds up before it sees that a row would pass the end.
+    count(op, "end of a sequence", &[keys + time, channels])?;
+    let len = count(op, "rows", &[batch, time, channels])?;
+    let mut lowered = if in_place { Lowered::default() } else { lower(&Problem::copy(all as usize), facts)? };
+    if len == 0 {
+        return Ok(lowered);
+    }
+    let [keys, time, channels] = [keys, time, channels].map(|size| size as u32);
+    let (workgroup, grid) = striding(op, len, 0, facts)?;
+    let job = Job {
+        op,
+        shape: format!("B={batch} S={keys} T={time} C={channels}"),
+        spec: Append { workgroup },
+        params: AppendParams { len, keys, time, channels },
+        bindings: vec![Operand::In(1), Operand::In(2), Operand::Out(0)],
+        grid,
+        flops: 0,
+        bytes: 8 * u64::from(len) + 4 * batch as u64,
+    };
+    lowered.launches.push(job.plain(facts)?);
+    Ok(lowered)
 }

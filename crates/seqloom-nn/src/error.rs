@@ -42,6 +42,38 @@ pub enum NnError {
         /// The value given.
         value: f32,
     },
+    /// A draw among no symbols.
+    #[error("top-k is 0, it must leave at least 1 symbol to draw")]
+    TopK,
+    /// A share of the probability to draw from that is none.
+    #[error("top-p is {value}, it must be above 0 and at most 1")]
+    TopP {
+        /// The value given.
+        value: f32,
+    },
+    /// Text was asked for without a prompt to go on from.
+    #[error("there are no prompts; an empty one starts a text")]
+    NoPrompts,
+    /// A prompt that does not fit into the model with what is to follow it.
+    #[error("prompt {row} has {prompt} symbols, and {more} more are to be read; the model holds {most}")]
+    PromptTooLong {
+        /// Its place among the prompts, from 0.
+        row: usize,
+        /// Its symbols.
+        prompt: usize,
+        /// Symbols that are read after it.
+        more: usize,
+        /// Symbols that the model holds.
+        most: usize,
+    },
+    /// More target tokens than a decoder can write.
+    #[error("translations of {asked} tokens, the model writes {most} at most")]
+    TargetTooLong {
+        /// Tokens asked for.
+        asked: usize,
+        /// Tokens it writes.
+        most: usize,
+    },
     /// A ratio of teacher forcing that is no probability.
     #[error("the ratio of teacher forcing is {ratio}, it must be from 0 to 1")]
     TeacherForcing {

@@ -1,13 +1,12 @@
 //! The decoder-only Transformer: a language model that attends to everything before.
 
-use seqloom_graph::{AttentionOptions, Graph, Init, Params, Tensor};
+use seqloom_graph::{AttentionOptions, Init, Lengths, Params, Tensor};
 
 use crate::dropout::Dropout;
 use crate::embedding::Embedding;
+use crate::language_model::{LanguageModel, Past, Reading, state_or_zeros};
 use crate::linear::Linear;
-use crate::lm_batch::LmBatch;
-use crate::losses::cross_entropy;
-use crate::multi_head_attention::KeyValues;
+use crate::multi_head_attention::{KeyValues, past_mask};
 use crate::positions::{AbsolutePositions, Place, PositionEmbedding};
 use crate::transformer_block::{BlockConfig, BlockStart, SPREAD};
 use crate::transformer_stack::TransformerStack;
@@ -137,38 +136,54 @@ impl Gpt {
         let mask = AttentionOptions { causal: true, window: self.config.window.or(mask.window), ..mask };
         self.blocks.forward_with(self.dropout.forward(embedded), place, mask, None, remember)
     }
+}
 
-    /// Records the head: features [.., C] → logits [.., V].
+impl LanguageModel for Gpt {
+    fn vocab(&self) -> &Vocab {
+        &self.config.vocab
+    }
+
+    fn max_time(&self) -> Option<usize> {
+        Some(self.config.max_time)
+    }
+
+    /// Keys and values of each block, [B, max_time, Hkv, D].
+    fn state_shapes(&self, rows: usize) -> Vec<Vec<usize>> {
+        self.blocks.cache_shapes(rows, self.config.max_time)
+    }
+
+    /// A past's keys and values are appended to, and attended to as far as each row has come.
     #[track_caller]
-    #[must_use]
-    pub fn logits<'g>(&self, features: Tensor<'g>) -> Tensor<'g> {
+    fn read<'g>(
+        &self,
+        tokens: Tensor<'g>,
+        past: Option<&Past<'g>>,
+        _lengths: Option<Lengths<'g>>,
+    ) -> Reading<'g> {
+        let mut state = Vec::new();
+        let features = match past {
+            None => self.features_with(tokens, Place::From(0), AttentionOptions::default(), |_, own| {
+                state.extend(own.padded(self.config.max_time));
+                own
+            }),
+            Some(past) => {
+                let caches = state_or_zeros(self, "gpt", tokens, Some(past));
+                let place = Place::At(past.steps.positions());
+                self.features_with(tokens, place, past_mask(past.steps), |l, own| {
+                    let grown = own.appended(&caches, l, past.steps);
+                    state.extend([grown.keys, grown.values]);
+                    grown
+                })
+            }
+        };
+        Reading { features, state }
+    }
+
+    #[track_caller]
+    fn logits<'g>(&self, features: Tensor<'g>) -> Tensor<'g> {
         match &self.head {
             Some(head) => head.forward(features),
             None => features.matmul_t(self.embedding.table(features.graph())),
-        }
-    }
-
-    /// Records the loss of a batch, a scalar in nats per token, over inputs named as the batch names its tensors. The head,
-    /// the widest layer, and the loss see true steps alone.
-    #[track_caller]
-    #[must_use]
-    pub fn loss<'g>(&self, g: &'g Graph, batch: &LmBatch) -> Tensor<'g> {
-        let (rows, time, size) = (batch.rows(), batch.time(), self.config.vocab.size());
-        let tokens = g.ids("tokens", &[rows, time], size);
-        match batch.ragged_rows() {
-            None => {
-                let logits = self.logits(self.features(tokens));
-                cross_entropy(logits, g.ids("targets", &[rows, time], size), None)
-            }
-            Some(ragged) => {
-                let lengths = g.lengths("lengths", rows, time).within(ragged.packed);
-                let features = lengths.pack(self.features(tokens));
-                // A batch padded for another vocabulary fails here, by name of both shapes, instead of ignoring a symbol.
-                let logits = self.logits(features).reshape(&[ragged.packed, ragged.vocab]);
-                let ignored = u32::try_from(ragged.vocab).unwrap_or(u32::MAX);
-                let targets = g.ids("targets", &[rows, time], ragged.vocab + 1);
-                cross_entropy(logits, lengths.pack_ids(targets, ignored), Some(ignored))
-            }
         }
     }
 }
@@ -176,6 +191,8 @@ impl Gpt {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::lm_batch::LmBatch;
+    use seqloom_graph::Graph;
 
     fn config() -> GptConfig {
         GptConfig::new(Vocab::ids(7), 8, 2, 2, 6)

@@ -1,11 +1,15 @@
 //! What every language model over symbols has in common.
 //!
-//! A model says once how it reads tokens ([`LanguageModel::predict`]): any number of steps, from any state. Training
-//! records whole windows of it from a zero state and generation records one step of it, so the two cannot drift apart, and
-//! the loss and the generator are written once for all models. A state is a list of plain tensors, because models differ in
-//! nothing but their number and shapes: none for a Markov chain, the last embeddings for a window, h and c for an LSTM.
+//! A model says once how it reads tokens ([`LanguageModel::read`]): any number of steps, from the start of a text or behind
+//! what was read before. Training records whole windows of it and generation records one step of it, so the two cannot
+//! drift apart, and the loss and the generator are written once for all models. A state is a list of plain tensors, because
+//! models differ in nothing but their number and shapes: none for a Markov chain, the last embeddings for a window, h and c
+//! for an LSTM, keys and values for a Transformer.
+//!
+//! Reading and the head ([`LanguageModel::logits`]) are apart, since the head is the widest layer and few steps need it:
+//! true ones in training, the last one of a prompt in generation.
 
-use seqloom_graph::{Graph, Lengths, ParamStore, Tensor};
+use seqloom_graph::{Following, Graph, Lengths, ParamStore, Tensor};
 
 use crate::error::NnError;
 use crate::generator::Generator;
@@ -13,13 +17,23 @@ use crate::lm_batch::LmBatch;
 use crate::losses::cross_entropy;
 use crate::vocab::Vocab;
 
-/// What a language model says about tokens.
+/// What a language model has made of the tokens that it read.
 #[derive(Clone, Debug)]
-pub struct Prediction<'g> {
-    /// Logits [B, T, V]: those at step t are of the token after token t.
-    pub logits: Tensor<'g>,
+pub struct Reading<'g> {
+    /// What [`LanguageModel::logits`] takes, [B, T, F]: step t's tells the token after token t. Padded steps have none with
+    /// a meaning.
+    pub features: Tensor<'g>,
     /// The state after each row's last true step, to continue from; shapes as [`LanguageModel::state_shapes`] gives them.
     pub state: Vec<Tensor<'g>>,
+}
+
+/// What rows have read before the tokens at hand.
+#[derive(Clone, Debug)]
+pub struct Past<'g> {
+    /// The state that it left.
+    pub state: Vec<Tensor<'g>>,
+    /// How many steps it was, and the steps that follow.
+    pub steps: Following<'g>,
 }
 
 /// A model of the probability of each symbol given those before it in its row.
@@ -27,23 +41,33 @@ pub trait LanguageModel {
     /// The symbols it reads and predicts.
     fn vocab(&self) -> &Vocab;
 
-    /// Shapes of the state that `rows` rows carry from step to step, outermost dimension first.
+    /// Most steps of a row, or any number.
+    fn max_time(&self) -> Option<usize> {
+        None
+    }
+
+    /// Shapes of the state that `rows` rows carry from step to step, outermost dimension first. One axis of each grows with
+    /// the number of rows.
     fn state_shapes(&self, rows: usize) -> Vec<Vec<usize>>;
 
-    /// Records the model: tokens [B, T] of u32, a state to start from (empty for zeros), row lengths (all T if `None`)
-    /// → logits and the state after them. Padded steps have logits without meaning and change no state.
+    /// Records the model up to its head: tokens [B, T] of u32, from the start of a text or behind a `past`, row lengths (all
+    /// T if `None`) → features and the state after them. Padded steps change no state that a later step sees.
     ///
-    /// A state of another number of tensors or of other shapes poisons the result.
+    /// A state of another number of tensors or of other shapes poisons the result, as do rows beyond [`Self::max_time`].
     #[track_caller]
-    fn predict<'g>(
+    fn read<'g>(
         &self,
         tokens: Tensor<'g>,
-        state: &[Tensor<'g>],
+        past: Option<&Past<'g>>,
         lengths: Option<Lengths<'g>>,
-    ) -> Prediction<'g>;
+    ) -> Reading<'g>;
+
+    /// Records the head: features [.., F] → logits [.., V].
+    #[track_caller]
+    fn logits<'g>(&self, features: Tensor<'g>) -> Tensor<'g>;
 
     /// Records the loss of a batch, a scalar in nats per token, over inputs named as the batch names its tensors: the mean
-    /// over true steps of −ln softmax(logits)\[target\].
+    /// over true steps of −ln softmax(logits)\[target\]. The head and the loss see true steps alone.
     ///
     /// Ids of V or more are found on the host before the device. A ragged batch made for another vocabulary poisons the
     /// result.
@@ -51,15 +75,19 @@ pub trait LanguageModel {
     fn loss<'g>(&self, g: &'g Graph, batch: &LmBatch) -> Tensor<'g> {
         let (rows, time, size) = (batch.rows(), batch.time(), self.vocab().size());
         let tokens = g.ids("tokens", &[rows, time], size);
-        let lengths = batch.lengths().map(|_| g.lengths("lengths", rows, time));
-        let logits = self.predict(tokens, &[], lengths).logits;
-        match batch.padded_vocab() {
-            None => cross_entropy(logits, g.ids("targets", &[rows, time], size), None),
-            Some(padded) => {
+        match batch.ragged_rows() {
+            None => {
+                let logits = self.logits(self.read(tokens, None, None).features);
+                cross_entropy(logits, g.ids("targets", &[rows, time], size), None)
+            }
+            Some(ragged) => {
+                let lengths = g.lengths("lengths", rows, time).within(ragged.packed);
+                let features = lengths.pack(self.read(tokens, None, Some(lengths)).features);
                 // A batch padded for another vocabulary fails here, by name of both shapes, instead of ignoring a symbol.
-                let logits = logits.reshape(&[rows, time, padded]);
-                let ignored = u32::try_from(padded).unwrap_or(u32::MAX);
-                cross_entropy(logits, g.ids("targets", &[rows, time], padded + 1), Some(ignored))
+                let logits = self.logits(features).reshape(&[ragged.packed, ragged.vocab]);
+                let ignored = u32::try_from(ragged.vocab).unwrap_or(u32::MAX);
+                let targets = g.ids("targets", &[rows, time], ragged.vocab + 1);
+                cross_entropy(logits, lengths.pack_ids(targets, ignored), Some(ignored))
             }
         }
     }
@@ -68,34 +96,34 @@ pub trait LanguageModel {
     ///
     /// # Errors
     /// [`NnError::Graph`] if the store is another model's or the device has no room for the program.
-    fn generator(&self, store: &impl AsRef<ParamStore>) -> Result<Generator, NnError>
+    fn generator(&self, store: &impl AsRef<ParamStore>) -> Result<Generator<Self>, NnError>
     where
-        Self: Sized,
+        Self: Sized + Clone,
     {
-        Generator::new(self, store.as_ref())
+        Generator::new(self.clone(), store.as_ref())
     }
 }
 
-/// Checks a given state against the shapes that `model` wants: the tensors, or zeros where none are given. A state that
+/// Checks a past's state against the shapes that `model` wants: the tensors, or zeros where nothing was read. A state that
 /// does not fit comes back poisoned, and poisons what is computed from it.
 #[track_caller]
 pub(crate) fn state_or_zeros<'g>(
     model: &impl LanguageModel,
     name: &'static str,
     tokens: Tensor<'g>,
-    state: &[Tensor<'g>],
+    past: Option<&Past<'g>>,
 ) -> Vec<Tensor<'g>> {
     let g = tokens.graph();
     let shapes = model.state_shapes(tokens.dim(0));
-    if state.is_empty() {
+    let Some(Past { state, .. }) = past else {
         return shapes.iter().map(|shape| g.full(shape, 0.0)).collect();
-    }
+    };
     let fits = state.len() == shapes.len() && state.iter().zip(&shapes).all(|(t, s)| t.shape()[..] == s[..]);
     if fits {
-        return state.to_vec();
+        return state.clone();
     }
     let has: Vec<_> = state.iter().map(|t| t.shape()).collect();
-    vec![state[0].refused(name, &format!("needs a state of shapes {shapes:?}, not {has:?}")); shapes.len()]
+    vec![tokens.refused(name, &format!("needs a state of shapes {shapes:?}, not {has:?}")); shapes.len()]
 }
 
 /// The step at which each row ends: x [B, T, C] → [B, C], at T − 1 or at `lengths[b]` − 1.

@@ -8,7 +8,7 @@
 use seqloom_graph::{Init, Lengths, ParamId, Params, Tensor};
 
 use crate::embedding::Embedding;
-use crate::language_model::{LanguageModel, Prediction, last_step, state_or_zeros};
+use crate::language_model::{LanguageModel, Past, Reading, last_step, state_or_zeros};
 use crate::linear::Linear;
 use crate::vocab::Vocab;
 
@@ -103,22 +103,27 @@ impl LanguageModel for LatentLm {
     }
 
     #[track_caller]
-    fn predict<'g>(
+    fn read<'g>(
         &self,
         tokens: Tensor<'g>,
-        state: &[Tensor<'g>],
+        past: Option<&Past<'g>>,
         lengths: Option<Lengths<'g>>,
-    ) -> Prediction<'g> {
+    ) -> Reading<'g> {
         let embedded = self.embedding.forward(tokens);
         let decay = tokens.graph().param(self.decay);
         let a = decay.sigmoid();
         // 1 − a² = (1 − a)(1 + a) with 1 − a as a sigmoid of its own: it never rounds to 0, where the root has no gradient.
         let scale = ((-decay).sigmoid() * (1.0 + a)).sqrt();
         let inputs = embedded * scale;
-        let before = state_or_zeros(self, "LatentLm", tokens, state);
+        let before = state_or_zeros(self, "LatentLm", tokens, past);
         let states = before.first().map_or(inputs, |before| self.states(inputs, a, *before));
-        let logits = self.head.forward(self.hidden.forward(states).tanh());
-        Prediction { logits, state: vec![last_step(states, lengths)] }
+        let features = self.hidden.forward(states).tanh();
+        Reading { features, state: vec![last_step(states, lengths)] }
+    }
+
+    #[track_caller]
+    fn logits<'g>(&self, features: Tensor<'g>) -> Tensor<'g> {
+        self.head.forward(features)
     }
 }
 
@@ -147,8 +152,9 @@ mod tests {
         let model = LatentLm::new(&mut params, LatentLmConfig { vocab: Vocab::ids(7), state: 5, hidden: 4 });
         assert_eq!(params.count(), 7 * 5 + 5 + 4 * 5 + 4 + 7 * 4 + 7);
         let g = Graph::training(&params);
-        let out = model.predict(g.ids("tokens", &[2, 6], 7), &[], Some(g.lengths("lengths", 2, 6)));
+        let out = model.read(g.ids("tokens", &[2, 6], 7), None, Some(g.lengths("lengths", 2, 6)));
+        let logits = model.logits(out.features);
         g.check().unwrap();
-        assert_eq!((out.logits.shape().to_vec(), out.state[0].shape().to_vec()), (vec![2, 6, 7], vec![2, 5]));
+        assert_eq!((logits.shape().to_vec(), out.state[0].shape().to_vec()), (vec![2, 6, 7], vec![2, 5]));
     }
 }

@@ -22,18 +22,22 @@
 //! | [`bert`] | the encoder-only Transformer |
 //! | [`seq2seq`] | the recurrent encoder–decoder, with attention |
 //! | [`transformer`] | the encoder–decoder Transformer |
-//! | [`translator`] | translations from it |
+//! | [`encoder_decoder`] | what encoder–decoders have in common where they translate |
+//! | [`translator`] | translations from them |
 //! | [`vocab`] | symbols and their ids |
 //! | [`beam`] | the likeliest sequences of any model that goes step by step |
 //! | [`batch`], [`lm_batch`], [`masked_batch`], [`translation_batch`] | what a training step is fed with |
-//! | [`generator`] | text from a model, one character a time |
+//! | [`generator`] | text from a model, one symbol a time; `sampling` draws it |
+//! | `carried` | what generation and translation keep on the device |
 
 pub mod attention_scores;
 pub mod batch;
 pub mod beam;
 pub mod bert;
+mod carried;
 pub mod dropout;
 pub mod embedding;
+pub mod encoder_decoder;
 pub mod error;
 pub mod feed_forward;
 pub mod generator;
@@ -56,6 +60,7 @@ pub mod recurrent_lm;
 pub mod relative_positions;
 pub mod rms_norm;
 pub mod rnn;
+mod sampling;
 pub mod seq2seq;
 mod stack;
 pub mod transformer;
@@ -73,12 +78,13 @@ pub use beam::{BeamSearch, Hypothesis, StepModel};
 pub use bert::{Bert, BertConfig};
 pub use dropout::Dropout;
 pub use embedding::Embedding;
+pub use encoder_decoder::{Begun, EncoderDecoder, Next, Source};
 pub use error::NnError;
 pub use feed_forward::{FeedForward, FeedForwardActivation};
 pub use generator::Generator;
 pub use gpt::{Gpt, GptConfig};
 pub use gru::Gru;
-pub use language_model::{LanguageModel, Prediction};
+pub use language_model::{LanguageModel, Past, Reading};
 pub use latent_lm::{LatentLm, LatentLmConfig};
 pub use layer_norm::LayerNorm;
 pub use linear::Linear;

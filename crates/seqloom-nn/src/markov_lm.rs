@@ -6,7 +6,7 @@
 
 use seqloom_graph::{Init, Lengths, ParamId, Params, Tensor};
 
-use crate::language_model::{LanguageModel, Prediction, state_or_zeros};
+use crate::language_model::{LanguageModel, Past, Reading, state_or_zeros};
 use crate::vocab::Vocab;
 
 /// A language model in which a symbol depends on the one before it alone (Markov 1913; Shannon 1948, the "digram" model).
@@ -41,13 +41,18 @@ impl LanguageModel for MarkovLm {
     }
 
     #[track_caller]
-    fn predict<'g>(
+    fn read<'g>(
         &self,
         tokens: Tensor<'g>,
-        state: &[Tensor<'g>],
+        past: Option<&Past<'g>>,
         _lengths: Option<Lengths<'g>>,
-    ) -> Prediction<'g> {
-        let state = state_or_zeros(self, "MarkovLm", tokens, state);
-        Prediction { logits: tokens.graph().param(self.transition).gather_rows(tokens), state }
+    ) -> Reading<'g> {
+        let state = state_or_zeros(self, "MarkovLm", tokens, past);
+        Reading { features: tokens.graph().param(self.transition).gather_rows(tokens), state }
+    }
+
+    /// What it reads is the answer.
+    fn logits<'g>(&self, features: Tensor<'g>) -> Tensor<'g> {
+        features
     }
 }

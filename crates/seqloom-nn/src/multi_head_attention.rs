@@ -6,7 +6,7 @@
 //! attention; fewer key heads than heads are grouped queries (Ainslie et al. 2023), one is multi-query attention (Shazeer
 //! 2019).
 
-use seqloom_graph::{AttentionOptions, Init, ParamId, Params, Tensor};
+use seqloom_graph::{AttentionOptions, Following, Init, ParamId, Params, Start, Tensor};
 
 use crate::linear::Linear;
 use crate::positions::Place;
@@ -71,6 +71,26 @@ pub struct KeyValues<'g> {
     pub keys: Tensor<'g>,
     /// [B, S, Hkv, D].
     pub values: Tensor<'g>,
+}
+
+impl<'g> KeyValues<'g> {
+    /// Both with zeros behind them, to `most` steps: a cache after its first S steps. What is longer already stays.
+    #[track_caller]
+    pub(crate) fn padded(self, most: usize) -> [Tensor<'g>; 2] {
+        [self.keys, self.values].map(|t| t.pad(1, 0, most.saturating_sub(t.dim(1))))
+    }
+
+    /// Both appended to the caches of block l, which are keys and values in turn.
+    #[track_caller]
+    pub(crate) fn appended(self, caches: &[Tensor<'g>], l: usize, steps: Following<'g>) -> Self {
+        let append = |at: usize, new: Tensor<'g>| caches.get(at).map_or(new, |c| c.append(new, steps));
+        Self { keys: append(2 * l, self.keys), values: append(2 * l + 1, self.values) }
+    }
+}
+
+/// Who attends to whom behind a past: the new steps are the last of their rows.
+pub(crate) fn past_mask(steps: Following<'_>) -> AttentionOptions<'_> {
+    AttentionOptions { start: Start::AtEnd, lengths: Some(steps.ends()), ..AttentionOptions::default() }
 }
 
 /// Attention of several heads (Vaswani et al. 2017).

@@ -9,7 +9,7 @@ use seqloom_graph::{Graph, Lengths, Params, Tensor};
 use crate::dropout::Dropout;
 use crate::embedding::Embedding;
 use crate::gru::Gru;
-use crate::language_model::{LanguageModel, Prediction, state_or_zeros};
+use crate::language_model::{LanguageModel, Past, Reading, state_or_zeros};
 use crate::linear::Linear;
 use crate::lm_batch::LmBatch;
 use crate::losses::cross_entropy;
@@ -153,16 +153,20 @@ impl<L: Recurrent> LanguageModel for RecurrentLm<L> {
     }
 
     #[track_caller]
-    fn predict<'g>(
+    fn read<'g>(
         &self,
         tokens: Tensor<'g>,
-        state: &[Tensor<'g>],
+        past: Option<&Past<'g>>,
         lengths: Option<Lengths<'g>>,
-    ) -> Prediction<'g> {
-        let state = state_or_zeros(self, L::NAME, tokens, state);
+    ) -> Reading<'g> {
+        let state = state_or_zeros(self, L::NAME, tokens, past);
         let run = self.layers.run(self.embedding.forward(tokens), Some(&state), lengths);
-        let logits = self.head.forward(self.dropout.forward(run.output));
-        Prediction { logits, state: run.state }
+        Reading { features: self.dropout.forward(run.output), state: run.state }
+    }
+
+    #[track_caller]
+    fn logits<'g>(&self, features: Tensor<'g>) -> Tensor<'g> {
+        self.head.forward(features)
     }
 
     /// Over packed rows, so that padding costs nothing; and from a carried state, if the model is

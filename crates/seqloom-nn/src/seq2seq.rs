@@ -10,7 +10,9 @@ use seqloom_graph::{DType, Graph, Lengths, Params, Tensor};
 use crate::attention_scores::{Attention, Memory, Score};
 use crate::dropout::Dropout;
 use crate::embedding::Embedding;
+use crate::encoder_decoder::{Begun, EncoderDecoder, Next, Source};
 use crate::gru::Gru;
+use crate::language_model::Past;
 use crate::linear::Linear;
 use crate::losses::cross_entropy;
 use crate::lstm::Lstm;
@@ -99,13 +101,6 @@ pub struct DecoderState<'g> {
     pub fed: Option<Tensor<'g>>,
 }
 
-impl<'g> DecoderState<'g> {
-    /// All its tensors, the recurrent ones first.
-    pub(crate) fn tensors(&self) -> Vec<Tensor<'g>> {
-        self.recurrent.iter().copied().chain(self.fed).collect()
-    }
-}
-
 /// What an encoder hands to a decoder.
 #[derive(Clone, Debug)]
 pub struct Encoded<'g> {
@@ -180,24 +175,6 @@ impl<L: Recurrent> Seq2Seq<L> {
     #[must_use]
     pub fn config(&self) -> &Seq2SeqConfig {
         &self.config
-    }
-
-    /// Shapes of the memory's values and keys for `rows` sentences of `positions` tokens, [B, S, M] and [B, S, K]; keys only
-    /// where they are tensors of their own. Empty without attention.
-    pub(crate) fn memory_shapes(&self, rows: usize, positions: usize) -> Vec<[usize; 3]> {
-        let width = self.encoder.config().directions() * self.config.hidden;
-        let Some((attention, _)) = &self.attention else { return Vec::new() };
-        let keys = attention.projects_keys().then(|| attention.key_width(self.config.hidden, width));
-        std::iter::once(width).chain(keys).map(|width| [rows, positions, width]).collect()
-    }
-
-    /// Shapes of a decoder's state for `rows` rows: the recurrent tensors, then what is fed, if anything is.
-    pub(crate) fn state_shapes(&self, rows: usize) -> Vec<Vec<usize>> {
-        let mut shapes = vec![self.decoder.config().state_shape(rows).to_vec(); L::STATE.len()];
-        if self.wiring() == Some(Wiring::InputFeeding) {
-            shapes.push(vec![rows, self.config.hidden]);
-        }
-        shapes
     }
 
     fn wiring(&self) -> Option<Wiring> {
@@ -398,6 +375,58 @@ impl<L: Recurrent> Seq2Seq<L> {
         let picks = logits.equal(logits.max(-1).reshape(&[rows, 1]));
         let picks = picks / picks.sum(-1).reshape(&[rows, 1]);
         picks.detach().matmul(self.target_embedding.table(features.graph()))
+    }
+}
+
+impl<L: Recurrent> EncoderDecoder for Seq2Seq<L> {
+    fn vocab(&self) -> TranslationVocab {
+        self.config.vocab
+    }
+
+    fn max_source(&self) -> usize {
+        self.config.max_source
+    }
+
+    /// Values [B, S, M] and keys [B, S, K]; keys only where they are tensors of their own. None without attention.
+    fn memory_shapes(&self, sentences: usize, positions: usize) -> Vec<Vec<usize>> {
+        let width = self.encoder.config().directions() * self.config.hidden;
+        let Some((attention, _)) = &self.attention else { return Vec::new() };
+        let keys = attention.projects_keys().then(|| attention.key_width(self.config.hidden, width));
+        std::iter::once(width).chain(keys).map(|width| vec![sentences, positions, width]).collect()
+    }
+
+    /// The recurrent tensors, then what is fed, if anything is.
+    fn state_shapes(&self, rows: usize) -> Vec<Vec<usize>> {
+        let mut shapes = vec![self.decoder.config().state_shape(rows).to_vec(); L::STATE.len()];
+        if self.wiring() == Some(Wiring::InputFeeding) {
+            shapes.push(vec![rows, self.config.hidden]);
+        }
+        shapes
+    }
+
+    #[track_caller]
+    fn begin<'g>(&self, sources: Tensor<'g>, lengths: Lengths<'g>) -> Begun<'g> {
+        let Encoded { memory, state } = self.encode(sources, Some(lengths));
+        let projects = self.attention.is_some_and(|(attention, _)| attention.projects_keys());
+        let told =
+            memory.into_iter().flat_map(|m| std::iter::once(m.values).chain(projects.then_some(m.keys)));
+        let state = state.recurrent.into_iter().chain(state.fed).collect();
+        Begun { memory: told.collect(), state }
+    }
+
+    #[track_caller]
+    fn next<'g>(&self, tokens: Tensor<'g>, past: &Past<'g>, source: &Source<'g>) -> Next<'g> {
+        let mut recurrent = past.state.clone();
+        let fed = recurrent.split_off(L::STATE.len().min(recurrent.len())).pop();
+        let lengths = Some(source.lengths);
+        let memory = source.memory.first().map(|&values| Memory {
+            values,
+            keys: source.memory.get(1).copied().unwrap_or(values),
+            lengths,
+        });
+        let after = self.step(self.embed(tokens), &DecoderState { recurrent, fed }, memory.as_ref());
+        let state = after.state.recurrent.into_iter().chain(after.state.fed).collect();
+        Next { logits: self.logits(after.features), weights: after.weights, state }
     }
 }
 

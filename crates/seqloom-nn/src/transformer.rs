@@ -4,11 +4,13 @@ use seqloom_graph::{AttentionOptions, Graph, Init, Lengths, Params, Tensor};
 
 use crate::dropout::Dropout;
 use crate::embedding::Embedding;
+use crate::encoder_decoder::{Begun, EncoderDecoder, Next, Source};
+use crate::language_model::Past;
 use crate::linear::Linear;
 use crate::losses::cross_entropy;
-use crate::multi_head_attention::KeyValues;
+use crate::multi_head_attention::{KeyValues, past_mask};
 use crate::positions::{AbsolutePositions, Place, PositionEmbedding};
-use crate::transformer_block::BlockConfig;
+use crate::transformer_block::{BlockConfig, TransformerBlock};
 use crate::transformer_stack::{StackMemory, TransformerStack};
 use crate::translation_batch::{TranslationBatch, TranslationVocab};
 
@@ -148,10 +150,23 @@ impl Transformer {
         memory: StackMemory<'_, 'g>,
         remember: impl FnMut(usize, KeyValues<'g>) -> KeyValues<'g>,
     ) -> Tensor<'g> {
+        self.decode_watched(targets, place, mask, memory, remember, None)
+    }
+
+    #[track_caller]
+    fn decode_watched<'g>(
+        &self,
+        targets: Tensor<'g>,
+        place: Place<'g>,
+        mask: AttentionOptions<'g>,
+        memory: StackMemory<'_, 'g>,
+        remember: impl FnMut(usize, KeyValues<'g>) -> KeyValues<'g>,
+        watch: Option<&mut dyn FnMut(Tensor<'g>)>,
+    ) -> Tensor<'g> {
         let targets = within(targets, "targets", self.config.max_target);
         let x = self.embedded(&self.target_embedding, &self.target_positions, targets, place);
         let mask = AttentionOptions { causal: true, ..mask };
-        self.decoder.forward_with(x, place, mask, Some(memory), remember)
+        self.decoder.forward_watched(x, place, mask, Some(memory), remember, watch)
     }
 
     /// Records the head: features [.., C] → logits [.., V].
@@ -205,6 +220,62 @@ impl Transformer {
     ) -> Tensor<'g> {
         let scale = (self.config.block.channels as f32).sqrt();
         self.dropout.forward(positions.forward(embedding.forward(ids) * scale, place))
+    }
+}
+
+impl EncoderDecoder for Transformer {
+    fn vocab(&self) -> TranslationVocab {
+        self.config.vocab
+    }
+
+    fn max_source(&self) -> usize {
+        self.config.max_source
+    }
+
+    fn max_target(&self) -> Option<usize> {
+        Some(self.config.max_target)
+    }
+
+    /// Each block's keys and values of what the encoder read, [B, S, Hkv, D].
+    fn memory_shapes(&self, sentences: usize, positions: usize) -> Vec<Vec<usize>> {
+        let attentions = self.decoder.blocks().iter().filter_map(TransformerBlock::cross_attention);
+        let shapes = attentions.map(|attention| attention.cache_shape(sentences, positions).to_vec());
+        shapes.flat_map(|shape| [shape.clone(), shape]).collect()
+    }
+
+    /// Each block's keys and values of what was written, [R, max_target, Hkv, D].
+    fn state_shapes(&self, rows: usize) -> Vec<Vec<usize>> {
+        self.decoder.cache_shapes(rows, self.config.max_target)
+    }
+
+    /// Nothing is seen of a cache before it is written, so there is no state to start from.
+    #[track_caller]
+    fn begin<'g>(&self, sources: Tensor<'g>, lengths: Lengths<'g>) -> Begun<'g> {
+        let memory = self.encode(sources, Some(lengths));
+        Begun { memory: memory.iter().flat_map(|m| [m.keys, m.values]).collect(), state: Vec::new() }
+    }
+
+    #[track_caller]
+    fn next<'g>(&self, tokens: Tensor<'g>, past: &Past<'g>, source: &Source<'g>) -> Next<'g> {
+        let rows = tokens.dim(0);
+        let pairs = source.memory.chunks_exact(2).map(|pair| KeyValues { keys: pair[0], values: pair[1] });
+        let blocks: Vec<_> = pairs.collect();
+        let memory = StackMemory { blocks: &blocks, mask: seen(Some(source.lengths)) };
+        let (mut state, mut weights) = (Vec::new(), None);
+        let features = self.decode_watched(
+            tokens.reshape(&[rows, 1]),
+            Place::At(past.steps.positions()),
+            past_mask(past.steps),
+            memory,
+            |l, own| {
+                let grown = own.appended(&past.state, l, past.steps);
+                state.extend([grown.keys, grown.values]);
+                grown
+            },
+            Some(&mut |told: Tensor<'g>| weights = Some(told.reshape(&[rows, told.dim(2)]))),
+        );
+        let logits = self.logits(features.reshape(&[rows, self.config.block.channels]));
+        Next { logits, weights, state }
     }
 }
 

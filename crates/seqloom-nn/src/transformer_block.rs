@@ -155,7 +155,8 @@ impl Branch {
     }
 }
 
-/// What a decoder's block attends to besides its own sequence.
+/// What a decoder's block attends to besides its own sequence. Rows of a batch may share a memory: of B rows of memory, row b
+/// serves the same number of rows of the decoder, side by side.
 #[derive(Clone, Copy, Debug)]
 pub struct CrossAttended<'g> {
     /// The encoder's outputs, projected by this block ([`TransformerBlock::memory`]).
@@ -221,14 +222,38 @@ impl TransformerBlock {
         cross: Option<CrossAttended<'g>>,
         remember: impl FnOnce(KeyValues<'g>) -> KeyValues<'g>,
     ) -> Tensor<'g> {
+        self.forward_watched(x, place, mask, cross, remember, None)
+    }
+
+    /// As [`Self::forward_with`]; `watch` is given the weights of the attention to a memory, the mean of the heads' [B, T, S].
+    #[track_caller]
+    pub(crate) fn forward_watched<'g>(
+        &self,
+        x: Tensor<'g>,
+        place: Place<'g>,
+        mask: AttentionOptions<'g>,
+        cross: Option<CrossAttended<'g>>,
+        remember: impl FnOnce(KeyValues<'g>) -> KeyValues<'g>,
+        watch: Option<&mut dyn FnMut(Tensor<'g>)>,
+    ) -> Tensor<'g> {
         let x = self.attention_branch.around(x, |x| {
             let (query, own) = self.attention.project(x, place);
             self.attention.attend(query, remember(own), mask)
         });
         let x = match (&self.cross, cross) {
-            (Some((attention, branch)), Some(CrossAttended { memory, mask })) => {
-                branch.around(x, |x| attention.attend(attention.queries(x, Place::From(0)), memory, mask))
-            }
+            (Some((attention, branch)), Some(CrossAttended { memory, mask })) => branch.around(x, |x| {
+                // Several rows may ask one memory, as the beams of a sentence do: then they are its queries all together.
+                let (rows, sentences) = (x.dim(0), memory.keys.dim(0));
+                let shared = rows != sentences && rows.is_multiple_of(sentences.max(1));
+                let together =
+                    if shared { x.reshape(&[sentences, rows / sentences * x.dim(1), x.dim(2)]) } else { x };
+                let queries = attention.queries(together, Place::From(0));
+                if let Some(watch) = watch {
+                    let weights = attention.weights(queries, memory, mask).mean(1);
+                    watch(weights.reshape(&[rows, x.dim(1), memory.keys.dim(1)]));
+                }
+                attention.attend(queries, memory, mask).reshape(&x.shape())
+            }),
             (None, None) => x,
             (Some(_), None) => x.refused("transformer_block", "attention to a memory needs one"),
             (None, Some(_)) => x.refused("transformer_block", "has no attention to a memory"),

@@ -102,15 +102,39 @@ impl TransformerStack {
         place: Place<'g>,
         mask: AttentionOptions<'g>,
         memory: Option<StackMemory<'_, 'g>>,
+        remember: impl FnMut(usize, KeyValues<'g>) -> KeyValues<'g>,
+    ) -> Tensor<'g> {
+        self.forward_watched(x, place, mask, memory, remember, None)
+    }
+
+    /// As [`Self::forward_with`]; `watch` is given the weights of the last block's attention to the memory, the mean of the
+    /// heads' [B, T, S].
+    #[track_caller]
+    pub(crate) fn forward_watched<'g>(
+        &self,
+        x: Tensor<'g>,
+        place: Place<'g>,
+        mask: AttentionOptions<'g>,
+        memory: Option<StackMemory<'_, 'g>>,
         mut remember: impl FnMut(usize, KeyValues<'g>) -> KeyValues<'g>,
+        mut watch: Option<&mut dyn FnMut(Tensor<'g>)>,
     ) -> Tensor<'g> {
         let mut x = x;
         for (l, block) in self.blocks.iter().enumerate() {
             let cross =
                 memory.and_then(|m| m.blocks.get(l).map(|&memory| CrossAttended { memory, mask: m.mask }));
-            x = block.forward_with(x, place, mask, cross, |own| remember(l, own));
+            let watch = if l + 1 == self.blocks.len() { watch.take() } else { None };
+            x = block.forward_watched(x, place, mask, cross, |own| remember(l, own), watch);
         }
         self.norm.map_or(x, |norm| norm.forward(x))
+    }
+
+    /// Shapes of what the blocks remember of `rows` sequences of up to `most` steps: keys and values of each,
+    /// [B, most, Hkv, D].
+    #[must_use]
+    pub fn cache_shapes(&self, rows: usize, most: usize) -> Vec<Vec<usize>> {
+        let caches = self.blocks.iter().map(|block| block.self_attention().cache_shape(rows, most));
+        caches.flat_map(|shape| [shape.to_vec(), shape.to_vec()]).collect()
     }
 
     /// Its blocks.

@@ -14,7 +14,7 @@ use seqloom_graph::{HostTensor, packed_rows};
 
 use crate::batch::{Batch, LossListener};
 use crate::error::NnError;
-use crate::generator::uniform;
+use crate::sampling::uniform;
 
 /// One of the two sentences of a pair.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

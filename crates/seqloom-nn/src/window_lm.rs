@@ -6,7 +6,7 @@
 use seqloom_graph::{Lengths, Params, Tensor};
 
 use crate::embedding::Embedding;
-use crate::language_model::{LanguageModel, Prediction, last_step, state_or_zeros};
+use crate::language_model::{LanguageModel, Past, Reading, last_step, state_or_zeros};
 use crate::linear::Linear;
 use crate::vocab::Vocab;
 
@@ -76,28 +76,33 @@ impl LanguageModel for WindowLm {
     }
 
     #[track_caller]
-    fn predict<'g>(
+    fn read<'g>(
         &self,
         tokens: Tensor<'g>,
-        state: &[Tensor<'g>],
+        past: Option<&Past<'g>>,
         lengths: Option<Lengths<'g>>,
-    ) -> Prediction<'g> {
+    ) -> Reading<'g> {
         let (rows, time) = (tokens.dim(0), tokens.dim(1));
         let embedded = self.embedding.forward(tokens);
-        let before = state_or_zeros(self, "WindowLm", tokens, state);
+        let before = state_or_zeros(self, "WindowLm", tokens, past);
         // [B, τ−1+T, C]: what was read before, and what is read now.
         let all = before.first().map_or(embedded, |before| Tensor::concat(*before, &[embedded], 1));
         // Element k holds, for every step, the k-th oldest symbol of its window.
         let parts: Vec<_> = (0..self.order).map(|k| all.slice(1, k, time)).collect();
         let window = parts.split_first().map_or(all, |(first, rest)| Tensor::concat(*first, rest, 2));
-        let logits = self.head.forward(self.hidden.forward(window).tanh());
+        let features = self.hidden.forward(window).tanh();
         // The window without its oldest symbol is what the next step needs.
         let kept = self.state_shapes(rows).into_iter();
         let newest = (self.order - 1) * self.channels;
         let state = kept
             .map(|shape| last_step(window.slice(2, self.channels, newest), lengths).reshape(&shape))
             .collect();
-        Prediction { logits, state }
+        Reading { features, state }
+    }
+
+    #[track_caller]
+    fn logits<'g>(&self, features: Tensor<'g>) -> Tensor<'g> {
+        self.head.forward(features)
     }
 }
 
@@ -116,9 +121,9 @@ mod tests {
             let mut params = Params::seeded(1);
             let model = model(&mut params, order);
             let g = Graph::inference(&params);
-            let out = model.predict(g.ids("tokens", &[2, 6], 7), &[], Some(g.lengths("lengths", 2, 6)));
+            let out = model.read(g.ids("tokens", &[2, 6], 7), None, Some(g.lengths("lengths", 2, 6)));
             g.check().unwrap();
-            assert_eq!(out.logits.shape()[..], [2, 6, 7]);
+            assert_eq!(model.logits(out.features).shape()[..], [2, 6, 7]);
             let shapes: Vec<_> = out.state.iter().map(|s| s.shape().to_vec()).collect();
             assert_eq!(shapes, model.state_shapes(2));
         }
@@ -130,7 +135,8 @@ mod tests {
         let model = model(&mut params, 4);
         let g = Graph::inference(&params);
         let state = g.input("state", &[2, 4, 3], DType::F32);
-        let _ = model.predict(g.ids("tokens", &[2, 6], 7), &[state], None);
+        let past = Past { state: vec![state], steps: g.following("read", 2, 6) };
+        let _ = model.read(g.ids("tokens", &[2, 6], 7), Some(&past), None);
         let error = g.check().unwrap_err().to_string();
         assert!(error.contains("WindowLm") && error.contains("[2, 3, 3]"), "{error}");
     }

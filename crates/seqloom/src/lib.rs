@@ -41,18 +41,18 @@ pub use seqloom_train::{Error, Result};
 pub mod prelude {
     pub use seqloom_device::{Device, DeviceOptions};
     pub use seqloom_graph::{
-        Activation, AttentionOptions, CrossEntropyOptions, DType, Graph, HostTensor, Init, Lengths, ParamId,
-        ParamStore, Params, StoreKind, Tensor, packed_rows,
+        Activation, AttentionOptions, CrossEntropyOptions, DType, Following, Graph, HostTensor, Init,
+        Lengths, ParamId, ParamStore, Params, StoreKind, Tensor, packed_rows,
     };
     pub use seqloom_nn::{
         AbsolutePositions, AttentionConfig, Batch, BeamSearch, Bert, BertConfig, BlockConfig, Dropout,
-        Embedding, FeedForwardActivation, Generator, Gpt, GptConfig, Gru, GruLm, GruSeq2Seq, LanguageModel,
-        LatentLm, LatentLmConfig, LayerNorm, Linear, LmBatch, Lstm, LstmLm, LstmLmConfig, LstmSeq2Seq,
-        LstmState, MarkovLm, MaskedBatch, Masking, MultiHeadAttention, NormKind, NormPlace, Place,
-        PositionEmbedding, Recurrent, RecurrentConfig, RecurrentLm, RecurrentLmConfig, RelativePositions,
-        RmsNorm, Rnn, RnnLm, Rotary, Score, Seq2Seq, Seq2SeqConfig, SinusoidLayout, Transformer,
-        TransformerConfig, TransformerStack, Translation, TranslationBatch, TranslationVocab, Translator,
-        TreePositions, Vocab, WindowLm, WindowLmConfig, Wiring,
+        Embedding, EncoderDecoder, FeedForwardActivation, Generator, Gpt, GptConfig, Gru, GruLm, GruSeq2Seq,
+        LanguageModel, LatentLm, LatentLmConfig, LayerNorm, Linear, LmBatch, Lstm, LstmLm, LstmLmConfig,
+        LstmSeq2Seq, LstmState, MarkovLm, MaskedBatch, Masking, MultiHeadAttention, NormKind, NormPlace,
+        Past, Place, PositionEmbedding, Recurrent, RecurrentConfig, RecurrentLm, RecurrentLmConfig,
+        RelativePositions, RmsNorm, Rnn, RnnLm, Rotary, Score, Seq2Seq, Seq2SeqConfig, SinusoidLayout,
+        Transformer, TransformerConfig, TransformerStack, Translation, TranslationBatch, TranslationVocab,
+        Translator, TreePositions, Vocab, WindowLm, WindowLmConfig, Wiring,
     };
     pub use seqloom_train::{
         AdamW, Batches, CharCorpus, Checkpoint, Order, ParallelCorpus, ParallelText, Perplexity, Progress,

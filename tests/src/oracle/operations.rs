@@ -236,6 +236,14 @@ pub fn gather_rows(table: &Array, ids: &[u32]) -> Array {
     Array { shape: vec![ids.len(), channels], data: embedding::forward(channels, &table.data, ids) }
 }
 
+/// A cache [B, S, C] with the rows [B, T, C] of each sequence from its `first` on.
+pub fn append(cache: &Array, rows: &Array, first: &[u32]) -> Array {
+    Array::from_fn(&cache.shape, |at| {
+        let new = at[1].checked_sub(first[at[0]] as usize).filter(|&t| t < rows.shape[1]);
+        new.map_or_else(|| cache.at(at), |t| rows.at(&[at[0], t, at[2]]))
+    })
+}
+
 /// x with elements zeroed and the others divided by the probability to keep them; which, `kept` tells.
 pub fn dropout(x: &Array, p: f64, kept: &[bool]) -> Array {
     let data = x.data.iter().zip(kept).map(|(x, kept)| if *kept { x / (1.0 - p) } else { 0.0 }).collect();

@@ -1,6 +1,6 @@
 //! Strided copies: bits in, bits out.
 
-use seqloom_kernels::view::{self, Problem};
+use seqloom_kernels::view::{self, AppendProblem, Problem};
 use seqloom_tests::executor::{Executor, Feed};
 use seqloom_tests::oracle::view::{Gather, gather};
 
@@ -71,4 +71,29 @@ fn a_window_beside_the_output_is_zero() {
     let problem =
         Problem { dims: [1, 1, 1, 7], strides: [0, 0, 0, 1], lo: [0; 4], extent: [1, 1, 1, 0], offset: 0 };
     check("empty window", 7, problem);
+}
+
+/// Rows at the start, in the middle and at the end of their sequences; copied, the cache stays as it was.
+#[test]
+fn new_rows_of_a_cache() {
+    let executor = Executor::shared();
+    for (batch, keys, time, channels) in [(1, 1, 1, 1), (3, 7, 2, 5), (4, 33, 1, 128), (2, 9, 9, 3)] {
+        let cache: Vec<u32> =
+            (0..(batch * keys * channels) as u32).map(|i| i.wrapping_mul(0x9e37_79b9)).collect();
+        let rows: Vec<u32> = (0..(batch * time * channels) as u32).map(|i| !i).collect();
+        let first: Vec<u32> = (0..batch).map(|b| (b * 5 % (keys - time + 1)) as u32).collect();
+        let mut want = cache.clone();
+        for (b, &first) in first.iter().enumerate() {
+            let size = time * channels;
+            want[(b * keys + first as usize) * channels..][..size].copy_from_slice(&rows[b * size..][..size]);
+        }
+        let problem = AppendProblem { batch, keys, time, channels, in_place: false };
+        for (kind, facts) in executor.kinds() {
+            let lowered = view::lower_append(&problem, &facts).unwrap();
+            let ins = vec![(&cache).into(), (&rows).into(), (&first).into()];
+            let feed = Feed { ins, outs: vec![want.len()], ..Feed::default() };
+            let got: Vec<u32> = executor.run(&lowered, &feed).out(0).iter().map(|x| x.to_bits()).collect();
+            assert_eq!(got, want, "{problem:?} {kind}");
+        }
+    }
 }

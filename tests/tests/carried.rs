@@ -1,0 +1,188 @@
+//! Tensors that stay on the device: rows appended to a state in place, or to a copy where the state is read otherwise;
+//! stores with states of their own; how far a sequence may have come.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // A test stops at the first surprise.
+
+use seqloom_graph::{
+    AttentionOptions, Control, DType, Graph, GraphError, HostTensor, Init, ParamStore, Params, Program,
+    Request, Start, StoreKind, Tensor,
+};
+use seqloom_tests::device::shared;
+use seqloom_tests::mid_graph::ids;
+
+fn store() -> ParamStore {
+    ParamStore::new(&shared(), Params::seeded(1), StoreKind::Inference).unwrap()
+}
+
+/// A program whose outputs are those that `record` gives.
+fn program<'a>(
+    store: &ParamStore,
+    record: impl for<'g> FnOnce(&'g Graph) -> Vec<(&'a str, Tensor<'g>)>,
+) -> Result<Program, GraphError> {
+    let g = store.inference_graph();
+    let outputs = record(&g);
+    Program::compile(store, &g, Request { outputs: &outputs, objective: None })
+}
+
+fn run(program: &Program, first: &[u32], rows: &[f32]) -> Result<(), GraphError> {
+    let shape = [first.len(), 1, rows.len() / first.len()];
+    let rows = HostTensor::f32(&shape, rows.to_vec()).unwrap();
+    program.run(&[("first", &ids(&[first.len()], first)), ("rows", &rows)], &Control::default())
+}
+
+fn read(program: &Program, name: &str) -> Vec<f32> {
+    program.read(name).unwrap().wait().unwrap()
+}
+
+/// A state [2, 3, 2] to which a row of each sequence is appended.
+fn appended(g: &Graph) -> (Tensor<'_>, Tensor<'_>) {
+    let cache = g.state("cache", &[2, 3, 2]);
+    let rows = g.input("rows", &[2, 1, 2], DType::F32);
+    let grown = cache.append(rows, g.following("first", 2, 1));
+    g.keep("cache", grown);
+    (cache, grown)
+}
+
+#[test]
+fn rows_are_written_where_the_state_lies() {
+    let store = store();
+    let sums = program(&store, |g| vec![("sum", appended(g).1.sum(1))]).unwrap();
+    assert_eq!(sums.dispatches(), 2, "the new rows and the sum, no copy of the cache\n{}", sums.explain());
+    run(&sums, &[0, 2], &[1.0, 2.0, 3.0, 4.0]).unwrap();
+    run(&sums, &[1, 0], &[10.0, 20.0, 30.0, 40.0]).unwrap();
+    assert_eq!(read(&sums, "sum"), [11.0, 22.0, 33.0, 44.0]);
+    run(&sums, &[1, 0], &[0.0; 4]).unwrap();
+    assert_eq!(read(&sums, "sum"), [1.0, 2.0, 3.0, 4.0]);
+    // Without room for another row nothing runs, and nothing changes.
+    let error = run(&sums, &[1, 3], &[9.0; 4]).unwrap_err();
+    assert!(
+        matches!(&error, GraphError::OutOfRange { name, index: 1, value: 3, high: 2, .. } if name == "first")
+    );
+}
+
+#[test]
+fn a_state_that_is_read_otherwise_stays_as_it_was_until_the_end() {
+    // What was before, asked for or part of something else; what is after, asked for; and what nothing keeps.
+    let records: [for<'g> fn(&'g Graph) -> Vec<(&'static str, Tensor<'g>)>; 4] = [
+        |g| {
+            let (before, after) = appended(g);
+            vec![("before", before), ("after", after * 1.0)]
+        },
+        |g| {
+            let (before, after) = appended(g);
+            vec![("before", before * 2.0 - before), ("after", after + after * 0.0)]
+        },
+        |g| {
+            let (before, after) = appended(g);
+            vec![("after", after), ("before", before.slice(1, 0, 3))]
+        },
+        |g| {
+            let before = g.state("cache", &[2, 3, 2]);
+            let after = before.append(g.input("rows", &[2, 1, 2], DType::F32), g.following("first", 2, 1));
+            vec![("after", after), ("before", before + 0.0)]
+        },
+    ];
+    for (i, record) in records.into_iter().enumerate() {
+        let (store, keeps) = (store(), i < 3);
+        let program = program(&store, record).unwrap();
+        run(&program, &[0, 2], &[1.0, 2.0, 3.0, 4.0]).unwrap();
+        run(&program, &[1, 1], &[5.0, 6.0, 7.0, 8.0]).unwrap();
+        let first = [1.0, 2.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 3.0, 4.0];
+        let both = [1.0, 2.0, 5.0, 6.0, 0.0, 0.0, 0.0, 0.0, 7.0, 8.0, 3.0, 4.0];
+        let alone = [0.0, 0.0, 5.0, 6.0, 0.0, 0.0, 0.0, 0.0, 7.0, 8.0, 0.0, 0.0];
+        assert_eq!(read(&program, "before"), if keeps { first } else { [0.0; 12] }, "record {i}");
+        assert_eq!(read(&program, "after"), if keeps { both } else { alone }, "record {i}");
+    }
+}
+
+#[test]
+fn an_output_of_the_cache_is_not_the_state_itself() {
+    let store = store();
+    let program = program(&store, |g| vec![("all", appended(g).1)]).unwrap();
+    run(&program, &[0, 0], &[1.0, 2.0, 3.0, 4.0]).unwrap();
+    let held = program.read("all").unwrap();
+    store.reset_states(false).unwrap();
+    assert_eq!(held.wait().unwrap()[..2], [1.0, 2.0]);
+    assert_eq!(
+        read(&program, "all")[..2],
+        [1.0, 2.0],
+        "an output is the last run's, whatever becomes of the state"
+    );
+}
+
+#[test]
+fn stores_with_their_own_states_share_parameters_alone() {
+    let mut params = Params::seeded(1);
+    let weight = params.add("weight", &[2], Init::Ones);
+    let store = ParamStore::new(&shared(), params, StoreKind::Inference).unwrap();
+    let bytes = store.bytes();
+    let counting = |store: &ParamStore| {
+        program(store, |g| {
+            let next = g.state("count", &[2]) + g.param(weight);
+            g.keep("count", next);
+            vec![("count", next * 1.0)]
+        })
+        .unwrap()
+    };
+    let own = store.with_own_states();
+    let (here, there) = (counting(&store), counting(&own));
+    for _ in 0..3 {
+        here.run(&[], &Control::default()).unwrap();
+    }
+    there.run(&[], &Control::default()).unwrap();
+    assert_eq!((read(&here, "count")[0], read(&there, "count")[0]), (3.0, 1.0));
+    own.reset_states(false).unwrap();
+    here.run(&[], &Control::default()).unwrap();
+    there.run(&[], &Control::default()).unwrap();
+    assert_eq!((read(&here, "count")[0], read(&there, "count")[0]), (4.0, 1.0));
+    store.write(seqloom_graph::Arena::Params, 0, &[5.0, 5.0]).unwrap();
+    there.run(&[], &Control::default()).unwrap();
+    assert_eq!(read(&there, "count")[0], 6.0, "parameters are the same");
+    assert_eq!((store.bytes(), own.bytes()), (bytes + 8, bytes + 8));
+    // What only it held goes with it.
+    let held = shared().allocated_bytes();
+    drop((own, there));
+    assert!(shared().allocated_bytes() < held);
+}
+
+#[test]
+fn positions_are_bounded_by_what_they_index() {
+    let store = store();
+    let found = program(&store, |g| {
+        let following = g.following("first", 2, 2);
+        let table = g.literal(&[5, 1], vec![0.0, 1.0, 2.0, 3.0, 4.0]);
+        let rows = table.gather_rows(following.positions()).reshape(&[2, 2]);
+        vec![("rows", rows), ("ends", following.ends().to_f32())]
+    })
+    .unwrap();
+    let first = |values: &[u32]| ids(&[2], values);
+    found.run(&[("first", &first(&[3, 1]))], &Control::default()).unwrap();
+    assert_eq!((read(&found, "rows"), read(&found, "ends")), (vec![3.0, 4.0, 1.0, 2.0], vec![5.0, 3.0]));
+    let error = found.run(&[("first", &first(&[0, 4]))], &Control::default()).unwrap_err();
+    assert!(matches!(error, GraphError::OutOfRange { index: 1, value: 4, low: 0, high: 3, .. }), "{error}");
+
+    // Lengths of an attention over five keys: two new ones behind three at most.
+    let attending = program(&store, |g| {
+        let following = g.following("first", 2, 2);
+        let [q, k] = [2, 5].map(|time| g.full(&[2, time, 1, 4], 1.0));
+        let options = AttentionOptions {
+            start: Start::AtEnd,
+            lengths: Some(following.ends()),
+            ..AttentionOptions::default()
+        };
+        vec![("y", q.attention(k, k, options))]
+    })
+    .unwrap();
+    attending.run(&[("first", &first(&[3, 0]))], &Control::default()).unwrap();
+    let error = attending.run(&[("first", &first(&[4, 0]))], &Control::default()).unwrap_err();
+    assert!(matches!(error, GraphError::OutOfRange { index: 0, value: 4, high: 3, .. }), "{error}");
+
+    // More steps than the table has rows fit nowhere.
+    let none = program(&store, |g| {
+        let table = g.literal(&[2, 1], vec![0.0, 1.0]);
+        vec![("rows", table.gather_rows(g.following("first", 1, 3).positions()))]
+    })
+    .unwrap();
+    let refused = none.run(&[("first", &ids(&[1], &[0]))], &Control::default());
+    assert!(matches!(refused, Err(GraphError::OutOfRange { .. })));
+}
