@@ -44,6 +44,7 @@ pub mod recurrent;
 mod segments;
 pub mod shape;
 mod simplify;
+mod slots;
 pub mod store;
 mod tensor;
 
