@@ -9,9 +9,11 @@ mod gradient_norms;
 mod recall;
 
 use std::path::PathBuf;
+use std::process::ExitCode;
 
 use clap::Parser;
 use seqloom::prelude::*;
+use seqloom_examples::{advice, exit};
 
 /// What an experiment gives.
 pub type Outcome<T> = Result<T, Box<dyn std::error::Error>>;
@@ -42,14 +44,17 @@ pub struct Options {
     out: PathBuf,
 }
 
-fn main() -> Outcome<()> {
+fn main() -> ExitCode {
+    exit(run(), |error| advice(error.as_ref()))
+}
+
+fn run() -> Outcome<()> {
     let options = Options::parse();
     if options.distance < 2 || options.times.iter().any(|&time| time < 2) {
         return Err("a distance and every length must be at least 2 steps".into());
     }
     std::fs::create_dir_all(&options.out).map_err(|e| format!("{}: {e}", options.out.display()))?;
-    let device = Device::open(DeviceOptions { checks: Some(false), ..DeviceOptions::default() })
-        .map_err(|e| format!("{e}\n`cargo xtask doctor` says what this machine has."))?;
+    let device = Device::open(DeviceOptions::default())?;
     println!("{}", device.facts().name);
     gradient_norms::study(&device, &options)?;
     recall::study(&device, &options)

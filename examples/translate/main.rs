@@ -18,9 +18,10 @@ use clap::Parser;
 use seqloom::nn::beam::BeamSearch;
 use seqloom::prelude::*;
 use seqloom::train::{Curve, loss_curve};
+use seqloom_examples::exit;
 
 use data::{Data, skipped};
-use error::{Result, at};
+use error::{Error, Result, at};
 use options::{Cell, Options, Settings};
 use report::{Summary, Test};
 
@@ -41,16 +42,7 @@ fn main() -> ExitCode {
         Cell::Gru => run::<Gru>(&options, &settings),
         Cell::Lstm => run::<Lstm>(&options, &settings),
     });
-    match done {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("error: {error}");
-            if let Some(advice) = error.advice() {
-                eprintln!("{advice}");
-            }
-            ExitCode::FAILURE
-        }
-    }
+    exit(done, Error::advice)
 }
 
 fn run<L: Recurrent + Clone>(options: &Options, settings: &Settings) -> Result<()> {
