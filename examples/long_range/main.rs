@@ -36,6 +36,12 @@ pub struct Options {
     /// Most steps of training for a cell at a length; one that has learnt stops earlier
     #[arg(long, value_name = "N", default_value_t = 600)]
     steps: u64,
+    /// Symbols that the steps between the cue and its recall are drawn from; 1 is silence
+    #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    fillers: u32,
+    /// Learning rate
+    #[arg(long, value_name = "X", default_value_t = 2e-2)]
+    lr: f64,
     /// Only cells whose name contains this
     #[arg(long, value_name = "NAME", default_value = "")]
     only: String,
