@@ -7,12 +7,14 @@
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
+use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Instant;
 
 use clap::Parser;
 use seqloom::prelude::*;
 use seqloom::train::{Axis, Chart, Line, line_chart};
+use seqloom_examples::{advice, exit};
 
 /// Part of the text that is not trained on.
 const HELD_OUT: f64 = 0.1;
@@ -74,13 +76,16 @@ struct Study<'a> {
     rows: Vec<Row>,
 }
 
-fn main() -> Outcome<()> {
+fn main() -> ExitCode {
+    exit(run(), |error| advice(error.as_ref()))
+}
+
+fn run() -> Outcome<()> {
     let options = Options::parse();
     let (text, source) = text(options.text.as_deref())?;
     std::fs::create_dir_all(&options.out).map_err(|e| format!("{}: {e}", options.out.display()))?;
     let (train, held_out) = text.split(HELD_OUT)?;
-    let device = Device::open(DeviceOptions { checks: Some(false), ..DeviceOptions::default() })
-        .map_err(|e| format!("{e}\n`cargo xtask doctor` says what this machine has."))?;
+    let device = Device::open(DeviceOptions::default())?;
     println!(
         "{} on {source}: {} characters, {} symbols",
         device.facts().name,

@@ -9,9 +9,11 @@ mod gradient_norms;
 mod recall;
 
 use std::path::PathBuf;
+use std::process::ExitCode;
 
 use clap::Parser;
 use seqloom::prelude::*;
+use seqloom_examples::{advice, exit};
 
 /// What an experiment gives.
 pub type Outcome<T> = Result<T, Box<dyn std::error::Error>>;
@@ -34,6 +36,12 @@ pub struct Options {
     /// Most steps of training for a cell at a length; one that has learnt stops earlier
     #[arg(long, value_name = "N", default_value_t = 600)]
     steps: u64,
+    /// Symbols that the steps between the cue and its recall are drawn from; 1 is silence
+    #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    fillers: u32,
+    /// Learning rate
+    #[arg(long, value_name = "X", default_value_t = 2e-2)]
+    lr: f64,
     /// Only cells whose name contains this
     #[arg(long, value_name = "NAME", default_value = "")]
     only: String,
@@ -42,14 +50,17 @@ pub struct Options {
     out: PathBuf,
 }
 
-fn main() -> Outcome<()> {
+fn main() -> ExitCode {
+    exit(run(), |error| advice(error.as_ref()))
+}
+
+fn run() -> Outcome<()> {
     let options = Options::parse();
     if options.distance < 2 || options.times.iter().any(|&time| time < 2) {
         return Err("a distance and every length must be at least 2 steps".into());
     }
     std::fs::create_dir_all(&options.out).map_err(|e| format!("{}: {e}", options.out.display()))?;
-    let device = Device::open(DeviceOptions { checks: Some(false), ..DeviceOptions::default() })
-        .map_err(|e| format!("{e}\n`cargo xtask doctor` says what this machine has."))?;
+    let device = Device::open(DeviceOptions::default())?;
     println!("{}", device.facts().name);
     gradient_norms::study(&device, &options)?;
     recall::study(&device, &options)

@@ -1,7 +1,7 @@
 //! Recalling the first symbol of a sequence at its end, T − 1 meaningless symbols later.
 //!
-//! The first symbol is one of [`CUES`], all others are drawn from as many that never come first; only the last step is
-//! scored. Guessing is right once in [`CUES`] times. Batches are made as they are needed and never repeat.
+//! The first symbol is one of [`CUES`], all others are drawn from a few that never come first; only the last step is scored.
+//! Guessing is right once in [`CUES`] times. Batches are made as they are needed and never repeat.
 
 use std::time::Instant;
 
@@ -19,6 +19,12 @@ const CHANNELS: usize = 16;
 const LEARNT: f32 = 0.05;
 /// Steps in a row.
 const STREAK: usize = 5;
+/// Steps in a row without a finite gradient, each of which changes nothing, after which a cell is given up.
+const LOST: usize = 20;
+/// Last steps whose mean loss is told of a cell that has not learnt.
+const TAIL: usize = 20;
+/// Largest loss that is plotted, nats; exploding cells reach any.
+const PLOTTED: f64 = 4.0;
 
 /// The cells, and whether the gradient's norm is clipped to 1.
 const CELLS: [(CellUnderTest, bool); 7] = [
@@ -46,21 +52,21 @@ impl Batch for RecallBatch {
     }
 
     fn token_count(&self) -> usize {
-        self.cues.shape().len()
+        self.cues.shape().iter().product()
     }
 }
 
 impl RecallBatch {
     /// The batch number `step`.
-    fn new(step: u64, rows: usize, time: usize) -> Outcome<Self> {
+    fn new(step: u64, rows: usize, time: usize, fillers: u32) -> Outcome<Self> {
         // Knuth's 64-bit linear congruential generator; the low bits of such a one are poor.
         let mut state = step.wrapping_mul(0x9E37_79B9_7F4A_7C15) ^ time as u64;
-        let mut draw = || {
+        let mut draw = |below: u32| {
             state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-            (state >> 40) as u32 % CUES as u32
+            (state >> 40) as u32 % below
         };
-        let mut tokens: Vec<u32> = (0..rows * time).map(|_| CUES as u32 + draw()).collect();
-        let cues: Vec<u32> = (0..rows).map(|_| draw()).collect();
+        let mut tokens: Vec<u32> = (0..rows * time).map(|_| CUES as u32 + draw(fillers)).collect();
+        let cues: Vec<u32> = (0..rows).map(|_| draw(CUES as u32)).collect();
         for (row, cue) in tokens.chunks_mut(time).zip(&cues) {
             row[0] = *cue;
         }
@@ -68,19 +74,41 @@ impl RecallBatch {
     }
 }
 
+/// How a training ended.
+enum End {
+    /// After this step it had learnt.
+    Learnt(u64),
+    /// The steps were over.
+    Over,
+    /// Its gradients were no longer finite.
+    Lost,
+}
+
 /// How a cell fared at one length.
 struct Run {
-    /// The step after which it had learnt, if it had.
-    learnt: Option<u64>,
-    /// The last loss, nats.
-    loss: f32,
+    end: End,
+    /// (step, nats).
     losses: Vec<(f64, f64)>,
+}
+
+impl Run {
+    /// What the table shows of it.
+    fn shown(&self) -> String {
+        let tail = &self.losses[self.losses.len().saturating_sub(TAIL)..];
+        match self.end {
+            End::Learnt(step) => step.to_string(),
+            End::Over => {
+                format!("({:.2})", tail.iter().map(|(_, loss)| loss).sum::<f64>() / tail.len() as f64)
+            }
+            End::Lost => "overflow".to_owned(),
+        }
+    }
 }
 
 /// Trains every cell at every length, prints a table and plots the losses at the longest.
 pub fn study(device: &Device, options: &Options) -> Outcome<()> {
     println!(
-        "\nRecall of the first of T symbols: steps until learnt, or the loss (guessing: {:.2} nats)",
+        "\nRecall of the first of T symbols: steps until learnt, or the loss then (guessing: {:.2} nats)",
         (CUES as f32).ln()
     );
     print!("{:<30}", "cell");
@@ -94,20 +122,21 @@ pub fn study(device: &Device, options: &Options) -> Outcome<()> {
             let begin = Instant::now();
             let run = train(device, cell, *clipped, options, time)?;
             let cost = begin.elapsed().as_secs_f64() * 1e3 / run.losses.len().max(1) as f64;
-            let shown = run.learnt.map_or_else(|| format!("({:.2})", run.loss), |step| format!("{step}"));
-            print!("{shown:>14}");
+            print!("{:>14}", run.shown());
             std::io::Write::flush(&mut std::io::stdout())?;
             last = Some((run, cost));
         }
         if let Some((run, cost)) = last {
             println!("{cost:>14.0}");
-            lines.push(Line { label: cell.name, points: run.losses });
+            let points = run.losses.iter().map(|&(step, loss)| (step, loss.min(PLOTTED))).collect();
+            lines.push(Line { label: cell.name, points });
         }
     }
     let Some(longest) = options.times.last().filter(|_| !lines.is_empty()) else { return Ok(()) };
     let path = options.out.join("recall.svg");
     let title = format!("Recall over {longest} steps");
-    let (x, y) = (Axis { label: "step", log: false }, Axis { label: "loss, nats", log: false });
+    let y = format!("loss, nats, at most {PLOTTED}");
+    let (x, y) = (Axis { label: "step", log: false }, Axis { label: &y, log: false });
     line_chart(&path, &Chart { title: &title, x, y, lines })?;
     println!("Written: {}", path.display());
     Ok(())
@@ -120,28 +149,34 @@ fn train(
     options: &Options,
     time: usize,
 ) -> Outcome<Run> {
-    let Options { hidden, rows, steps, .. } = *options;
+    let Options { hidden, rows, steps, fillers, lr, .. } = *options;
+    let symbols = CUES + fillers as usize;
     let mut params = Params::seeded(7);
-    let embedding = Embedding::new(&mut params, "embedding", 2 * CUES, CHANNELS);
+    let embedding = Embedding::new(&mut params, "embedding", symbols, CHANNELS);
     let layer = cell.register(&mut params, CHANNELS, hidden);
     let head = Linear::new(&mut params, "head", hidden, CUES);
     let clip_norm = clipped.then_some(1.0);
-    let optimizer = AdamW { lr: 5e-3, weight_decay: 0.0, clip_norm, ..AdamW::default() };
+    let optimizer = AdamW { lr, weight_decay: 0.0, clip_norm, ..AdamW::default() };
     let mut trainer = Trainer::new(device, params, optimizer, |g, _: &RecallBatch| {
-        let states = layer.forward(embedding.forward(g.ids("tokens", &[rows, time], 2 * CUES)));
+        let states = layer.forward(embedding.forward(g.ids("tokens", &[rows, time], symbols)));
         let last = states.slice(1, time - 1, 1).reshape(&[rows, hidden]);
         head.forward(last).cross_entropy(g.ids("cues", &[rows], CUES), None)
     })?;
     cell.initialise(trainer.store(), hidden, time)?;
-    let mut run = Run { learnt: None, loss: f32::NAN, losses: Vec::new() };
-    let mut streak = 0;
+    let mut run = Run { end: End::Over, losses: Vec::new() };
+    let (mut learnt, mut lost) = (0, 0);
     for step in 1..=steps {
-        trainer.step(&RecallBatch::new(step, rows, time)?)?;
-        run.loss = trainer.loss()?;
-        run.losses.push((step as f64, f64::from(run.loss)));
-        streak = if run.loss < LEARNT { streak + 1 } else { 0 };
-        if streak == STREAK {
-            run.learnt = Some(step);
+        trainer.step(&RecallBatch::new(step, rows, time, fillers)?)?;
+        let loss = trainer.loss()?;
+        run.losses.push((step as f64, f64::from(loss)));
+        learnt = if loss < LEARNT { learnt + 1 } else { 0 };
+        lost = if trainer.grad_norm()?.is_finite() { 0 } else { lost + 1 };
+        if learnt == STREAK {
+            run.end = End::Learnt(step);
+            break;
+        }
+        if lost == LOST {
+            run.end = End::Lost;
             break;
         }
     }

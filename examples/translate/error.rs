@@ -43,13 +43,8 @@ impl Error {
     /// A line of advice, where there is any to give.
     pub fn advice(&self) -> Option<&'static str> {
         match self {
-            Self::Seqloom(seqloom::Error::Device(
-                DeviceError::NoAdapter
-                | DeviceError::AdapterNotFound { .. }
-                | DeviceError::Unsuitable { .. }
-                | DeviceError::Open { .. },
-            )) => Some("`cargo xtask doctor` lists this machine's adapters and what each lacks"),
             Self::Seqloom(seqloom::Error::NothingLeft { .. }) => Some("--longest allows longer sentences"),
+            Self::Seqloom(error) => seqloom_examples::advice(error),
             _ => None,
         }
     }

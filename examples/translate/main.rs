@@ -18,9 +18,10 @@ use clap::Parser;
 use seqloom::nn::beam::BeamSearch;
 use seqloom::prelude::*;
 use seqloom::train::{Curve, loss_curve};
+use seqloom_examples::exit;
 
 use data::{Data, skipped};
-use error::{Result, at};
+use error::{Error, Result, at};
 use options::{Cell, Options, Settings};
 use report::{Summary, Test};
 
@@ -41,16 +42,7 @@ fn main() -> ExitCode {
         Cell::Gru => run::<Gru>(&options, &settings),
         Cell::Lstm => run::<Lstm>(&options, &settings),
     });
-    match done {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("error: {error}");
-            if let Some(advice) = error.advice() {
-                eprintln!("{advice}");
-            }
-            ExitCode::FAILURE
-        }
-    }
+    exit(done, Error::advice)
 }
 
 fn run<L: Recurrent + Clone>(options: &Options, settings: &Settings) -> Result<()> {
@@ -101,11 +93,29 @@ fn run<L: Recurrent + Clone>(options: &Options, settings: &Settings) -> Result<(
     let done = trainer.step_count();
     let progress = Arc::new(Progress::bar(steps, done.min(steps)));
     let (watch, mut tokens) = (Instant::now(), 0);
+    let per_epoch = batches.per_epoch();
+    let save = |trainer: &mut Trainer<_, _>| match &options.save {
+        Some(folder) => {
+            trainer.save(folder.join(PARAMETERS))?;
+            data.save(folder)?;
+            settings.save(folder)
+        }
+        None => Ok(()),
+    };
     for batch in batches.steps(steps).starting_at(done).reporting_to(progress) {
         let step = trainer.step_count();
         let batch = batch.with_teacher_forcing(training.teacher_forcing, training.seed ^ step)?;
         trainer.step(&batch)?;
         tokens += batch.token_count();
+        if trainer.step_count().is_multiple_of(per_epoch) {
+            // Hours of training are not lost if they end badly.
+            save(&mut trainer)?;
+            trainer.finish()?;
+            let epoch =
+                trainer.history().iter().rev().take(per_epoch as usize).map(|(_, loss)| f64::from(*loss));
+            let (count, sum) = epoch.fold((0.0, 0.0), |(count, sum), loss| (count + 1.0, sum + loss));
+            eprintln!("epoch {}: loss {:.3}", trainer.step_count() / per_epoch, sum / count);
+        }
         if training.seconds.is_some_and(|seconds| watch.elapsed().as_secs_f64() >= seconds) {
             break;
         }
@@ -116,11 +126,7 @@ fn run<L: Recurrent + Clone>(options: &Options, settings: &Settings) -> Result<(
         let curve = Curve { title: &data.name, losses: trainer.history(), unigram_entropy: None };
         loss_curve(options.out.join("loss.svg"), curve)?;
     }
-    if let Some(folder) = &options.save {
-        trainer.save(folder.join(PARAMETERS))?;
-        data.save(folder)?;
-        settings.save(folder)?;
-    }
+    save(&mut trainer)?;
 
     let scored = data.test.batches(training.batch).rounded_to(ROUND).every_pair();
     let perplexity = trainer.evaluate_all(scored)?.exp();

@@ -6,9 +6,10 @@
 use seqloom_graph::{AttentionOptions, Graph, HostData, HostTensor, Init, Lengths, ParamId, Params, Tensor};
 use seqloom_nn::{
     AbsolutePositions, AttentionConfig, Batch, Bert, BertConfig, BlockConfig, BlockStart,
-    FeedForwardActivation, Gpt, GptConfig, LmBatch, MaskedBatch, Masking, MultiHeadAttention, NormKind,
-    NormPlace, RelativePositions, Rotary, SinusoidLayout, StackMemory, Transformer, TransformerConfig,
-    TransformerStack, TranslationBatch, TranslationVocab, TreePositions, Vocab, tree_distances,
+    FeedForwardActivation, Gpt, GptConfig, LanguageModel, LmBatch, MaskedBatch, Masking, MultiHeadAttention,
+    NormKind, NormPlace, RelativePositions, Rotary, SinusoidLayout, StackMemory, Transformer,
+    TransformerConfig, TransformerStack, TranslationBatch, TranslationVocab, TreePositions, Vocab,
+    tree_distances,
 };
 use seqloom_tests::case::weighted_sum;
 use seqloom_tests::compare::Tolerance;

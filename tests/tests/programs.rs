@@ -262,8 +262,54 @@ fn programs_of_two_shapes_share_parameters_and_pipelines() {
     let pipelines = device.counts().pipelines;
     let second = compile(41);
     assert_eq!(device.counts().pipelines, pipelines, "a new shape needs no new pipeline");
-    let expected = store.bytes() + first.memory().own() + second.memory().own();
-    assert_eq!(device.allocated_bytes(), expected);
+    let unshared = first.memory().unshared() + second.memory().unshared();
+    assert_eq!(device.allocated_bytes(), store.bytes() + store.slot_bytes() + unshared);
+}
+
+/// Σ (softmax(x·wᵀ) + x·wᵀ)².
+fn sum_of_squares(store: &ParamStore, w: ParamId, rows: usize) -> Program {
+    let g = store.inference_graph();
+    let y = g.input("x", &[rows, 6], DType::F32).matmul_t(g.param(w));
+    let sum = (y.softmax() + y).square().sum_all();
+    Program::compile(store, &g, Request { outputs: &[("sum", sum)], objective: None }).unwrap()
+}
+
+#[test]
+fn programs_share_the_memory_between_their_dispatches() {
+    let device = device::open();
+    let mut params = Params::seeded(5);
+    let w = params.add("w", &[5, 6], Init::Ones);
+    let store = ParamStore::new(&device, params, StoreKind::Inference).unwrap();
+    let ones = |rows: usize| HostTensor::f32(&[rows, 6], vec![1.0; rows * 6]).unwrap();
+    let large = sum_of_squares(&store, w, 400);
+    let bytes = store.slot_bytes();
+    assert!(bytes >= 4 * 400 * 5 && bytes == large.memory().slots, "{bytes}");
+    let small = sum_of_squares(&store, w, 40);
+    assert_eq!(store.slot_bytes(), bytes, "the larger program's slots have room for the smaller one");
+    let unshared = large.memory().unshared() + small.memory().unshared();
+    assert_eq!(device.allocated_bytes(), store.bytes() + bytes + unshared);
+    // Sums of 6 + 1/5, five a row: neither program sees what the other has left, whichever runs first.
+    let check = |program: &Program, rows: usize| {
+        for _ in 0..20 {
+            program.run(&[("x", &ones(rows))], &Control::default()).unwrap();
+            let sum = program.read("sum").unwrap().wait().unwrap()[0];
+            let expected = rows as f32 * 5.0 * 6.2 * 6.2;
+            assert!((sum - expected).abs() < 1e-4 * expected, "{rows} rows: {sum}, not {expected}");
+        }
+    };
+    check(&large, 400);
+    check(&small, 40);
+    std::thread::scope(|scope| {
+        // Programs of two threads, which submit as they come.
+        scope.spawn(|| check(&sum_of_squares(&store, w, 400), 400));
+        scope.spawn(|| check(&sum_of_squares(&store, w, 40), 40));
+    });
+    check(&large, 400);
+    drop(large);
+    assert!(store.slot_bytes() > 0, "the smaller program keeps what it uses");
+    check(&small, 40);
+    drop(small);
+    assert_eq!((store.slot_bytes(), device.allocated_bytes()), (0, store.bytes()));
 }
 
 /// A step leaves parameters that its loss does not reach without a gradient, whatever a program over the same store that

@@ -5,8 +5,8 @@
 //! buffer could not be read and written in the same dispatch, and every write to it would be a barrier for all.
 
 use std::fmt;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Weak};
 
 use crate::Result;
 use crate::device::{Device, next_id};
@@ -20,6 +20,12 @@ pub(crate) const WORD: u64 = 4;
 #[derive(Clone)]
 pub struct Buffer {
     shared: Arc<Shared>,
+}
+
+/// A handle that does not keep its memory.
+#[derive(Clone)]
+pub struct WeakBuffer {
+    shared: Weak<Shared>,
 }
 
 /// The memory behind the handles.
@@ -63,6 +69,12 @@ impl Buffer {
         self.slice(0, self.bytes())
     }
 
+    /// A handle by which the memory can be found as long as others keep it.
+    #[must_use]
+    pub fn downgrade(&self) -> WeakBuffer {
+        WeakBuffer { shared: Arc::downgrade(&self.shared) }
+    }
+
     pub(crate) fn raw(&self) -> &wgpu::Buffer {
         &self.shared.raw
     }
@@ -73,6 +85,20 @@ impl Buffer {
 
     pub(crate) fn device(&self) -> u64 {
         self.shared.device
+    }
+}
+
+impl WeakBuffer {
+    /// The buffer, unless its memory has returned.
+    #[must_use]
+    pub fn upgrade(&self) -> Option<Buffer> {
+        self.shared.upgrade().map(|shared| Buffer { shared })
+    }
+}
+
+impl fmt::Debug for WeakBuffer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "WeakBuffer({:?})", self.upgrade())
     }
 }
 

@@ -39,7 +39,7 @@ mod upload;
 mod wait;
 
 pub use adapter::{AdapterChoice, AdapterKind, Facts, Missing, Subgroups, choose};
-pub use buffer::{Buffer, Slice};
+pub use buffer::{Buffer, Slice, WeakBuffer};
 pub use device::{Counts, Device, DeviceOptions};
 pub use error::DeviceError;
 pub use pipeline::Pipeline;

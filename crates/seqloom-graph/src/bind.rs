@@ -110,11 +110,8 @@ pub(crate) fn bind(
     let placed: Vec<_> =
         (0..nodes.len()).map(|id| binder.places.contains_key(&id) || !stored(nodes, fused, id)).collect();
     let plan = plan(steps, &placed, |id| nodes[id].shape.bytes());
-    let slots = plan
-        .slots
-        .iter()
-        .map(|&bytes| binder.allocate("slot", bytes, |m| &mut m.slots))
-        .collect::<Result<Vec<_>>>()?;
+    let slots = store.slots().take(&binder.device, &plan.slots)?;
+    binder.memory.slots = slots.iter().map(Buffer::bytes).sum();
     for (id, slot) in plan.of_node.iter().enumerate() {
         if let Some(slot) = slot {
             binder.places.insert(id, slots[*slot].slice(0, nodes[id].shape.bytes().max(4)));
@@ -129,7 +126,8 @@ pub(crate) fn bind(
         if step.reads_control {
             leaves.push(control.clone());
         }
-        let scratch: Vec<_> = scratch.iter().map(|&slot| slots[slot].all()).collect();
+        let scratch: Vec<_> =
+            scratch.iter().map(|&slot| slots[slot].slice(0, plan.slots[slot].max(4))).collect();
         wired.push((&step.lowered, wire(&step.lowered, &ins, &outs, &leaves, &scratch)));
     }
     let (update, stats) =
@@ -280,7 +278,7 @@ impl Binder {
         let scratch = lowered
             .scratch
             .iter()
-            .map(|&bytes| Ok(self.allocate("scratch", bytes, |m| &mut m.slots)?.all()))
+            .map(|&bytes| Ok(self.allocate("scratch", bytes, |m| &mut m.outputs)?.all()))
             .collect::<Result<Vec<_>>>()?;
         let bindings = wire(&lowered, &ins, std::slice::from_ref(&stats), &[], &scratch);
         Ok((Some((lowered, bindings)), Some(stats)))

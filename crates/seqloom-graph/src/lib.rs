@@ -49,6 +49,7 @@ mod reuse;
 mod segments;
 pub mod shape;
 mod simplify;
+mod slots;
 pub mod store;
 mod tensor;
 

@@ -57,20 +57,28 @@ pub struct Memory {
     pub inputs: u64,
     /// Tensors known when compiled.
     pub constants: u64,
-    /// Slots of intermediate tensors, and scratch.
+    /// Slots of intermediate tensors, and scratch: shared with the other programs over the same store, which may have made
+    /// some of them larger than this one needs.
     pub slots: u64,
-    /// Outputs and statistics.
+    /// Outputs and statistics, and what the optimizer computes them in.
     pub outputs: u64,
 }
 
 impl Memory {
-    /// What this program allocated besides the shared arenas.
+    /// What this program uses besides the arenas.
     #[must_use]
     pub fn own(&self) -> u64 {
         self.inputs + self.constants + self.slots + self.outputs
     }
 
-    /// All of it, with the shared arenas.
+    /// What no other program uses: all but arenas and slots. Programs over one store take the sum of this over all of them,
+    /// [`ParamStore::bytes`] and [`ParamStore::slot_bytes`].
+    #[must_use]
+    pub fn unshared(&self) -> u64 {
+        self.own() - self.slots
+    }
+
+    /// All of it, with the arenas.
     #[must_use]
     pub fn total(&self) -> u64 {
         self.parameters + self.own()
@@ -86,7 +94,7 @@ pub struct Program {
     outputs: Vec<(String, Slice)>,
     bound: Bound,
     /// Keeps the arenas that the dispatches bind.
-    _store: ParamStore,
+    store: ParamStore,
 }
 
 impl Program {
@@ -167,11 +175,12 @@ impl Program {
             allowed,
             outputs,
             bound,
-            _store: store.clone(),
+            store: store.clone(),
         })
     }
 
-    /// Runs the program once: writes the inputs and the step's numbers, submits, and returns without waiting.
+    /// Runs the program once: writes the inputs and the step's numbers, submits, and returns without waiting. Programs over one
+    /// store share memory, so runs that several threads ask for go one after the other.
     ///
     /// # Errors
     /// A missing, unknown, misshapen or out-of-range input, found before anything is written; the device's failure.
@@ -194,6 +203,7 @@ impl Program {
                 Ok(HostData::U32(values)) => values,
                 _ => &[],
             })?;
+        let _turn = self.store.slots();
         for (spec, slice) in self.inputs.iter().zip(&self.bound.inputs) {
             let bytes = given(spec)?.bytes();
             if !bytes.is_empty() {
@@ -254,6 +264,7 @@ impl Program {
     /// # Errors
     /// As [`Self::explain_timed`].
     pub fn profile(&self) -> Result<Vec<KernelTime>> {
+        let _turn = self.store.slots();
         Ok(self.device.profile(&self.bound.dispatches)?)
     }
 }

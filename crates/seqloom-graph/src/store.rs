@@ -18,6 +18,7 @@ use crate::Result;
 use crate::error::GraphError;
 use crate::graph::Graph;
 use crate::params::{ParamId, ParamSpec, Params};
+use crate::slots::Slots;
 
 const ALIGNMENT: u64 = 256;
 
@@ -57,6 +58,7 @@ struct Inner {
     places: Vec<Place>,
     /// By arena, its chunks.
     arenas: Vec<Vec<Buffer>>,
+    slots: Mutex<Slots>,
 }
 
 /// Carried states by whether a training graph made them, name and dimensions.
@@ -92,7 +94,8 @@ impl ParamStore {
             .map(|arena| chunks.iter().map(|&bytes| device.allocate(arena, bytes)).collect())
             .collect::<Result<Vec<Vec<Buffer>>, _>>()?;
         let values: Vec<_> = specs.iter_mut().map(|spec| std::mem::take(&mut spec.values)).collect();
-        let inner = Arc::new(Inner { device: device.clone(), specs, places, arenas });
+        let slots = Mutex::default();
+        let inner = Arc::new(Inner { device: device.clone(), specs, places, arenas, slots });
         let store = Self { inner, states: Arc::default() };
         for (index, values) in values.iter().enumerate() {
             store.write(Arena::Params, index, values)?;
@@ -123,6 +126,12 @@ impl ParamStore {
     #[must_use]
     pub fn bytes(&self) -> u64 {
         self.inner.arenas.iter().flatten().chain(self.states().values()).map(Buffer::bytes).sum()
+    }
+
+    /// Bytes of the slots of intermediate tensors, which all programs over this store share.
+    #[must_use]
+    pub fn slot_bytes(&self) -> u64 {
+        self.slots().bytes()
     }
 
     /// Sets the carried states of training or of inference to 0, for the runs that follow.
@@ -187,6 +196,11 @@ impl ParamStore {
     /// The states hold no promise between each other that a panic elsewhere could break.
     fn states(&self) -> MutexGuard<'_, States> {
         self.states.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The programs' slots. Who holds them is the one whose run may write there.
+    pub(crate) fn slots(&self) -> MutexGuard<'_, Slots> {
+        self.inner.slots.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// An empty graph over these parameters that records a training step: dropout is active.

@@ -1,15 +1,14 @@
-//! Batches cut from a text, each a pure function of its number.
+//! Batches cut from a text.
 //!
 //! The text of C characters has W = (C − 1)/T windows of T steps (a window reads T characters and predicts the one after
-//! each). Batch n is the n-th since the first epoch's start; which windows it holds follows from the seed and n alone. So
-//! an iterator's whole state is n, and a resumed run continues with exactly the batch it would have had.
+//! each). Which windows a batch holds follows from the seed and the batch's number alone.
 
 use std::sync::Arc;
 
 use seqloom_nn::{LmBatch, LossListener, NnError};
 
 use crate::corpus::CharCorpus;
-use crate::progress::Progress;
+use crate::course::{Course, Source};
 use crate::random::{below, mix, permutation};
 
 /// Order in which windows are taken.
@@ -39,42 +38,53 @@ pub enum Order {
 /// let resumed = text.batches(4, 16).epochs(2).starting_at(batches.position());
 /// assert_eq!(batches.next().unwrap().tokens(), { resumed }.next().unwrap().tokens());
 /// ```
-#[derive(Clone)]
-pub struct Batches {
+pub type Batches = Course<Windows>;
+
+/// The windows of a text, B to a batch: what [`Batches`] are cut from.
+#[derive(Clone, Debug)]
+pub struct Windows {
     text: CharCorpus,
     rows: usize,
     time: usize,
     order: Order,
     windows: usize,
-    end: u64,
-    next: u64,
-    /// The epoch whose window order is at hand, so that an epoch is shuffled once.
-    shuffled: Option<(u64, Arc<[usize]>)>,
-    progress: Option<Arc<Progress>>,
+}
+
+/// An epoch's first character, and its windows in their order; none if they are taken as they stand.
+#[derive(Clone, Debug)]
+pub struct WindowPlan {
+    offset: usize,
+    windows: Vec<usize>,
 }
 
 impl Batches {
     pub(crate) fn new(text: CharCorpus, batch: usize, time: usize) -> Self {
         let windows = text.len().saturating_sub(1).checked_div(time).unwrap_or(0);
-        let rows = batch.min(windows);
-        let order = Order::Shuffled { seed: 0 };
-        let mut batches =
-            Self { text, rows, time, order, windows, end: 0, next: 0, shuffled: None, progress: None };
-        batches.end = batches.per_epoch();
-        if rows == 0 {
-            // Kept for the error: what was asked for.
-            batches.rows = batch;
-            batches.windows = 0;
-        }
-        batches
+        // Where there is no window, the rows are kept for the error: what was asked for.
+        let rows = if windows == 0 { batch } else { batch.min(windows) };
+        Self::over(Windows { text, rows, time, order: Order::Shuffled { seed: 0 }, windows })
     }
 
-    /// Whether any batch can be cut.
-    ///
-    /// # Errors
+    /// Takes the windows in this order.
+    #[must_use]
+    pub fn ordered(self, order: Order) -> Self {
+        self.with(|source| source.order = order)
+    }
+
+    /// Shuffles by this seed.
+    #[must_use]
+    pub fn seeded(self, seed: u64) -> Self {
+        self.ordered(Order::Shuffled { seed })
+    }
+}
+
+impl Source for Windows {
+    type Batch = LmBatch;
+    type Plan = WindowPlan;
+
     /// [`NnError::TextTooShort`] if the text has not the time + 1 characters of one window; [`NnError::Batch`] if there are no
     /// rows or no steps.
-    pub fn check(&self) -> Result<(), NnError> {
+    fn check(&self) -> Result<(), NnError> {
         if self.rows == 0 || self.time == 0 {
             return Err(NnError::Batch {
                 detail: format!("{} rows of {} steps hold no token", self.rows, self.time),
@@ -92,96 +102,32 @@ impl Batches {
         Ok(())
     }
 
-    /// Takes the windows in this order.
-    #[must_use]
-    pub fn ordered(mut self, order: Order) -> Self {
-        self.order = order;
-        self.shuffled = None;
-        self
-    }
-
-    /// Shuffles by this seed.
-    #[must_use]
-    pub fn seeded(self, seed: u64) -> Self {
-        self.ordered(Order::Shuffled { seed })
-    }
-
-    /// Ends after `epochs` epochs, counted from the first batch of all.
-    #[must_use]
-    pub fn epochs(mut self, epochs: u64) -> Self {
-        self.end = self.per_epoch().saturating_mul(epochs);
-        self
-    }
-
-    /// Ends after `steps` batches, counted from the first of all, in however many epochs they are.
-    #[must_use]
-    pub fn steps(mut self, steps: u64) -> Self {
-        self.end = steps;
-        self
-    }
-
-    /// Goes on with batch number `position`; the end stays where it is.
-    #[must_use]
-    pub fn starting_at(mut self, position: u64) -> Self {
-        self.next = position;
-        self
-    }
-
-    /// Number of the next batch: what [`Batches::starting_at`] takes. It equals the trainer's step count where each batch is
-    /// one step, so a checkpoint already holds it.
-    #[must_use]
-    pub fn position(&self) -> u64 {
-        self.next
-    }
-
-    /// Batches in an epoch.
-    #[must_use]
-    pub fn per_epoch(&self) -> u64 {
+    fn per_epoch(&self) -> u64 {
         self.windows.checked_div(self.rows).unwrap_or(0).max(1) as u64
     }
 
-    /// Shows a progress bar on standard error, if it is a terminal: loss, tokens a second, time left. Call it last, when
-    /// the end is known.
-    #[must_use]
-    pub fn with_progress(mut self) -> Self {
-        self.progress = Some(Arc::new(Progress::bar(self.end, self.next)));
-        self
-    }
-
-    /// Tells this progress of every step's loss instead of a bar's.
-    #[must_use]
-    pub fn reporting_to(mut self, progress: Arc<Progress>) -> Self {
-        self.progress = Some(progress);
-        self
-    }
-
-    /// Batch number `position`, whatever the iterator's own position.
-    #[must_use]
-    pub fn batch(&mut self, position: u64) -> LmBatch {
-        match self.check().and_then(|()| self.cut(position)) {
-            Ok(batch) => batch,
-            Err(fault) => LmBatch::poisoned(fault),
+    fn plan(&self, epoch: u64) -> WindowPlan {
+        match self.order {
+            Order::Streams => WindowPlan { offset: 0, windows: Vec::new() },
+            Order::Shuffled { seed } => {
+                let (spare, seed) = (self.text.len() - 1 - self.windows * self.time, mix(seed, epoch));
+                WindowPlan {
+                    offset: below(seed, u64::MAX, spare + 1),
+                    windows: permutation(seed, self.windows),
+                }
+            }
         }
     }
 
-    fn cut(&mut self, position: u64) -> Result<LmBatch, NnError> {
-        let per_epoch = self.per_epoch();
-        let (epoch, step) = (position / per_epoch, (position % per_epoch) as usize);
-        let (offset, windows) = match self.order {
-            Order::Streams => (0, Arc::default()),
-            Order::Shuffled { seed } => {
-                let spare = self.text.len() - 1 - self.windows * self.time;
-                (below(mix(seed, epoch), u64::MAX, spare + 1), self.shuffle(seed, epoch))
-            }
-        };
+    fn cut(&self, plan: &WindowPlan, step: usize) -> Result<LmBatch, NnError> {
         let size = self.rows * self.time;
         let (mut tokens, mut targets) = (Vec::with_capacity(size), Vec::with_capacity(size));
         for row in 0..self.rows {
             let window = match self.order {
-                Order::Streams => row * per_epoch as usize + step,
-                Order::Shuffled { .. } => windows[step * self.rows + row],
+                Order::Streams => row * self.per_epoch() as usize + step,
+                Order::Shuffled { .. } => plan.windows[step * self.rows + row],
             };
-            let start = offset + window * self.time;
+            let start = plan.offset + window * self.time;
             let ids = &self.text.ids()[start..=start + self.time];
             tokens.extend_from_slice(&ids[..self.time]);
             targets.extend_from_slice(&ids[1..]);
@@ -190,41 +136,14 @@ impl Batches {
         Ok(if self.order == Order::Streams && step == 0 { batch.beginning() } else { batch })
     }
 
-    /// The epoch's windows in their order.
-    fn shuffle(&mut self, seed: u64, epoch: u64) -> Arc<[usize]> {
-        match &self.shuffled {
-            Some((of, windows)) if *of == epoch => Arc::clone(windows),
-            _ => {
-                let windows: Arc<[usize]> = permutation(mix(seed, epoch), self.windows).into();
-                self.shuffled = Some((epoch, Arc::clone(&windows)));
-                windows
-            }
-        }
+    fn poisoned(fault: NnError) -> LmBatch {
+        LmBatch::poisoned(fault)
+    }
+
+    fn told(batch: LmBatch, listener: Arc<dyn LossListener>) -> LmBatch {
+        batch.with_listener(listener)
     }
 }
-
-impl Iterator for Batches {
-    type Item = LmBatch;
-
-    fn next(&mut self) -> Option<LmBatch> {
-        if self.next >= self.end {
-            return None;
-        }
-        let batch = self.batch(self.next);
-        self.next += 1;
-        Some(match &self.progress {
-            Some(progress) => batch.with_listener(Arc::clone(progress) as Arc<dyn LossListener>),
-            None => batch,
-        })
-    }
-
-    fn size_hint(&self) -> (usize, Option<usize>) {
-        let left = usize::try_from(self.end.saturating_sub(self.next)).unwrap_or(usize::MAX);
-        (left, Some(left))
-    }
-}
-
-impl ExactSizeIterator for Batches {}
 
 #[cfg(test)]
 mod tests {

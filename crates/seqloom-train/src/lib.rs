@@ -10,6 +10,7 @@
 //! |---|---|
 //! | [`optimizer`], [`schedule`] | AdamW's settings and the learning rate over time |
 //! | [`trainer`] | steps, evaluation, programs by shape of batch |
+//! | [`course`] | which batch comes when, for whatever they are cut from |
 //! | [`corpus`], [`batches`] | text, and the batches made of it |
 //! | [`parallel_text`], [`text_codec`], [`parallel_corpus`], [`translation_batches`] | two texts for translation, as ids, in batches of similar lengths |
 //! | [`bleu`], [`perplexity`] | figures over a test set |
@@ -25,6 +26,7 @@ pub mod batches;
 pub mod bleu;
 pub mod checkpoint;
 pub mod corpus;
+pub mod course;
 pub mod dates;
 pub mod error;
 pub mod hugging_face;
@@ -43,10 +45,11 @@ pub mod trainer;
 pub mod translation_batches;
 
 pub use attention_map::{AttentionMap, attention_map};
-pub use batches::{Batches, Order};
+pub use batches::{Batches, Order, Windows};
 pub use bleu::{Bleu, corpus_bleu};
 pub use checkpoint::{Checkpoint, CheckpointFault, Misshapen, State};
 pub use corpus::CharCorpus;
+pub use course::{Course, Source};
 pub use error::{Error, Result};
 pub use hugging_face::{ConfigFault, read_bert, read_gpt2};
 pub use name_map::{NameMap, NameRule};
@@ -59,4 +62,4 @@ pub use progress::Progress;
 pub use schedule::Schedule;
 pub use text_codec::{CodecFault, SpecialIds, SubwordOptions, TextCodec, Unit, WordOptions};
 pub use trainer::{Trainer, TrainerMemory};
-pub use translation_batches::TranslationBatches;
+pub use translation_batches::{Pairs, TranslationBatches};

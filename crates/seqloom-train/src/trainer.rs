@@ -300,7 +300,9 @@ where
     /// The device memory that parameters and programs hold, in bytes.
     #[must_use]
     pub fn memory(&self) -> TrainerMemory {
-        let programs = self.training.values().chain(self.evaluation.values()).map(|p| p.memory().own()).sum();
+        let programs = self.training.values().chain(self.evaluation.values());
+        let programs =
+            self.store.slot_bytes() + programs.map(|program| program.memory().unshared()).sum::<u64>();
         let parameters = self.store.bytes();
         TrainerMemory { parameters, programs, total: parameters + programs }
     }

@@ -1,4 +1,4 @@
-//! Batches of sentence pairs of similar lengths, each a pure function of its number.
+//! Batches of sentence pairs of similar lengths.
 //!
 //! Lengths are rounded up to multiples of a few tokens, so that an epoch has few shapes of batch and a program is compiled
 //! for each only once. An epoch draws its pairs in random order, sorts them by rounded lengths (pairs of equal lengths stay
@@ -10,8 +10,8 @@ use std::sync::Arc;
 
 use seqloom_nn::{LossListener, NnError, TranslationBatch};
 
+use crate::course::{Course, Source};
 use crate::parallel_corpus::ParallelCorpus;
-use crate::progress::Progress;
 use crate::random::{mix, permutation};
 
 /// Tokens that lengths are rounded up to a multiple of.
@@ -36,8 +36,11 @@ const COARSEST: usize = 1 << 16;
 /// let mut resumed = corpus.batches(8).epochs(2).starting_at(batches.position());
 /// assert_eq!(batches.next().unwrap().sources(), resumed.next().unwrap().sources());
 /// ```
-#[derive(Clone)]
-pub struct TranslationBatches {
+pub type TranslationBatches = Course<Pairs>;
+
+/// The pairs of a parallel corpus, B to a batch: what [`TranslationBatches`] are cut from.
+#[derive(Clone, Debug)]
+pub struct Pairs {
     corpus: ParallelCorpus,
     /// Steps of the longest source and the longest target: no batch is padded beyond them.
     longest: (usize, usize),
@@ -45,13 +48,6 @@ pub struct TranslationBatches {
     step: usize,
     seed: u64,
     every_pair: bool,
-    epochs: u64,
-    /// A number of batches to end after, whatever the epochs.
-    steps: Option<u64>,
-    next: u64,
-    /// The epoch whose batches are at hand, so that an epoch is sorted once.
-    planned: Option<(u64, Arc<[Vec<usize>]>)>,
-    progress: Option<Arc<Progress>>,
 }
 
 impl TranslationBatches {
@@ -61,26 +57,45 @@ impl TranslationBatches {
             .pairs()
             .iter()
             .fold((0, 0), |(source, target), pair| (source.max(pair.0.len()), target.max(pair.1.len() + 1)));
-        Self {
-            corpus,
-            longest,
-            rows,
-            step: STEP,
-            seed: 0,
-            every_pair: false,
-            epochs: 1,
-            steps: None,
-            next: 0,
-            planned: None,
-            progress: None,
-        }
+        Self::over(Pairs { corpus, longest, rows, step: STEP, seed: 0, every_pair: false })
     }
 
-    /// Whether any batch can be cut.
-    ///
-    /// # Errors
+    /// Rounds lengths up to multiples of `step` tokens instead of 8: 1 pads least and has most shapes. The longest sentences
+    /// of the corpus are not padded, so that a model which reads these reads every batch.
+    #[must_use]
+    pub fn rounded_to(self, step: usize) -> Self {
+        self.with(|source| source.step = step)
+    }
+
+    /// Shuffles by this seed.
+    #[must_use]
+    pub fn seeded(self, seed: u64) -> Self {
+        self.with(|source| source.seed = seed)
+    }
+
+    /// Has every pair in every epoch, the last few in a smaller batch: for figures over a whole corpus.
+    #[must_use]
+    pub fn every_pair(self) -> Self {
+        self.with(|source| source.every_pair = true)
+    }
+}
+
+impl Pairs {
+    /// A pair's steps, S and T, rounded up but not beyond the longest; a target takes one more than it has tokens.
+    fn shape(&self, pair: usize) -> (usize, usize) {
+        let (source, target) = &self.corpus.pairs()[pair];
+        let rounded = |steps: usize, most: usize| steps.next_multiple_of(self.step).min(most);
+        (rounded(source.len(), self.longest.0), rounded(target.len() + 1, self.longest.1))
+    }
+}
+
+impl Source for Pairs {
+    type Batch = TranslationBatch;
+    /// The epoch's batches, each the numbers of its pairs.
+    type Plan = Vec<Vec<usize>>;
+
     /// [`NnError::Batch`] if there are no rows, or lengths are to be rounded to multiples of 0 or of more than 65536.
-    pub fn check(&self) -> Result<(), NnError> {
+    fn check(&self) -> Result<(), NnError> {
         let detail = match (self.rows, self.step) {
             (0, _) => "0 rows hold no sentence".to_owned(),
             (_, 1..=COARSEST) => return Ok(()),
@@ -89,132 +104,14 @@ impl TranslationBatches {
         Err(NnError::Batch { detail })
     }
 
-    /// Rounds lengths up to multiples of `step` tokens instead of 8: 1 pads least and has most shapes. The longest sentences
-    /// of the corpus are not padded, so that a model which reads these reads every batch.
-    #[must_use]
-    pub fn rounded_to(mut self, step: usize) -> Self {
-        self.step = step;
-        self.planned = None;
-        self
-    }
-
-    /// Shuffles by this seed.
-    #[must_use]
-    pub fn seeded(mut self, seed: u64) -> Self {
-        self.seed = seed;
-        self.planned = None;
-        self
-    }
-
-    /// Has every pair in every epoch, the last few in a smaller batch: for figures over a whole corpus.
-    #[must_use]
-    pub fn every_pair(mut self) -> Self {
-        self.every_pair = true;
-        self.planned = None;
-        self
-    }
-
-    /// Ends after `epochs` epochs, counted from the first batch of all.
-    #[must_use]
-    pub fn epochs(mut self, epochs: u64) -> Self {
-        (self.epochs, self.steps) = (epochs, None);
-        self
-    }
-
-    /// Ends after `steps` batches, counted from the first of all, in however many epochs they are.
-    #[must_use]
-    pub fn steps(mut self, steps: u64) -> Self {
-        self.steps = Some(steps);
-        self
-    }
-
-    /// Goes on with batch number `position`; the end stays where it is.
-    #[must_use]
-    pub fn starting_at(mut self, position: u64) -> Self {
-        self.next = position;
-        self
-    }
-
-    /// Number of the next batch: what [`TranslationBatches::starting_at`] takes. It equals the trainer's step count where
-    /// each batch is one step, so a checkpoint already holds it.
-    #[must_use]
-    pub fn position(&self) -> u64 {
-        self.next
-    }
-
-    /// Batches in an epoch.
-    #[must_use]
-    pub fn per_epoch(&self) -> u64 {
+    fn per_epoch(&self) -> u64 {
         let pairs = self.corpus.len();
         let full = pairs.checked_div(self.rows).unwrap_or(0);
         let rest = pairs.checked_rem(self.rows).unwrap_or(0);
         (full + usize::from(self.every_pair && rest > 0)).max(1) as u64
     }
 
-    /// Shows a progress bar on standard error, if it is a terminal: loss, tokens a second, time left. Call it last, when
-    /// the end is known.
-    #[must_use]
-    pub fn with_progress(mut self) -> Self {
-        self.progress = Some(Arc::new(Progress::bar(self.end(), self.next)));
-        self
-    }
-
-    /// Tells this progress of every step's loss instead of a bar's.
-    #[must_use]
-    pub fn reporting_to(mut self, progress: Arc<Progress>) -> Self {
-        self.progress = Some(progress);
-        self
-    }
-
-    /// Batch number `position`, whatever the iterator's own position.
-    #[must_use]
-    pub fn batch(&mut self, position: u64) -> TranslationBatch {
-        match self.check().and_then(|()| self.cut(position)) {
-            Ok(batch) => batch,
-            Err(fault) => TranslationBatch::poisoned(fault),
-        }
-    }
-
-    fn end(&self) -> u64 {
-        self.steps.unwrap_or_else(|| self.per_epoch().saturating_mul(self.epochs))
-    }
-
-    fn cut(&mut self, position: u64) -> Result<TranslationBatch, NnError> {
-        let per_epoch = self.per_epoch();
-        let plan = self.plan(position / per_epoch);
-        let batch = plan.get((position % per_epoch) as usize).map(Vec::as_slice).unwrap_or_default();
-        let (mut sources, mut targets) = (Vec::with_capacity(batch.len()), Vec::with_capacity(batch.len()));
-        let (mut source_time, mut target_time) = (0, 0);
-        for &pair in batch {
-            let (source, target) = &self.corpus.pairs()[pair];
-            let (s, t) = self.shape(pair);
-            (source_time, target_time) = (source_time.max(s), target_time.max(t));
-            sources.push(source.as_slice());
-            targets.push(target.as_slice());
-        }
-        TranslationBatch::padded(&sources, &targets, self.corpus.vocab(), source_time, target_time)
-    }
-
-    /// A pair's steps, S and T, rounded up but not beyond the longest; a target takes one more than it has tokens.
-    fn shape(&self, pair: usize) -> (usize, usize) {
-        let (source, target) = &self.corpus.pairs()[pair];
-        let rounded = |steps: usize, most: usize| steps.next_multiple_of(self.step).min(most);
-        (rounded(source.len(), self.longest.0), rounded(target.len() + 1, self.longest.1))
-    }
-
-    /// The epoch's batches, each the numbers of its pairs.
-    fn plan(&mut self, epoch: u64) -> Arc<[Vec<usize>]> {
-        match &self.planned {
-            Some((of, batches)) if *of == epoch => Arc::clone(batches),
-            _ => {
-                let batches = self.sorted(epoch);
-                self.planned = Some((epoch, Arc::clone(&batches)));
-                batches
-            }
-        }
-    }
-
-    fn sorted(&self, epoch: u64) -> Arc<[Vec<usize>]> {
+    fn plan(&self, epoch: u64) -> Vec<Vec<usize>> {
         let seed = mix(self.seed, epoch);
         let count = self.per_epoch() as usize;
         let mut pairs = permutation(seed, self.corpus.len());
@@ -232,30 +129,29 @@ impl TranslationBatches {
             .map(|batch| batches[batch].clone())
             .collect()
     }
-}
 
-impl Iterator for TranslationBatches {
-    type Item = TranslationBatch;
-
-    fn next(&mut self) -> Option<TranslationBatch> {
-        if self.next >= self.end() {
-            return None;
+    fn cut(&self, plan: &Vec<Vec<usize>>, step: usize) -> Result<TranslationBatch, NnError> {
+        let batch = plan.get(step).map(Vec::as_slice).unwrap_or_default();
+        let (mut sources, mut targets) = (Vec::with_capacity(batch.len()), Vec::with_capacity(batch.len()));
+        let (mut source_time, mut target_time) = (0, 0);
+        for &pair in batch {
+            let (source, target) = &self.corpus.pairs()[pair];
+            let (s, t) = self.shape(pair);
+            (source_time, target_time) = (source_time.max(s), target_time.max(t));
+            sources.push(source.as_slice());
+            targets.push(target.as_slice());
         }
-        let batch = self.batch(self.next);
-        self.next += 1;
-        Some(match &self.progress {
-            Some(progress) => batch.with_listener(Arc::clone(progress) as Arc<dyn LossListener>),
-            None => batch,
-        })
+        TranslationBatch::padded(&sources, &targets, self.corpus.vocab(), source_time, target_time)
     }
 
-    fn size_hint(&self) -> (usize, Option<usize>) {
-        let left = usize::try_from(self.end().saturating_sub(self.next)).unwrap_or(usize::MAX);
-        (left, Some(left))
+    fn poisoned(fault: NnError) -> TranslationBatch {
+        TranslationBatch::poisoned(fault)
+    }
+
+    fn told(batch: TranslationBatch, listener: Arc<dyn LossListener>) -> TranslationBatch {
+        batch.with_listener(listener)
     }
 }
-
-impl ExactSizeIterator for TranslationBatches {}
 
 #[cfg(test)]
 mod tests {

@@ -1,0 +1,55 @@
+//! Memory for intermediate tensors, shared by the programs of a store.
+//!
+//! What lies in a slot means something only while its program runs, and programs over one store run one after the other:
+//! [`Slots`] is behind the lock that a run holds until it has submitted, and a device does submissions in their order. So a
+//! program takes the slots of programs that are there already, and allocates only what none of them has room for. A training
+//! with a hundred shapes of batch then needs the memory of its largest few, not of all.
+//!
+//! The programs own the slots; the store only knows of them, and a slot goes with the last program that uses it.
+
+use seqloom_device::{Buffer, Device, WeakBuffer};
+
+use crate::Result;
+
+/// The slots of a store's programs.
+#[derive(Debug, Default)]
+pub(crate) struct Slots(Vec<WeakBuffer>);
+
+impl Slots {
+    /// Buffers of at least `sizes` bytes, all different, in the order of `sizes`: for each, from the largest down, the smallest
+    /// one at hand that is left and large enough, or else a new one.
+    pub(crate) fn take(&mut self, device: &Device, sizes: &[u64]) -> Result<Vec<Buffer>> {
+        let mut left = self.live();
+        left.sort_by_key(Buffer::bytes);
+        let mut order: Vec<usize> = (0..sizes.len()).collect();
+        order.sort_by_key(|&slot| std::cmp::Reverse(sizes[slot]));
+        let mut taken = Vec::with_capacity(sizes.len());
+        for slot in order {
+            // No buffer is empty, since none could be bound.
+            let bytes = sizes[slot].max(4);
+            let smallest = left.partition_point(|buffer| buffer.bytes() < bytes);
+            let buffer = if smallest < left.len() {
+                left.remove(smallest)
+            } else {
+                let buffer = device.allocate("slot", bytes)?;
+                self.0.push(buffer.downgrade());
+                buffer
+            };
+            taken.push((slot, buffer));
+        }
+        taken.sort_by_key(|(slot, _)| *slot);
+        Ok(taken.into_iter().map(|(_, buffer)| buffer).collect())
+    }
+
+    /// Bytes of all slots that a program holds.
+    pub(crate) fn bytes(&mut self) -> u64 {
+        self.live().iter().map(Buffer::bytes).sum()
+    }
+
+    /// The slots that there are; those whose programs are gone are forgotten.
+    fn live(&mut self) -> Vec<Buffer> {
+        let live: Vec<_> = self.0.iter().filter_map(WeakBuffer::upgrade).collect();
+        self.0 = live.iter().map(Buffer::downgrade).collect();
+        live
+    }
+}
