@@ -49,6 +49,7 @@ mod tensor;
 
 pub use attention::{AttentionOptions, Start};
 pub use error::{GraphError, Location};
+pub use explain::DispatchInfo;
 pub use graph::Graph;
 pub use host_tensor::{HostData, HostTensor};
 pub use lengths::{Lengths, packed_rows};

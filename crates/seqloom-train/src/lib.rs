@@ -15,11 +15,12 @@
 //! | [`bleu`], [`perplexity`] | figures over a test set |
 //! | [`mod@dates`] | a generated translation task |
 //! | [`checkpoint`] | safetensors files: reading, checking, replacing |
-//! | [`progress`], [`plot`] | a bar while it runs, curves and charts afterwards |
+//! | [`progress`], [`plot`], [`mod@bar_chart`] | a bar while it runs, curves and charts afterwards |
 //! | [`mod@attention_map`] | what a model looked at, as a picture |
 //! | [`random`] | the two small pure functions that seeds come from |
 
 pub mod attention_map;
+pub mod bar_chart;
 pub mod batches;
 pub mod bleu;
 pub mod checkpoint;
@@ -40,6 +41,7 @@ pub mod trainer;
 pub mod translation_batches;
 
 pub use attention_map::{AttentionMap, attention_map};
+pub use bar_chart::{Bars, Series, bar_chart};
 pub use batches::{Batches, Order};
 pub use bleu::{Bleu, corpus_bleu};
 pub use checkpoint::{Checkpoint, CheckpointFault, State};
