@@ -31,7 +31,7 @@ kernel! {
 params! {
     /// Immediates of [`Triad`].
     TriadParams {
-        /// A quarter of the elements.
+        /// Groups of four elements.
         quads: u32,
     }
 }
@@ -47,7 +47,7 @@ kernel! {
         /// Invocations of a workgroup.
         WORKGROUP workgroup: u32,
     }
-    bindings { a: Read F32, b: Read F32, out: ReadWrite F32 }
+    bindings { a: Read F32x4, b: Read F32x4, out: ReadWrite F32x4 }
     shipped [{ workgroup: 64 }, { workgroup: 256 }]
 }
 
