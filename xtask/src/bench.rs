@@ -9,6 +9,7 @@ mod attention;
 pub mod cases;
 pub mod ceilings;
 mod chart;
+mod kernels;
 mod language;
 mod matmul;
 mod measure;
@@ -38,7 +39,7 @@ use study::Study;
 #[derive(clap::Args)]
 pub struct Options {
     /// Workloads, with commas: W1 (matrix product), W2 (LSTM language model), W3 (GRU), W6 (attention), all of these (all);
-    /// ragged (a batch whose rows are half as long on average, against full rows), growth (time against T, batch and
+    /// kernels (the families alone), ragged (a batch whose rows are half as long on average, against full rows), growth (time against T, batch and
     /// layers, attention's memory against T)
     #[arg(long, default_value = "all", value_delimiter = ',', value_name = "NAMES")]
     workload: Vec<String>,

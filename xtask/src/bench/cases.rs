@@ -6,7 +6,7 @@
 use seqloom::device::Device;
 
 use super::subject::Subject;
-use super::{attention, language, matmul};
+use super::{attention, kernels, language, matmul};
 use crate::error::{Result, XtaskError};
 
 /// Makes a case's subject on a device.
@@ -67,7 +67,11 @@ pub const WORKLOADS: &[Workload] = &[
         ],
         make: attention::subject,
     },
+    Workload { name: KERNELS, title: "kernel families alone", cases: kernels::CASES, make: kernels::subject },
 ];
+
+/// The one workload that is none of the peers'.
+const KERNELS: &str = "kernels";
 
 /// Studies: how time follows one size. `bench --workload` takes them too.
 pub const STUDIES: &[(&str, &[&str])] = &[
@@ -102,12 +106,17 @@ pub fn workload(name: &str) -> Option<&'static Workload> {
     WORKLOADS.iter().find(|workload| workload.name == name)
 }
 
+/// The workloads that the peers have too.
+fn shared() -> impl Iterator<Item = &'static Workload> {
+    WORKLOADS.iter().filter(|workload| workload.name != KERNELS)
+}
+
 /// Names and cases of everything.
 fn everything() -> impl Iterator<Item = (&'static str, &'static [&'static str])> {
     WORKLOADS.iter().map(|workload| (workload.name, workload.cases)).chain(STUDIES.iter().copied())
 }
 
-/// The cases of these workloads, or those among them that were asked for. `all` is every workload but the studies.
+/// The cases of these workloads, or those among them that were asked for. `all` is every workload that peers have too.
 ///
 /// # Errors
 /// [`XtaskError::Unknown`] for a workload or case that does not exist.
@@ -119,7 +128,7 @@ pub fn asked(workloads: &[String], cases: &[String]) -> Result<Vec<Asked>> {
     for name in workloads {
         match everything().find(|(known, _)| known == name) {
             Some(found) => chosen.push(found),
-            None if name == "all" => chosen.extend(WORKLOADS.iter().map(|w| (w.name, w.cases))),
+            None if name == "all" => chosen.extend(shared().map(|w| (w.name, w.cases))),
             None => {
                 return unknown(
                     "workload",
@@ -160,9 +169,9 @@ mod tests {
     }
 
     #[test]
-    fn all_is_every_workload_and_no_study() {
+    fn all_is_every_workload_of_the_peers_and_no_study() {
         let all = names(&["all"], &[]).unwrap();
-        assert_eq!(all.len(), WORKLOADS.iter().map(|workload| workload.cases.len()).sum::<usize>());
-        assert!(!all.contains(&"attention_memory"));
+        assert_eq!(all.len(), shared().map(|workload| workload.cases.len()).sum::<usize>());
+        assert!(!all.contains(&"attention_memory") && !all.contains(&"transpose_1024x1024"));
     }
 }
