@@ -185,15 +185,11 @@ fn measure(options: &Options) -> Result<(Run, Vec<String>)> {
     };
     adapter::prepare()?;
     let device = Device::open(DeviceOptions::default())?;
-    let (ceilings, mut control) = ceilings::Control::measure(&device)?;
-    if !options.json {
-        let facts = device.facts();
-        report::head(&format!("{} ({}; {})", facts.name, facts.backend, facts.driver), ceilings);
-    }
+    let mut control = ceilings::Control::measure(&device)?;
     let (steps, studies): (Vec<Asked>, Vec<Asked>) =
         asked.iter().partition(|asked| cases::workload(asked.workload).is_some());
     let plan = rounds::Plan { cases: &steps, peers: &peers, rounds: options.rounds, steps: options.steps };
-    let rounds::Outcome { rows, mut failed } = rounds::run(&plan, ceilings, &mut control)?;
+    let rounds::Outcome { rows, mut failed } = rounds::run(&plan, &mut control)?;
     let mut run = Run { rows, studies: Vec::new() };
     for asked in studies {
         match study_process(asked, options.steps) {
@@ -203,6 +199,10 @@ fn measure(options: &Options) -> Result<(Run, Vec<String>)> {
                 failed.push(format!("{} {}", asked.workload, asked.case));
             }
         }
+    }
+    if !options.json {
+        let facts = device.facts();
+        report::head(&format!("{} ({}; {})", facts.name, facts.backend, facts.driver), control.ceilings());
     }
     // To the side of the figures, so that lines of JSON stay lines of JSON.
     if let Some(verdict) = control.verdict() {

@@ -56,7 +56,7 @@ pub fn run(options: &Options) -> Result<()> {
     println!("{} {case}: {}", workload.name, workload.title);
     println!("{} ({}; {})", device.facts().name, device.facts().backend, device.facts().driver);
     if options.time || options.trace.is_some() {
-        let (ceilings, _) = Control::measure(&device)?;
+        let ceilings = Control::measure(&device)?.ceilings();
         let measured = Measured::of(&mut *subject)?;
         if options.time {
             measured.print(ceilings);

@@ -62,18 +62,18 @@ fn height(value: Option<f64>) -> Option<f64> {
     value.filter(|value| value.is_finite() && *value > 0.0)
 }
 
-/// From below the least to above the greatest place, with room for the numbers.
+/// From below the least to above the greatest place, with room for the numbers and the legend.
 fn range(axis: Axis<'_>, values: impl Iterator<Item = f64>) -> Option<std::ops::Range<f64>> {
     let (least, most) = values.fold((f64::MAX, f64::MIN), |(low, high), v| (low.min(v), high.max(v)));
     if least > most {
         return None;
     }
     if !axis.log {
-        return Some(0.0..most * 1.12);
+        return Some(0.0..most * 1.3);
     }
     let (low, high) = (least.log10(), most.log10());
     let foot = (low - 0.3).floor();
-    Some(foot..high + 0.12 * (high - foot))
+    Some(foot..high + 0.3 * (high - foot))
 }
 
 /// Three significant digits at most.

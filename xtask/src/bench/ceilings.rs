@@ -1,8 +1,9 @@
 //! What the device can do at all, measured before anything else, and the control that tells a quiet machine from a busy one.
 //!
 //! Shares are of these figures and not of a data sheet's. The kernels are Seqloom's own, through the same driver as all
-//! others; what reads again what a cache still holds can therefore move more than the triad does. The least time
-//! counts: a ceiling is what was reached once.
+//! others; what reads again what a cache still holds can therefore move more than the triad does. The least time of the whole
+//! run counts: a ceiling is what was reached once. Both kernels run again between cases, and the arithmetic's times are the
+//! control.
 
 use std::time::Instant;
 
@@ -19,7 +20,7 @@ const WORKGROUPS: [u32; 2] = [1024, 256];
 /// A probe is repeated until it takes this long, so that submitting it does not count.
 const LEAST_SECONDS: f64 = 0.02;
 const MOST_REPEATS: usize = 256;
-/// Measurements of each ceiling, after one that is not counted.
+/// Measurements of each ceiling before the first case.
 const TURNS: usize = 7;
 /// Part of its median that the control may vary by before a reader is told.
 const QUIET: f64 = 0.05;
@@ -36,7 +37,7 @@ pub struct Ceilings {
 /// One kind of work, submitted several times at once.
 struct Probe {
     dispatches: Vec<Dispatch>,
-    /// Work of one of them.
+    /// Work of all of them.
     flops: u64,
     bytes: u64,
 }
@@ -74,44 +75,59 @@ impl Probe {
         device.wait()?;
         Ok(begin.elapsed().as_secs_f64())
     }
-
-    fn least(&self, device: &Device) -> Result<f64> {
-        let times = (0..TURNS).map(|_| self.seconds(device)).collect::<Result<Vec<_>>>()?;
-        Ok(least(&times))
-    }
 }
 
-/// A fixed piece of arithmetic, run between cases.
+/// Both kernels, to be run between cases.
 pub struct Control {
     device: Device,
-    probe: Probe,
+    arithmetic: Probe,
+    triad: Probe,
+    ceilings: Ceilings,
     millis: Vec<f64>,
 }
 
 impl Control {
-    /// Measures the ceilings of a device, and keeps the arithmetic as the control.
+    /// Measures the ceilings of a device.
     ///
     /// # Errors
     /// The device's.
-    pub fn measure(device: &Device) -> Result<(Ceilings, Self)> {
+    pub fn measure(device: &Device) -> Result<Self> {
         let facts = device.facts();
         let workgroups = WORKGROUPS[usize::from(facts.is_cpu())];
         let bytes = u64::from(workgroups) * u64::from(bench::workgroup(facts)) * 4;
         let out = device.allocate("ceiling", bytes)?;
-        let probe = Probe::new(device, &bench::arithmetic(workgroups, facts)?, |_| out.all())?;
-        let flops = probe.flops as f64 / probe.least(device)?;
-        let bytes = triad(device)?;
-        Ok((Ceilings { flops, bytes }, Self { device: device.clone(), probe, millis: Vec::new() }))
+        let arithmetic = Probe::new(device, &bench::arithmetic(workgroups, facts)?, |_| out.all())?;
+        let triad = triad(device)?;
+        let mut control = Self {
+            device: device.clone(),
+            arithmetic,
+            triad,
+            ceilings: Ceilings { flops: 0.0, bytes: 0.0 },
+            millis: Vec::new(),
+        };
+        for _ in 0..TURNS {
+            control.run()?;
+        }
+        control.millis.clear();
+        Ok(control)
     }
 
-    /// Runs it once more and gives its milliseconds.
+    /// The best so far.
+    pub fn ceilings(&self) -> Ceilings {
+        self.ceilings
+    }
+
+    /// Runs both once more and gives the arithmetic's milliseconds.
     ///
     /// # Errors
     /// The device's.
     pub fn run(&mut self) -> Result<f64> {
-        let millis = self.probe.seconds(&self.device)? * 1e3;
-        self.millis.push(millis);
-        Ok(millis)
+        let arithmetic = self.arithmetic.seconds(&self.device)?;
+        let triad = self.triad.seconds(&self.device)?;
+        self.ceilings.flops = self.ceilings.flops.max(self.arithmetic.flops as f64 / arithmetic);
+        self.ceilings.bytes = self.ceilings.bytes.max(self.triad.bytes as f64 / triad);
+        self.millis.push(arithmetic * 1e3);
+        Ok(arithmetic * 1e3)
     }
 
     /// What its times say of the machine; `None` before there are any.
@@ -134,8 +150,8 @@ fn verdict(millis: &[f64]) -> Option<String> {
     ))
 }
 
-/// Bytes a second of the triad. Its memory goes back at the end.
-fn triad(device: &Device) -> Result<f64> {
+/// The triad over three arrays of its own.
+fn triad(device: &Device) -> Result<Probe> {
     let facts = device.facts();
     let limit = facts.max_binding_bytes.min(facts.max_buffer_bytes) / 4;
     let len = TRIAD.min(usize::try_from(limit).unwrap_or(TRIAD));
@@ -144,11 +160,10 @@ fn triad(device: &Device) -> Result<f64> {
         .iter()
         .map(|name| device.allocate(name, 4 * len as u64))
         .collect::<std::result::Result<_, _>>()?;
-    let probe = Probe::new(device, &bench::triad(len, facts)?, |operand| match operand {
+    Probe::new(device, &bench::triad(len, facts)?, |operand| match operand {
         Operand::In(at) => buffers[at.min(1)].all(),
         _ => buffers[2].all(),
-    })?;
-    Ok(probe.bytes as f64 / probe.least(device)?)
+    })
 }
 
 #[cfg(test)]

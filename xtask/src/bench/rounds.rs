@@ -10,7 +10,7 @@ use std::process::Command;
 use indicatif::{ProgressBar, ProgressStyle};
 
 use super::cases::Asked;
-use super::ceilings::{Ceilings, Control};
+use super::ceilings::Control;
 use super::measure::Sample;
 use super::peers::{self, Peer};
 use super::row::Row;
@@ -45,7 +45,7 @@ struct Collected {
 ///
 /// # Errors
 /// The control's device; a folder that cannot be made. A case that fails is told and left out of the later rounds.
-pub fn run(plan: &Plan<'_>, ceilings: Ceilings, control: &mut Control) -> Result<Outcome> {
+pub fn run(plan: &Plan<'_>, control: &mut Control) -> Result<Outcome> {
     let temporary = std::env::temp_dir();
     let folders =
         plan.cases.iter().map(|_| tempfile::tempdir().map_err(at(&temporary))).collect::<Result<Vec<_>>>()?;
@@ -84,6 +84,7 @@ pub fn run(plan: &Plan<'_>, ceilings: Ceilings, control: &mut Control) -> Result
         }
     }
     bar.finish_and_clear();
+    let ceilings = control.ceilings();
     let (mut rows, mut failed) = (Vec::new(), Vec::new());
     for (asked, all) in plan.cases.iter().zip(&collected) {
         if all.failed {
