@@ -50,7 +50,7 @@ pub fn bar_chart(path: impl AsRef<Path>, bars: &Bars<'_>) -> Result<()> {
 fn svg(bars: &Bars<'_>) -> std::result::Result<String, String> {
     let mut svg = String::new();
     {
-        let area = SVGBackend::with_string(&mut svg, (900, 460)).into_drawing_area();
+        let area = SVGBackend::with_string(&mut svg, (1000, 460)).into_drawing_area();
         draw(&area, bars)?;
         area.present().map_err(|e| e.to_string())?;
     }
@@ -89,7 +89,7 @@ fn draw(area: &DrawingArea<SVGBackend<'_>, Shift>, bars: &Bars<'_>) -> std::resu
     let text = |e: DrawingAreaErrorKind<std::io::Error>| e.to_string();
     let all = bars.series.iter().flat_map(|series| series.values.iter().copied().filter_map(height));
     let range = range(bars.y, all).ok_or("there is no bar to draw")?;
-    let foot = range.start;
+    let (foot, span) = (range.start, range.end - range.start);
     area.fill(&WHITE).map_err(text)?;
     let groups = bars.groups.len();
     let mut paper = ChartBuilder::on(area)
@@ -111,6 +111,9 @@ fn draw(area: &DrawingArea<SVGBackend<'_>, Shift>, bars: &Bars<'_>) -> std::resu
         // Twice as many as there are groups: ticks then fall on whole numbers.
         .x_labels(2 * groups + 1)
         .x_label_formatter(&|place| name(*place))
+        .x_label_style((FONT, 11))
+        // On a logarithmic axis whole decades alone: between them no number is round.
+        .y_labels(if bars.y.log { span.ceil() as usize + 1 } else { 10 })
         .y_label_formatter(&|place| bars.y.value(*place))
         .draw()
         .map_err(text)?;
