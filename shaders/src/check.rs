@@ -13,6 +13,7 @@ use naga::proc::Layouter;
 use naga::valid::{Capabilities, GlobalUse, ModuleInfo, ValidationFlags, Validator};
 use naga::{
     AddressSpace, GlobalVariable, Handle, Module, Scalar, ShaderStage, StorageAccess, Type, TypeInner,
+    VectorSize,
 };
 
 use crate::contract::{fields, size_of_field};
@@ -180,6 +181,7 @@ impl<'a> Checker<'a> {
                 match self.module.types[base].inner {
                     TypeInner::Scalar(Scalar::F32) => Some(Elem::F32),
                     TypeInner::Scalar(Scalar::U32) => Some(Elem::U32),
+                    TypeInner::Vector { size: VectorSize::Quad, scalar: Scalar::F32 } => Some(Elem::F32x4),
                     _ => None,
                 }
             }

@@ -52,6 +52,8 @@ pub enum Elem {
     F32,
     /// `array<u32>`.
     U32,
+    /// `array<vec4<f32>>`: loads of 16 bytes.
+    F32x4,
     /// The struct `Control` of `lib/control.wgsl`, bound as a struct and not as an array.
     Control,
 }
@@ -62,6 +64,7 @@ impl Elem {
         match self {
             Elem::F32 => "array<f32>",
             Elem::U32 => "array<u32>",
+            Elem::F32x4 => "array<vec4<f32>>",
             Elem::Control => "Control",
         }
     }

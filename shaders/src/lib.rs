@@ -13,6 +13,7 @@
 
 mod assemble;
 pub mod attention;
+pub mod bench;
 #[cfg(feature = "check")]
 pub mod check;
 mod contract;
@@ -134,6 +135,7 @@ static KERNELS: LazyLock<Vec<&'static Kernel>> = LazyLock::new(|| {
         recurrent::KERNELS,
         attention::KERNELS,
         optimizer::KERNELS,
+        bench::KERNELS,
     ]
     .concat()
 });
@@ -188,5 +190,6 @@ pub fn variants() -> Vec<Result<Wgsl, AssembleError>> {
     recurrent::variants(&mut out);
     attention::variants(&mut out);
     optimizer::variants(&mut out);
+    bench::variants(&mut out);
     out.0
 }

@@ -81,6 +81,12 @@ pub enum XtaskError {
         /// What there is.
         known: String,
     },
+    /// No peer is here to be measured.
+    #[error("none of the peers is here: {asked} (bench/peers/README.md says how to build them)")]
+    NoPeer {
+        /// Those that were looked for.
+        asked: String,
+    },
     /// The workspace root was not found above the current folder.
     #[error("no Seqloom workspace at or above {}", .0.display())]
     NoWorkspace(PathBuf),
@@ -92,6 +98,9 @@ pub enum XtaskError {
         /// What it wrote.
         answer: String,
     },
+    /// A kernel family.
+    #[error(transparent)]
+    Kernel(#[from] seqloom_kernels::KernelError),
     /// The device.
     #[error(transparent)]
     Device(#[from] seqloom_device::DeviceError),

@@ -10,6 +10,7 @@ mod corpus;
 mod demo;
 mod doctor;
 mod error;
+mod explain;
 mod process;
 mod shaders;
 mod startup;
@@ -36,8 +37,10 @@ enum Task {
     Demo(demo::Options),
     /// Run every check and test
     Test(test::Options),
-    /// Measure training steps in the form the peers are measured in
+    /// Measure the workloads, beside the peers, an earlier run and what the device can do
     Bench(bench::Options),
+    /// Show the program behind a workload dispatch by dispatch, and with --time where its time goes
+    Explain(explain::Options),
     /// Check every shipped shader variant, and with --dump write what other backends get
     Shaders(shaders::Options),
     /// Check the house rules that a compiler cannot
@@ -59,6 +62,7 @@ fn main() -> ExitCode {
         Task::Demo(options) => demo::run(&options, started),
         Task::Test(options) => test::run(&options),
         Task::Bench(options) => bench::run(&options),
+        Task::Explain(options) => explain::run(&options),
         Task::Shaders(options) => shaders::run(&options),
         Task::Tidy => tidy::run(),
         Task::Doctor => doctor::run(),

@@ -70,6 +70,13 @@ pub fn output(command: &mut Command) -> Result<String> {
     Ok(String::from_utf8_lossy(&out.stdout).into_owned())
 }
 
+/// As [`output`], with its standard error dropped.
+pub fn output_quiet(command: &mut Command) -> Result<String> {
+    let out = command.stderr(Stdio::null()).output().map_err(start_error(command))?;
+    ended(command, out.status)?;
+    Ok(String::from_utf8_lossy(&out.stdout).into_owned())
+}
+
 /// Runs `command`, shows both its outputs as they come, and returns them with how it ended.
 pub fn tee(command: &mut Command) -> Result<(String, Result<()>)> {
     let mut child =

@@ -1,7 +1,7 @@
 //! `cargo xtask bench --startup`: time from the start of a process to the end of the demo model's first step.
 //!
 //! Measured from outside, around a child process, so that loading the program and opening the adapter count. *Cold* means
-//! that neither Seqloom's pipeline cache nor Mesa's shader cache holds anything: each cold run gets two empty folders.
+//! that neither Seqloom's pipeline cache nor the driver's holds anything: each cold run gets empty folders.
 //! *Warm* runs find what one run before them left.
 
 use std::io::{BufRead, BufReader};
@@ -40,7 +40,7 @@ pub fn run(json: bool) -> Result<()> {
         measure(folder)?;
         (0..RUNS).map(|_| measure(folder)).collect()
     })?;
-    let (cold_ms, warm_ms) = (bench::median(&cold), bench::median(&warm));
+    let (cold_ms, warm_ms) = (bench::stats::median(&cold), bench::stats::median(&warm));
     if json {
         let version = env!("CARGO_PKG_VERSION");
         let line = serde_json::json!({
@@ -64,11 +64,10 @@ fn with_folder<T>(work: impl FnOnce(&Path) -> Result<T>) -> Result<T> {
 /// One child, its caches under `folder`: milliseconds until it says that it is done.
 fn measure(folder: &Path) -> Result<f64> {
     let program = std::env::current_exe().map_err(at(Path::new("the running program")))?;
-    let mesa = folder.join("mesa");
-    std::fs::create_dir_all(&mesa).map_err(at(&mesa))?;
     let mut command = Command::new(program);
     command.arg("first-step").arg("--cache-dir").arg(folder.join("seqloom"));
-    command.env("MESA_SHADER_CACHE_DIR", &mesa).stdout(Stdio::piped());
+    bench::give_caches(&mut command, folder)?;
+    command.stdout(Stdio::piped());
     let shown = crate::process::shown(&command);
     let begin = Instant::now();
     let mut child = command.spawn().map_err(|source| XtaskError::Start { command: shown.clone(), source })?;

@@ -7,6 +7,7 @@ use seqloom_kernels::{Control, Lowered, Operand, view};
 
 use crate::Result;
 use crate::derive::HostProgram;
+use crate::explain::DispatchInfo;
 use crate::fuse::{Fused, base};
 use crate::graph::{InputSpec, Node, NodeId, StateSpec};
 use crate::lower::{Step, has_outputs, outputs};
@@ -19,7 +20,7 @@ use crate::store::{Arena, ParamStore};
 #[derive(Debug)]
 pub(crate) struct Bound {
     pub dispatches: Vec<Dispatch>,
-    pub launches: Vec<crate::explain::Row>,
+    pub launches: Vec<DispatchInfo>,
     pub inputs: Vec<Slice>,
     pub host: HostProgram,
     /// Where the outputs of each of the host's steps go.
@@ -142,11 +143,11 @@ pub(crate) fn bind(
     let launches: Vec<_> = wired.iter().flat_map(|(lowered, _)| &lowered.launches).collect();
     let shaders: Vec<_> = launches.iter().map(|launch| launch.wgsl.clone()).collect();
     let pipelines = binder.device.pipelines(&shaders)?;
-    let bindings = wired.iter().flat_map(|(_, bindings)| bindings);
+    let bindings: Vec<_> = wired.iter().flat_map(|(_, bindings)| bindings).collect();
     let dispatches = launches
         .iter()
         .zip(&pipelines)
-        .zip(bindings)
+        .zip(&bindings)
         .map(|((launch, pipeline), bindings)| {
             binder.device.dispatch(pipeline, &launch.label, bindings, &launch.immediates, launch.grid)
         })
@@ -155,7 +156,11 @@ pub(crate) fn bind(
     binder.device.submit(&[])?;
     Ok(Bound {
         dispatches,
-        launches: launches.iter().map(|launch| crate::explain::Row::of(launch)).collect(),
+        launches: launches
+            .iter()
+            .zip(&bindings)
+            .map(|(launch, buffers)| DispatchInfo::of(launch, buffers))
+            .collect(),
         inputs: input_slices,
         host,
         derived,

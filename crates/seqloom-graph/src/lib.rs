@@ -56,6 +56,7 @@ mod tensor;
 pub use attention::{AttentionOptions, Start};
 pub use cross_entropy::CrossEntropyOptions;
 pub use error::{GraphError, Location};
+pub use explain::DispatchInfo;
 pub use following::Following;
 pub use graph::Graph;
 pub use host_tensor::{HostData, HostTensor};

@@ -15,6 +15,7 @@ use crate::Result;
 use crate::bind::{Bound, Recorded, Roots, bind};
 use crate::bounds::{Allowed, bounds};
 use crate::error::GraphError;
+use crate::explain::DispatchInfo;
 use crate::following::mark_in_place;
 use crate::fuse::{Room, base, fuse};
 use crate::gradient::gradients;
@@ -245,7 +246,14 @@ impl Program {
         self.bound.dispatches.len()
     }
 
-    /// The dispatches in order, one line each: kernel and shape, workgroups, floating-point operations, bytes.
+    /// The dispatches in order.
+    #[must_use]
+    pub fn infos(&self) -> &[DispatchInfo] {
+        &self.bound.launches
+    }
+
+    /// The dispatches in order, one line each: kernel and shape, workgroups, floating-point operations, bytes, and what it
+    /// writes.
     #[must_use]
     pub fn explain(&self) -> String {
         crate::explain::table(&self.bound.launches, None)

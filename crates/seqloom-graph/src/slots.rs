@@ -31,7 +31,7 @@ impl Slots {
             let buffer = if smallest < left.len() {
                 left.remove(smallest)
             } else {
-                let buffer = device.allocate("slot", bytes)?;
+                let buffer = device.allocate(&format!("slot {}", self.0.len()), bytes)?;
                 self.0.push(buffer.downgrade());
                 buffer
             };

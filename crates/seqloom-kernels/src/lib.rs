@@ -13,6 +13,7 @@
 //! [`Facts`]: seqloom_device::Facts
 
 pub mod attention;
+pub mod bench;
 pub mod cross_entropy;
 pub mod embedding;
 mod error;
@@ -28,4 +29,4 @@ pub mod view;
 
 pub use error::KernelError;
 pub use launch::{Fusion, Launch, Lowered, MAX_STRIDES, Operand};
-pub use seqloom_shaders::{Control, Elem, FusedCode, REQUIRED_STORAGE_BUFFERS};
+pub use seqloom_shaders::{Access, Control, Elem, FusedCode, REQUIRED_STORAGE_BUFFERS};

@@ -17,11 +17,12 @@
 //! | [`mod@dates`] | a generated translation task |
 //! | [`checkpoint`] | safetensors files: reading, checking, replacing |
 //! | [`name_map`], [`hugging_face`] | files of other libraries, whose tensors have other names |
-//! | [`progress`], [`plot`] | a bar while it runs, curves and charts afterwards |
+//! | [`progress`], [`plot`], [`mod@bar_chart`] | a bar while it runs, curves and charts afterwards |
 //! | [`mod@attention_map`] | what a model looked at, as a picture |
 //! | [`random`] | the two small pure functions that seeds come from |
 
 pub mod attention_map;
+pub mod bar_chart;
 pub mod batches;
 pub mod bleu;
 pub mod checkpoint;
@@ -45,6 +46,7 @@ pub mod trainer;
 pub mod translation_batches;
 
 pub use attention_map::{AttentionMap, attention_map};
+pub use bar_chart::{Bars, Series, bar_chart};
 pub use batches::{Batches, Order, Windows};
 pub use bleu::{Bleu, corpus_bleu};
 pub use checkpoint::{Checkpoint, CheckpointFault, Misshapen, State};

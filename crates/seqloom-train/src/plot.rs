@@ -12,7 +12,7 @@ use crate::error::{Error, Result};
 use crate::replace::replace;
 
 /// Colours of the lines, in order: Okabe & Ito's, which colour-blind readers can tell apart. They repeat.
-const COLOURS: [RGBColor; 7] = [
+pub(crate) const COLOURS: [RGBColor; 7] = [
     RGBColor(0, 114, 178),
     RGBColor(213, 94, 0),
     RGBColor(0, 158, 115),
@@ -21,6 +21,9 @@ const COLOURS: [RGBColor; 7] = [
     RGBColor(230, 159, 0),
     RGBColor(90, 90, 90),
 ];
+
+/// Of all words in a picture: whatever the reader's machine has without serifs.
+pub(crate) const FONT: &str = "sans-serif";
 
 /// An axis.
 #[derive(Clone, Copy, Debug)]
@@ -95,17 +98,22 @@ pub fn line_chart(path: impl AsRef<Path>, chart: &Chart<'_>) -> Result<()> {
         draw(&area, chart).map_err(failed)?;
         area.present().map_err(|e| failed(e.to_string()))?;
     }
+    write_svg(path, &svg)
+}
+
+/// Replaces the file whole.
+pub(crate) fn write_svg(path: &Path, svg: &str) -> Result<()> {
     replace(path, |file| std::io::Write::write_all(file, svg.as_bytes()))
 }
 
 impl Axis<'_> {
     /// Where a value lies on the paper; not finite where it has no place.
-    fn place(&self, value: f64) -> f64 {
+    pub(crate) fn place(&self, value: f64) -> f64 {
         if self.log { value.log10() } else { value }
     }
 
     /// The value at a place, as a label.
-    fn value(&self, place: f64) -> String {
+    pub(crate) fn value(&self, place: f64) -> String {
         let value = if self.log { 10f64.powf(place) } else { place };
         match value.abs() {
             0.0 => "0".to_owned(),
@@ -140,7 +148,7 @@ fn draw(area: &DrawingArea<SVGBackend<'_>, Shift>, chart: &Chart<'_>) -> std::re
     }
     area.fill(&WHITE).map_err(text)?;
     let mut paper = ChartBuilder::on(area)
-        .caption(chart.title, ("sans-serif", 20))
+        .caption(chart.title, (FONT, 20))
         .margin(12)
         .x_label_area_size(40)
         .y_label_area_size(64)

@@ -4,6 +4,7 @@
 
 use seqloom::prelude::*;
 
+use super::subject::{Subject, Training};
 use crate::error::{Result, XtaskError};
 
 /// Sizes of W2 and W3: symbols, rows, steps, channels of the embedding, width of the state.
@@ -25,6 +26,17 @@ type Make = fn(&Device, usize, usize) -> Result<(LmTrainer, usize)>;
 /// Cells by name.
 pub const CELLS: &[(&str, Make)] =
     &[("rnn", trainer::<Rnn>), ("lstm", trainer::<Lstm>), ("gru", trainer::<Gru>)];
+
+/// A case of W2 or W3: a cell, and behind its name the number of layers.
+///
+/// # Errors
+/// [`XtaskError::Unknown`] for a cell that does not exist; the device's.
+pub fn subject(device: &Device, case: &str) -> Result<Box<dyn Subject>> {
+    let cell = case.trim_end_matches(|c: char| c.is_ascii_digit());
+    let layers = case[cell.len()..].parse().unwrap_or(1);
+    let (trainer, params) = trainer_of(cell, device, layers, HIDDEN)?;
+    Ok(Box::new(Training { trainer, batch: full(ROWS, TIME)?, params }))
+}
 
 /// A trainer of the language model over this cell with so many layers and hidden units, and its number of parameters.
 ///

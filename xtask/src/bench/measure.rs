@@ -1,134 +1,126 @@
-//! One workload's training step, measured in the peers' words.
+//! One case in a process of its own: its first step, its timed steps, the host's part, memory and work.
+//!
+//! The process prints what it measured, raw; [`super::row`] makes a row of several such processes.
 
 use std::time::Instant;
 
-use seqloom::prelude::*;
+use seqloom::device::Device;
 
-use super::language::{HIDDEN, ROWS, TIME, full, trainer_of};
+use super::stats::median;
+use super::subject::Subject;
 use crate::error::Result;
 
 /// Steps that are not timed, after the first.
 const WARM_UP: usize = 3;
-/// Timed steps, unless told otherwise: at least this many and this long, at most so many.
+/// Timed steps of all rounds together, unless told otherwise: at least this many and this long, at most so many.
 const LEAST_STEPS: usize = 10;
 const LEAST_SECONDS: f64 = 3.0;
 const MOST_STEPS: usize = 200;
-/// Steps over which the host's own time is measured.
-const HOST_STEPS: usize = 20;
+/// The host's own time is measured over so many runs, or so many seconds of them.
+const HOST_RUNS: usize = 20;
+const HOST_SECONDS: f64 = 1.0;
 
-/// One measured case; times in milliseconds unless the name says otherwise, losses in nats a token.
-#[derive(serde::Serialize, serde::Deserialize)]
-pub struct Row {
-    peer: String,
-    workload: String,
-    case: String,
-    first_ms: f64,
-    median_ms: f64,
-    min_ms: f64,
-    timed_steps: usize,
-    loss_first: f32,
-    loss_last: f32,
-    params: usize,
-    /// Absent where the system does not tell.
-    #[serde(skip_serializing_if = "Option::is_none", default)]
-    peak_rss_mb: Option<f64>,
-    tokens_per_s: f64,
-    device: String,
-    version: String,
-    adapter: String,
-    planned_bytes: u64,
-    device_bytes: u64,
-    dispatches: usize,
-    /// Microseconds of the calling thread's processor time in `step`, divided by the dispatches.
-    host_us_per_dispatch: f64,
+/// How long to measure in one process.
+#[derive(Clone, Copy, Debug)]
+pub struct Patience {
+    /// Exactly so many timed steps.
+    pub steps: Option<u32>,
+    /// Processes that share the least number of steps and seconds.
+    pub rounds: u32,
 }
 
-impl Row {
-    /// The table's first line.
-    pub fn print_head() {
-        println!(
-            "{:<8}{:>10}{:>10}{:>10}{:>12}{:>12}",
-            "case", "first ms", "median ms", "min ms", "tokens/s", "MiB"
-        );
-    }
-
-    /// Its line of the table.
-    pub fn print(&self) {
-        println!(
-            "{:<8}{:>10.1}{:>10.1}{:>10.1}{:>12.0}{:>12.1}",
-            self.case,
-            self.first_ms,
-            self.median_ms,
-            self.min_ms,
-            self.tokens_per_s,
-            self.device_bytes as f64 / f64::from(1 << 20)
-        );
-    }
+/// What the process of a case prints.
+#[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
+pub struct Sample {
+    /// Milliseconds of the first step, compilation included.
+    pub first_ms: f64,
+    /// Milliseconds of each timed step, a unit of work.
+    pub millis: Vec<f64>,
+    pub loss_first: Option<f32>,
+    pub loss_last: Option<f32>,
+    pub params: Option<usize>,
+    pub tokens: Option<usize>,
+    /// Peak resident memory in MiB, where the system tells.
+    pub peak_rss_mb: Option<f64>,
+    pub planned_bytes: u64,
+    pub device_bytes: u64,
+    /// Dispatches a unit of work.
+    pub dispatches: usize,
+    /// Microseconds of the calling thread's processor time a dispatch, where a run can be asked for without waiting.
+    pub host_us_per_dispatch: Option<f64>,
+    /// Operations and bytes of each dispatch of a run, as the program tells of them.
+    pub work: Vec<(u64, u64)>,
+    /// Runs a unit of work.
+    pub runs: usize,
+    /// Adapter's name, and with it interface and driver.
+    pub adapter: String,
+    pub device: String,
 }
 
-/// Measures training steps of the language model over `cell`.
+/// Measures.
 ///
 /// # Errors
-/// The device's or the trainer's.
-pub fn step(workload: &str, case: &str, cell: &str, layers: usize, steps: Option<u32>) -> Result<Row> {
-    let device = Device::open(DeviceOptions::default())?;
-    let (mut trainer, count) = trainer_of(cell, &device, layers, HIDDEN)?;
-    let batch = full(ROWS, TIME)?;
-
+/// The device's or the subject's.
+pub fn measure(device: &Device, subject: &mut dyn Subject, patience: Patience) -> Result<Sample> {
     let (mut millis, mut losses) = (Vec::new(), Vec::new());
     // The first step, the warm-up, then the timed ones.
-    while millis.len() < 1 + WARM_UP || !enough(&millis[1 + WARM_UP..], steps) {
+    while millis.len() < 1 + WARM_UP || !enough(&millis[1 + WARM_UP..], patience) {
         let begin = Instant::now();
-        trainer.step(&batch)?;
-        losses.push(trainer.loss()?);
+        let loss = subject.step()?;
         millis.push(begin.elapsed().as_secs_f64() * 1e3);
+        losses.extend(loss);
     }
-    let (first_ms, timed) = (millis[0], &millis[1 + WARM_UP..]);
+    let about = subject.about();
+    let facts = device.facts();
+    let work: Vec<_> = subject
+        .program()
+        .map_or(&[][..], |program| program.infos())
+        .iter()
+        .map(|i| (i.flops, i.bytes))
+        .collect();
+    Ok(Sample {
+        first_ms: millis[0],
+        millis: millis[1 + WARM_UP..].iter().map(|ms| ms / about.per as f64).collect(),
+        loss_first: losses.first().copied(),
+        loss_last: losses.last().copied(),
+        params: about.params,
+        tokens: about.tokens,
+        peak_rss_mb: peak_rss_mb(),
+        planned_bytes: subject.planned_bytes(),
+        device_bytes: device.allocated_bytes(),
+        dispatches: work.len() * about.runs,
+        host_us_per_dispatch: host_us(device, subject, work.len())?,
+        work,
+        runs: about.runs,
+        adapter: facts.name.clone(),
+        device: format!("{} ({}; {})", facts.name, facts.backend, facts.driver),
+    })
+}
 
-    // The device is idle before each, so that the host never waits for room in the queue.
-    let mut host = Vec::new();
-    for _ in 0..HOST_STEPS {
+/// Microseconds of the host a dispatch. The device is idle before each run, so that none waits for room in the queue.
+fn host_us(device: &Device, subject: &mut dyn Subject, dispatches: usize) -> Result<Option<f64>> {
+    let (mut host, begin) = (Vec::new(), Instant::now());
+    while host.len() < HOST_RUNS && begin.elapsed().as_secs_f64() < HOST_SECONDS {
         device.wait()?;
-        let begin = host_time();
-        trainer.step(&batch)?;
-        host.push((host_time() - begin) * 1e6);
+        let before = host_time();
+        if !subject.ask()? {
+            return Ok(None);
+        }
+        host.push((host_time() - before) * 1e6);
     }
     device.wait()?;
-
-    let facts = device.facts();
-    let dispatches = trainer.program().map_or(0, seqloom::graph::Program::dispatches);
-    let median_ms = super::median(timed);
-    let row = Row {
-        peer: "seqloom".to_owned(),
-        workload: workload.to_owned(),
-        case: case.to_owned(),
-        first_ms,
-        median_ms,
-        min_ms: timed.iter().copied().fold(f64::INFINITY, f64::min),
-        timed_steps: timed.len(),
-        loss_first: losses.first().copied().unwrap_or(f32::NAN),
-        loss_last: losses.last().copied().unwrap_or(f32::NAN),
-        params: count,
-        peak_rss_mb: peak_rss_mb(),
-        tokens_per_s: (ROWS * TIME) as f64 / median_ms * 1e3,
-        device: format!("{} ({}; {})", facts.name, facts.backend, facts.driver),
-        version: format!("seqloom {}", env!("CARGO_PKG_VERSION")),
-        adapter: facts.name.clone(),
-        planned_bytes: trainer.memory().total,
-        device_bytes: device.allocated_bytes(),
-        dispatches,
-        host_us_per_dispatch: super::median(&host) / dispatches.max(1) as f64,
-    };
-    Ok(row)
+    Ok(Some(median(&host) / dispatches.max(1) as f64))
 }
 
 /// Whether enough steps were timed.
-pub fn enough(timed: &[f64], asked: Option<u32>) -> bool {
-    match asked {
+fn enough(timed: &[f64], patience: Patience) -> bool {
+    let rounds = patience.rounds.max(1) as usize;
+    match patience.steps {
         Some(steps) => timed.len() >= steps as usize,
         None => {
-            let long_enough = timed.iter().sum::<f64>() >= LEAST_SECONDS * 1e3;
-            timed.len() >= MOST_STEPS || (timed.len() >= LEAST_STEPS && long_enough)
+            let long_enough = timed.iter().sum::<f64>() >= LEAST_SECONDS * 1e3 / rounds as f64;
+            timed.len() >= MOST_STEPS.div_ceil(rounds)
+                || (timed.len() >= LEAST_STEPS.div_ceil(rounds) && long_enough)
         }
     }
 }
@@ -164,7 +156,14 @@ mod tests {
 
     #[test]
     fn timing_ends_after_enough_steps() {
-        assert!(!enough(&[1.0; 9], None) && !enough(&[1.0; 199], None) && enough(&[1.0; 200], None));
-        assert!(enough(&[400.0; 10], None) && enough(&[1.0; 2], Some(2)) && !enough(&[9e9], Some(2)));
+        let (free, two) = (Patience { steps: None, rounds: 1 }, Patience { steps: Some(2), rounds: 3 });
+        assert!(!enough(&[1.0; 9], free) && !enough(&[1.0; 199], free) && enough(&[1.0; 200], free));
+        assert!(enough(&[400.0; 10], free) && enough(&[1.0; 2], two) && !enough(&[9e9], two));
+    }
+
+    #[test]
+    fn rounds_share_the_steps() {
+        let shared = Patience { steps: None, rounds: 3 };
+        assert!(!enough(&[400.0; 3], shared) && enough(&[400.0; 4], shared) && enough(&[1.0; 67], shared));
     }
 }

@@ -1,4 +1,4 @@
-//! How a training step's time follows the sequences: their true lengths, and T.
+//! How time, or memory, follows one size: the sequences' true lengths, T, the batch, the layers.
 //!
 //! The sizes are measured in turns, one step each, so that what else the machine does falls on all alike, and the least
 //! time of each is taken: the one that was disturbed least.
@@ -7,131 +7,185 @@ use std::time::Instant;
 
 use seqloom::prelude::*;
 
-use super::language::{LmTrainer, full, ragged as ragged_batch, trainer_of};
+use super::attention::attention;
+use super::language::{full, ragged as ragged_batch, trainer_of};
+use super::stats::{exponent, least};
+use super::subject::{Subject, Training};
+use super::table::{Table, number};
 use crate::error::Result;
 
 /// Rows, steps and hidden units of the ragged study.
 const RAGGED: (usize, usize, usize) = (32, 64, 256);
-/// Rows and hidden units of the growth study, and its steps.
-const GROWTH: (usize, usize) = (16, 128);
+/// Rows, steps and hidden units of the growth studies, where they do not vary, and how each varies.
+const GROWTH: (usize, usize, usize) = (16, 64, 128);
 const TIMES: [usize; 5] = [64, 128, 256, 512, 1024];
+const BATCHES: [usize; 4] = [16, 32, 64, 128];
+const LAYERS: [usize; 4] = [1, 2, 4, 8];
+/// Rows and heads of attention, and its steps.
+const ATTENTION: [usize; 2] = [1, 2];
+const ATTENTION_TIMES: [usize; 5] = [256, 512, 1024, 2048, 4096];
 /// Turns, unless told otherwise; the first is not counted.
 const TURNS: u32 = 6;
 
-/// Times over sizes, and the number they come to.
-#[derive(serde::Serialize, serde::Deserialize)]
+/// A quantity over sizes, and the number it comes to.
+#[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
 pub struct Study {
-    workload: String,
-    case: String,
+    pub workload: String,
+    pub case: String,
     /// What the sizes are.
-    sizes_are: String,
-    sizes: Vec<f64>,
-    min_ms: Vec<f64>,
+    pub sizes_are: String,
+    pub sizes: Vec<f64>,
+    /// Unit of the values.
+    pub unit: String,
+    pub values: Vec<f64>,
     /// What the result is.
-    result_is: String,
-    result: f64,
+    pub result_is: String,
+    pub result: f64,
     /// What it may be at most.
-    limit: f64,
-    adapter: String,
+    pub limit: f64,
+    pub adapter: String,
 }
 
-impl Study {
-    /// Its line in words.
-    pub fn print(&self) {
-        let each: Vec<_> =
-            self.sizes.iter().zip(&self.min_ms).map(|(size, ms)| format!("{size}: {ms:.1} ms")).collect();
-        println!(
-            "{:<6} by {}: {}; {} {:.3} (at most {})",
-            self.case,
-            self.sizes_are,
-            each.join(", "),
-            self.result_is,
-            self.result,
-            self.limit
-        );
+/// The table of several.
+pub fn print(studies: &[Study]) {
+    let mut table = Table::new(&["study", "by", "values", "result", "at most", ""]);
+    for study in studies {
+        let each: Vec<_> = study.values.iter().map(|value| number(*value)).collect();
+        let sizes: Vec<_> = study.sizes.iter().map(|size| format!("{size}")).collect();
+        table.row(vec![
+            format!("{} {}", study.workload, study.case),
+            format!("{} {}", study.sizes_are, sizes.join(" ")),
+            format!("{} {}", each.join(" "), study.unit),
+            format!("{} {:.3}", study.result_is, study.result),
+            format!("{}", study.limit),
+            if study.result <= study.limit { String::new() } else { "missed".to_owned() },
+        ]);
+    }
+    table.print();
+}
+
+/// The study of that workload and case.
+///
+/// # Errors
+/// The device's or the trainer's.
+pub fn study(device: &Device, workload: &str, case: &str, turns: Option<u32>) -> Result<Study> {
+    let (what, by) = case.split_once('_').unwrap_or((case, ""));
+    let measured = match (workload, what, by) {
+        ("ragged", ..) => ragged(device, case, turns)?,
+        (_, "attention", "memory") => Curve::of_attention_memory(device)?,
+        (_, "attention", _) => Curve::of_attention_time(device, turns)?,
+        _ => Curve::of_training(device, what, by, turns)?,
+    };
+    let Curve { sizes_are, sizes, unit, values, result_is, limit } = measured;
+    let result = match result_is {
+        "ratio" => values[1] / values[0],
+        _ => exponent(&sizes, &values),
+    };
+    Ok(Study {
+        workload: workload.to_owned(),
+        case: case.to_owned(),
+        sizes_are: sizes_are.to_owned(),
+        sizes,
+        unit: unit.to_owned(),
+        values,
+        result_is: result_is.to_owned(),
+        result,
+        limit,
+        adapter: device.facts().name.clone(),
+    })
+}
+
+/// What was measured.
+struct Curve {
+    sizes_are: &'static str,
+    sizes: Vec<f64>,
+    unit: &'static str,
+    values: Vec<f64>,
+    result_is: &'static str,
+    limit: f64,
+}
+
+impl Curve {
+    /// The exponent p of time ~ sizeᵖ of a language model's step.
+    fn of_training(device: &Device, cell: &str, by: &str, turns: Option<u32>) -> Result<Self> {
+        let (rows, time, hidden) = GROWTH;
+        // Rows, time, layers.
+        let with = |size: &usize| match by {
+            "batch" => (*size, time, 1),
+            "layers" => (rows, time, *size),
+            _ => (rows, *size, 1),
+        };
+        let (sizes_are, sizes, limit): (_, &[usize], _) = match by {
+            "batch" => ("batch", &BATCHES, 1.0),
+            "layers" => ("layers", &LAYERS, 1.05),
+            _ => ("T", &TIMES, 1.05),
+        };
+        let mut subjects: Vec<Box<dyn Subject>> = Vec::new();
+        for (rows, time, layers) in sizes.iter().map(with) {
+            let (trainer, params) = trainer_of(cell, device, layers, hidden)?;
+            subjects.push(Box::new(Training { trainer, batch: full(rows, time)?, params }));
+        }
+        let values = in_turns(&mut subjects, turns)?;
+        Ok(Self { sizes_are, sizes: floats(sizes), unit: "ms", values, result_is: "exponent", limit })
+    }
+
+    /// The same of causal attention, forward and backward.
+    fn of_attention_time(device: &Device, turns: Option<u32>) -> Result<Self> {
+        let mut subjects: Vec<Box<dyn Subject>> = Vec::new();
+        for time in ATTENTION_TIMES {
+            let [rows, heads] = ATTENTION;
+            subjects.push(Box::new(attention(device, [rows, heads, time], true, true)?));
+        }
+        let values = in_turns(&mut subjects, turns)?;
+        let sizes = floats(&ATTENTION_TIMES);
+        Ok(Self { sizes_are: "T", sizes, unit: "ms", values, result_is: "exponent", limit: 2.05 })
+    }
+
+    /// The exponent of what attention's programs plan, without the parameters, which are its operands here.
+    fn of_attention_memory(device: &Device) -> Result<Self> {
+        let mut values = Vec::new();
+        for time in ATTENTION_TIMES {
+            let [rows, heads] = ATTENTION;
+            let mut subject = attention(device, [rows, heads, time], true, true)?;
+            subject.step()?;
+            let own = subject.program().map_or(0, |program| program.memory().own());
+            values.push(own as f64 / f64::from(1 << 20));
+        }
+        let sizes = floats(&ATTENTION_TIMES);
+        Ok(Self { sizes_are: "T", sizes, unit: "MiB", values, result_is: "exponent", limit: 1.1 })
     }
 }
 
 /// A batch whose rows are half as long on average, against full rows: the ratio of their times.
-///
-/// # Errors
-/// The device's or the trainer's.
-pub fn ragged(cell: &str, turns: Option<u32>) -> Result<Study> {
+fn ragged(device: &Device, cell: &str, turns: Option<u32>) -> Result<Curve> {
     let (rows, time, hidden) = RAGGED;
-    let device = Device::open(DeviceOptions::default())?;
-    let (mut trainer, _) = trainer_of(cell, &device, 1, hidden)?;
     let batches = [full(rows, time)?, ragged_batch(rows, time)?];
-    let min_ms = in_turns(&mut trainer, &batches, turns)?;
-    Ok(Study {
-        workload: "ragged".to_owned(),
-        case: cell.to_owned(),
-        sizes_are: "mean length".to_owned(),
-        sizes: batches.iter().map(|b| b.token_count() as f64 / rows as f64).collect(),
-        result_is: "ratio".to_owned(),
-        result: min_ms[1] / min_ms[0],
-        min_ms,
-        limit: 0.65,
-        adapter: device.facts().name.clone(),
-    })
+    let sizes = batches.iter().map(|b| b.token_count() as f64 / rows as f64).collect();
+    let mut subjects: Vec<Box<dyn Subject>> = Vec::new();
+    for batch in batches {
+        let (trainer, params) = trainer_of(cell, device, 1, hidden)?;
+        subjects.push(Box::new(Training { trainer, batch, params }));
+    }
+    let values = in_turns(&mut subjects, turns)?;
+    Ok(Curve { sizes_are: "mean length", sizes, unit: "ms", values, result_is: "ratio", limit: 0.65 })
 }
 
-/// The exponent p of time ~ Tᵖ.
-///
-/// # Errors
-/// The device's or the trainer's.
-pub fn growth(cell: &str, turns: Option<u32>) -> Result<Study> {
-    let (rows, hidden) = GROWTH;
-    let device = Device::open(DeviceOptions::default())?;
-    let (mut trainer, _) = trainer_of(cell, &device, 1, hidden)?;
-    let batches = TIMES.iter().map(|&time| full(rows, time)).collect::<Result<Vec<_>>>()?;
-    let min_ms = in_turns(&mut trainer, &batches, turns)?;
-    let sizes: Vec<_> = TIMES.iter().map(|&time| time as f64).collect();
-    Ok(Study {
-        workload: "growth".to_owned(),
-        case: cell.to_owned(),
-        sizes_are: "T".to_owned(),
-        result_is: "exponent".to_owned(),
-        result: exponent(&sizes, &min_ms),
-        sizes,
-        min_ms,
-        limit: 1.05,
-        adapter: device.facts().name.clone(),
-    })
-}
-
-/// The least time in milliseconds of a step over each batch.
-fn in_turns(trainer: &mut LmTrainer, batches: &[LmBatch], turns: Option<u32>) -> Result<Vec<f64>> {
-    let mut least = vec![f64::INFINITY; batches.len()];
+/// The least time in milliseconds of a step of each.
+fn in_turns(subjects: &mut [Box<dyn Subject>], turns: Option<u32>) -> Result<Vec<f64>> {
+    let mut millis = vec![Vec::new(); subjects.len()];
     for turn in 0..=turns.unwrap_or(TURNS) {
-        for (least, batch) in least.iter_mut().zip(batches) {
+        for (millis, subject) in millis.iter_mut().zip(subjects.iter_mut()) {
             let begin = Instant::now();
-            trainer.step(batch)?;
-            let _ = trainer.loss()?;
+            subject.step()?;
             // The first turn compiles.
             if turn > 0 {
-                *least = least.min(begin.elapsed().as_secs_f64() * 1e3);
+                millis.push(begin.elapsed().as_secs_f64() * 1e3);
             }
         }
     }
-    Ok(least)
+    Ok(millis.iter().map(|millis| least(millis)).collect())
 }
 
-/// The slope of ln y over ln x by least squares.
-fn exponent(x: &[f64], y: &[f64]) -> f64 {
-    let (x, y): (Vec<_>, Vec<_>) = (x.iter().map(|x| x.ln()).collect(), y.iter().map(|y| y.ln()).collect());
-    let mean = |of: &[f64]| of.iter().sum::<f64>() / of.len() as f64;
-    let (mean_x, mean_y) = (mean(&x), mean(&y));
-    let covariance: f64 = x.iter().zip(&y).map(|(x, y)| (x - mean_x) * (y - mean_y)).sum();
-    covariance / x.iter().map(|x| (x - mean_x).powi(2)).sum::<f64>()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_exponent_of_a_power_is_its_own() {
-        let x = [1.0, 2.0, 8.0, 32.0];
-        assert!((exponent(&x, &x.map(|x| 3.0 * x.powf(1.25))) - 1.25).abs() < 1e-12);
-    }
+fn floats(sizes: &[usize]) -> Vec<f64> {
+    sizes.iter().map(|&size| size as f64).collect()
 }

@@ -3,7 +3,7 @@
 //! Manifests say what a crate *may* name, sources what it *does* name; both are checked, because a dependency that is
 //! there will be used one day, and a path can be reached through a re-export.
 
-use super::tree::{Finding, Source, Tree, has_word};
+use super::tree::{Finding, PEERS, Source, Tree, has_word};
 
 /// The rooms from the ground up: folder, crate, words its code must not contain. A crate depends only on those before it.
 const ROOMS: &[(&str, &str, &[&str])] = &[
@@ -56,7 +56,8 @@ fn dependencies(manifest: &toml::Table) -> Vec<(String, String)> {
 
 /// Manifests: wgpu in the device alone, dependencies one way, versions and lints from the workspace.
 pub fn manifests(tree: &Tree, findings: &mut Vec<Finding>) {
-    for (path, source) in tree.with_extension("toml").filter(|(path, _)| path.ends_with("/Cargo.toml")) {
+    let ours = |path: &str| path.ends_with("/Cargo.toml") && !path.starts_with(PEERS);
+    for (path, source) in tree.with_extension("toml").filter(|(path, _)| ours(path)) {
         let mut say = |what: String| findings.push(Finding { file: path.to_owned(), line: 0, what });
         let manifest = match source.text.parse::<toml::Table>() {
             Ok(manifest) => manifest,
@@ -178,6 +179,9 @@ mod tests {
         let tree = Tree::from([("crates/extra/Cargo.toml", "[package]\nversion = \"2.0.0\"")]);
         assert_eq!(run(manifests, &tree).len(), 3);
         assert!(run(manifests, &Tree::from([("tests/Cargo.toml", "[")]))[0].contains("is not TOML"));
+        assert!(
+            run(manifests, &Tree::from([("bench/peers/burn-peer/Cargo.toml", "[workspace]")])).is_empty()
+        );
     }
 
     #[test]

@@ -13,6 +13,10 @@ use crate::workspace;
 /// Extensions of files that rules look at.
 const EXTENSIONS: &[&str] = &["rs", "wgsl", "toml", "md", "yml", "json", "py", "lock"];
 
+/// Programs over other frameworks, which `bench --peers` runs. They are no part of the workspace and stay as they were when
+/// their figures were taken, so rules about our crates are not for them.
+pub const PEERS: &str = "bench/peers/";
+
 /// Text files by path relative to the root, `/` between parts.
 #[derive(Default)]
 pub struct Tree {
