@@ -213,6 +213,28 @@ fn a_pointwise_head_rides_on_the_reduction() {
 }
 
 #[test]
+fn a_residual_sum_rides_on_the_norm() {
+    // The sum is read by others too.
+    let (program, both) = forward(|x, _, _| {
+        let sum = x * 2.0 + 1.0;
+        Tensor::concat(sum.layer_norm(None, None, 1e-5), &[sum], 1)
+    });
+    let (apart, _) = forward(|x, _, _| Tensor::concat(x.layer_norm(None, None, 1e-5), &[x], 1));
+    assert_eq!(program.dispatches(), apart.dispatches(), "{}", program.explain());
+    let (_, sum) = forward(|x, _, _| x * 2.0 + 1.0);
+    for (row, sum) in both.chunks(12).zip(sum.chunks(6)) {
+        assert_eq!(row[6..], *sum);
+    }
+    // Read before the norm, the sum must lie in memory when it runs.
+    let (early, _) = forward(|x, _, _| {
+        let sum = x * 2.0 + 1.0;
+        let top = sum.max(1);
+        sum.layer_norm(None, None, 1e-5).sum(1) + top
+    });
+    assert_eq!(early.dispatches(), 5, "{}", early.explain());
+}
+
+#[test]
 fn a_sum_of_more_tensors_than_a_kernel_binds_takes_several() {
     let (_, one) = forward(|x, w, _| x.matmul_t(w));
     let (program, sum) =
