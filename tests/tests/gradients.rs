@@ -285,7 +285,12 @@ fn gradient_of_cross_entropy() {
 #[test]
 fn gradient_of_gather_rows() {
     // Row 2 is taken three times, row 3 never.
-    check(&[wave(&[5, 3], 0), ids(&[2, 3], &[2, 0, 2, 4, 2, 1])], |x| vec![x[0].gather_rows(x[1])]);
+    let taken = ids(&[2, 3], &[2, 0, 2, 4, 2, 1]);
+    check(&[wave(&[5, 3], 0), taken.clone()], |x| vec![x[0].gather_rows(x[1])]);
+    // Positions, a scale and dropout ride on the gather.
+    check(&[wave(&[5, 3], 0), taken, wave(&[3, 3], 1)], |x| {
+        vec![(x[0].gather_rows(x[1]) * 1.5 + x[2]).dropout(0.3)]
+    });
 }
 
 #[test]

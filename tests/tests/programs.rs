@@ -213,6 +213,22 @@ fn a_pointwise_head_rides_on_the_reduction() {
 }
 
 #[test]
+fn positions_and_a_scale_ride_on_the_embedding() {
+    fn rows<'g>(w: Tensor<'g>) -> Tensor<'g> {
+        w.gather_rows(w.graph().literal_u32(&[2, 3], vec![4, 0, 1, 1, 3, 4]))
+    }
+    fn positions<'g>(w: Tensor<'g>) -> Tensor<'g> {
+        w.graph().literal(&[3, 6], (0..18).map(|i| i as f32).collect())
+    }
+    let (program, sum) = forward(|_, w, _| rows(w) * 2.0 + positions(w));
+    assert_eq!(program.dispatches(), 1, "{}", program.explain());
+    let (_, plain) = forward(|_, w, _| rows(w));
+    for (i, (sum, row)) in sum.iter().zip(&plain).enumerate() {
+        assert_eq!(*sum, row * 2.0 + (i % 18) as f32);
+    }
+}
+
+#[test]
 fn a_residual_sum_rides_on_the_norm() {
     // The sum is read by others too.
     let (program, both) = forward(|x, _, _| {

@@ -6,7 +6,7 @@
 //! become strided reads. A group may stand alone (the `map` kernel), be the head of a reduction, or, where the device's
 //! product takes an epilogue, be the tail of one matrix product, whose result it then takes as `value` without a trip
 //! through memory. It may also be the head of a norm, which then writes the group's result beside its own, or the tail
-//! of a norm's gradient: what a residual connection adds.
+//! of a norm's gradient: what a residual connection adds; or the tail of an embedding: what positions add.
 //!
 //! Groups are found by marking nodes that need memory and walking down from each; where a kernel would exceed its
 //! bindings or its four strides, one more node is marked and the walk starts again, so it always ends.
@@ -49,7 +49,7 @@ pub(crate) struct Leaf {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Group {
     pub leaves: Vec<Leaf>,
-    /// The matrix product, or the gradient of a norm, whose result the group takes as `value`.
+    /// The matrix product, embedding or gradient of a norm whose result the group takes as `value`.
     pub value: Option<NodeId>,
     /// Whether a value from the control buffer is read.
     pub reads_control: bool,
@@ -274,7 +274,7 @@ impl Walk<'_> {
     fn absorbs(&self, root: NodeId, id: NodeId) -> bool {
         let takes_tail = match self.nodes[id].op {
             Op::MatMul { .. } => self.room.epilogues,
-            Op::NormGrad { .. } => true,
+            Op::NormGrad { .. } | Op::Gather => true,
             _ => false,
         };
         takes_tail && self.nodes[root].op.is_pointwise() && !self.absorbed[id] && self.users[id].len() == 1

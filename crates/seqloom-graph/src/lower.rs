@@ -70,11 +70,13 @@ fn lower_group(
     let fusion = generate(nodes, id, group, over);
     let node = &nodes[id];
     let (lowered, ins) = match (&node.op, group.value) {
-        (_, Some(norm)) if matches!(nodes[norm].op, Op::NormGrad { .. }) => {
-            (norm_backward(nodes, norm, facts, Some(&fusion))?, operands(nodes, norm))
-        }
-        (_, Some(product)) => {
-            (matmul::lower(&product_of(nodes, product), facts, Some(&fusion))?, operands(nodes, product))
+        (_, Some(value)) => {
+            let lowered = match &nodes[value].op {
+                Op::NormGrad { .. } => norm_backward(nodes, value, facts, Some(&fusion))?,
+                Op::Gather => gather(nodes, value, facts, Some(&fusion))?,
+                _ => matmul::lower(&product_of(nodes, value), facts, Some(&fusion))?,
+            };
+            (lowered, operands(nodes, value))
         }
         (Op::Reduce { op, axis }, None) => {
             let problem = around(nodes[node.inputs[0]].shape, *axis, *op);
@@ -104,6 +106,12 @@ fn lower_headed(
     let leaves = group.leaves.iter().map(|leaf| leaf.node).collect();
     let ins = operands(nodes, id);
     Ok(Some(Step { lowered, ins, outs, leaves, reads_control: group.reads_control, over: None }))
+}
+
+/// Rows of a table.
+fn gather(nodes: &[Node], id: NodeId, facts: &Facts, tail: Option<&Fusion>) -> Result<Lowered, GraphError> {
+    let shape = |operand: usize| nodes[nodes[id].inputs[operand]].shape;
+    Ok(embedding::lower_forward(&table(shape(0), shape(1)), facts, tail)?)
 }
 
 /// The gradient of a norm's operand.
@@ -157,8 +165,7 @@ fn lower_node(
             let problem = classes(shape(0), *ignore_index, *smoothing);
             cross_entropy::lower_backward(&problem, over.is_some(), facts)?
         }
-        Op::Gather => embedding::lower_forward(&table(shape(0), shape(1)), facts)?,
-        Op::Rearrange => embedding::lower_forward(&table(shape(0), shape(1)), facts)?,
+        Op::Gather | Op::Rearrange => gather(nodes, id, facts, None)?,
         Op::GatherGrad => embedding::lower_backward(&table(node.shape, shape(1)), facts)?,
         Op::Recurrent(recurrence) => {
             let steps = shape(node.inputs.len() - 1);

@@ -179,7 +179,7 @@ fn no_invocation_strides_beyond_the_limit() {
     assert!(walked(&gather, many, 0) <= LIMIT, "{gather:?}");
 
     let table = embedding::Problem { tokens: 1_000_000, vocab: 5, channels: 2000 };
-    let forward = one(embedding::lower_forward(&table, &facts).unwrap());
+    let forward = one(embedding::lower_forward(&table, &facts, None).unwrap());
     assert!(walked(&forward, many, 0) <= LIMIT, "{forward:?}");
     // Every token may be of one id, and an invocation may meet that id in each of its turns.
     let table = embedding::Problem { tokens: 20_000, vocab: 5, channels: 100_000 };
