@@ -3,7 +3,7 @@
 //! The backward pass takes the tokens sorted by id, which the host knows as soon as it knows the ids. Atomics would
 //! make the sum depend on arrival, and a scan of all tokens per id costs V × N.
 
-use crate::contract::{Kernel, Spec, Variants, kernel, params};
+use crate::contract::{Kernel, Spec, Variants, ViewParams, kernel, params};
 
 params! {
     /// Immediates of [`EmbeddingForward`].
@@ -14,6 +14,10 @@ params! {
         vocab: u32,
         /// C; at least 1.
         channels: u32,
+        /// Alignment of `view`.
+        pad: u32,
+        /// How the leaves are read.
+        view: ViewParams,
     }
 }
 
@@ -34,12 +38,12 @@ params! {
 }
 
 kernel! {
-    /// out\[n\] = table\[ids\[n\]\], 0 for an id of V or more. Any grid in x and y.
+    /// out\[n\] = fused(table\[ids\[n\]\]), of 0 for an id of V or more. Any grid in x and y.
     EmbeddingForward: "embedding_forward" in "embedding/forward.wgsl",
     params EmbeddingParams,
     libs [VIEW],
     subgroups false,
-    fusable false,
+    fusable true,
     spec {
         /// Invocations of a workgroup.
         WORKGROUP workgroup: u32,

@@ -1,10 +1,11 @@
 //! Normalisation of rows: layer normalisation, and that by the root mean square.
 //!
 //! Each direction exists twice, by what a barrier costs: a workgroup per row for GPUs, an invocation per row (`_cpu`) for
-//! adapters that run on a CPU. The backward kernels give the operand's gradient; those of weight and bias are sums over
+//! adapters that run on a CPU. Forward comes with a pointwise head too, backward takes a tail: of a residual connection
+//! around what follows the norm, or before it, the sums ride on the norm's kernels. The backward kernels give the operand's gradient; those of weight and bias are sums over
 //! rows, and reductions with a pointwise head.
 
-use crate::contract::{Kernel, Spec, Variants, kernel, params};
+use crate::contract::{Kernel, Spec, Variants, ViewParams, kernel, params};
 
 params! {
     /// Immediates of [`NormForward`] and [`NormForwardCpu`].
@@ -19,12 +20,32 @@ params! {
 }
 
 params! {
+    /// Immediates of [`NormResidual`] and [`NormResidualCpu`].
+    NormResidualParams {
+        /// Rows.
+        rows: u32,
+        /// Elements of a row; at least 1.
+        cols: u32,
+        /// Added to the variance.
+        eps: f32,
+        /// Alignment of `view`.
+        pad: u32,
+        /// How the leaves are read.
+        view: ViewParams,
+    }
+}
+
+params! {
     /// Immediates of [`NormBackward`] and [`NormBackwardCpu`].
     NormBackwardParams {
         /// Rows.
         rows: u32,
         /// Elements of a row; at least 1.
         cols: u32,
+        /// Alignment of `view`.
+        pad: [u32; 2],
+        /// How the leaves are read.
+        view: ViewParams,
     }
 }
 
@@ -69,12 +90,51 @@ kernel! {
 }
 
 kernel! {
+    /// [`NormForward`] of rows that fused code computes, which it stores too.
+    NormResidual: "norm_residual" in "norm/residual.wgsl",
+    params NormResidualParams,
+    libs [VIEW, ROW_SUM],
+    subgroups false,
+    fusable true,
+    spec {
+        /// Invocations of a workgroup; a power of two.
+        WORKGROUP workgroup: u32,
+        /// Take the mean off first.
+        CENTRED centred: bool,
+    }
+    bindings { weight: Read F32, bias: Read F32, y: ReadWrite F32, mean: ReadWrite F32, rstd: ReadWrite F32, x: ReadWrite F32 }
+    shipped [
+        { workgroup: 64, centred: true },
+        { workgroup: 64, centred: false },
+        { workgroup: 256, centred: true },
+        { workgroup: 256, centred: false },
+    ]
+}
+
+kernel! {
+    /// [`NormResidual`] with an invocation per row. Any grid in x and y.
+    NormResidualCpu: "norm_residual_cpu" in "norm/residual_cpu.wgsl",
+    params NormResidualParams,
+    libs [VIEW],
+    subgroups false,
+    fusable true,
+    spec {
+        /// Invocations of a workgroup.
+        WORKGROUP workgroup: u32,
+        /// Take the mean off first.
+        CENTRED centred: bool,
+    }
+    bindings { weight: Read F32, bias: Read F32, y: ReadWrite F32, mean: ReadWrite F32, rstd: ReadWrite F32, x: ReadWrite F32 }
+    shipped [{ workgroup: 64, centred: true }, { workgroup: 64, centred: false }]
+}
+
+kernel! {
     /// dx of [`NormForward`], a workgroup per row: at least `rows` workgroups in x and y.
     NormBackward: "norm_backward" in "norm/backward.wgsl",
     params NormBackwardParams,
-    libs [ROW_SUM],
+    libs [VIEW, ROW_SUM],
     subgroups false,
-    fusable false,
+    fusable true,
     spec {
         /// Invocations of a workgroup; a power of two.
         WORKGROUP workgroup: u32,
@@ -94,9 +154,9 @@ kernel! {
     /// [`NormBackward`] with an invocation per row. Any grid in x and y.
     NormBackwardCpu: "norm_backward_cpu" in "norm/backward_cpu.wgsl",
     params NormBackwardParams,
-    libs [],
+    libs [VIEW],
     subgroups false,
-    fusable false,
+    fusable true,
     spec {
         /// Invocations of a workgroup.
         WORKGROUP workgroup: u32,
@@ -108,13 +168,21 @@ kernel! {
 }
 
 /// The family's kernels.
-pub(crate) const KERNELS: &[&Kernel] =
-    &[NormForward::KERNEL, NormForwardCpu::KERNEL, NormBackward::KERNEL, NormBackwardCpu::KERNEL];
+pub(crate) const KERNELS: &[&Kernel] = &[
+    NormForward::KERNEL,
+    NormForwardCpu::KERNEL,
+    NormResidual::KERNEL,
+    NormResidualCpu::KERNEL,
+    NormBackward::KERNEL,
+    NormBackwardCpu::KERNEL,
+];
 
 /// Adds the family's shipped variants.
 pub(crate) fn variants(out: &mut Variants) {
     out.shipped::<NormForward>();
     out.shipped::<NormForwardCpu>();
+    out.shipped::<NormResidual>();
+    out.shipped::<NormResidualCpu>();
     out.shipped::<NormBackward>();
     out.shipped::<NormBackwardCpu>();
 }

@@ -254,6 +254,20 @@ fn gradient_of_rms_norm() {
     }
 }
 
+/// A residual connection on either side of a norm, whose sums ride on the norm's kernels.
+#[test]
+fn residual_connections_keep_the_gradient() {
+    let operands = [wave(&[2, 3, 5], 0), wave(&[2, 3, 5], 1), away(&[5], 2), wave(&[5], 3)];
+    for device in [device::shared(), device::shared_as_gpu()] {
+        check_on(&device, &operands, |x| {
+            let sum = x[0] + x[1].dropout(0.4);
+            let first = sum.layer_norm(Some(x[2]), Some(x[3]), 0.1);
+            let second = (first + x[3]).rms_norm(Some(x[2]), 0.1);
+            vec![first.tanh() + sum, second]
+        });
+    }
+}
+
 #[test]
 fn gradient_of_cross_entropy() {
     let targets = ids(&[2, 3], &[1, 4, 0, 2, 3, 3]);
@@ -271,7 +285,12 @@ fn gradient_of_cross_entropy() {
 #[test]
 fn gradient_of_gather_rows() {
     // Row 2 is taken three times, row 3 never.
-    check(&[wave(&[5, 3], 0), ids(&[2, 3], &[2, 0, 2, 4, 2, 1])], |x| vec![x[0].gather_rows(x[1])]);
+    let taken = ids(&[2, 3], &[2, 0, 2, 4, 2, 1]);
+    check(&[wave(&[5, 3], 0), taken.clone()], |x| vec![x[0].gather_rows(x[1])]);
+    // Positions, a scale and dropout ride on the gather.
+    check(&[wave(&[5, 3], 0), taken, wave(&[3, 3], 1)], |x| {
+        vec![(x[0].gather_rows(x[1]) * 1.5 + x[2]).dropout(0.3)]
+    });
 }
 
 #[test]

@@ -213,6 +213,44 @@ fn a_pointwise_head_rides_on_the_reduction() {
 }
 
 #[test]
+fn positions_and_a_scale_ride_on_the_embedding() {
+    fn rows<'g>(w: Tensor<'g>) -> Tensor<'g> {
+        w.gather_rows(w.graph().literal_u32(&[2, 3], vec![4, 0, 1, 1, 3, 4]))
+    }
+    fn positions<'g>(w: Tensor<'g>) -> Tensor<'g> {
+        w.graph().literal(&[3, 6], (0..18).map(|i| i as f32).collect())
+    }
+    let (program, sum) = forward(|_, w, _| rows(w) * 2.0 + positions(w));
+    assert_eq!(program.dispatches(), 1, "{}", program.explain());
+    let (_, plain) = forward(|_, w, _| rows(w));
+    for (i, (sum, row)) in sum.iter().zip(&plain).enumerate() {
+        assert_eq!(*sum, row * 2.0 + (i % 18) as f32);
+    }
+}
+
+#[test]
+fn a_residual_sum_rides_on_the_norm() {
+    // The sum is read by others too.
+    let (program, both) = forward(|x, _, _| {
+        let sum = x * 2.0 + 1.0;
+        Tensor::concat(sum.layer_norm(None, None, 1e-5), &[sum], 1)
+    });
+    let (apart, _) = forward(|x, _, _| Tensor::concat(x.layer_norm(None, None, 1e-5), &[x], 1));
+    assert_eq!(program.dispatches(), apart.dispatches(), "{}", program.explain());
+    let (_, sum) = forward(|x, _, _| x * 2.0 + 1.0);
+    for (row, sum) in both.chunks(12).zip(sum.chunks(6)) {
+        assert_eq!(row[6..], *sum);
+    }
+    // Read before the norm, the sum must lie in memory when it runs.
+    let (early, _) = forward(|x, _, _| {
+        let sum = x * 2.0 + 1.0;
+        let top = sum.max(1);
+        sum.layer_norm(None, None, 1e-5).sum(1) + top
+    });
+    assert_eq!(early.dispatches(), 5, "{}", early.explain());
+}
+
+#[test]
 fn a_sum_of_more_tensors_than_a_kernel_binds_takes_several() {
     let (_, one) = forward(|x, w, _| x.matmul_t(w));
     let (program, sum) =

@@ -9,6 +9,7 @@ mod attention;
 pub mod cases;
 pub mod ceilings;
 mod chart;
+mod generate;
 mod kernels;
 mod language;
 mod matmul;
@@ -21,6 +22,7 @@ pub mod stats;
 mod study;
 pub mod subject;
 pub mod table;
+mod transformer;
 
 use std::path::{Path, PathBuf};
 
@@ -38,7 +40,8 @@ use study::Study;
 /// Options of `cargo xtask bench`.
 #[derive(clap::Args)]
 pub struct Options {
-    /// Workloads, with commas: W1 (matrix product), W2 (LSTM language model), W3 (GRU), W6 (attention), all of these (all);
+    /// Workloads, with commas: W1 (matrix product), W2 (LSTM language model), W3 (GRU), W4 (decoder-only
+    /// Transformer), W5 (encoder–decoder), W6 (attention), W7 (generation), all of these (all);
     /// kernels (the families alone), ragged (a batch whose rows are half as long on average, against full rows), growth (time against T, batch and
     /// layers, attention's memory against T)
     #[arg(long, default_value = "all", value_delimiter = ',', value_name = "NAMES")]

@@ -5,7 +5,8 @@
 //! computed from operand elements of the same row-major index, so reshapes vanish, and stretched or transposed operands
 //! become strided reads. A group may stand alone (the `map` kernel), be the head of a reduction, or, where the device's
 //! product takes an epilogue, be the tail of one matrix product, whose result it then takes as `value` without a trip
-//! through memory.
+//! through memory. It may also be the head of a norm, which then writes the group's result beside its own, or the tail
+//! of a norm's gradient: what a residual connection adds; or the tail of an embedding: what positions add.
 //!
 //! Groups are found by marking nodes that need memory and walking down from each; where a kernel would exceed its
 //! bindings or its four strides, one more node is marked and the walk starts again, so it always ends.
@@ -48,7 +49,7 @@ pub(crate) struct Leaf {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Group {
     pub leaves: Vec<Leaf>,
-    /// The matrix product whose result the group takes as `value`.
+    /// The matrix product, embedding or gradient of a norm whose result the group takes as `value`.
     pub value: Option<NodeId>,
     /// Whether a value from the control buffer is read.
     pub reads_control: bool,
@@ -62,8 +63,10 @@ pub(crate) struct Fused {
     pub in_memory: Vec<bool>,
     /// By node, for roots of groups.
     pub groups: Vec<Option<Group>>,
-    /// Products that some group's kernel computes.
+    /// What some group's kernel computes.
     pub absorbed: Vec<bool>,
+    /// By node, for norms, the group whose root is their operand, which their kernel computes and writes.
+    pub heads: Vec<Option<(NodeId, Group)>>,
     /// By node, the operand whose memory it takes ([`crate::reuse`]).
     pub over: Vec<Option<NodeId>>,
 }
@@ -108,10 +111,32 @@ pub(crate) fn fuse(nodes: &[Node], roots: &[NodeId], room: Room) -> Fused {
                 for (id, absorbed) in absorbed.iter().enumerate() {
                     in_memory[id] &= !absorbed;
                 }
-                return Fused { in_memory, groups, absorbed, over: vec![None; nodes.len()] };
+                let over = vec![None; nodes.len()];
+                let mut fused = Fused { in_memory, groups, absorbed, heads: vec![None; nodes.len()], over };
+                heads(nodes, &users, room, &mut fused);
+                return fused;
             }
             Err(one_more) => in_memory[one_more] = true,
         }
+    }
+}
+
+/// Bindings of a norm's kernel besides its leaves.
+const OF_NORM: usize = 6;
+
+/// Gives each norm the group that computes its operand, if the norm is the first to read it: whoever reads it too finds it in
+/// memory. The tail of a product stays there, since it saves the product's own way through memory.
+fn heads(nodes: &[Node], users: &[Vec<NodeId>], room: Room, fused: &mut Fused) {
+    for (id, node) in nodes.iter().enumerate().filter(|(_, n)| matches!(n.op, Op::Norm { .. })) {
+        let operand = base(nodes, node.inputs[0]);
+        if !nodes[operand].op.is_pointwise() || users[operand].iter().min() != Some(&id) {
+            continue;
+        }
+        let fits = |group: &mut Group| {
+            group.value.is_none()
+                && group.leaves.len() + usize::from(group.reads_control) + OF_NORM <= room.buffers
+        };
+        fused.heads[id] = fused.groups[operand].take_if(fits).map(|group| (operand, group));
     }
 }
 
@@ -199,7 +224,11 @@ impl Walk<'_> {
             _ => self.visit(root, root, &mut group)?,
         }
         // The kernel's own bindings: a product's operands and result, or a result alone.
-        let own = if group.value.is_some() { 3 } else { 2 };
+        let own = match group.value.map(|value| &self.nodes[value].op) {
+            Some(Op::NormGrad { .. }) => OF_NORM,
+            Some(_) => 3,
+            None => 2,
+        };
         if group.leaves.len() + usize::from(group.reads_control) + own > self.room.buffers
             && let Some(&split) = group.inlined.first()
         {
@@ -241,13 +270,14 @@ impl Walk<'_> {
         Ok(())
     }
 
-    /// Whether the group of `root` can be the tail of this product: its only user, and of the same elements.
+    /// Whether the group of `root` can be the tail of this node: its only user, and of the same elements.
     fn absorbs(&self, root: NodeId, id: NodeId) -> bool {
-        self.room.epilogues
-            && matches!(self.nodes[id].op, Op::MatMul { .. })
-            && self.nodes[root].op.is_pointwise()
-            && !self.absorbed[id]
-            && self.users[id].len() == 1
+        let takes_tail = match self.nodes[id].op {
+            Op::MatMul { .. } => self.room.epilogues,
+            Op::NormGrad { .. } | Op::Gather => true,
+            _ => false,
+        };
+        takes_tail && self.nodes[root].op.is_pointwise() && !self.absorbed[id] && self.users[id].len() == 1
     }
 
     fn view(&self, id: NodeId, group: &mut Group) -> Result<(), NodeId> {

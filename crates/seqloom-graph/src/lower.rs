@@ -2,7 +2,8 @@
 
 use seqloom_device::Facts;
 use seqloom_kernels::{
-    Lowered, attention, cross_entropy, embedding, matmul, norm, pointwise, recurrent, reduce, softmax, view,
+    Fusion, Lowered, attention, cross_entropy, embedding, matmul, norm, pointwise, recurrent, reduce,
+    softmax, view,
 };
 
 use crate::codegen::generate;
@@ -33,6 +34,7 @@ pub(crate) fn lower(nodes: &[Node], fused: &Fused, facts: &Facts) -> Result<Vec<
     for (id, node) in nodes.iter().enumerate() {
         let stored = fused.in_memory[id] && !fused.absorbed[id];
         let step = match &fused.groups[id] {
+            _ if fused.heads[id].is_some() => lower_headed(nodes, id, fused, facts)?,
             Some(group) => Some(lower_group(nodes, id, group, fused.over[id], facts)?),
             None if stored => lower_node(nodes, id, fused.over[id], facts)?,
             // The main node of an operation with several outputs has no memory of its own.
@@ -68,8 +70,13 @@ fn lower_group(
     let fusion = generate(nodes, id, group, over);
     let node = &nodes[id];
     let (lowered, ins) = match (&node.op, group.value) {
-        (_, Some(product)) => {
-            (matmul::lower(&product_of(nodes, product), facts, Some(&fusion))?, operands(nodes, product))
+        (_, Some(value)) => {
+            let lowered = match &nodes[value].op {
+                Op::NormGrad { .. } => norm_backward(nodes, value, facts, Some(&fusion))?,
+                Op::Gather => gather(nodes, value, facts, Some(&fusion))?,
+                _ => matmul::lower(&product_of(nodes, value), facts, Some(&fusion))?,
+            };
+            (lowered, operands(nodes, value))
         }
         (Op::Reduce { op, axis }, None) => {
             let problem = around(nodes[node.inputs[0]].shape, *axis, *op);
@@ -79,6 +86,43 @@ fn lower_group(
     };
     let leaves = group.leaves.iter().map(|leaf| leaf.node).collect();
     Ok(Step { lowered, ins, outs: vec![id], leaves, reads_control: group.reads_control, over })
+}
+
+/// A norm that computes its operand too.
+fn lower_headed(
+    nodes: &[Node],
+    id: NodeId,
+    fused: &Fused,
+    facts: &Facts,
+) -> Result<Option<Step>, GraphError> {
+    let (Op::Norm { centred, eps }, Some((operand, group))) = (&nodes[id].op, &fused.heads[id]) else {
+        return Ok(None);
+    };
+    let head = generate(nodes, *operand, group, None);
+    let problem = rows_of(nodes[nodes[id].inputs[0]].shape, *centred, f32::from_bits(*eps));
+    let lowered = norm::lower_residual(&problem, &head, facts)?;
+    let mut outs = outputs(nodes, id);
+    outs.push(*operand);
+    let leaves = group.leaves.iter().map(|leaf| leaf.node).collect();
+    let ins = operands(nodes, id);
+    Ok(Some(Step { lowered, ins, outs, leaves, reads_control: group.reads_control, over: None }))
+}
+
+/// Rows of a table.
+fn gather(nodes: &[Node], id: NodeId, facts: &Facts, tail: Option<&Fusion>) -> Result<Lowered, GraphError> {
+    let shape = |operand: usize| nodes[nodes[id].inputs[operand]].shape;
+    Ok(embedding::lower_forward(&table(shape(0), shape(1)), facts, tail)?)
+}
+
+/// The gradient of a norm's operand.
+fn norm_backward(
+    nodes: &[Node],
+    id: NodeId,
+    facts: &Facts,
+    tail: Option<&Fusion>,
+) -> Result<Lowered, GraphError> {
+    let centred = matches!(nodes[id].op, Op::NormGrad { centred: true });
+    Ok(norm::lower_backward(&rows_of(nodes[id].shape, centred, 0.0), facts, tail)?)
 }
 
 /// The launches of a node that no group computes; none for what lies in memory from the start.
@@ -113,7 +157,7 @@ fn lower_node(
         Op::Norm { centred, eps } => {
             norm::lower_forward(&rows_of(shape(0), *centred, f32::from_bits(*eps)), facts)?
         }
-        Op::NormGrad { centred } => norm::lower_backward(&rows_of(shape(0), *centred, 0.0), facts)?,
+        Op::NormGrad { .. } => norm_backward(nodes, id, facts, None)?,
         Op::CrossEntropy { ignore_index, smoothing } => {
             cross_entropy::lower_forward(&classes(shape(0), *ignore_index, *smoothing), facts)?
         }
@@ -121,8 +165,7 @@ fn lower_node(
             let problem = classes(shape(0), *ignore_index, *smoothing);
             cross_entropy::lower_backward(&problem, over.is_some(), facts)?
         }
-        Op::Gather => embedding::lower_forward(&table(shape(0), shape(1)), facts)?,
-        Op::Rearrange => embedding::lower_forward(&table(shape(0), shape(1)), facts)?,
+        Op::Gather | Op::Rearrange => gather(nodes, id, facts, None)?,
         Op::Append { in_place } => {
             let (cache, rows) = (shape(0), shape(1));
             let [batch, keys] = [cache[0], cache[1]];

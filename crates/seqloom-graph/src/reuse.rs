@@ -44,11 +44,14 @@ pub(crate) fn reuse(nodes: &[Node], fused: &mut Fused, roots: &[NodeId]) {
 fn last_readers(nodes: &[Node], fused: &Fused, roots: &[NodeId]) -> Vec<Option<NodeId>> {
     let mut last = vec![None; nodes.len()];
     for (id, node) in nodes.iter().enumerate() {
-        if let Some(group) = &fused.groups[id] {
+        let head = fused.heads[id].as_ref().map(|(_, group)| group);
+        if let Some(group) = head.or(fused.groups[id].as_ref()) {
             group.leaves.iter().for_each(|leaf| last[leaf.node] = Some(id));
             let product = group.value.map(|value| nodes[value].inputs.as_slice()).unwrap_or_default();
             product.iter().for_each(|&input| last[base(nodes, input)] = Some(id));
-        } else if has_outputs(&node.op) || fused.in_memory[id] && !fused.absorbed[id] {
+        }
+        let computed = fused.groups[id].is_none() && fused.in_memory[id] && !fused.absorbed[id];
+        if has_outputs(&node.op) || computed {
             node.inputs.iter().for_each(|&input| last[base(nodes, input)] = Some(id));
         }
     }

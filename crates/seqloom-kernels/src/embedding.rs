@@ -1,5 +1,9 @@
 //! Embedding lookup, and its gradient by sorted segments.
 //!
+//! What follows a lookup rides on it (a scale, the position's vector, dropout), on a CPU adapter too: a pass of its own would
+//! be as many pipelines. Lookup, position and dropout with a softmax behind, both ways: 12.7 instead of 13.2 ms of processor
+//! time over [32, 64, 128], 40.5 instead of 43.5 over [8, 128, 768] (lavapipe).
+//!
 //! The gradient takes the tokens sorted by id from whoever knows the ids (the host, as a rule): each element of the
 //! table is then one invocation's sum in a fixed order, without atomics and without a scan of every token per id. All
 //! tokens may have one id, so on a CPU adapter, where an invocation may not walk far, many tokens take several launches.
@@ -10,7 +14,7 @@ use seqloom_shaders::embedding::{
 };
 
 use crate::error::KernelError;
-use crate::launch::{Job, Lowered, MOST_ITERATIONS, Operand, count, prefers_cpu, striding};
+use crate::launch::{Fusion, Job, Lowered, MOST_ITERATIONS, Operand, count, prefers_cpu, striding, view};
 
 const OP: &str = "embedding";
 
@@ -38,7 +42,8 @@ impl Problem {
             return Err(KernelError::Problem { op: OP, detail });
         }
         let [tokens, vocab, channels] = [self.tokens, self.vocab, self.channels].map(|size| size as u32);
-        Ok((EmbeddingParams { tokens, vocab, channels }, rows, table))
+        let params = EmbeddingParams { tokens, vocab, channels, ..EmbeddingParams::default() };
+        Ok((params, rows, table))
     }
 
     fn shape(&self) -> String {
@@ -46,14 +51,19 @@ impl Problem {
     }
 }
 
-/// `out[n] = table[ids[n]]`, zeros for an id of V or more.
+/// `out[n, c] = fused(table[ids[n], c], n·C + c)`, of 0 for an id of V or more.
 ///
-/// Bindings: `In(0)` table `[V, C]`, `In(1)` ids `[N]` u32, `Out(0)` `[N, C]`.
+/// Bindings: `In(0)` table `[V, C]`, `In(1)` ids `[N]` u32, `Out(0)` `[N, C]`, `Leaf(i)` as the fusion says.
 ///
 /// # Errors
-/// An empty table, or sizes beyond what a kernel can number.
-pub fn lower_forward(problem: &Problem, facts: &Facts) -> Result<Lowered, KernelError> {
+/// An empty table, sizes beyond what a kernel can number, or a fusion that does not fit.
+pub fn lower_forward(
+    problem: &Problem,
+    facts: &Facts,
+    tail: Option<&Fusion>,
+) -> Result<Lowered, KernelError> {
     let (params, rows, _) = problem.params()?;
+    let params = EmbeddingParams { view: view(OP, tail)?, ..params };
     if rows == 0 {
         return Ok(Lowered::default());
     }
@@ -68,7 +78,7 @@ pub fn lower_forward(problem: &Problem, facts: &Facts) -> Result<Lowered, Kernel
         flops: 0,
         bytes: 8 * u64::from(rows) + 4 * u64::from(params.tokens),
     };
-    Ok(Lowered::single(job.plain(facts)?))
+    Ok(Lowered::single(job.fused(facts, tail, u64::from(rows))?))
 }
 
 /// `dtable[v] = Σ_s dy[order[s]]` for `starts[v] <= s < starts[v + 1]`.
@@ -78,7 +88,7 @@ pub fn lower_forward(problem: &Problem, facts: &Facts) -> Result<Lowered, Kernel
 /// # Errors
 /// As [`lower_forward`].
 pub fn lower_backward(problem: &Problem, facts: &Facts) -> Result<Lowered, KernelError> {
-    let (EmbeddingParams { tokens, vocab, channels }, _, table) = problem.params()?;
+    let (EmbeddingParams { tokens, vocab, channels, .. }, _, table) = problem.params()?;
     let most = if prefers_cpu(facts) { MOST_TOKENS } else { u32::MAX };
     let (workgroup, grid) = striding(OP, table, u64::from(tokens.min(most)) + 1, facts)?;
     let mut lowered = Lowered::default();

@@ -1,8 +1,9 @@
-// Rows of a table by id: out[n, c] = table[ids[n], c], or 0 where ids[n] >= V.
+// Rows of a table by id: out[n, c] = fused(table[ids[n], c], n * C + c), with 0 for the element where ids[n] >= V. The fused
+// code is what follows an embedding: a scale, the position's vector, dropout.
 //
 // Shapes: table [V, C]; ids [N]; out [N, C].
 // Grid: any number of workgroups in x and y; invocations stride over N * C, neighbours copy neighbours.
-// Numeric: a copy. Whether an id >= V is a mistake is the host's to say; for rows that are only moved about it means
+// Numeric: a copy, but for the fused code. Whether an id >= V is a mistake is the host's to say; for rows that are only moved about it means
 // that nothing stands there.
 
 const WORKGROUP: u32 = 64u; // spec
@@ -11,6 +12,7 @@ struct Params {
     tokens: u32,   // N
     vocab: u32,    // V
     channels: u32, // C
+    view: View,
 }
 
 var<immediate> params: Params;
@@ -18,6 +20,8 @@ var<immediate> params: Params;
 @group(0) @binding(0) var<storage, read> table: array<f32>;     // [V, C]
 @group(0) @binding(1) var<storage, read> ids: array<u32>;       // [N]
 @group(0) @binding(2) var<storage, read_write> out: array<f32>; // [N, C]
+
+fn fused(value: f32, index: u32) -> f32 { return value; } // spec
 
 @compute @workgroup_size(WORKGROUP)
 fn main(
@@ -32,6 +36,6 @@ fn main(
         let c = i - n * params.channels;
         let id = ids[n];
         let value = table[min(id, params.vocab - 1u) * params.channels + c];
-        out[i] = select(0.0, value, id < params.vocab);
+        out[i] = fused(select(0.0, value, id < params.vocab), i);
     }
 }

@@ -1,7 +1,7 @@
 // The gradient of forward.wgsl's operand, one workgroup per row.
 //
 // h[j] = (x[j] - mean) * rstd, g[j] = dy[j] * weight[j];
-// dx[j] = rstd * (g[j] - h[j] * mean_k(g[k] * h[k]) - mean_k g[k]), without CENTRED less the last term
+// dx[j] = fused(rstd * (g[j] - h[j] * mean_k(g[k] * h[k]) - mean_k g[k])), without CENTRED less the last term
 //
 // The gradients of weight and bias are sums over rows, which a kernel that owns rows could not make without atomics: they
 // are reductions of their own.
@@ -16,6 +16,7 @@ const CENTRED: bool = true; // spec
 struct Params {
     rows: u32,
     cols: u32,
+    view: View,
 }
 
 var<immediate> params: Params;
@@ -26,6 +27,8 @@ var<immediate> params: Params;
 @group(0) @binding(3) var<storage, read> mean: array<f32>;     // [rows]
 @group(0) @binding(4) var<storage, read> rstd: array<f32>;     // [rows]
 @group(0) @binding(5) var<storage, read_write> dx: array<f32>; // [rows, cols]
+
+fn fused(value: f32, index: u32) -> f32 { return value; } // spec
 
 @compute @workgroup_size(WORKGROUP)
 fn main(
@@ -57,6 +60,6 @@ fn main(
     for (var j = lane; j < params.cols; j += WORKGROUP) {
         let g = dy[begin + j] * weight[j];
         let h = (x[begin + j] - m) * r;
-        dx[begin + j] = r * ((g - plain) - h * along);
+        dx[begin + j] = fused(r * ((g - plain) - h * along), begin + j);
     }
 }

@@ -1,7 +1,7 @@
 // The gradient of forward_cpu.wgsl's operand, one invocation per row: backward.wgsl for adapters whose barriers are dear.
 //
 // h[j] = (x[j] - mean) * rstd, g[j] = dy[j] * weight[j];
-// dx[j] = rstd * (g[j] - h[j] * mean_k(g[k] * h[k]) - mean_k g[k]), without CENTRED less the last term
+// dx[j] = fused(rstd * (g[j] - h[j] * mean_k(g[k] * h[k]) - mean_k g[k])), without CENTRED less the last term
 //
 // Shapes: x, dy, dx [rows, cols]; weight [cols]; mean, rstd [rows]; cols >= 1.
 // Grid: any number of workgroups in x and y; invocations stride over the rows.
@@ -13,6 +13,7 @@ const CENTRED: bool = true; // spec
 struct Params {
     rows: u32,
     cols: u32,
+    view: View,
 }
 
 var<immediate> params: Params;
@@ -23,6 +24,8 @@ var<immediate> params: Params;
 @group(0) @binding(3) var<storage, read> mean: array<f32>;     // [rows]
 @group(0) @binding(4) var<storage, read> rstd: array<f32>;     // [rows]
 @group(0) @binding(5) var<storage, read_write> dx: array<f32>; // [rows, cols]
+
+fn fused(value: f32, index: u32) -> f32 { return value; } // spec
 
 @compute @workgroup_size(WORKGROUP)
 fn main(
@@ -48,7 +51,7 @@ fn main(
         for (var j = 0u; j < params.cols; j++) {
             let g = dy[begin + j] * weight[j];
             let h = (x[begin + j] - m) * r;
-            dx[begin + j] = r * ((g - plain) - h * along);
+            dx[begin + j] = fused(r * ((g - plain) - h * along), begin + j);
         }
     }
 }

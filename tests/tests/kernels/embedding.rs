@@ -5,7 +5,7 @@ use seqloom_tests::compare::{assert_close, assert_same_bits};
 use seqloom_tests::executor::{Executor, Feed, narrow, random, random_ids};
 use seqloom_tests::oracle::{embedding as oracle, widen};
 
-use crate::LOOSE;
+use crate::{LOOSE, TIGHT, fusion};
 
 #[test]
 fn forward_and_backward() {
@@ -19,7 +19,7 @@ fn forward_and_backward() {
             let (table, dy) = (random(1, vocab * channels), random(2, tokens * channels));
             let ids = random_ids(3, tokens, vocab);
 
-            let forward = embedding::lower_forward(&problem, &facts).unwrap();
+            let forward = embedding::lower_forward(&problem, &facts, None).unwrap();
             let feed = Feed {
                 ins: vec![(&table).into(), (&ids).into()],
                 outs: vec![tokens * channels],
@@ -33,6 +33,17 @@ fn forward_and_backward() {
             let feed = Feed { ins: vec![(&table).into(), (&beyond).into()], ..feed };
             let want = narrow(&oracle::forward(channels, &widen(&table), &beyond));
             assert_same_bits(&format!("zero rows {name}"), &executor.run(&forward, &feed).out(0), &want);
+
+            // The vectors of positions that repeat, added to scaled rows.
+            let positions = random(4, channels);
+            let tail = "add(mul(value, 0.5f), leaf0[repeated(index, view.s0.x)])";
+            let tail = fusion(tail, 1, [1; 4], &[[channels as u32, 0, 0, 0]]);
+            let lowered = embedding::lower_forward(&problem, &facts, Some(&tail)).unwrap();
+            let with_tail = Feed { leaves: vec![(&positions).into()], ..feed.clone() };
+            let want: Vec<f32> =
+                want.iter().enumerate().map(|(i, x)| x * 0.5 + positions[i % channels]).collect();
+            let got = executor.run(&lowered, &with_tail).out(0);
+            assert_close(&format!("with a tail {name}"), &got, &want, TIGHT);
 
             let (order, starts) = oracle::segments(vocab, &ids);
             let backward = embedding::lower_backward(&problem, &facts).unwrap();

@@ -179,7 +179,7 @@ fn no_invocation_strides_beyond_the_limit() {
     assert!(walked(&gather, many, 0) <= LIMIT, "{gather:?}");
 
     let table = embedding::Problem { tokens: 1_000_000, vocab: 5, channels: 2000 };
-    let forward = one(embedding::lower_forward(&table, &facts).unwrap());
+    let forward = one(embedding::lower_forward(&table, &facts, None).unwrap());
     assert!(walked(&forward, many, 0) <= LIMIT, "{forward:?}");
     // Every token may be of one id, and an invocation may meet that id in each of its turns.
     let table = embedding::Problem { tokens: 20_000, vocab: 5, channels: 100_000 };
@@ -195,7 +195,11 @@ fn no_invocation_strides_beyond_the_limit() {
     let launch = one(softmax::lower(&rows, &facts).unwrap());
     assert!(walked(&launch, 1_000_000, 3 * 2001) <= LIMIT, "{launch:?}");
     let rows = norm::Problem { rows: 1_000_000, cols: 2000, centred: true, eps: 1e-5 };
-    for lowered in [norm::lower_forward(&rows, &facts), norm::lower_backward(&rows, &facts)] {
+    for lowered in [
+        norm::lower_forward(&rows, &facts),
+        norm::lower_residual(&rows, &head, &facts),
+        norm::lower_backward(&rows, &facts, None),
+    ] {
         let launch = one(lowered.unwrap());
         assert!(walked(&launch, 1_000_000, 3 * 2001) <= LIMIT, "{launch:?}");
     }
@@ -226,7 +230,7 @@ fn rows_too_long_for_any_invocation_are_refused() {
     refused(cross_entropy::lower_backward(&rows, true, &cpu()));
     let rows = norm::Problem { rows: 1, cols, centred: true, eps: 1e-5 };
     refused(norm::lower_forward(&rows, &cpu()));
-    refused(norm::lower_backward(&rows, &cpu()));
+    refused(norm::lower_backward(&rows, &cpu(), None));
     let walk = softmax::Problem { rows: 1, cols: 30_000, log: false };
     refused(softmax::lower_as(softmax::Variant::Invocation, &walk, &cpu()));
 }

@@ -7,6 +7,8 @@ use seqloom_tests::compare::{Tolerance, assert_close};
 use seqloom_tests::executor::{Executor, Feed, narrow, random};
 use seqloom_tests::oracle::{norm as oracle, widen};
 
+use crate::fusion;
+
 const SIZES: [(usize, usize); 8] =
     [(1, 1), (1, 7), (7, 1), (33, 33), (100, 65), (3, 257), (257, 100), (70, 1000)];
 
@@ -66,12 +68,52 @@ fn rows_of_every_size() {
                 assert_close(&format!("dx {}", name(how)), &ran.out(0), &narrow(&dx), TOLERANCE);
             };
             forward("chosen", norm::lower_forward(&problem, &facts).unwrap());
-            backward("chosen", norm::lower_backward(&problem, &facts).unwrap());
+            backward("chosen", norm::lower_backward(&problem, &facts, None).unwrap());
             for variant in VARIANTS {
                 let how = format!("{variant:?}");
                 forward(&how, norm::lower_forward_as(variant, &problem, &facts).unwrap());
-                backward(&how, norm::lower_backward_as(variant, &problem, &facts).unwrap());
+                backward(&how, norm::lower_backward_as(variant, &problem, &facts, None).unwrap());
             }
+        }
+    }
+}
+
+/// A head that halves a leaf and adds another, whose sum is kept; and a tail of the gradient that adds a leaf.
+#[test]
+fn residual_connections_ride_along() {
+    let executor = Executor::shared();
+    let head = fusion("add(mul(leaf0[index], 0.5f), leaf1[index])", 2, [1; 4], &[]);
+    let tail = fusion("add(value, leaf0[index])", 1, [1; 4], &[]);
+    for ((rows, cols), centred) in SIZES.into_iter().flat_map(|size| [(size, true), (size, false)]) {
+        let given = Rows::new(rows, cols);
+        let other = random(6, rows * cols);
+        let sum: Vec<f32> = given.x.iter().zip(&other).map(|(x, z)| x * 0.5 + z).collect();
+        let [x, dy, weight, bias] = [&sum, &given.dy, &given.weight, &given.bias].map(|v| widen(v));
+        let eps = f64::from(EPS);
+        let (_, means, rstds) = oracle::normalise(cols, &x, centred, eps);
+        let y = oracle::forward(cols, &x, &weight, centred.then_some(&bias), eps);
+        let dx = oracle::backward(cols, &x, &dy, &weight, centred, eps);
+        let dx: Vec<f64> = dx.iter().zip(widen(&other)).map(|(dx, z)| dx + z).collect();
+        let problem = Problem { rows, cols, centred, eps: EPS };
+        // A row of one element has the deviation √eps, whose inverse is some hundreds.
+        let tolerance = if cols == 1 { Tolerance { abs: 1e-3, ..TOLERANCE } } else { TOLERANCE };
+        for variant in VARIANTS {
+            let name = |what: &str| format!("{what} [{rows}, {cols}] centred {centred} {variant:?}");
+            let lowered = norm::lower_residual_as(variant, &problem, &head, executor.facts()).unwrap();
+            // The operand is computed, so nothing binds the first input.
+            let ins = [&given.x, &given.weight, &given.bias].map(Into::into).to_vec();
+            let leaves = [&given.x, &other].map(Into::into).to_vec();
+            let outs = vec![rows * cols, rows, rows, rows * cols];
+            let ran = executor.run(&lowered, &Feed { ins, outs, leaves });
+            for (i, want) in [&y, &means, &rstds, &x].into_iter().enumerate() {
+                assert_close(&name(&format!("output {i}")), &ran.out(i), &narrow(want), tolerance);
+            }
+            let lowered = norm::lower_backward_as(variant, &problem, executor.facts(), Some(&tail)).unwrap();
+            let saved = [narrow(&means), narrow(&rstds)];
+            let ins = [&sum, &given.dy, &given.weight, &saved[0], &saved[1]].map(Into::into).to_vec();
+            let leaves = vec![(&other).into()];
+            let ran = executor.run(&lowered, &Feed { ins, outs: vec![rows * cols], leaves });
+            assert_close(&name("dx"), &ran.out(0), &narrow(&dx), TOLERANCE);
         }
     }
 }

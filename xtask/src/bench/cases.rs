@@ -6,7 +6,7 @@
 use seqloom::device::Device;
 
 use super::subject::Subject;
-use super::{attention, kernels, language, matmul};
+use super::{attention, generate, kernels, language, matmul, transformer};
 use crate::error::{Result, XtaskError};
 
 /// Makes a case's subject on a device.
@@ -53,6 +53,18 @@ pub const WORKLOADS: &[Workload] = &[
         make: language::subject,
     },
     Workload {
+        name: "W4",
+        title: "decoder-only Transformer, one training step",
+        cases: &["gpt"],
+        make: transformer::decoder_only,
+    },
+    Workload {
+        name: "W5",
+        title: "encoder–decoder Transformer, one training step",
+        cases: &["encdec"],
+        make: transformer::encoder_decoder,
+    },
+    Workload {
         name: "W6",
         title: "causal attention alone; sdpa: fused, naive: composed",
         cases: &[
@@ -66,6 +78,12 @@ pub const WORKLOADS: &[Workload] = &[
             "naive_fwdbwd_T1024",
         ],
         make: attention::subject,
+    },
+    Workload {
+        name: "W7",
+        title: "128 tokens from the model of W4, with a cache of keys and values and without",
+        cases: &["generate_kv", "generate_nocache"],
+        make: generate::subject,
     },
     Workload { name: KERNELS, title: "kernel families alone", cases: kernels::CASES, make: kernels::subject },
 ];
@@ -164,8 +182,8 @@ mod tests {
         assert_eq!(names(&["W3", "W2"], &["lstm2", "gru1"]).unwrap(), ["gru1", "lstm2"]);
         assert_eq!(names(&["ragged"], &["gru"]).unwrap(), ["gru"]);
         let error = names(&["W9"], &[]).unwrap_err().to_string();
-        assert!(error.contains("W1, W2, W3") && error.ends_with("ragged, growth, all"), "{error}");
-        assert!(names(&["W2"], &["gpt"]).unwrap_err().to_string().contains("lstm1, lstm2"));
+        assert!(error.contains("W1, W2, W3, W4") && error.ends_with("ragged, growth, all"), "{error}");
+        assert!(names(&["W2"], &["gru1"]).unwrap_err().to_string().contains("lstm1, lstm2"));
     }
 
     #[test]

@@ -35,7 +35,7 @@ pub fn subject(device: &Device, case: &str) -> Result<Box<dyn Subject>> {
     let cell = case.trim_end_matches(|c: char| c.is_ascii_digit());
     let layers = case[cell.len()..].parse().unwrap_or(1);
     let (trainer, params) = trainer_of(cell, device, layers, HIDDEN)?;
-    Ok(Box::new(Training { trainer, batch: full(ROWS, TIME)?, params }))
+    Ok(Box::new(Training { trainer, batch: windows(ROWS, TIME)?, params }))
 }
 
 /// A trainer of the language model over this cell with so many layers and hidden units, and its number of parameters.
@@ -71,7 +71,7 @@ fn trainer<L: Recurrent + 'static>(
 ///
 /// # Errors
 /// None for sizes above 0.
-pub fn full(rows: usize, time: usize) -> Result<LmBatch> {
+pub fn windows(rows: usize, time: usize) -> Result<LmBatch> {
     let tokens = tokens(42, rows * (time + 1), VOCAB as u64);
     let part =
         |from: usize| tokens.chunks(time + 1).flat_map(|row| row[from..from + time].to_vec()).collect();
@@ -91,7 +91,7 @@ pub fn ragged(rows: usize, time: usize) -> Result<LmBatch> {
 }
 
 /// The peers' generator: state = state·6364136223846793005 + 1442695040888963407 mod 2⁶⁴, token = (state >> 33) mod vocab.
-fn tokens(seed: u64, count: usize, vocab: u64) -> Vec<u32> {
+pub fn tokens(seed: u64, count: usize, vocab: u64) -> Vec<u32> {
     let mut state = seed;
     let mut next = || {
         state = state.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);

@@ -1,0 +1,75 @@
+// Normalisation of rows that are computed on the way, one workgroup per row: forward.wgsl with a pointwise head, such as
+// x + dropout(z), whose rows are kept for what else reads them.
+//
+// x[j] = fused(0, j);  y[j] = (x[j] - m) * r * weight[j] + bias[j], with m and r as in forward.wgsl
+//
+// Shapes: x, y [rows, cols]; weight, bias [cols]; mean, rstd [rows]; cols >= 1. Without CENTRED `bias` is not read.
+// Grid: at least `rows` workgroups in x and y; the rest do nothing. WORKGROUP is a power of two.
+// Numeric: as forward.wgsl. The head is computed once for each element, and read back by the invocation that stored it.
+
+const WORKGROUP: u32 = 256u; // spec
+const CENTRED: bool = true; // spec
+
+struct Params {
+    rows: u32,
+    cols: u32,
+    eps: f32,
+    view: View,
+}
+
+var<immediate> params: Params;
+
+@group(0) @binding(0) var<storage, read> weight: array<f32>;     // [cols]
+@group(0) @binding(1) var<storage, read> bias: array<f32>;       // [cols]
+@group(0) @binding(2) var<storage, read_write> y: array<f32>;    // [rows, cols]
+@group(0) @binding(3) var<storage, read_write> mean: array<f32>; // [rows]
+@group(0) @binding(4) var<storage, read_write> rstd: array<f32>; // [rows]
+@group(0) @binding(5) var<storage, read_write> x: array<f32>;    // [rows, cols]
+
+fn fused(value: f32, index: u32) -> f32 { return value; } // spec
+
+@compute @workgroup_size(WORKGROUP)
+fn main(
+    @builtin(local_invocation_index) lane: u32,
+    @builtin(workgroup_id) group: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
+) {
+    let row = group.x + group.y * groups.x;
+    if row >= params.rows {
+        return; // the whole workgroup: no barrier is left waiting
+    }
+    let begin = row * params.cols;
+    let count = f32(params.cols);
+    var first = 0.0f;
+    if CENTRED {
+        first = fused(0.0f, begin);
+    }
+    var total = 0.0f;
+    for (var j = lane; j < params.cols; j += WORKGROUP) {
+        let value = fused(0.0f, begin + j);
+        x[begin + j] = value;
+        total += value - first;
+    }
+    var m = 0.0f;
+    if CENTRED {
+        m = row_sum(lane, total) / count;
+    }
+    var squares = 0.0f;
+    for (var j = lane; j < params.cols; j += WORKGROUP) {
+        let d = (x[begin + j] - first) - m;
+        squares += d * d;
+    }
+    let r = inverseSqrt(row_sum(lane, squares) / count + params.eps);
+    for (var j = lane; j < params.cols; j += WORKGROUP) {
+        let scaled = ((x[begin + j] - first) - m) * r * weight[j];
+        if CENTRED {
+            y[begin + j] = scaled + bias[j];
+        } else {
+            y[begin + j] = scaled;
+        }
+    }
+    if lane == 0u {
+        mean[row] = first + m;
+        rstd[row] = r;
+    }
+}

@@ -1,0 +1,67 @@
+// Normalisation of rows that are computed on the way, one invocation per row: residual.wgsl for adapters whose barriers are
+// dear.
+//
+// x[j] = fused(0, j);  y[j] = (x[j] - m) * r * weight[j] + bias[j], with m and r as in forward.wgsl
+//
+// Shapes: x, y [rows, cols]; weight, bias [cols]; mean, rstd [rows]; cols >= 1. Without CENTRED `bias` is not read.
+// Grid: any number of workgroups in x and y; invocations stride over the rows.
+// Numeric: as forward_cpu.wgsl. The head is computed once for each element, and read back by the invocation that stored it.
+
+const WORKGROUP: u32 = 64u; // spec
+const CENTRED: bool = true; // spec
+
+struct Params {
+    rows: u32,
+    cols: u32,
+    eps: f32,
+    view: View,
+}
+
+var<immediate> params: Params;
+
+@group(0) @binding(0) var<storage, read> weight: array<f32>;     // [cols]
+@group(0) @binding(1) var<storage, read> bias: array<f32>;       // [cols]
+@group(0) @binding(2) var<storage, read_write> y: array<f32>;    // [rows, cols]
+@group(0) @binding(3) var<storage, read_write> mean: array<f32>; // [rows]
+@group(0) @binding(4) var<storage, read_write> rstd: array<f32>; // [rows]
+@group(0) @binding(5) var<storage, read_write> x: array<f32>;    // [rows, cols]
+
+fn fused(value: f32, index: u32) -> f32 { return value; } // spec
+
+@compute @workgroup_size(WORKGROUP)
+fn main(
+    @builtin(global_invocation_id) gid: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
+) {
+    let line = groups.x * WORKGROUP;
+    let stride = line * groups.y;
+    let count = f32(params.cols);
+    for (var row = gid.x + gid.y * line; row < params.rows; row += stride) {
+        let begin = row * params.cols;
+        var first = 0.0f;
+        var total = 0.0f;
+        for (var j = 0u; j < params.cols; j++) {
+            let value = fused(0.0f, begin + j);
+            x[begin + j] = value;
+            first = select(first, value, CENTRED && j == 0u);
+            total += value - first;
+        }
+        let m = select(0.0f, total / count, CENTRED);
+        var squares = 0.0f;
+        for (var j = 0u; j < params.cols; j++) {
+            let d = (x[begin + j] - first) - m;
+            squares += d * d;
+        }
+        let r = inverseSqrt(squares / count + params.eps);
+        for (var j = 0u; j < params.cols; j++) {
+            let scaled = ((x[begin + j] - first) - m) * r * weight[j];
+            if CENTRED {
+                y[begin + j] = scaled + bias[j];
+            } else {
+                y[begin + j] = scaled;
+            }
+        }
+        mean[row] = first + m;
+        rstd[row] = r;
+    }
+}
