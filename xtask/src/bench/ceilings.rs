@@ -171,6 +171,17 @@ mod tests {
     use super::*;
 
     #[test]
+    fn both_ceilings_are_reached_and_only_rise() {
+        let device = Device::open(seqloom_device::DeviceOptions::default()).unwrap();
+        let mut control = Control::measure(&device).unwrap();
+        let first = control.ceilings();
+        assert!(first.flops > 0.0 && first.bytes > 0.0 && control.verdict().is_none());
+        assert!(control.run().unwrap() > 0.0 && control.verdict().is_some());
+        let second = control.ceilings();
+        assert!(second.flops >= first.flops && second.bytes >= first.bytes);
+    }
+
+    #[test]
     fn a_control_that_varies_is_told() {
         assert!(verdict(&[]).is_none());
         assert!(verdict(&[10.0, 10.1, 10.2, 10.1]).unwrap().contains("was quiet"));
