@@ -290,6 +290,14 @@ mod tests {
     }
 
     #[test]
+    fn a_training_step_is_measured_with_its_losses() {
+        let Measured::Sample(sample) = tiny("W3", "gru1") else { panic!("a sample") };
+        assert_eq!((sample.params, sample.tokens), (Some(333_408), Some(2048)));
+        assert!(sample.loss_last < sample.loss_first && sample.planned_bytes == sample.device_bytes);
+        assert_eq!(sample.dispatches, sample.work.len());
+    }
+
+    #[test]
     fn lines_of_a_run_are_read_back() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("run.jsonl");

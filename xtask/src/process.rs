@@ -70,10 +70,15 @@ pub fn output(command: &mut Command) -> Result<String> {
     Ok(String::from_utf8_lossy(&out.stdout).into_owned())
 }
 
-/// As [`output`], with its standard error dropped.
+/// As [`output`], but its standard error is shown only where it fails: the last line of it, in the error.
 pub fn output_quiet(command: &mut Command) -> Result<String> {
-    let out = command.stderr(Stdio::null()).output().map_err(start_error(command))?;
-    ended(command, out.status)?;
+    let out = command.stderr(Stdio::piped()).output().map_err(start_error(command))?;
+    if !out.status.success() {
+        let errors = String::from_utf8_lossy(&out.stderr);
+        let last = errors.lines().rfind(|line| !line.trim().is_empty()).unwrap_or_default();
+        let status = format!("{}: {}", out.status, last.trim());
+        return Err(XtaskError::Command { command: shown(command), status });
+    }
     Ok(String::from_utf8_lossy(&out.stdout).into_owned())
 }
 

@@ -161,7 +161,8 @@ impl Device {
             usage,
             mapped_at_creation: false,
         })?;
-        inner.live_bytes.fetch_add(bytes, Ordering::Relaxed);
+        let before = inner.live_bytes.fetch_add(bytes, Ordering::Relaxed);
+        inner.peak_bytes.fetch_max(before + bytes, Ordering::Relaxed);
         inner.buffers.fetch_add(1, Ordering::Relaxed);
         let live = Arc::clone(&inner.live_bytes);
         let label = label.to_owned();

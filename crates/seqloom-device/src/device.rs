@@ -86,6 +86,7 @@ pub(crate) struct Inner {
     pub staging: Mutex<Pool>,
     pub waker: OnceLock<Option<Sender<Request>>>,
     pub live_bytes: Arc<AtomicU64>,
+    pub peak_bytes: AtomicU64,
     pub buffers: AtomicU64,
     pub pipelines: AtomicU64,
     pub bind_groups: AtomicU64,
@@ -142,6 +143,7 @@ impl Device {
                 staging: Mutex::default(),
                 waker: OnceLock::new(),
                 live_bytes: Arc::default(),
+                peak_bytes: AtomicU64::new(0),
                 buffers: AtomicU64::new(0),
                 pipelines: AtomicU64::new(0),
                 bind_groups: AtomicU64::new(0),
@@ -172,6 +174,12 @@ impl Device {
     #[must_use]
     pub fn allocated_bytes(&self) -> u64 {
         self.inner.live_bytes.load(Ordering::Relaxed)
+    }
+
+    /// The most that [`Device::allocated_bytes`] has been since the device was opened.
+    #[must_use]
+    pub fn peak_bytes(&self) -> u64 {
+        self.inner.peak_bytes.load(Ordering::Relaxed)
     }
 
     /// How many objects this device has ever made.

@@ -124,6 +124,11 @@ pub fn workload(name: &str) -> Option<&'static Workload> {
     WORKLOADS.iter().find(|workload| workload.name == name)
 }
 
+/// Whether the peers have the workload too.
+pub fn is_shared(name: &str) -> bool {
+    shared().any(|workload| workload.name == name)
+}
+
 /// The workloads that the peers have too.
 fn shared() -> impl Iterator<Item = &'static Workload> {
     WORKLOADS.iter().filter(|workload| workload.name != KERNELS)
@@ -190,6 +195,7 @@ mod tests {
     fn all_is_every_workload_of_the_peers_and_no_study() {
         let all = names(&["all"], &[]).unwrap();
         assert_eq!(all.len(), shared().map(|workload| workload.cases.len()).sum::<usize>());
+        assert!(is_shared("W1") && !is_shared(KERNELS) && !is_shared("growth"));
         assert!(!all.contains(&"attention_memory") && !all.contains(&"transpose_1024x1024"));
     }
 }

@@ -43,6 +43,7 @@ pub struct Sample {
     /// Peak resident memory in MiB, where the system tells.
     pub peak_rss_mb: Option<f64>,
     pub planned_bytes: u64,
+    /// The most that the device held.
     pub device_bytes: u64,
     /// Dispatches a unit of work.
     pub dispatches: usize,
@@ -87,7 +88,7 @@ pub fn measure(device: &Device, subject: &mut dyn Subject, patience: Patience) -
         tokens: about.tokens,
         peak_rss_mb: peak_rss_mb(),
         planned_bytes: subject.planned_bytes(),
-        device_bytes: device.allocated_bytes(),
+        device_bytes: device.peak_bytes(),
         dispatches: work.len() * about.runs,
         host_us_per_dispatch: host_us(device, subject, work.len())?,
         work,

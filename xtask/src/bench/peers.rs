@@ -97,7 +97,7 @@ pub fn measure(peer: &Peer, asked: Asked, cache: &Path) -> Row {
     let mut command = Command::new(&peer.program);
     command.args(&peer.args).args(["--workload", asked.workload, "--case", asked.case, "--json"]);
     // Where the process keeps what it tuned or compiled: a folder of this run.
-    command.env("XDG_CACHE_HOME", cache).stderr(Stdio::null()).stdin(Stdio::null());
+    command.env("XDG_CACHE_HOME", cache).stdin(Stdio::null());
     if peer.name.starts_with("burn") {
         command.arg("--cache-dir").arg(cache);
     }
@@ -150,8 +150,14 @@ mod tests {
     #[test]
     fn a_peer_that_cannot_run_leaves_the_reason() {
         let peer = Peer { name: "candle", program: PathBuf::from("no-such-program"), args: Vec::new() };
-        let row = measure(&peer, Asked { workload: "W2", case: "lstm1" }, Path::new("."));
+        let asked = Asked { workload: "W2", case: "lstm1" };
+        let row = measure(&peer, asked, Path::new("."));
         assert_eq!((&*row.peer, &*row.case), ("candle", "lstm1"));
         assert!(row.error.unwrap().contains("no-such-program"));
+        // A program that is here, and says what is wrong with what it is told.
+        let cargo = PathBuf::from(process::cargo().get_program());
+        let row = measure(&Peer { name: "candle", program: cargo, args: Vec::new() }, asked, Path::new("."));
+        let error = row.error.unwrap();
+        assert!(error.contains("failed: ") && error.lines().count() == 1, "{error}");
     }
 }

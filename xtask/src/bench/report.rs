@@ -40,7 +40,7 @@ pub fn ours(rows: &[Row]) {
             "GFLOP/s",
             "of roofline",
             "MiB planned",
-            "held",
+            "peak",
             "dispatches",
             "host µs each",
         ]);

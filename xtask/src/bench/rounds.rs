@@ -9,7 +9,7 @@ use std::process::Command;
 
 use indicatif::{ProgressBar, ProgressStyle};
 
-use super::cases::Asked;
+use super::cases::{Asked, is_shared};
 use super::ceilings::Control;
 use super::measure::Sample;
 use super::peers::{self, Peer};
@@ -75,7 +75,7 @@ pub fn run(plan: &Plan<'_>, control: &mut Control) -> Result<Outcome> {
             bar.inc(1);
             for (peer, rows) in plan.peers.iter().zip(&mut all.peers) {
                 // A peer that cannot do a case will not in the next round either.
-                if rows.iter().all(|row| row.error.is_none()) {
+                if is_shared(asked.workload) && rows.iter().all(|row| row.error.is_none()) {
                     step(peer.name);
                     rows.push(peers::measure(peer, *asked, shared.path()));
                 }

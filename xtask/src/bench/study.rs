@@ -147,8 +147,8 @@ impl Curve {
         for time in ATTENTION_TIMES {
             let [rows, heads] = ATTENTION;
             let mut subject = attention(device, [rows, heads, time], true, true)?;
-            subject.step()?;
-            let own = subject.program().map_or(0, |program| program.memory().own());
+            // Known before anything runs.
+            let own = subject.compiled()?.memory().own();
             values.push(own as f64 / f64::from(1 << 20));
         }
         let sizes = floats(&ATTENTION_TIMES);
@@ -188,4 +188,17 @@ fn in_turns(subjects: &mut [Box<dyn Subject>], turns: Option<u32>) -> Result<Vec
 
 fn floats(sizes: &[usize]) -> Vec<f64> {
     sizes.iter().map(|&size| size as f64).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn memory_of_attention_grows_with_its_sequences() {
+        let device = Device::open(DeviceOptions { no_cache: true, ..DeviceOptions::default() }).unwrap();
+        let study = study(&device, "growth", "attention_memory", None).unwrap();
+        assert_eq!((study.sizes.len(), &*study.unit), (ATTENTION_TIMES.len(), "MiB"));
+        assert!(study.result > 0.5 && study.result <= study.limit, "{}", study.result);
+    }
 }

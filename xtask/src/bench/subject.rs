@@ -122,7 +122,10 @@ impl Calculation {
     }
 
     /// The program, compiled at the first call.
-    fn compiled(&mut self) -> Result<&Program> {
+    ///
+    /// # Errors
+    /// The graph's or the device's.
+    pub fn compiled(&mut self) -> Result<&Program> {
         if self.program.is_none() {
             let graph =
                 if self.backward { self.store.training_graph() } else { self.store.inference_graph() };
