@@ -4,6 +4,7 @@
 //! on the CPU's vector units, where a barrier suspends a coroutine and a load costs more than an FMA: one subgroup a
 //! workgroup, no workgroup memory, values handed round by subgroup broadcast. It takes no fused code: such an adapter
 //! compiles each pipeline for a good part of a second, and a pass over the result costs it no more than an epilogue does.
+//! It does take a bias, as the value that its sums start with, which is no pipeline of its own.
 //! Strides in the immediates make NN, NT, TN and batches one kernel each.
 
 use crate::contract::{Kernel, Spec, Variants, ViewParams, kernel, params};
@@ -31,6 +32,8 @@ params! {
         b_col: u32,
         /// Stride of B between matrices; 0 where one serves all.
         b_batch: u32,
+        /// 1 if the sums start with the bias, 0 if they start with 0.
+        biased: u32,
     }
 }
 
@@ -78,7 +81,7 @@ kernel! {
         /// Add to what the result holds: for all parts but the first of a long sum.
         ADD add: bool,
     }
-    bindings { a: Read F32, b: Read F32, out: ReadWrite F32 }
+    bindings { a: Read F32, b: Read F32, bias: Read F32, out: ReadWrite F32 }
     shipped [
         { lanes: 4, rows: 32, add: false },
         { lanes: 8, rows: 8, add: false },

@@ -3,16 +3,16 @@
 //! A pointwise node is *inlined* into its only user, or into each of several where it is far larger than what it is
 //! computed from; a group is a root that must lie in memory with all that is inlined below it. Every element of a group is
 //! computed from operand elements of the same row-major index, so reshapes vanish, and stretched or transposed operands
-//! become strided reads. A group may stand alone (the `map` kernel), be the head of a reduction, or, where the device's
-//! product takes an epilogue, be the tail of one matrix product, whose result it then takes as `value` without a trip
-//! through memory. It may also be the head of a norm, which then writes the group's result beside its own, or the tail
+//! become strided reads. A group may stand alone (the `map` kernel), be the head of a reduction, or be the tail of one matrix
+//! product, whose result it then takes as `value` without a trip through memory; where the device's product takes no
+//! epilogue, such a group adds a bias and nothing else. It may also be the head of a norm, which then writes the group's result beside its own, or the tail
 //! of a norm's gradient: what a residual connection adds; or the tail of an embedding: what positions add.
 //!
 //! Groups are found by marking nodes that need memory and walking down from each; where a kernel would exceed its
 //! bindings or its four strides, one more node is marked and the walk starts again, so it always ends.
 
 use crate::graph::{Node, NodeId};
-use crate::op::{Op, ReduceOp};
+use crate::op::{Binary, Op, ReduceOp};
 use crate::shape::Shape;
 
 /// Strided operands that the kernels' `View` holds.
@@ -91,7 +91,7 @@ pub(crate) fn is_group_root(op: &Op) -> bool {
 pub(crate) struct Room {
     /// Most storage buffers that one kernel may bind.
     pub buffers: usize,
-    /// Whether a matrix product takes a tail.
+    /// Whether a matrix product takes any tail, or else a bias alone.
     pub epilogues: bool,
 }
 
@@ -99,6 +99,12 @@ pub(crate) struct Room {
 pub(crate) fn fuse(nodes: &[Node], roots: &[NodeId], room: Room) -> Fused {
     let users = users(nodes, roots);
     let mut in_memory = starts_in_memory(nodes, &users);
+    if !room.epilogues {
+        // A product with a bias is a kernel; what follows it reads the sum.
+        for id in 0..nodes.len() {
+            in_memory[id] |= biased(nodes, id).is_some();
+        }
+    }
     for &root in roots {
         in_memory[base(nodes, root)] = true;
     }
@@ -119,6 +125,22 @@ pub(crate) fn fuse(nodes: &[Node], roots: &[NodeId], room: Room) -> Fused {
             Err(one_more) => in_memory[one_more] = true,
         }
     }
+}
+
+/// The product and the bias that this node adds up, if it is a sum of that kind: the bias is stretched along all axes but the
+/// last.
+fn biased(nodes: &[Node], id: NodeId) -> Option<(NodeId, NodeId)> {
+    let Op::Binary(Binary::Add) = nodes[id].op else { return None };
+    let [a, b] = [0, 1].map(|operand| base(nodes, nodes[id].inputs[operand]));
+    let of = |product: NodeId, bias: NodeId| {
+        let columns = nodes[product].shape.last().copied()?;
+        let stretched = nodes[product].shape.len() > columns
+            && nodes[bias].op == Op::Broadcast
+            && view_access(nodes, bias) == Access::Repeated(columns);
+        let is_product = matches!(nodes[product].op, Op::MatMul { .. });
+        (is_product && stretched).then(|| (product, base(nodes, nodes[bias].inputs[0])))
+    };
+    of(a, b).or_else(|| of(b, a))
 }
 
 /// Bindings of a norm's kernel besides its leaves.
@@ -273,7 +295,9 @@ impl Walk<'_> {
     /// Whether the group of `root` can be the tail of this node: its only user, and of the same elements.
     fn absorbs(&self, root: NodeId, id: NodeId) -> bool {
         let takes_tail = match self.nodes[id].op {
-            Op::MatMul { .. } => self.room.epilogues,
+            Op::MatMul { .. } => {
+                self.room.epilogues || biased(self.nodes, root).is_some_and(|(product, _)| product == id)
+            }
             Op::NormGrad { .. } | Op::Gather => true,
             _ => false,
         };

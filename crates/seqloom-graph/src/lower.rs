@@ -74,6 +74,7 @@ fn lower_group(
             let lowered = match &nodes[value].op {
                 Op::NormGrad { .. } => norm_backward(nodes, value, facts, Some(&fusion))?,
                 Op::Gather => gather(nodes, value, facts, Some(&fusion))?,
+                _ if !matmul::takes_epilogue(facts) => return biased_product(nodes, id, value, group, facts),
                 _ => matmul::lower(&product_of(nodes, value), facts, Some(&fusion))?,
             };
             (lowered, operands(nodes, value))
@@ -86,6 +87,20 @@ fn lower_group(
     };
     let leaves = group.leaves.iter().map(|leaf| leaf.node).collect();
     Ok(Step { lowered, ins, outs: vec![id], leaves, reads_control: group.reads_control, over })
+}
+
+/// A product whose only tail is a bias, where products take no other.
+fn biased_product(
+    nodes: &[Node],
+    id: NodeId,
+    product: NodeId,
+    group: &Group,
+    facts: &Facts,
+) -> Result<Step, GraphError> {
+    let lowered = matmul::lower_biased(&product_of(nodes, product), facts)?;
+    let mut ins = operands(nodes, product);
+    ins.extend(group.leaves.iter().map(|leaf| leaf.node));
+    Ok(Step { lowered, ins, outs: vec![id], leaves: Vec::new(), reads_control: false, over: None })
 }
 
 /// A norm that computes its operand too.

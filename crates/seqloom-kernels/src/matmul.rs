@@ -70,6 +70,19 @@ pub fn lower(problem: &Problem, facts: &Facts, fusion: Option<&Fusion>) -> Resul
     lower_as(variant, problem, facts, fusion)
 }
 
+/// `out[z,i,j] = bias[j] + Σ_p A[z,i,p]·B[z,p,j]` where [`takes_epilogue`] says no, by the CPU variant: its sums start with the
+/// bias, which costs no pass over the result and no pipeline of its own.
+///
+/// Bindings: `In(0)` A, `In(1)` B, `In(2)` bias `[N]`, `Out(0)` `[batch, M, N]`.
+///
+/// # Errors
+/// As [`lower`].
+pub fn lower_biased(problem: &Problem, facts: &Facts) -> Result<Lowered, KernelError> {
+    let plan = Plan::new(&problem.folded(), None)?;
+    let launches = if plan.results == 0 { Vec::new() } else { plan.cpu(facts, true, None)? };
+    Ok(Lowered { launches, scratch: Vec::new() })
+}
+
 /// [`lower`] by a given variant.
 ///
 /// # Errors
@@ -85,7 +98,7 @@ pub fn lower_as(
         return Ok(Lowered::default());
     }
     let launches = match variant {
-        Variant::Cpu => plan.cpu(facts, fusion)?,
+        Variant::Cpu => plan.cpu(facts, false, fusion)?,
         Variant::Tiled => vec![plan.tiled(facts, fusion)?],
     };
     Ok(Lowered { launches, scratch: Vec::new() })
@@ -143,7 +156,7 @@ impl Plan {
     }
 
     /// One launch, or as many as the iterations of a long sum take; all but the first add to the result.
-    fn cpu(&self, facts: &Facts, fusion: Option<&Fusion>) -> Result<Vec<Launch>, KernelError> {
+    fn cpu(&self, facts: &Facts, biased: bool, fusion: Option<&Fusion>) -> Result<Vec<Launch>, KernelError> {
         let lanes = lanes(OP, "cpu", facts)?;
         // Loads are shared by the rows of a tile, so it is as tall as the matrix gives work for.
         let rows = match self.params.m {
@@ -157,9 +170,24 @@ impl Plan {
         let MatmulParams { m, n, k, a_row, a_col, a_batch, b_row, b_col, b_batch, .. } = self.params;
         let part = |first: u32| {
             let end = k.min(first.saturating_add(longest));
-            let params = MatmulCpuParams { m, n, first, end, a_row, a_col, a_batch, b_row, b_col, b_batch };
+            let params = MatmulCpuParams {
+                m,
+                n,
+                first,
+                end,
+                a_row,
+                a_col,
+                a_batch,
+                b_row,
+                b_col,
+                b_batch,
+                // Once, where the sum is cut.
+                biased: u32::from(biased && first == 0),
+            };
             let mut job = self.job(MatmulCpu { lanes, rows, add: first > 0 }, params, grid);
             job.flops = 2 * u64::from(self.results) * u64::from(end - first);
+            // B stands in for a bias that is not read.
+            job.bindings.insert(2, Operand::In(if biased { 2 } else { 1 }));
             job.fused(facts, fusion, u64::from(self.results))
         };
         // Without anything to sum there is still a launch, to write zeros.

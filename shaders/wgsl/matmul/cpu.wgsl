@@ -1,8 +1,9 @@
-// out[z,i,j] = sum over p of A[z,i,p] * B[z,p,j]    for adapters that run shaders on the CPU's vector units
+// out[z,i,j] = bias[j] + sum over p of A[z,i,p] * B[z,p,j]    for adapters that run shaders on the CPU's vector units
 //
 // A[z,i,p] = a[z*a_batch + i*a_row + p*a_col], [Z,M,K]; B[z,p,j] = b[z*b_batch + p*b_row + j*b_col], [Z,K,N];
 // out [Z,M,N] row-major; with ADD the sum is added to what is there, so that a long one can be cut. Strides make NN,
-// NT and TN one kernel, a stride of 0 broadcasts over the batch.
+// NT and TN one kernel, a stride of 0 broadcasts over the batch. Whether there is a bias is an immediate, so that products
+// with and without one are one pipeline; any buffer may stand in for a bias that is not read.
 // Grid: (ceil(N / (4*LANES)), ceil(M / ROWS), Z). A workgroup is exactly one subgroup and owns a tile of ROWS rows;
 // lane l owns its columns l, l+LANES, l+2*LANES, l+3*LANES as the parts of a vec4.
 //
@@ -14,10 +15,10 @@
 //
 // The adapter compiles all of this at the first dispatch, in a time that grows with the code after inlining. So STEP
 // is not LANES (a few percent slower, compiled in two thirds of the time), the last values of p are taken singly with
-// one load for eight rows, the four columns are stored by a loop, and there is no epilogue: each would make a
-// pipeline of its own.
+// one load for eight rows, the four columns are stored by a loop, and there is no epilogue but the bias, with
+// which the sums start: each would make a pipeline of its own.
 //
-// Numeric: f32 FMA in the order of p. Rows and columns past the edge read clamped addresses and are not stored.
+// Numeric: f32 FMA in the order of p, from the bias. Rows and columns past the edge read clamped addresses and are not stored.
 
 const LANES: u32 = 8u; // spec
 const ROWS: u32 = 32u; // spec
@@ -40,12 +41,14 @@ struct Params {
     b_row: u32,
     b_col: u32,
     b_batch: u32,
+    biased: u32, // whether the sums start with the bias, and not with 0
 }
 var<immediate> params: Params;
 
 @group(0) @binding(0) var<storage, read> a: array<f32>; // [Z,M,K], strided
 @group(0) @binding(1) var<storage, read> b: array<f32>; // [Z,K,N], strided
-@group(0) @binding(2) var<storage, read_write> out: array<f32>; // [Z,M,N]
+@group(0) @binding(2) var<storage, read> bias: array<f32>; // [N], if biased
+@group(0) @binding(3) var<storage, read_write> out: array<f32>; // [Z,M,N]
 
 fn load_b(columns: vec4<u32>, p: u32) -> vec4<f32> {
     let at = columns + p * params.b_row;
@@ -123,10 +126,15 @@ fn main(@builtin(workgroup_id) tile: vec3<u32>, @builtin(subgroup_invocation_id)
     let at1 = pairs(z, row + 8u, lane);
     let at2 = pairs(z, row + 16u, lane);
     let at3 = pairs(z, row + 24u, lane);
-    var s0: Sums;
-    var s1: Sums;
-    var s2: Sums;
-    var s3: Sums;
+    var start: vec4<f32>;
+    if params.biased != 0u {
+        let at = min(column + vec4(0u, LANES, 2u * LANES, 3u * LANES), vec4(params.n - 1u));
+        start = vec4(bias[at.x], bias[at.y], bias[at.z], bias[at.w]);
+    }
+    var s0 = Sums(start, start, start, start, start, start, start, start);
+    var s1 = s0;
+    var s2 = s0;
+    var s3 = s0;
 
     let whole = params.end - (params.end - params.first) % STEP;
     for (var p = params.first; p < whole; p += STEP) {

@@ -94,6 +94,38 @@ fn batched_products() {
 }
 
 #[test]
+fn sums_that_start_with_a_bias() {
+    let executor = Executor::shared();
+    let Some((_, facts)) = executor.kinds().into_iter().find(|(_, facts)| !matmul::takes_epilogue(facts))
+    else {
+        return; // Where products take any tail, a bias is one, and the next test's.
+    };
+    for (trans_a, trans_b) in LAYOUTS {
+        // The last is cut into several launches, of which one alone may add the bias.
+        for (batch, m, n, k) in
+            [(1, 1, 7, 33), (1, 33, 100, 7), (3, 7, 33, 100), (1, 2, 3, 0), (1, 3, 2, 250_001)]
+        {
+            let problem = Problem { batch, m, n, k, trans_a, trans_b, a_batched: true, b_batched: true };
+            let (mut a, b) = operands(&problem);
+            if k > 1000 {
+                a.fill(0.0); // So long a sum rounds too much to see the bias in it.
+            }
+            let bias = random(3, n);
+            let want: Vec<f64> = expected(&problem, &a, &b)
+                .iter()
+                .enumerate()
+                .map(|(i, value)| value + f64::from(bias[i % n]))
+                .collect();
+            let lowered = matmul::lower_biased(&problem, &facts).unwrap();
+            let ins = vec![(&a).into(), (&b).into(), (&bias).into()];
+            let feed = Feed { ins, outs: vec![want.len()], leaves: Vec::new() };
+            let name = format!("{problem:?} biased");
+            assert_close(&name, &executor.run(&lowered, &feed).out(0), &narrow(&want), LOOSE);
+        }
+    }
+}
+
+#[test]
 fn bias_and_relu_on_the_way_out() {
     for (trans_a, trans_b) in LAYOUTS {
         for (batch, m, n, k) in [(1, 1, 7, 33), (1, 33, 100, 7), (1, 257, 65, 33), (3, 7, 33, 100)] {
