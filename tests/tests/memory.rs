@@ -76,20 +76,19 @@ fn what_is_read_later_is_kept() {
     }
 }
 
-/// A chain of passes between products, each of which must lie in memory on a CPU adapter, takes one place and not one each.
+/// A product and the pass over it, bias and activation, each lie in memory on a CPU adapter: in one place, since the pass alone
+/// reads the product.
 #[test]
 fn a_pass_over_a_dying_operand_takes_its_place() {
     let size = 64;
-    let x = wave(&[size, size], 0);
-    let case = Case::compile(&device::shared(), &[x.clone(), wave(&[size], 1)], |g, x| {
+    let case = Case::compile(&device::shared(), &[wave(&[size, size], 0), wave(&[size], 1)], |g, x| {
         let given = g.literal(&[size, size], (0..size * size).map(|i| (i as f32 * 0.37).sin()).collect());
-        // A product, and a pass over it that reads nothing else of its size.
-        let y = given.matmul_t(given) + x[1];
-        Recorded { outputs: vec![], loss: (y.tanh().matmul(x[0])).sum_all() }
+        let hidden = (given.matmul_t(x[0]) + x[1]).tanh();
+        Recorded { outputs: vec![hidden.matmul_t(given)], loss: x[1].sum_all() }
     });
     let slots = case.program().memory().slots;
     let one = 4 * (size * size) as u64;
-    // The product with the bias, its tanh, and the gradients of those: at no time more than three.
-    assert!(slots <= 3 * one + one / 2, "{slots} bytes, a matrix has {one}\n{}", case.program().explain());
+    // The last product is an output.
+    assert!(slots < one * 3 / 2, "{slots} bytes, a matrix has {one}\n{}", case.program().explain());
     let _ = case.loss();
 }
