@@ -27,12 +27,12 @@
 //! | [`beam`] | the likeliest sequences of any model that goes step by step |
 //! | [`batch`], [`lm_batch`], [`translation_batch`] | what a training step is fed with |
 //! | [`generator`] | text from a model, one symbol a time; `sampling` draws it |
-//! | `carried` | what generation and translation keep on the device |
+//! | [`carried`] | what generation and translation keep on the device |
 
 pub mod attention_scores;
 pub mod batch;
 pub mod beam;
-mod carried;
+pub mod carried;
 pub mod dropout;
 pub mod embedding;
 pub mod encoder_decoder;
@@ -72,6 +72,7 @@ pub mod window_lm;
 pub use attention_scores::{Attended, Attention, Memory, Score};
 pub use batch::{Batch, Finished, LossListener};
 pub use beam::{BeamSearch, Hypothesis, StepModel};
+pub use carried::StateShape;
 pub use dropout::Dropout;
 pub use embedding::Embedding;
 pub use encoder_decoder::{Begun, EncoderDecoder, Next, Source};

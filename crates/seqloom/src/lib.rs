@@ -50,7 +50,7 @@ pub mod prelude {
         LanguageModel, LatentLm, LatentLmConfig, LayerNorm, Linear, LmBatch, Lstm, LstmLm, LstmLmConfig,
         LstmSeq2Seq, LstmState, MarkovLm, MultiHeadAttention, NormKind, NormPlace, Past, Place,
         PositionEmbedding, Recurrent, RecurrentConfig, RecurrentLm, RecurrentLmConfig, RelativePositions,
-        RmsNorm, Rnn, RnnLm, Rotary, Score, Seq2Seq, Seq2SeqConfig, SinusoidLayout, Transformer,
+        RmsNorm, Rnn, RnnLm, Rotary, Score, Seq2Seq, Seq2SeqConfig, SinusoidLayout, StateShape, Transformer,
         TransformerConfig, TransformerStack, Translation, TranslationBatch, TranslationVocab, Translator,
         TreePositions, Vocab, WindowLm, WindowLmConfig, Wiring,
     };
