@@ -4,7 +4,7 @@
 //! the state that the last run left on the device. So a symbol costs what one step of the model costs: the same wherever it
 //! stands for a recurrent network, and for a Transformer, whose state is a cache of keys and values, in proportion to what is
 //! before it. What changes from step to step is the symbols and how far each row has come; nothing is compiled again. Only
-//! logits come to the host, where the choice among symbols is made ([`crate::sampling`]).
+//! logits come to the host, where the choice among symbols is made (`sampling`).
 
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
