@@ -14,6 +14,9 @@ fn store() -> ParamStore {
     ParamStore::new(&shared(), Params::seeded(1), StoreKind::Inference).unwrap()
 }
 
+/// What records a program, and gives its outputs.
+type Record = for<'g> fn(&'g Graph) -> Vec<(&'static str, Tensor<'g>)>;
+
 /// A program whose outputs are those that `record` gives.
 fn program<'a>(
     store: &ParamStore,
@@ -63,7 +66,7 @@ fn rows_are_written_where_the_state_lies() {
 #[test]
 fn a_state_that_is_read_otherwise_stays_as_it_was_until_the_end() {
     // What was before, asked for or part of something else; what is after, asked for; and what nothing keeps.
-    let records: [for<'g> fn(&'g Graph) -> Vec<(&'static str, Tensor<'g>)>; 4] = [
+    let records: [Record; 4] = [
         |g| {
             let (before, after) = appended(g);
             vec![("before", before), ("after", after * 1.0)]

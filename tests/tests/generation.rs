@@ -7,7 +7,7 @@
 use seqloom::graph::{Arena, Control, GraphError, Program, Request};
 use seqloom::nn::NnError;
 use seqloom::prelude::*;
-use seqloom_tests::device::shared;
+use seqloom_tests::device::{shared, shared_as_gpu};
 
 const VOCAB: usize = 11;
 const MOST: usize = 24;
@@ -135,6 +135,12 @@ fn a_cache_of_which_a_window_is_seen_and_shared_key_heads() {
         config.block.norm = NormKind::Rms;
         config.tied = true;
     });
+    cached_is_uncached(&model, &store);
+}
+
+#[test]
+fn a_cache_with_the_kernels_of_a_gpu() {
+    let (model, store) = gpt_on(&shared_as_gpu(), |config| config.block.relative = RelativePositions::Alibi);
     cached_is_uncached(&model, &store);
 }
 
