@@ -4,8 +4,8 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // A test stops at the first surprise.
 
 use seqloom_graph::{
-    AttentionOptions, Control, DType, Graph, GraphError, HostTensor, Init, ParamStore, Params, Program,
-    Request, Start, StoreKind, Tensor,
+    AttentionOptions, Control, DType, Following, Graph, GraphError, HostTensor, Init, ParamStore, Params,
+    Program, Request, Start, StoreKind, Tensor,
 };
 use seqloom_tests::device::shared;
 use seqloom_tests::mid_graph::ids;
@@ -13,6 +13,9 @@ use seqloom_tests::mid_graph::ids;
 fn store() -> ParamStore {
     ParamStore::new(&shared(), Params::seeded(1), StoreKind::Inference).unwrap()
 }
+
+/// What records a program, and gives its outputs.
+type Record = for<'g> fn(&'g Graph) -> Vec<(&'static str, Tensor<'g>)>;
 
 /// A program whose outputs are those that `record` gives.
 fn program<'a>(
@@ -63,7 +66,7 @@ fn rows_are_written_where_the_state_lies() {
 #[test]
 fn a_state_that_is_read_otherwise_stays_as_it_was_until_the_end() {
     // What was before, asked for or part of something else; what is after, asked for; and what nothing keeps.
-    let records: [for<'g> fn(&'g Graph) -> Vec<(&'static str, Tensor<'g>)>; 4] = [
+    let records: [Record; 4] = [
         |g| {
             let (before, after) = appended(g);
             vec![("before", before), ("after", after * 1.0)]
@@ -93,6 +96,38 @@ fn a_state_that_is_read_otherwise_stays_as_it_was_until_the_end() {
         assert_eq!(read(&program, "before"), if keeps { first } else { [0.0; 12] }, "record {i}");
         assert_eq!(read(&program, "after"), if keeps { both } else { alone }, "record {i}");
     }
+}
+
+#[test]
+fn what_was_read_before_by_a_kernel_of_its_own_may_be_overwritten() {
+    let store = store();
+    let write = program(&store, |g| vec![("sum", appended(g).1.sum(1))]).unwrap();
+    run(&write, &[0, 2], &[1.0, 2.0, 3.0, 4.0]).unwrap();
+    // The first two rows of both sequences change places.
+    let exchange = program(&store, |g| {
+        let cache = g.state("cache", &[2, 3, 2]);
+        let parents = g.ids("parents", &[2], 2);
+        let moved = cache.slice(1, 0, 2).reshape(&[2, 4]).gather_rows(parents).reshape(&[2, 2, 2]);
+        g.keep("cache", cache.append(moved, Following::of(g.literal_u32(&[2], vec![0; 2]), 2)));
+        vec![]
+    })
+    .unwrap();
+    assert_eq!(exchange.dispatches(), 3, "{}", exchange.explain());
+    exchange.run(&[("parents", &ids(&[2], &[1, 0]))], &Control::default()).unwrap();
+    let read_all = program(&store, |g| vec![("all", g.state("cache", &[2, 3, 2]) * 1.0)]).unwrap();
+    read_all.run(&[], &Control::default()).unwrap();
+    let all = [0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 1.0, 2.0, 0.0, 0.0, 3.0, 4.0];
+    assert_eq!(read(&read_all, "all"), all);
+    // The state's own rows appended to it, and rows that a later kernel computes of it, are not in the way of themselves.
+    let doubled = program(&store, |g| {
+        let cache = g.state("cache", &[2, 3, 2]);
+        let grown = cache.append(cache, Following::of(g.literal_u32(&[2], vec![0; 2]), 3));
+        g.keep("cache", grown);
+        vec![("both", grown + cache.transpose(0, 1).transpose(0, 1) * 2.0)]
+    })
+    .unwrap();
+    doubled.run(&[], &Control::default()).unwrap();
+    assert_eq!(read(&doubled, "both"), all.map(|x| 3.0 * x));
 }
 
 #[test]

@@ -28,9 +28,13 @@ const SOURCES: [&[u32]; 4] = [&[3, 1, 4], &[5], &[8, 2, 6, 5, 3, 5, 0, 7, 7], &[
 /// Weights three times their initial size and an end that comes soon, so that an untrained model has preferences.
 fn opinionated(store: &ParamStore) {
     for (i, values) in store.read(Arena::Params).unwrap().into_iter().enumerate() {
-        let mut values: Vec<_> = values.into_iter().map(|v| v * 3.0).collect();
-        if store.specs()[i].name == "decoder.head.bias" {
-            values[VOCAB.eos as usize] = 2.0;
+        let factor = if store.specs()[i].name.contains("norm") { 1.0 } else { 3.0 };
+        let mut values: Vec<_> = values.into_iter().map(|v| v * factor).collect();
+        match store.specs()[i].name.as_str() {
+            "decoder.head.bias" => values[VOCAB.eos as usize] = 2.0,
+            // Features behind a normalisation are larger.
+            "head.bias" => values[VOCAB.eos as usize] = 3.0,
+            _ => {}
         }
         store.write(Arena::Params, i, &values).unwrap();
     }
@@ -46,6 +50,43 @@ fn translations_have_the_probability_that_training_gives<L: Recurrent + Clone>(c
             .unwrap();
     opinionated(trainer.store());
     let mut translator = model.translator(&trainer);
+    let evaluate = |batch: &TranslationBatch| f64::from(trainer.evaluate(batch).unwrap());
+    translate_as_trained(&mut translator, config.attention.is_some(), evaluate);
+}
+
+/// The same of a Transformer, whose steps attend to a cache.
+fn a_transformer_translates_as_it_was_trained(change: impl FnOnce(&mut TransformerConfig)) {
+    let mut config = TransformerConfig {
+        vocab: VOCAB,
+        block: BlockConfig { feed_forward: 24, ..BlockConfig::new(12, 3) },
+        encoder_layers: 2,
+        decoder_layers: 2,
+        max_source: 12,
+        max_target: 10,
+        positions: AbsolutePositions::Sinusoidal(SinusoidLayout::Interleaved),
+        tied: false,
+        label_smoothing: 0.0,
+    };
+    change(&mut config);
+    let mut params = Params::seeded(11);
+    let model = Transformer::new(&mut params, config);
+    let mut trainer =
+        Trainer::new(&shared(), params, AdamW::default(), |g, b: &TranslationBatch| model.loss(g, b))
+            .unwrap();
+    opinionated(trainer.store());
+    let mut translator = model.translator(&trainer);
+    let evaluate = |batch: &TranslationBatch| f64::from(trainer.evaluate(batch).unwrap());
+    translate_as_trained(&mut translator, true, evaluate);
+    // Ten steps: the start, and nine tokens that are read.
+    let longer = translator.greedy(&SOURCES, 10);
+    assert!(matches!(longer, Err(NnError::TargetTooLong { asked: 10, most: 9 })), "{longer:?}");
+}
+
+fn translate_as_trained<M: EncoderDecoder>(
+    translator: &mut Translator<M>,
+    attends: bool,
+    mut evaluate: impl FnMut(&TranslationBatch) -> f64,
+) {
     let found = translator.beam(&SOURCES, 3, 0.7, 9).unwrap();
     assert!(
         found.iter().all(|f| f.len() == 3 && f.windows(2).all(|w| !w[1].ended || w[0].score >= w[1].score))
@@ -53,15 +94,15 @@ fn translations_have_the_probability_that_training_gives<L: Recurrent + Clone>(c
     for (source, translation) in SOURCES.iter().zip(&found).flat_map(|(s, f)| f.iter().map(move |t| (s, t))) {
         let steps = translation.tokens.len() + usize::from(translation.ended);
         if translation.ended {
-            let batch = TranslationBatch::new(&[source], &[&translation.tokens], config.vocab).unwrap();
-            let loss = f64::from(trainer.evaluate(&batch).unwrap());
+            let batch = TranslationBatch::new(&[source], &[&translation.tokens], VOCAB).unwrap();
+            let loss = evaluate(&batch);
             // Two programs round up to ten logarithms of some units each.
             assert!((loss * steps as f64 + translation.log_prob).abs() < 1e-4, "{loss} {translation:?}");
             let penalty = ((5.0 + steps as f64) / 6.0).powf(0.7);
             assert!((translation.score - translation.log_prob / penalty).abs() < 1e-12);
         }
         match &translation.attention {
-            None => assert!(config.attention.is_none()),
+            None => assert!(!attends),
             Some(map) => {
                 assert_eq!(map.shape()[..], [steps, source.len()]);
                 let HostData::F32(map) = map.data() else { panic!("weights are f32") };
@@ -70,7 +111,7 @@ fn translations_have_the_probability_that_training_gives<L: Recurrent + Clone>(c
             }
         }
     }
-    assert!(found.iter().flatten().any(|t| t.ended), "a test of nothing");
+    assert!(found.iter().flatten().any(|t| t.ended && !t.tokens.is_empty()), "a test of nothing: {found:?}");
     let greedy = translator.greedy(&SOURCES, 9).unwrap();
     let narrow = translator.beam(&SOURCES, 1, 0.7, 9).unwrap();
     for (row, source) in SOURCES.iter().enumerate() {
@@ -114,6 +155,21 @@ fn lstm_with_input_feeding() {
 fn gru_with_attention_before_the_cell() {
     let attention = Some((Score::Additive(5), Wiring::Bahdanau));
     translations_have_the_probability_that_training_gives::<Gru>(Seq2SeqConfig { attention, ..CONFIG });
+}
+
+#[test]
+fn transformers_with_the_norm_before_and_behind() {
+    a_transformer_translates_as_it_was_trained(|config| config.block.norm_place = NormPlace::Pre);
+    a_transformer_translates_as_it_was_trained(|config| config.block.norm_place = NormPlace::Post);
+}
+
+#[test]
+fn transformers_with_other_positions() {
+    a_transformer_translates_as_it_was_trained(|config| config.positions = AbsolutePositions::Learned);
+    a_transformer_translates_as_it_was_trained(|config| {
+        config.block.relative = RelativePositions::Rotary(Rotary::default());
+        config.block.key_heads = Some(1);
+    });
 }
 
 /// Sentences of one to five words, and their reversal.

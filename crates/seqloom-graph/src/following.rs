@@ -6,7 +6,7 @@
 //! nothing but that input different from step to step, and one program serves all of them.
 
 use crate::derive::Derivation;
-use crate::fuse::base;
+use crate::fuse::{base, is_group_root};
 use crate::graph::{Graph, Node, NodeId, StateSpec};
 use crate::op::Op;
 use crate::shape::{DType, Shape};
@@ -78,9 +78,9 @@ impl<'g> Tensor<'g> {
     /// The rows of `self` [B, S, ..], of which `rows` [B, T, ..] stand where `following` says: y\[b, f_b + t\] = rows\[b, t\],
     /// y = self elsewhere.
     ///
-    /// Where `self` is a carried state that nothing else reads, and the result is what that state keeps
-    /// ([`Graph::keep`]) and no output, the rows are written into the state; otherwise the result is a copy. The host checks
-    /// before each run that no row goes beyond S.
+    /// Where `self` is a carried state that nothing else reads (but operations recorded before, with a kernel of their own), and
+    /// the result is what that state keeps ([`Graph::keep`]) and no output, the rows are written into the state; otherwise
+    /// the result is a copy. The host checks before each run that no row goes beyond S.
     #[track_caller]
     #[must_use]
     pub fn append(self, rows: Self, following: Following<'g>) -> Self {
@@ -119,13 +119,8 @@ pub(crate) fn backward<'g>(x: &[Tensor<'g>], dy: Tensor<'g>) -> Vec<Option<Tenso
 }
 
 /// Marks the appending that can write where its state lies: the state keeps the result, the result is nothing else that was
-/// asked for, and nothing but the appending reads the state as it was before. The last of `roots` are what the states keep.
+/// asked for, and whatever else reads the state has done so before. The last of `roots` are what the states keep.
 pub(crate) fn mark_in_place(nodes: &mut [Node], roots: &[NodeId], states: &[StateSpec]) {
-    let mut uses = vec![0; nodes.len()];
-    let inputs = nodes.iter().filter(|node| node.op != Op::Reshape).flat_map(|node| &node.inputs);
-    for &id in inputs.chain(roots) {
-        uses[base(nodes, id)] += 1;
-    }
     let kept: Vec<_> = (0..states.len()).filter(|&state| states[state].kept.is_some()).collect();
     let first = roots.len().saturating_sub(kept.len());
     for (state, &root) in kept.into_iter().zip(&roots[first..]) {
@@ -134,8 +129,15 @@ pub(crate) fn mark_in_place(nodes: &mut [Node], roots: &[NodeId], states: &[Stat
             continue;
         }
         let own = base(nodes, nodes[id].inputs[0]);
+        let reads =
+            |node: &Node| node.op != Op::Reshape && node.inputs.iter().any(|&i| base(nodes, i) == own);
+        // Kernels run in the order of nodes; one that is written from several runs with the last of them.
+        let before = |at: NodeId| at < id && !is_group_root(&nodes[at].op);
+        let free = (0..nodes.len()).filter(|&at| at != id && reads(&nodes[at])).all(before);
         let once = roots.iter().filter(|&&other| base(nodes, other) == id).count() == 1;
-        if nodes[own].op == Op::State(state) && uses[own] == 1 && once {
+        let asked = roots.iter().any(|&other| base(nodes, other) == own);
+        let itself = nodes[id].inputs[1..].iter().any(|&input| base(nodes, input) == own);
+        if nodes[own].op == Op::State(state) && free && once && !asked && !itself {
             nodes[id].op = Op::Append { in_place: true };
         }
     }

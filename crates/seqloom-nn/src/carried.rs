@@ -3,32 +3,58 @@
 //! What generates text and what translates share this: the tensors of R rows as carried states of the graph, in a store with
 //! states of its own, so that no two of them meet; the copies of a row for the sequences of a beam; and the move of rows when
 //! sequences of a beam change places. That move is a program of its own, run only in steps that need it: within the step's
-//! program it would cost two trips over all tensors in every step, and keep new rows from being written in place.
+//! program it would cost trips over all tensors in every step, and keep new rows from being written in place. Of a cache it
+//! moves as much as there is.
 
-use seqloom_graph::{Control, Graph, HostTensor, ParamStore, Program, Request, Tensor};
+use std::collections::HashMap;
+
+use seqloom_graph::{Control, Following, Graph, HostTensor, ParamStore, Program, Request, Tensor};
 
 use crate::error::NnError;
+
+/// Least steps of a cache that are moved; else a power of two, so that there are few programs.
+const FEWEST_MOVED: usize = 16;
+
+/// A tensor that rows carry from step to step.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct StateShape {
+    /// Its dimensions, outermost first.
+    pub dims: Vec<usize>,
+    /// The axis of rows.
+    pub rows: usize,
+    /// Whether it is a cache [R, S, ..] that grows by an index of S with each step, of which no more is ever read.
+    pub cache: bool,
+}
+
+impl StateShape {
+    /// A tensor of these dimensions, of which `rows` is the axis of rows.
+    #[must_use]
+    pub fn new(dims: &[usize], rows: usize) -> Self {
+        Self { dims: dims.to_vec(), rows, cache: false }
+    }
+
+    /// A cache [R, S, ..] that grows with the steps.
+    #[must_use]
+    pub fn cache(dims: &[usize]) -> Self {
+        Self { cache: true, ..Self::new(dims, 0) }
+    }
+}
 
 /// The state of R rows on the device.
 #[derive(Debug)]
 pub(crate) struct Carried {
     store: ParamStore,
-    /// Name, dimensions and axis of rows of each tensor.
-    tensors: Vec<(String, Vec<usize>, usize)>,
+    tensors: Vec<(String, StateShape)>,
     rows: usize,
-    /// Moves rows; made when it is first needed.
-    mover: Option<Program>,
+    /// Programs that move rows, by how many steps of a cache they move; made when they are needed.
+    movers: HashMap<usize, Program>,
 }
 
 impl Carried {
-    /// The state of `rows` rows, whose tensors have `shapes(rows)`.
-    pub fn new(store: &ParamStore, rows: usize, shapes: impl Fn(usize) -> Vec<Vec<usize>>) -> Self {
-        // The axis of rows is the one that grows with their number.
-        let axis = |one: &Vec<usize>, two: &Vec<usize>| one.iter().zip(two).position(|(a, b)| a != b);
-        let axes = shapes(1).iter().zip(&shapes(2)).map(|(a, b)| axis(a, b).unwrap_or(0)).collect::<Vec<_>>();
-        let named = shapes(rows).into_iter().zip(axes).enumerate();
-        let tensors = named.map(|(i, (shape, axis))| (format!("state{i}"), shape, axis)).collect();
-        Self { store: store.with_own_states(), tensors, rows, mover: None }
+    /// The state of `rows` rows, with these tensors.
+    pub fn new(store: &ParamStore, rows: usize, shapes: Vec<StateShape>) -> Self {
+        let tensors = shapes.into_iter().enumerate().map(|(i, shape)| (format!("state{i}"), shape)).collect();
+        Self { store: store.with_own_states(), tensors, rows, movers: HashMap::new() }
     }
 
     /// The parameters, with the states.
@@ -39,14 +65,14 @@ impl Carried {
     /// The tensors as the last run left them.
     #[track_caller]
     pub fn before<'g>(&self, g: &'g Graph) -> Vec<Tensor<'g>> {
-        self.tensors.iter().map(|(name, shape, _)| g.state(name, shape)).collect()
+        self.tensors.iter().map(|(name, shape)| g.state(name, &shape.dims)).collect()
     }
 
     /// The tensors after this run.
     #[track_caller]
     pub fn keep<'g>(&self, g: &'g Graph, state: &[Tensor<'g>]) {
         let _ = self.before(g);
-        self.tensors.iter().zip(state).for_each(|((name, ..), tensor)| g.keep(name, *tensor));
+        self.tensors.iter().zip(state).for_each(|((name, _), tensor)| g.keep(name, *tensor));
     }
 
     /// The tensors after this run, from those of fewer rows, each row's `copies` times side by side.
@@ -54,35 +80,46 @@ impl Carried {
     pub fn begin<'g>(&self, g: &'g Graph, state: &[Tensor<'g>], copies: usize) {
         let ids = (0..self.rows).map(|row| u32::try_from(row / copies.max(1)).unwrap_or(u32::MAX));
         let ids = g.literal_u32(&[self.rows], ids.collect());
-        let spread = self.tensors.iter().zip(state).map(|((_, _, axis), tensor)| match copies {
+        let spread = self.tensors.iter().zip(state).map(|((_, shape), tensor)| match copies {
             1 => *tensor,
-            _ => rows_at(*tensor, *axis, ids),
+            _ => rows_at(*tensor, shape.rows, ids),
         });
         self.keep(g, &spread.collect::<Vec<_>>());
     }
 
-    /// Puts what row `parents[r]` carries at row r.
-    pub fn reorder(&mut self, parents: &[usize]) -> Result<(), NnError> {
+    /// Puts what row `parents[r]` carries at row r, after so many steps.
+    pub fn reorder(&mut self, parents: &[usize], steps: usize) -> Result<(), NnError> {
         let stay = parents.iter().enumerate().all(|(row, &parent)| row == parent);
         if stay || self.tensors.is_empty() {
             return Ok(());
         }
-        let mover = match self.mover.take() {
+        let caches = self.tensors.iter().filter(|(_, shape)| shape.cache);
+        let longest = caches.filter_map(|(_, shape)| shape.dims.get(1).copied()).max().unwrap_or(0);
+        let steps = steps.next_power_of_two().max(FEWEST_MOVED).min(longest);
+        let mover = match self.movers.remove(&steps) {
             Some(mover) => mover,
-            None => self.compile_mover()?,
+            None => self.compile_mover(steps)?,
         };
         let ids = parents.iter().map(|&parent| u32::try_from(parent).unwrap_or(u32::MAX)).collect();
         let moved = mover.run(&[("parents", &HostTensor::u32(&[self.rows], ids)?)], &Control::default());
-        self.mover = Some(mover);
+        self.movers.insert(steps, mover);
         Ok(moved?)
     }
 
-    fn compile_mover(&self) -> Result<Program, NnError> {
+    fn compile_mover(&self, steps: usize) -> Result<Program, NnError> {
         let g = self.store.inference_graph();
         let parents = g.ids("parents", &[self.rows], self.rows);
         let state = self.before(&g).into_iter().zip(&self.tensors);
-        let moved: Vec<_> = state.map(|(tensor, (.., axis))| rows_at(tensor, *axis, parents)).collect();
-        self.keep(&g, &moved);
+        let moved = state.map(|(tensor, (_, shape))| {
+            if !shape.cache {
+                return rows_at(tensor, shape.rows, parents);
+            }
+            // The steps that there are, in place of those that were there.
+            let steps = steps.min(tensor.dim(1));
+            let start = Following::of(g.literal_u32(&[self.rows], vec![0; self.rows]), steps);
+            tensor.append(rows_at(tensor.slice(1, 0, steps), shape.rows, parents), start)
+        });
+        self.keep(&g, &moved.collect::<Vec<_>>());
         Ok(Program::compile(&self.store, &g, Request::default())?)
     }
 }

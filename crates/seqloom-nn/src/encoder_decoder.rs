@@ -8,6 +8,7 @@ use std::collections::HashMap;
 
 use seqloom_graph::{Lengths, ParamStore, Tensor};
 
+use crate::carried::StateShape;
 use crate::language_model::Past;
 use crate::translation_batch::TranslationVocab;
 use crate::translator::Translator;
@@ -57,8 +58,8 @@ pub trait EncoderDecoder {
     /// Shapes of the memory of so many sentences of so many positions.
     fn memory_shapes(&self, sentences: usize, positions: usize) -> Vec<Vec<usize>>;
 
-    /// Shapes of the state that `rows` rows carry from step to step. One axis of each grows with the number of rows.
-    fn state_shapes(&self, rows: usize) -> Vec<Vec<usize>>;
+    /// Shapes of the state that `rows` rows carry from step to step.
+    fn state_shapes(&self, rows: usize) -> Vec<StateShape>;
 
     /// Records the encoder: source ids [B, S] and their lengths.
     #[track_caller]

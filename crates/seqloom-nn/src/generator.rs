@@ -4,12 +4,12 @@
 //! the state that the last run left on the device. So a symbol costs what one step of the model costs: the same wherever it
 //! stands for a recurrent network, and for a Transformer, whose state is a cache of keys and values, in proportion to what is
 //! before it. What changes from step to step is the symbols and how far each row has come; nothing is compiled again. Only
-//! logits come to the host, where the choice among symbols is made ([`crate::sampling`]).
+//! logits come to the host, where the choice among symbols is made (`sampling`).
 
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
 use seqloom_graph::host_tensor::HostSliceMut;
-use seqloom_graph::{Control, HostTensor, ParamStore, Program, Request};
+use seqloom_graph::{Control, HostData, HostTensor, ParamStore, Program, Request};
 
 use crate::beam::{BeamSearch, Hypothesis, StepModel};
 use crate::carried::Carried;
@@ -269,7 +269,7 @@ impl Session {
         copies: usize,
     ) -> Result<Self, NnError> {
         let (rows, vocab) = (prompts * copies, model.vocab().size());
-        let carried = Carried::new(store, rows, |rows| model.state_shapes(rows));
+        let carried = Carried::new(store, rows, model.state_shapes(rows));
         let g = carried.store().inference_graph();
         let tokens = g.ids("tokens", &[rows, 1], vocab);
         let past = Past { state: carried.before(&g), steps: g.following("read", rows, 1) };
@@ -329,6 +329,12 @@ impl Session {
         }
         finite(self.step.read("logits")?.wait()?, self.vocab)
     }
+
+    /// Steps that the row with most of them has read.
+    fn longest(&self) -> usize {
+        let HostData::U32(read) = self.read.data() else { return 0 };
+        read.iter().copied().max().unwrap_or(0) as usize
+    }
 }
 
 /// Logits of so many symbols a row, if all are numbers.
@@ -361,7 +367,8 @@ impl StepModel for Beams<'_> {
             None if self.reads == 0 => Vec::new(),
             None => {
                 self.reads -= 1;
-                self.session.carried.reorder(parents)?;
+                let steps = self.session.longest();
+                self.session.carried.reorder(parents, steps)?;
                 // Idle rows read an end, which may be none of the model's symbols.
                 let known = |&id: &u32| if (id as usize) < self.session.vocab { id } else { 0 };
                 let tokens: Vec<_> = tokens.iter().map(known).collect();

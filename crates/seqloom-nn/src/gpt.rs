@@ -2,6 +2,7 @@
 
 use seqloom_graph::{AttentionOptions, Init, Lengths, Params, Tensor};
 
+use crate::carried::StateShape;
 use crate::dropout::Dropout;
 use crate::embedding::Embedding;
 use crate::language_model::{LanguageModel, Past, Reading, state_or_zeros};
@@ -148,7 +149,7 @@ impl LanguageModel for Gpt {
     }
 
     /// Keys and values of each block, [B, max_time, Hkv, D].
-    fn state_shapes(&self, rows: usize) -> Vec<Vec<usize>> {
+    fn state_shapes(&self, rows: usize) -> Vec<StateShape> {
         self.blocks.cache_shapes(rows, self.config.max_time)
     }
 

@@ -11,6 +11,7 @@
 
 use seqloom_graph::{Following, Graph, Lengths, ParamStore, Tensor};
 
+use crate::carried::StateShape;
 use crate::error::NnError;
 use crate::generator::Generator;
 use crate::lm_batch::LmBatch;
@@ -46,9 +47,8 @@ pub trait LanguageModel {
         None
     }
 
-    /// Shapes of the state that `rows` rows carry from step to step, outermost dimension first. One axis of each grows with
-    /// the number of rows.
-    fn state_shapes(&self, rows: usize) -> Vec<Vec<usize>>;
+    /// Shapes of the state that `rows` rows carry from step to step.
+    fn state_shapes(&self, rows: usize) -> Vec<StateShape>;
 
     /// Records the model up to its head: tokens [B, T] of u32, from the start of a text or behind a `past`, row lengths (all
     /// T if `None`) → features and the state after them. Padded steps change no state that a later step sees.
@@ -116,12 +116,14 @@ pub(crate) fn state_or_zeros<'g>(
     let g = tokens.graph();
     let shapes = model.state_shapes(tokens.dim(0));
     let Some(Past { state, .. }) = past else {
-        return shapes.iter().map(|shape| g.full(shape, 0.0)).collect();
+        return shapes.iter().map(|shape| g.full(&shape.dims, 0.0)).collect();
     };
-    let fits = state.len() == shapes.len() && state.iter().zip(&shapes).all(|(t, s)| t.shape()[..] == s[..]);
+    let fits =
+        state.len() == shapes.len() && state.iter().zip(&shapes).all(|(t, s)| t.shape()[..] == s.dims[..]);
     if fits {
         return state.clone();
     }
+    let shapes: Vec<_> = shapes.into_iter().map(|shape| shape.dims).collect();
     let has: Vec<_> = state.iter().map(|t| t.shape()).collect();
     vec![tokens.refused(name, &format!("needs a state of shapes {shapes:?}, not {has:?}")); shapes.len()]
 }

@@ -7,6 +7,7 @@
 
 use seqloom_graph::{Init, Lengths, ParamId, Params, Tensor};
 
+use crate::carried::StateShape;
 use crate::embedding::Embedding;
 use crate::language_model::{LanguageModel, Past, Reading, last_step, state_or_zeros};
 use crate::linear::Linear;
@@ -98,8 +99,8 @@ impl LanguageModel for LatentLm {
         &self.vocab
     }
 
-    fn state_shapes(&self, rows: usize) -> Vec<Vec<usize>> {
-        vec![vec![rows, self.channels]]
+    fn state_shapes(&self, rows: usize) -> Vec<StateShape> {
+        vec![StateShape::new(&[rows, self.channels], 0)]
     }
 
     #[track_caller]

@@ -28,13 +28,13 @@
 //! | [`beam`] | the likeliest sequences of any model that goes step by step |
 //! | [`batch`], [`lm_batch`], [`masked_batch`], [`translation_batch`] | what a training step is fed with |
 //! | [`generator`] | text from a model, one symbol a time; `sampling` draws it |
-//! | `carried` | what generation and translation keep on the device |
+//! | [`carried`] | what generation and translation keep on the device |
 
 pub mod attention_scores;
 pub mod batch;
 pub mod beam;
 pub mod bert;
-mod carried;
+pub mod carried;
 pub mod dropout;
 pub mod embedding;
 pub mod encoder_decoder;
@@ -76,6 +76,7 @@ pub use attention_scores::{Attended, Attention, Memory, Score};
 pub use batch::{Batch, Finished, LossListener};
 pub use beam::{BeamSearch, Hypothesis, StepModel};
 pub use bert::{Bert, BertConfig};
+pub use carried::StateShape;
 pub use dropout::Dropout;
 pub use embedding::Embedding;
 pub use encoder_decoder::{Begun, EncoderDecoder, Next, Source};

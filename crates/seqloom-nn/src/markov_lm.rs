@@ -6,6 +6,7 @@
 
 use seqloom_graph::{Init, Lengths, ParamId, Params, Tensor};
 
+use crate::carried::StateShape;
 use crate::language_model::{LanguageModel, Past, Reading, state_or_zeros};
 use crate::vocab::Vocab;
 
@@ -36,7 +37,7 @@ impl LanguageModel for MarkovLm {
         &self.vocab
     }
 
-    fn state_shapes(&self, _rows: usize) -> Vec<Vec<usize>> {
+    fn state_shapes(&self, _rows: usize) -> Vec<StateShape> {
         Vec::new()
     }
 

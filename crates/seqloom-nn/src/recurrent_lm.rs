@@ -6,6 +6,7 @@
 
 use seqloom_graph::{Graph, Lengths, Params, Tensor};
 
+use crate::carried::StateShape;
 use crate::dropout::Dropout;
 use crate::embedding::Embedding;
 use crate::gru::Gru;
@@ -148,8 +149,8 @@ impl<L: Recurrent> LanguageModel for RecurrentLm<L> {
     }
 
     /// [L, B, H] for each tensor that [`Recurrent::STATE`] names.
-    fn state_shapes(&self, rows: usize) -> Vec<Vec<usize>> {
-        vec![self.layers.config().state_shape(rows).to_vec(); L::STATE.len()]
+    fn state_shapes(&self, rows: usize) -> Vec<StateShape> {
+        vec![StateShape::new(&self.layers.config().state_shape(rows), 1); L::STATE.len()]
     }
 
     #[track_caller]

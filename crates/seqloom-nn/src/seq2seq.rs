@@ -8,6 +8,7 @@
 use seqloom_graph::{DType, Graph, Lengths, Params, Tensor};
 
 use crate::attention_scores::{Attention, Memory, Score};
+use crate::carried::StateShape;
 use crate::dropout::Dropout;
 use crate::embedding::Embedding;
 use crate::encoder_decoder::{Begun, EncoderDecoder, Next, Source};
@@ -396,10 +397,11 @@ impl<L: Recurrent> EncoderDecoder for Seq2Seq<L> {
     }
 
     /// The recurrent tensors, then what is fed, if anything is.
-    fn state_shapes(&self, rows: usize) -> Vec<Vec<usize>> {
-        let mut shapes = vec![self.decoder.config().state_shape(rows).to_vec(); L::STATE.len()];
+    fn state_shapes(&self, rows: usize) -> Vec<StateShape> {
+        let recurrent = StateShape::new(&self.decoder.config().state_shape(rows), 1);
+        let mut shapes = vec![recurrent; L::STATE.len()];
         if self.wiring() == Some(Wiring::InputFeeding) {
-            shapes.push(vec![rows, self.config.hidden]);
+            shapes.push(StateShape::new(&[rows, self.config.hidden], 0));
         }
         shapes
     }

@@ -2,6 +2,7 @@
 
 use seqloom_graph::{AttentionOptions, Graph, Init, Lengths, Params, Tensor};
 
+use crate::carried::StateShape;
 use crate::dropout::Dropout;
 use crate::embedding::Embedding;
 use crate::encoder_decoder::{Begun, EncoderDecoder, Next, Source};
@@ -244,7 +245,7 @@ impl EncoderDecoder for Transformer {
     }
 
     /// Each block's keys and values of what was written, [R, max_target, Hkv, D].
-    fn state_shapes(&self, rows: usize) -> Vec<Vec<usize>> {
+    fn state_shapes(&self, rows: usize) -> Vec<StateShape> {
         self.decoder.cache_shapes(rows, self.config.max_target)
     }
 

@@ -2,6 +2,7 @@
 
 use seqloom_graph::{AttentionOptions, Params, Tensor};
 
+use crate::carried::StateShape;
 use crate::multi_head_attention::KeyValues;
 use crate::norm::Norm;
 use crate::positions::Place;
@@ -132,9 +133,10 @@ impl TransformerStack {
     /// Shapes of what the blocks remember of `rows` sequences of up to `most` steps: keys and values of each,
     /// [B, most, Hkv, D].
     #[must_use]
-    pub fn cache_shapes(&self, rows: usize, most: usize) -> Vec<Vec<usize>> {
-        let caches = self.blocks.iter().map(|block| block.self_attention().cache_shape(rows, most));
-        caches.flat_map(|shape| [shape.to_vec(), shape.to_vec()]).collect()
+    pub fn cache_shapes(&self, rows: usize, most: usize) -> Vec<StateShape> {
+        let shape =
+            |block: &TransformerBlock| StateShape::cache(&block.self_attention().cache_shape(rows, most));
+        self.blocks.iter().flat_map(|block| [shape(block), shape(block)]).collect()
     }
 
     /// Its blocks.

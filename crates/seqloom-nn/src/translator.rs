@@ -183,7 +183,7 @@ impl<M: EncoderDecoder> Translator<M> {
 impl Programs {
     fn compile(model: &impl EncoderDecoder, store: &ParamStore, sizes: Sizes) -> Result<Self, NnError> {
         let rows = sizes.sentences * sizes.width;
-        let carried = Carried::new(store, rows, |rows| model.state_shapes(rows));
+        let carried = Carried::new(store, rows, model.state_shapes(rows));
         let encode = Self::encoder(model, &carried, sizes)?;
         let (step, weights) = Self::decoder(model, &carried, sizes)?;
         Ok(Self { sizes, carried, encode, step, weights })
@@ -238,7 +238,8 @@ struct Session<'a> {
     programs: &'a mut Programs,
     lengths: HostTensor,
     token: HostTensor,
-    /// Steps that each row has read.
+    /// Steps that were read, and the same for each row.
+    steps: usize,
     read: HostTensor,
     /// Attention weights [R, S] of each step.
     weights: Vec<Vec<f32>>,
@@ -257,7 +258,7 @@ impl<'a> Session<'a> {
         let lengths = HostTensor::u32(&[sentences], lengths.collect())?;
         programs.encode.run(&[("sources", &ids), ("source_lengths", &lengths)], &Control::default())?;
         let row = HostTensor::u32(&[sentences * width], vec![0; sentences * width])?;
-        Ok(Self { programs, lengths, token: row.clone(), read: row, weights: Vec::new() })
+        Ok(Self { programs, lengths, token: row.clone(), read: row, steps: 0, weights: Vec::new() })
     }
 
     /// A found sequence with its attention to a source of `length` tokens.
@@ -278,16 +279,17 @@ impl<'a> Session<'a> {
 
 impl StepModel for Session<'_> {
     fn step(&mut self, tokens: &[u32], parents: &[usize]) -> Result<Vec<f32>, NnError> {
-        self.programs.carried.reorder(parents)?;
+        self.programs.carried.reorder(parents, self.steps)?;
         if let HostSliceMut::U32(to) = self.token.data_mut() {
             to.copy_from_slice(tokens);
+        }
+        if let HostSliceMut::U32(read) = self.read.data_mut() {
+            read.fill(u32::try_from(self.steps).unwrap_or(u32::MAX));
         }
         let step = &self.programs.step;
         let inputs = [("token", &self.token), ("read", &self.read), ("source_lengths", &self.lengths)];
         step.run(&inputs, &Control::default())?;
-        if let HostSliceMut::U32(read) = self.read.data_mut() {
-            read.iter_mut().for_each(|steps| *steps += 1);
-        }
+        self.steps += 1;
         // Both are asked for before the first is waited for: one stop of the device, not two.
         let answer = step.read("log_probs")?;
         let weights = if self.programs.weights { Some(step.read("weights")?) } else { None };

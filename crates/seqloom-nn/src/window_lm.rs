@@ -5,6 +5,7 @@
 
 use seqloom_graph::{Lengths, Params, Tensor};
 
+use crate::carried::StateShape;
 use crate::embedding::Embedding;
 use crate::language_model::{LanguageModel, Past, Reading, last_step, state_or_zeros};
 use crate::linear::Linear;
@@ -70,9 +71,13 @@ impl LanguageModel for WindowLm {
         &self.vocab
     }
 
-    fn state_shapes(&self, rows: usize) -> Vec<Vec<usize>> {
+    fn state_shapes(&self, rows: usize) -> Vec<StateShape> {
         // A tensor of no steps would have no memory to bind.
-        if self.order == 1 { Vec::new() } else { vec![vec![rows, self.order - 1, self.channels]] }
+        if self.order == 1 {
+            Vec::new()
+        } else {
+            vec![StateShape::new(&[rows, self.order - 1, self.channels], 0)]
+        }
     }
 
     #[track_caller]
@@ -95,7 +100,7 @@ impl LanguageModel for WindowLm {
         let kept = self.state_shapes(rows).into_iter();
         let newest = (self.order - 1) * self.channels;
         let state = kept
-            .map(|shape| last_step(window.slice(2, self.channels, newest), lengths).reshape(&shape))
+            .map(|shape| last_step(window.slice(2, self.channels, newest), lengths).reshape(&shape.dims))
             .collect();
         Reading { features, state }
     }
@@ -124,7 +129,7 @@ mod tests {
             let out = model.read(g.ids("tokens", &[2, 6], 7), None, Some(g.lengths("lengths", 2, 6)));
             g.check().unwrap();
             assert_eq!(model.logits(out.features).shape()[..], [2, 6, 7]);
-            let shapes: Vec<_> = out.state.iter().map(|s| s.shape().to_vec()).collect();
+            let shapes: Vec<_> = out.state.iter().map(|s| StateShape::new(&s.shape(), 0)).collect();
             assert_eq!(shapes, model.state_shapes(2));
         }
     }

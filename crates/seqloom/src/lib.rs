@@ -51,8 +51,8 @@ pub mod prelude {
         LstmSeq2Seq, LstmState, MarkovLm, MaskedBatch, Masking, MultiHeadAttention, NormKind, NormPlace,
         Past, Place, PositionEmbedding, Recurrent, RecurrentConfig, RecurrentLm, RecurrentLmConfig,
         RelativePositions, RmsNorm, Rnn, RnnLm, Rotary, Score, Seq2Seq, Seq2SeqConfig, SinusoidLayout,
-        Transformer, TransformerConfig, TransformerStack, Translation, TranslationBatch, TranslationVocab,
-        Translator, TreePositions, Vocab, WindowLm, WindowLmConfig, Wiring,
+        StateShape, Transformer, TransformerConfig, TransformerStack, Translation, TranslationBatch,
+        TranslationVocab, Translator, TreePositions, Vocab, WindowLm, WindowLmConfig, Wiring,
     };
     pub use seqloom_train::{
         AdamW, Batches, CharCorpus, Checkpoint, Order, ParallelCorpus, ParallelText, Perplexity, Progress,
