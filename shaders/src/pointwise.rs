@@ -18,7 +18,7 @@ params! {
 }
 
 kernel! {
-    /// out\[i\] = fused(0, i), i < len. Any grid in x and y: invocations stride over the output.
+    /// out\[i\] = fused(out\[i\], i), i < len. Any grid in x and y: invocations stride over the output.
     Map: "map" in "pointwise/map.wgsl",
     params MapParams,
     libs [VIEW],

@@ -1,8 +1,8 @@
 //! Softmax, log-softmax and cross-entropy over rows.
 //!
 //! Each exists twice, by what a barrier costs: a workgroup per row for GPUs, an invocation per row (`_cpu`) for
-//! adapters that run on a CPU. Cross-entropy writes its own gradient beside the loss, since both need the same
-//! maximum and sum; a backward pass only scales it.
+//! adapters that run on a CPU. Cross-entropy keeps each row's maximum and sum; its gradient, every element of which then
+//! stands alone, is one kernel for all, and takes the place of the logits, which are the largest tensor of a language model.
 
 use crate::contract::{Kernel, Spec, Variants, kernel, params};
 
@@ -17,7 +17,7 @@ params! {
 }
 
 params! {
-    /// Immediates of [`CrossEntropy`] and [`CrossEntropyCpu`].
+    /// Immediates of [`CrossEntropy`], [`CrossEntropyCpu`] and [`CrossEntropyBackward`].
     CrossEntropyParams {
         /// Rows.
         rows: u32,
@@ -25,6 +25,8 @@ params! {
         cols: u32,
         /// Target whose rows count for nothing; `u32::MAX` where there is none.
         ignore_index: u32,
+        /// Share of the target's weight that all classes divide among them.
+        smoothing: f32,
     }
 }
 
@@ -73,18 +75,18 @@ kernel! {
 }
 
 kernel! {
-    /// losses = logsumexp(x) - x\[target\], dlogits = softmax(x) - onehot; both 0 where target == ignore_index.
-    /// A workgroup per row: at least `rows` workgroups in x and y.
+    /// losses = logsumexp(x) - (1 - smoothing) * x\[target\] - smoothing * mean(x), 0 where target == ignore_index, with what
+    /// the gradient needs. A workgroup per row: at least `rows` workgroups in x and y.
     CrossEntropy: "cross_entropy" in "softmax/cross_entropy.wgsl",
     params CrossEntropyParams,
-    libs [],
+    libs [ROW_SUM],
     subgroups false,
     fusable false,
     spec {
         /// Invocations of a workgroup; a power of two.
         WORKGROUP workgroup: u32,
     }
-    bindings { logits: Read F32, targets: Read U32, losses: ReadWrite F32, dlogits: ReadWrite F32 }
+    bindings { logits: Read F32, targets: Read U32, losses: ReadWrite F32, tops: ReadWrite F32, totals: ReadWrite F32 }
     shipped [{ workgroup: 64 }, { workgroup: 256 }]
 }
 
@@ -99,13 +101,34 @@ kernel! {
         /// Invocations of a workgroup.
         WORKGROUP workgroup: u32,
     }
-    bindings { logits: Read F32, targets: Read U32, losses: ReadWrite F32, dlogits: ReadWrite F32 }
+    bindings { logits: Read F32, targets: Read U32, losses: ReadWrite F32, tops: ReadWrite F32, totals: ReadWrite F32 }
     shipped [{ workgroup: 8 }, { workgroup: 64 }]
 }
 
+kernel! {
+    /// x = dlosses * (softmax(x) - smoothed onehot), 0 where target == ignore_index. Any grid in x and y; a workgroup has a
+    /// row at a time.
+    CrossEntropyBackward: "cross_entropy_backward" in "softmax/cross_entropy_backward.wgsl",
+    params CrossEntropyParams,
+    libs [],
+    subgroups false,
+    fusable false,
+    spec {
+        /// Invocations of a workgroup.
+        WORKGROUP workgroup: u32,
+    }
+    bindings { targets: Read U32, tops: Read F32, totals: Read F32, dlosses: Read F32, x: ReadWrite F32 }
+    shipped [{ workgroup: 8 }, { workgroup: 64 }, { workgroup: 256 }]
+}
+
 /// The family's kernels.
-pub(crate) const KERNELS: &[&Kernel] =
-    &[Softmax::KERNEL, SoftmaxCpu::KERNEL, CrossEntropy::KERNEL, CrossEntropyCpu::KERNEL];
+pub(crate) const KERNELS: &[&Kernel] = &[
+    Softmax::KERNEL,
+    SoftmaxCpu::KERNEL,
+    CrossEntropy::KERNEL,
+    CrossEntropyCpu::KERNEL,
+    CrossEntropyBackward::KERNEL,
+];
 
 /// Adds the family's shipped variants.
 pub(crate) fn variants(out: &mut Variants) {
@@ -113,4 +136,5 @@ pub(crate) fn variants(out: &mut Variants) {
     out.shipped::<SoftmaxCpu>();
     out.shipped::<CrossEntropy>();
     out.shipped::<CrossEntropyCpu>();
+    out.shipped::<CrossEntropyBackward>();
 }

@@ -193,6 +193,9 @@ def cases() -> list[Case]:
     case("cross_entropy", "large", lambda v: [large(v)[0], v.ids(6, 3)], F.cross_entropy)
     ignored = lambda v: [v.normal(6, 5), torch.tensor([1, 2, 0, 2, 4, 2])]
     case("cross_entropy", "ignore", ignored, lambda x, t: F.cross_entropy(x, t, ignore_index=2))
+    smoothed = lambda x, t, **o: F.cross_entropy(x, t, label_smoothing=0.1, **o)
+    case("cross_entropy", "smoothed", classes, smoothed)
+    case("cross_entropy", "smoothed_ignore", ignored, lambda x, t: smoothed(x, t, ignore_index=2))
     repeated = lambda v: [v.normal(5, 4), torch.tensor([[1, 4, 1], [0, 1, 4]])]
     case("gather_rows", "", repeated, lambda table, ids: F.embedding(ids, table))
     # At p = 0 dropout is the identity; which elements it drops at p > 0 is this project's own choice.

@@ -4,8 +4,8 @@
 
 use seqloom_device::DeviceError;
 use seqloom_graph::{
-    Activation, Arena, Control, DType, Graph, GraphError, HostTensor, Init, Lengths, Objective, ParamStore,
-    Params, Program, Request, StoreKind, Tensor,
+    Activation, Arena, Control, CrossEntropyOptions, DType, Graph, GraphError, HostTensor, Init, Lengths,
+    Objective, ParamStore, Params, Program, Request, StoreKind, Tensor,
 };
 use seqloom_tests::device;
 
@@ -111,6 +111,18 @@ fn arguments_without_a_meaning_are_named() {
         message.contains("dropout") && message.contains("1.5") && message.contains("errors.rs"),
         "{message}"
     );
+}
+
+#[test]
+fn a_smoothing_without_a_meaning_is_named() {
+    for label_smoothing in [-0.1, 1.5, f32::NAN] {
+        let g = Graph::training(&Params::seeded(0));
+        let (x, ids) = (g.input("x", &[2, 3], DType::F32), g.ids("ids", &[2], 3));
+        let options = CrossEntropyOptions { label_smoothing, ..CrossEntropyOptions::default() };
+        assert!(x.cross_entropy(ids, options).is_poisoned());
+        let message = g.check().expect_err("the mistake").to_string();
+        assert!(message.contains("cross_entropy") && message.contains("label_smoothing"), "{message}");
+    }
 }
 
 #[test]

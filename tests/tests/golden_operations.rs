@@ -4,7 +4,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // A test stops at the first surprise.
 
-use seqloom_graph::{Activation, AttentionOptions, Lengths, OPERATIONS, Start, Tensor};
+use seqloom_graph::{Activation, AttentionOptions, CrossEntropyOptions, Lengths, OPERATIONS, Start, Tensor};
 use seqloom_kernels::recurrent::Cell;
 use seqloom_tests::case::{Case, Recorded, weighted_sum};
 use seqloom_tests::compare::{Tolerance, compare};
@@ -74,6 +74,8 @@ fn apply<'g>(case: &str, x: &[Tensor<'g>]) -> Vec<Tensor<'g>> {
         "rms_norm_plain" => x[0].rms_norm(None, 1e-6),
         "cross_entropy" | "cross_entropy_large" => x[0].cross_entropy(x[1], None),
         "cross_entropy_ignore" => x[0].cross_entropy(x[1], Some(2)),
+        "cross_entropy_smoothed" => x[0].cross_entropy(x[1], smoothed(None)),
+        "cross_entropy_smoothed_ignore" => x[0].cross_entropy(x[1], smoothed(Some(2))),
         "gather_rows" => x[0].gather_rows(x[1]),
         "dropout" => x[0].dropout(0.0),
         "pack" => Lengths::of(x[1], 5).pack(x[0]),
@@ -85,6 +87,11 @@ fn apply<'g>(case: &str, x: &[Tensor<'g>]) -> Vec<Tensor<'g>> {
         other => panic!("golden/operations.json has the case {other}, this table has not"),
     };
     vec![one]
+}
+
+/// Targets that give a tenth of their weight to all classes.
+fn smoothed(ignore_index: Option<u32>) -> CrossEntropyOptions {
+    CrossEntropyOptions { ignore_index, label_smoothing: 0.1 }
 }
 
 /// One direction of a recurrent layer: `<layer>[_ragged][_reverse]`, or `<layer>_batch_of_nine`.

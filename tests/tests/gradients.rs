@@ -3,7 +3,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // A test stops at the first surprise.
 
-use seqloom_graph::{HostData, HostTensor, Tensor};
+use seqloom_graph::{CrossEntropyOptions, HostData, HostTensor, Tensor};
 use seqloom_tests::case::{Case, Recorded};
 use seqloom_tests::device;
 use seqloom_tests::mid_graph::{check, check_on, ids, tensor, wave};
@@ -258,7 +258,14 @@ fn gradient_of_rms_norm() {
 fn gradient_of_cross_entropy() {
     let targets = ids(&[2, 3], &[1, 4, 0, 2, 3, 3]);
     check(&[wave(&[2, 3, 5], 0), targets.clone()], |x| vec![x[0].cross_entropy(x[1], None)]);
-    check(&[wave(&[2, 3, 5], 0), targets], |x| vec![x[0].cross_entropy(x[1], Some(3))]);
+    check(&[wave(&[2, 3, 5], 0), targets.clone()], |x| vec![x[0].cross_entropy(x[1], Some(3))]);
+    let smoothed = CrossEntropyOptions { ignore_index: Some(3), label_smoothing: 0.3 };
+    check(&[wave(&[2, 3, 5], 0), targets.clone()], |x| vec![x[0].cross_entropy(x[1], smoothed)]);
+    // Logits that others read too, before and after the loss does.
+    check(&[wave(&[2, 3, 5], 0), targets], |x| {
+        let logits = x[0].softmax();
+        vec![logits.square(), logits.cross_entropy(x[1], smoothed), logits.exp()]
+    });
 }
 
 #[test]

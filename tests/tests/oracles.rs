@@ -7,7 +7,7 @@
 
 use std::ops::{Add, Div, Mul, Sub};
 
-use seqloom_graph::{Activation, HostTensor, Lengths, Tensor};
+use seqloom_graph::{Activation, CrossEntropyOptions, HostTensor, Lengths, Tensor};
 use seqloom_kernels::recurrent::Cell;
 use seqloom_tests::case::{Case, Recorded};
 use seqloom_tests::compare::{Tolerance, compare};
@@ -197,9 +197,12 @@ fn cross_entropy() {
         let logits = numbers(&[rows, classes], 10);
         let targets: Vec<u32> =
             (0..rows).map(|i| if i % 2 == 1 { ignore.unwrap_or(1) } else { i as u32 % 2 }).collect();
-        let want = oracle::cross_entropy(&logits, &targets, ignore);
-        let operands = [host(&logits), HostTensor::u32(&[rows], targets).unwrap()];
-        check(&operands, |t| vec![t[0].cross_entropy(t[1], ignore)], &[(want.shape, want.data)]);
+        let operands = [host(&logits), HostTensor::u32(&[rows], targets.clone()).unwrap()];
+        for smoothing in [0.0, 0.1, 1.0] {
+            let want = oracle::cross_entropy(&logits, &targets, ignore, f64::from(smoothing));
+            let options = CrossEntropyOptions { ignore_index: ignore, label_smoothing: smoothing };
+            check(&operands, |t| vec![t[0].cross_entropy(t[1], options)], &[(want.shape, want.data)]);
+        }
     }
 }
 

@@ -50,7 +50,7 @@ pub(crate) fn bounds(nodes: &[Node], inputs: &[InputSpec]) -> Result<Vec<Allowed
     for node in nodes {
         let (operand, limit, op) = match node.op {
             Op::Gather => (1, below(nodes[node.inputs[0]].shape[0], None), "gather_rows"),
-            Op::CrossEntropy { ignore_index } => {
+            Op::CrossEntropy { ignore_index, .. } => {
                 (1, below(nodes[node.inputs[0]].shape[1], ignore_index), "cross_entropy")
             }
             Op::Host(Derivation::Packing { time, .. }) => (0, length(time), "lengths"),

@@ -10,11 +10,13 @@ use crate::graph::{Node, NodeId};
 use crate::op::{Binary, Op, Unary};
 use crate::shape::DType;
 
-/// Body of `fused(value, index)` for the group of `root`, with what its leaves need.
-pub(crate) fn generate(nodes: &[Node], root: NodeId, group: &Group) -> Fusion {
+/// Body of `fused(value, index)` for the group of `root`, with what its leaves need. The value is the product that the group
+/// is the tail of, or the operand `over` that it is written over.
+pub(crate) fn generate(nodes: &[Node], root: NodeId, group: &Group, over: Option<NodeId>) -> Fusion {
     let mut writer = Writer {
         nodes,
         group,
+        taken: group.value.or(over),
         root,
         body: String::new(),
         values: HashMap::new(),
@@ -48,6 +50,8 @@ fn elem(dtype: DType) -> Elem {
 struct Writer<'a> {
     nodes: &'a [Node],
     group: &'a Group,
+    /// The node that the kernel hands over as `value`.
+    taken: Option<NodeId>,
     root: NodeId,
     body: String,
     /// Names of values already written.
@@ -64,7 +68,7 @@ impl Writer<'_> {
         }
         let node = &self.nodes[id];
         let same = Leaf { node: id, access: Access::Same };
-        let expression = if self.group.value == Some(id) {
+        let expression = if self.taken == Some(id) {
             return "value".to_owned();
         } else if id != self.root && self.group.leaves.contains(&same) {
             self.load(&same)

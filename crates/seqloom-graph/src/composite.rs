@@ -1,4 +1,4 @@
-//! Operations with kernels of their own: softmax, cross-entropy, the embedding gather.
+//! Operations with kernels of their own: softmax, the embedding gather.
 
 use crate::op::Op;
 use crate::shape::{DType, Shape};
@@ -32,45 +32,6 @@ impl<'g> Tensor<'g> {
                 at,
             ),
             Err(poisoned) => poisoned,
-        }
-    }
-
-    /// Mean over the targets that count of −log_softmax(logits)\[target\]: logits [.., V], targets [..] of u32 → scalar.
-    /// Targets equal to `ignore_index` count neither in the sum nor in the mean; if none counts the loss is 0.
-    #[track_caller]
-    #[must_use]
-    pub fn cross_entropy(self, targets: Self, ignore_index: Option<u32>) -> Self {
-        let at = here();
-        let name = "cross_entropy";
-        if let Some(poisoned) = self.refuse(name, &[(self, DType::F32), (targets, DType::U32)], at) {
-            return poisoned;
-        }
-        let logits = match self.rows(name, at) {
-            Ok(logits) => logits,
-            Err(poisoned) => return poisoned,
-        };
-        let rows = logits.dim(0);
-        if targets.shape()[..] != self.shape()[..self.rank() - 1] {
-            return self.shape_error(
-                name,
-                &[targets],
-                "targets need the logits' shape without the last axis",
-                at,
-            );
-        }
-        let targets = targets.reshape(&[rows]);
-        let per_row = Shape::new(&[rows]).unwrap_or_default();
-        let outputs = [(per_row, DType::F32), (logits.shape(), DType::F32)];
-        let losses =
-            self.graph.push_outputs(Op::CrossEntropy { ignore_index }, &[logits, targets], &outputs, at);
-        let total = losses[0].sum(0);
-        match ignore_index {
-            None => total / self.graph.count(rows, at),
-            Some(ignored) => {
-                let ignored = targets.to_f32().equal(self.graph.constant(ignored as f32, at)).sum(0);
-                let counted = self.graph.count(rows, at) - ignored;
-                total / counted.maximum(self.graph.constant(1.0, at))
-            }
         }
     }
 

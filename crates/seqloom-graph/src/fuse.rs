@@ -64,6 +64,8 @@ pub(crate) struct Fused {
     pub groups: Vec<Option<Group>>,
     /// Products that some group's kernel computes.
     pub absorbed: Vec<bool>,
+    /// By node, the operand whose memory it takes ([`crate::reuse`]).
+    pub over: Vec<Option<NodeId>>,
 }
 
 /// The node whose memory a chain of reshapes names.
@@ -106,7 +108,7 @@ pub(crate) fn fuse(nodes: &[Node], roots: &[NodeId], room: Room) -> Fused {
                 for (id, absorbed) in absorbed.iter().enumerate() {
                     in_memory[id] &= !absorbed;
                 }
-                return Fused { in_memory, groups, absorbed };
+                return Fused { in_memory, groups, absorbed, over: vec![None; nodes.len()] };
             }
             Err(one_more) => in_memory[one_more] = true,
         }

@@ -154,10 +154,8 @@ fn vjp<'g>(
             one(if *log { dy - y.exp() * spread(dy.sum(-1)) } else { y * (dy - spread((dy * y).sum(-1))) })
         }
         Op::Norm { centred, .. } => Ok(crate::norm::backward(*centred, x, outputs, grads[0], at)),
-        Op::CrossEntropy { .. } => {
-            let (Some(dlosses), dlogits) = (grads[0], outputs[1]) else { return Ok(vec![None, None]) };
-            let row = Shape::new(&[dlogits.dim(0), 1]).unwrap_or_default();
-            Ok(vec![Some(dlogits * dlosses.reshape(&row).stretched(dlogits.shape(), at)), None])
+        Op::CrossEntropy { ignore_index, smoothing } => {
+            Ok(crate::cross_entropy::backward((*ignore_index, *smoothing), x, outputs, grads[0], at))
         }
         Op::Gather => {
             let vocab = x[0].dim(0);
@@ -185,6 +183,7 @@ fn vjp<'g>(
         | Op::ToF32
         | Op::Host(_)
         | Op::Output(_) => Ok(vec![None; x.len()]),
+        Op::CrossEntropyGrad { .. } => Err(second_order("cross_entropy", at)),
         Op::NormGrad { centred } => Err(second_order(crate::norm::name(*centred), at)),
         Op::GatherGrad => Err(second_order("gather_rows", at)),
         Op::RecurrentGrad(recurrence) => Err(second_order(recurrence.name(), at)),

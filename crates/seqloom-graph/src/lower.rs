@@ -23,6 +23,8 @@ pub(crate) struct Step {
     /// Nodes read by fused code; where `reads_control`, the control buffer follows them.
     pub leaves: Vec<NodeId>,
     pub reads_control: bool,
+    /// The node, read by nothing later, whose memory the output takes.
+    pub over: Option<NodeId>,
 }
 
 /// The steps that compute every node in memory, in order.
@@ -31,10 +33,10 @@ pub(crate) fn lower(nodes: &[Node], fused: &Fused, facts: &Facts) -> Result<Vec<
     for (id, node) in nodes.iter().enumerate() {
         let stored = fused.in_memory[id] && !fused.absorbed[id];
         let step = match &fused.groups[id] {
-            Some(group) => Some(lower_group(nodes, id, group, facts)?),
-            None if stored => lower_node(nodes, id, facts)?,
+            Some(group) => Some(lower_group(nodes, id, group, fused.over[id], facts)?),
+            None if stored => lower_node(nodes, id, fused.over[id], facts)?,
             // The main node of an operation with several outputs has no memory of its own.
-            None if has_outputs(&node.op) => lower_node(nodes, id, facts)?,
+            None if has_outputs(&node.op) => lower_node(nodes, id, None, facts)?,
             None => None,
         };
         steps.extend(step.filter(|s| !s.lowered.launches.is_empty()));
@@ -56,8 +58,14 @@ pub(crate) fn has_outputs(op: &Op) -> bool {
     )
 }
 
-fn lower_group(nodes: &[Node], id: NodeId, group: &Group, facts: &Facts) -> Result<Step, GraphError> {
-    let fusion = generate(nodes, id, group);
+fn lower_group(
+    nodes: &[Node],
+    id: NodeId,
+    group: &Group,
+    over: Option<NodeId>,
+    facts: &Facts,
+) -> Result<Step, GraphError> {
+    let fusion = generate(nodes, id, group, over);
     let node = &nodes[id];
     let (lowered, ins) = match (&node.op, group.value) {
         (_, Some(product)) => {
@@ -67,14 +75,19 @@ fn lower_group(nodes: &[Node], id: NodeId, group: &Group, facts: &Facts) -> Resu
             let problem = around(nodes[node.inputs[0]].shape, *axis, *op);
             (reduce::lower(&problem, facts, &fusion)?, Vec::new())
         }
-        _ => (pointwise::lower(node.shape.len(), facts, &fusion)?, Vec::new()),
+        _ => (pointwise::lower(node.shape.len(), over.is_some(), facts, &fusion)?, Vec::new()),
     };
     let leaves = group.leaves.iter().map(|leaf| leaf.node).collect();
-    Ok(Step { lowered, ins, outs: vec![id], leaves, reads_control: group.reads_control })
+    Ok(Step { lowered, ins, outs: vec![id], leaves, reads_control: group.reads_control, over })
 }
 
 /// The launches of a node that no group computes; none for what lies in memory from the start.
-fn lower_node(nodes: &[Node], id: NodeId, facts: &Facts) -> Result<Option<Step>, GraphError> {
+fn lower_node(
+    nodes: &[Node],
+    id: NodeId,
+    over: Option<NodeId>,
+    facts: &Facts,
+) -> Result<Option<Step>, GraphError> {
     let node = &nodes[id];
     let shape = |operand: usize| nodes[node.inputs[operand]].shape;
     let lowered = match &node.op {
@@ -101,10 +114,12 @@ fn lower_node(nodes: &[Node], id: NodeId, facts: &Facts) -> Result<Option<Step>,
             norm::lower_forward(&rows_of(shape(0), *centred, f32::from_bits(*eps)), facts)?
         }
         Op::NormGrad { centred } => norm::lower_backward(&rows_of(shape(0), *centred, 0.0), facts)?,
-        Op::CrossEntropy { ignore_index } => {
-            let problem =
-                cross_entropy::Problem { rows: shape(0)[0], cols: shape(0)[1], ignore_index: *ignore_index };
-            cross_entropy::lower(&problem, facts)?
+        Op::CrossEntropy { ignore_index, smoothing } => {
+            cross_entropy::lower_forward(&classes(shape(0), *ignore_index, *smoothing), facts)?
+        }
+        Op::CrossEntropyGrad { ignore_index, smoothing } => {
+            let problem = classes(shape(0), *ignore_index, *smoothing);
+            cross_entropy::lower_backward(&problem, over.is_some(), facts)?
         }
         Op::Gather => embedding::lower_forward(&table(shape(0), shape(1)), facts)?,
         Op::Rearrange => embedding::lower_forward(&table(shape(0), shape(1)), facts)?,
@@ -130,7 +145,7 @@ fn lower_node(nodes: &[Node], id: NodeId, facts: &Facts) -> Result<Option<Step>,
     };
     let reads_control = matches!(node.op, Op::Attention(_) | Op::AttentionGrad(..));
     let outs = if has_outputs(&node.op) { outputs(nodes, id) } else { vec![id] };
-    Ok(Some(Step { lowered, ins: operands(nodes, id), outs, leaves: Vec::new(), reads_control }))
+    Ok(Some(Step { lowered, ins: operands(nodes, id), outs, leaves: Vec::new(), reads_control, over }))
 }
 
 /// Output nodes of an operation that has several; they follow it directly.
@@ -142,6 +157,11 @@ pub(crate) fn outputs(nodes: &[Node], id: NodeId) -> Vec<NodeId> {
 
 fn table(table: Shape, ids: Shape) -> embedding::Problem {
     embedding::Problem { tokens: ids[0], vocab: table[0], channels: table[1] }
+}
+
+fn classes(logits: Shape, ignore_index: Option<u32>, smoothing: u32) -> cross_entropy::Problem {
+    let smoothing = f32::from_bits(smoothing);
+    cross_entropy::Problem { rows: logits[0], cols: logits[1], ignore_index, smoothing }
 }
 
 fn rows_of(x: Shape, centred: bool, eps: f32) -> norm::Problem {

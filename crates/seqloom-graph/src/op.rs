@@ -210,10 +210,20 @@ pub enum Op {
         /// Whether the mean was taken off.
         centred: bool,
     },
-    /// logits [N, V], targets \[N\] → losses \[N\], softmax − one-hot [N, V].
+    /// logits [N, V], targets \[N\] → losses \[N\], tops \[N\], totals \[N\]: operands and outputs are the kernel family's
+    /// (`seqloom_kernels::cross_entropy`).
     CrossEntropy {
         /// Target that does not count.
         ignore_index: Option<u32>,
+        /// Share of the target's weight that all classes divide among them, as bits.
+        smoothing: u32,
+    },
+    /// logits, targets, tops, totals, gradients of the losses → gradient of the logits [N, V].
+    CrossEntropyGrad {
+        /// Target that does not count.
+        ignore_index: Option<u32>,
+        /// As forward.
+        smoothing: u32,
     },
     /// table [V, C], ids \[N\] → rows [N, C].
     Gather,

@@ -1,7 +1,8 @@
 //! Slots: which tensors share memory.
 //!
 //! A tensor is alive from the step that writes it to the last that reads it. Slots are separate buffers, because wgpu
-//! tracks whole buffers: a kernel may not read and write one. A tensor takes the smallest free slot that holds it; failing
+//! tracks whole buffers: a kernel may not read and write one, unless it is bound once, for writing; a step that is written
+//! so passes its operand's slot on to its result. Any other tensor takes the smallest free slot that holds it; failing
 //! that the largest free one grows, and only with none free a new one is made. The plan is known before anything is
 //! allocated. Scratch is a tensor that lives for one step.
 
@@ -23,7 +24,7 @@ pub(crate) struct Plan {
 pub(crate) fn plan(steps: &[Step], placed: &[bool], bytes: impl Fn(NodeId) -> u64) -> Plan {
     let mut last_use = vec![0; placed.len()];
     for (at, step) in steps.iter().enumerate() {
-        for &node in step.ins.iter().chain(&step.leaves).chain(&step.outs) {
+        for &node in step.ins.iter().chain(&step.leaves).chain(&step.outs).chain(&step.over) {
             last_use[node] = at;
         }
     }
@@ -31,7 +32,8 @@ pub(crate) fn plan(steps: &[Step], placed: &[bool], bytes: impl Fn(NodeId) -> u6
     let mut free: Vec<usize> = Vec::new();
     for (at, step) in steps.iter().enumerate() {
         for &node in step.outs.iter().filter(|&&node| !placed[node]) {
-            let slot = plan.take(&mut free, bytes(node));
+            let inherited = step.over.and_then(|operand| plan.of_node[operand]);
+            let slot = inherited.unwrap_or_else(|| plan.take(&mut free, bytes(node)));
             plan.of_node[node] = Some(slot);
         }
         let scratch: Vec<_> = step.lowered.scratch.iter().map(|&bytes| plan.take(&mut free, bytes)).collect();
@@ -40,8 +42,12 @@ pub(crate) fn plan(steps: &[Step], placed: &[bool], bytes: impl Fn(NodeId) -> u6
         let mut ended: Vec<_> = step.ins.iter().chain(&step.leaves).chain(&step.outs).copied().collect();
         ended.sort_unstable();
         ended.dedup();
+        // An operand that is written over leaves its slot to the result.
         free.extend(
-            ended.into_iter().filter(|&node| last_use[node] == at).filter_map(|node| plan.of_node[node]),
+            ended
+                .into_iter()
+                .filter(|&node| last_use[node] == at && Some(node) != step.over)
+                .filter_map(|node| plan.of_node[node]),
         );
     }
     plan

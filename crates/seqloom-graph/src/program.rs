@@ -21,6 +21,7 @@ use crate::graph::{Graph, InputSpec, Node, NodeId};
 use crate::host_tensor::{HostData, HostTensor};
 use crate::lower::lower;
 use crate::op::{Op, Unary};
+use crate::reuse::reuse;
 use crate::shape::DType;
 use crate::simplify::simplify;
 use crate::store::ParamStore;
@@ -136,7 +137,8 @@ impl Program {
             buffers: REQUIRED_STORAGE_BUFFERS as usize,
             epilogues: seqloom_kernels::matmul::takes_epilogue(facts),
         };
-        let fused = fuse(&nodes, &roots, room);
+        let mut fused = fuse(&nodes, &roots, room);
+        reuse(&nodes, &mut fused, &roots);
         let steps = lower(&nodes, &fused, facts)?;
         let placed = Roots {
             grads: grads.iter().map(|(param, _)| *param).zip(roots.iter().copied()).collect(),

@@ -226,7 +226,7 @@ pub(crate) fn flat_grid(
 
 /// Workgroups on a CPU adapter for a kernel that strides over its elements: enough to keep many cores busy to the
 /// end, few enough that the cost of starting one is lost in its work.
-const CPU_WORKGROUPS: u32 = 64;
+pub(crate) const CPU_WORKGROUPS: u32 = 64;
 
 /// Most iterations, of all its loops together, that a kernel may ask of one invocation on a CPU adapter.
 ///

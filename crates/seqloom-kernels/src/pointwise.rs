@@ -11,13 +11,14 @@ use crate::launch::{Fusion, Job, Lowered, Operand, count, striding, view};
 
 const OP: &str = "pointwise";
 
-/// `out[i] = fused(0, i)` for `i < len`.
+/// `out[i] = fused(out[i], i)` for `i < len`. What the output held before is an operand if the code is written `over` it, and
+/// ignored otherwise.
 ///
 /// Bindings: `Out(0)` `[len]` f32, `Leaf(i)` as the fusion says.
 ///
 /// # Errors
 /// `len` beyond what a kernel can number, or a fusion with too many views or leaves.
-pub fn lower(len: usize, facts: &Facts, fusion: &Fusion) -> Result<Lowered, KernelError> {
+pub fn lower(len: usize, over: bool, facts: &Facts, fusion: &Fusion) -> Result<Lowered, KernelError> {
     let len = count(OP, "out", &[len])?;
     if len == 0 {
         return Ok(Lowered::default());
@@ -31,7 +32,7 @@ pub fn lower(len: usize, facts: &Facts, fusion: &Fusion) -> Result<Lowered, Kern
         bindings: vec![Operand::Out(0)],
         grid,
         flops: 0,
-        bytes: 4 * u64::from(len),
+        bytes: if over { 8 } else { 4 } * u64::from(len),
     };
     Ok(Lowered::single(job.fused(facts, Some(fusion), u64::from(len))?))
 }

@@ -40,7 +40,7 @@ impl Variant {
 
 /// The longest row that an invocation walks alone: well below what it may, since an error of rounding grows with each
 /// term that is added in turn, and a workgroup adds along a tree.
-const LONGEST_WALK: usize = 8192;
+pub(crate) const LONGEST_WALK: usize = 8192;
 
 /// How often the kernels of this family, of cross-entropy and of norms walk a row at most.
 const PASSES: u64 = 3;

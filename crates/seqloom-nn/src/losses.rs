@@ -3,19 +3,24 @@
 //! A loss is a scalar tensor that [`seqloom_graph::Objective`] differentiates. Means are over the positions that count,
 //! so that a padded batch and the same rows alone have the same loss.
 
-use seqloom_graph::Tensor;
+use seqloom_graph::{CrossEntropyOptions, Tensor};
 
 /// Cross-entropy of next-token prediction, in nats per token.
 ///
-/// Formula: the mean over positions of −ln softmax(logits)\[target\] = ln Σ_v e^(logits_v) − logits_target.
+/// Formula: the mean over positions of −ln softmax(logits)\[target\] = ln Σ_v e^(logits_v) − logits_target; with label smoothing
+/// s of −Σ_v w_v·ln softmax(logits)_v, w_v = (1 − s)·\[v = target\] + s/V (PyTorch's `CrossEntropyLoss`).
 ///
 /// Shapes: logits [.., V], targets \[..\] of u32 → scalar.
 ///
-/// Positions whose target is `ignored` count neither in the sum nor in the mean; if none counts, the loss is 0.
+/// Positions whose target is to be ignored count neither in the sum nor in the mean; if none counts, the loss is 0.
 ///
-/// Errors: targets of another shape than the logits' without the last axis, or not u32, poison the result.
+/// Errors: targets of another shape than the logits' without the last axis, or not u32, or a smoothing outside 0 to 1, poison the result.
 #[track_caller]
 #[must_use]
-pub fn cross_entropy<'g>(logits: Tensor<'g>, targets: Tensor<'g>, ignored: Option<u32>) -> Tensor<'g> {
-    logits.cross_entropy(targets, ignored)
+pub fn cross_entropy<'g>(
+    logits: Tensor<'g>,
+    targets: Tensor<'g>,
+    options: impl Into<CrossEntropyOptions>,
+) -> Tensor<'g> {
+    logits.cross_entropy(targets, options)
 }

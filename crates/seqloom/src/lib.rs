@@ -41,8 +41,8 @@ pub use seqloom_train::{Error, Result};
 pub mod prelude {
     pub use seqloom_device::{Device, DeviceOptions};
     pub use seqloom_graph::{
-        Activation, AttentionOptions, DType, Graph, HostTensor, Init, Lengths, ParamId, ParamStore, Params,
-        StoreKind, Tensor, packed_rows,
+        Activation, AttentionOptions, CrossEntropyOptions, DType, Graph, HostTensor, Init, Lengths, ParamId,
+        ParamStore, Params, StoreKind, Tensor, packed_rows,
     };
     pub use seqloom_nn::{
         AbsolutePositions, AttentionConfig, Batch, BeamSearch, Bert, BertConfig, BlockConfig, Dropout,

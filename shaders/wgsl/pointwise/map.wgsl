@@ -1,4 +1,5 @@
-// out[i] = fused(0, i) for every i < len: a whole graph of pointwise operations in one pass.
+// out[i] = fused(out[i], i) for every i < len: a whole graph of pointwise operations in one pass, written over one of its
+// operands, or over memory whose contents the fused code ignores.
 //
 // Shapes: out [len]; the operands are the leaves of the fused code, read through `params.view`.
 // Grid: any number of workgroups in x and y; each invocation strides over the output by the grid's size, so the
@@ -26,6 +27,6 @@ fn main(
     let row = groups.x * WORKGROUP;
     let stride = row * groups.y;
     for (var i = gid.x + gid.y * row; i < params.len; i += stride) {
-        out[i] = fused(0.0f, i);
+        out[i] = fused(out[i], i);
     }
 }

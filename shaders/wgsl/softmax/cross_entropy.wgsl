@@ -1,15 +1,14 @@
-// Cross-entropy of each row and its gradient in one pass, one workgroup per row.
+// Cross-entropy of each row, one workgroup per row.
 //
-// m = max_j x[j], s = sum_j exp(x[j] - m)
-// losses = log(s) + (m - x[target]);  dlogits[j] = exp(x[j] - m) / s - (j == target)
-// Where target == ignore_index, the loss and the whole row of dlogits are 0.
+// top = max_j x[j], total = sum_j exp(x[j] - top);
+// loss = log(total) + (1 - smoothing) * (top - x[target]) + smoothing * mean_j (top - x[j]), 0 where target == ignore_index
 //
-// Shapes: logits, dlogits [rows, cols]; targets, losses [rows]; cols >= 1. The mean over the rows that count, and
-// the factor that it puts before dlogits, belong to the graph.
+// Shapes: logits [rows, cols]; targets, losses, tops, totals [rows]; cols >= 1. The gradient takes `tops` and `totals`; the
+// mean over the rows that count belongs to the graph.
 // Grid: at least `rows` workgroups in x and y; the rest do nothing. WORKGROUP is a power of two.
-// Numeric: exp sees arguments <= 0 only; m - x[target] comes first, for the reason that softmax.wgsl gives. The sum
-// is taken per invocation in order, then by a tree of fixed shape. A target >= cols is the host's to refuse; here the
-// last column stands for it, so that no read leaves the row.
+// Numeric: exp sees arguments <= 0 only; every logit less top comes first, for the reason that softmax.wgsl gives. Sums per
+// invocation in order, then by a tree of fixed shape. A target >= cols is the host's to refuse; here the last column stands
+// for it, so that no read leaves the row.
 
 const WORKGROUP: u32 = 256u; // spec
 
@@ -17,16 +16,16 @@ struct Params {
     rows: u32,
     cols: u32,
     ignore_index: u32, // 0xffffffff where none is ignored
+    smoothing: f32,
 }
 
 var<immediate> params: Params;
 
-@group(0) @binding(0) var<storage, read> logits: array<f32>;        // [rows, cols]
-@group(0) @binding(1) var<storage, read> targets: array<u32>;       // [rows]
-@group(0) @binding(2) var<storage, read_write> losses: array<f32>;  // [rows]
-@group(0) @binding(3) var<storage, read_write> dlogits: array<f32>; // [rows, cols]
-
-var<workgroup> partial: array<f32, WORKGROUP>;
+@group(0) @binding(0) var<storage, read> logits: array<f32>;       // [rows, cols]
+@group(0) @binding(1) var<storage, read> targets: array<u32>;      // [rows]
+@group(0) @binding(2) var<storage, read_write> losses: array<f32>; // [rows]
+@group(0) @binding(3) var<storage, read_write> tops: array<f32>;   // [rows]
+@group(0) @binding(4) var<storage, read_write> totals: array<f32>; // [rows]
 
 @compute @workgroup_size(WORKGROUP)
 fn main(
@@ -40,16 +39,13 @@ fn main(
     }
     let begin = row * params.cols;
     let end = begin + params.cols;
-    let asked = targets[row];
-    let counts = asked != params.ignore_index;
-    let hit = begin + min(asked, params.cols - 1u);
 
     // A lane beyond the row repeats its last element, which a maximum does not notice.
-    var top = logits[min(begin + lane, end - 1u)];
+    var greatest = logits[min(begin + lane, end - 1u)];
     for (var i = begin + lane + WORKGROUP; i < end; i += WORKGROUP) {
-        top = max(top, logits[i]);
+        greatest = max(greatest, logits[i]);
     }
-    partial[lane] = top;
+    partial[lane] = greatest;
     for (var half = WORKGROUP / 2u; half > 0u; half /= 2u) {
         workgroupBarrier();
         if lane < half {
@@ -57,29 +53,27 @@ fn main(
         }
     }
     workgroupBarrier();
-    let m = partial[0];
-    workgroupBarrier(); // everyone has read it before it is overwritten
+    let top = partial[0];
 
     var sum = 0.0f;
+    var lower = 0.0f;
     for (var i = begin + lane; i < end; i += WORKGROUP) {
-        sum += exp(logits[i] - m);
+        let d = logits[i] - top;
+        sum += exp(d);
+        lower -= d;
     }
-    partial[lane] = sum;
-    for (var half = WORKGROUP / 2u; half > 0u; half /= 2u) {
-        workgroupBarrier();
-        if lane < half {
-            partial[lane] += partial[lane + half];
-        }
-    }
-    workgroupBarrier();
-    let s = partial[0];
+    let total = row_sum(lane, sum);
+    let below = row_sum(lane, lower);
 
     if lane == 0u {
-        losses[row] = select(0.0f, log(s) + (m - logits[hit]), counts);
-    }
-    let scale = 1.0f / s;
-    for (var i = begin + lane; i < end; i += WORKGROUP) {
-        let d = exp(logits[i] - m) * scale - select(0.0f, 1.0f, i == hit);
-        dlogits[i] = select(0.0f, d, counts);
+        tops[row] = top;
+        totals[row] = total;
+        let asked = targets[row];
+        let hit = begin + min(asked, params.cols - 1u);
+        var loss = log(total) + (1.0f - params.smoothing) * (top - logits[hit]);
+        if params.smoothing > 0.0f { // a logit of -inf is no fault without
+            loss += params.smoothing * (below / f32(params.cols));
+        }
+        losses[row] = select(0.0f, loss, asked != params.ignore_index);
     }
 }

@@ -1,15 +1,12 @@
-// Cross-entropy of each row and its gradient, one invocation per row: cross_entropy.wgsl for adapters whose barriers
-// are dear.
+// Cross-entropy of each row, one invocation per row: cross_entropy.wgsl for adapters whose barriers are dear.
 //
-// m = max_j x[j], s = sum_j exp(x[j] - m)
-// losses = log(s) + (m - x[target]);  dlogits[j] = exp(x[j] - m) / s - (j == target)
-// Where target == ignore_index, the loss and the whole row of dlogits are 0.
+// top = max_j x[j], total = sum_j exp(x[j] - top);
+// loss = log(total) + (1 - smoothing) * (top - x[target]) + smoothing * mean_j (top - x[j]), 0 where target == ignore_index
 //
-// Shapes: logits, dlogits [rows, cols]; targets, losses [rows]; cols >= 1.
+// Shapes: logits [rows, cols]; targets, losses, tops, totals [rows]; cols >= 1.
 // Grid: any number of workgroups in x and y; invocations stride over the rows.
-// Numeric: exp sees arguments <= 0 only; m - x[target] comes first, for the reason that softmax.wgsl gives; the sum
-// is taken in order. A target >= cols is the host's to refuse; here the last column stands for it, so that no read
-// leaves the row.
+// Numeric: exp sees arguments <= 0 only; every logit less top comes first, for the reason that softmax.wgsl gives; sums in
+// order. A target >= cols is the host's to refuse; here the last column stands for it, so that no read leaves the row.
 
 const WORKGROUP: u32 = 64u; // spec
 
@@ -17,14 +14,16 @@ struct Params {
     rows: u32,
     cols: u32,
     ignore_index: u32, // 0xffffffff where none is ignored
+    smoothing: f32,
 }
 
 var<immediate> params: Params;
 
-@group(0) @binding(0) var<storage, read> logits: array<f32>;        // [rows, cols]
-@group(0) @binding(1) var<storage, read> targets: array<u32>;       // [rows]
-@group(0) @binding(2) var<storage, read_write> losses: array<f32>;  // [rows]
-@group(0) @binding(3) var<storage, read_write> dlogits: array<f32>; // [rows, cols]
+@group(0) @binding(0) var<storage, read> logits: array<f32>;       // [rows, cols]
+@group(0) @binding(1) var<storage, read> targets: array<u32>;      // [rows]
+@group(0) @binding(2) var<storage, read_write> losses: array<f32>; // [rows]
+@group(0) @binding(3) var<storage, read_write> tops: array<f32>;   // [rows]
+@group(0) @binding(4) var<storage, read_write> totals: array<f32>; // [rows]
 
 @compute @workgroup_size(WORKGROUP)
 fn main(
@@ -36,31 +35,25 @@ fn main(
     for (var row = gid.x + gid.y * line; row < params.rows; row += stride) {
         let begin = row * params.cols;
         let end = begin + params.cols;
-        let asked = targets[row];
-        if asked == params.ignore_index {
-            losses[row] = 0.0f;
-            for (var i = begin; i < end; i++) {
-                dlogits[i] = 0.0f;
-            }
-            continue;
-        }
-        var m = logits[begin];
+        var top = logits[begin];
         for (var i = begin + 1u; i < end; i++) {
-            m = max(m, logits[i]);
+            top = max(top, logits[i]);
         }
-        var s = 0.0f;
+        var total = 0.0f;
+        var below = 0.0f;
         for (var i = begin; i < end; i++) {
-            let e = exp(logits[i] - m);
-            dlogits[i] = e;
-            s += e;
+            let d = logits[i] - top;
+            total += exp(d);
+            below -= d;
         }
+        tops[row] = top;
+        totals[row] = total;
+        let asked = targets[row];
         let hit = begin + min(asked, params.cols - 1u);
-        losses[row] = log(s) + (m - logits[hit]);
-        // The same invocation wrote these values: no barrier is needed to read them back.
-        let scale = 1.0f / s;
-        for (var i = begin; i < end; i++) {
-            dlogits[i] *= scale;
+        var loss = log(total) + (1.0f - params.smoothing) * (top - logits[hit]);
+        if params.smoothing > 0.0f { // a logit of -inf is no fault without
+            loss += params.smoothing * (below / f32(params.cols));
         }
-        dlogits[hit] -= 1.0f;
+        losses[row] = select(0.0f, loss, asked != params.ignore_index);
     }
 }

@@ -4,17 +4,29 @@
 
 use super::softmax::log_sum_exp;
 
+/// What is asked of the rows `[rows, cols]`.
+#[derive(Clone, Copy, Debug)]
+pub struct Options {
+    /// Number of classes.
+    pub cols: usize,
+    /// Target of rows that are left out.
+    pub ignore: Option<u32>,
+    /// Share of the target's weight that all classes divide among them.
+    pub smoothing: f64,
+}
+
 /// Losses `[rows]` and gradients `[rows, cols]`.
 #[derive(Clone, Debug)]
 pub struct CrossEntropy {
-    /// `logsumexp(row) - row[target]`, 0 for ignored rows.
+    /// `−Σ_v w_v·(row[v] − logsumexp(row))` with `w = (1 − s)·onehot(target) + s/cols`, 0 for ignored rows.
     pub losses: Vec<f64>,
-    /// `softmax(row) - onehot(target)`, 0 for ignored rows.
+    /// `softmax(row) − w`, 0 for ignored rows.
     pub dlogits: Vec<f64>,
 }
 
-/// Loss and gradient of every row; a row whose target equals `ignore` is left out of both.
-pub fn cross_entropy(cols: usize, logits: &[f64], targets: &[u32], ignore: Option<u32>) -> CrossEntropy {
+/// Loss and gradient of every row; a row whose target is to be ignored is left out of both.
+pub fn cross_entropy(options: Options, logits: &[f64], targets: &[u32]) -> CrossEntropy {
+    let Options { cols, ignore, smoothing } = options;
     let mut losses = Vec::with_capacity(targets.len());
     let mut dlogits = Vec::with_capacity(logits.len());
     for (row, &target) in logits.chunks(cols).zip(targets) {
@@ -24,10 +36,12 @@ pub fn cross_entropy(cols: usize, logits: &[f64], targets: &[u32], ignore: Optio
             continue;
         }
         let total = log_sum_exp(row);
-        losses.push(total - row[target as usize]);
-        for (class, value) in row.iter().enumerate() {
-            dlogits.push((value - total).exp() - if class == target as usize { 1.0 } else { 0.0 });
-        }
+        let weight = |class: usize| {
+            let hit = if class == target as usize { 1.0 - smoothing } else { 0.0 };
+            hit + smoothing / cols as f64
+        };
+        losses.push(row.iter().enumerate().map(|(class, x)| weight(class) * (total - x)).sum());
+        dlogits.extend(row.iter().enumerate().map(|(class, x)| (x - total).exp() - weight(class)));
     }
     CrossEntropy { losses, dlogits }
 }

@@ -222,9 +222,10 @@ pub fn rms_norm(x: &Array, weight: &Array, eps: f64) -> Array {
     Array { shape: x.shape.clone(), data: norm::forward(columns(x), &x.data, &weight.data, None, eps) }
 }
 
-/// Mean of −log_softmax(logits) at the target, over the targets that count; 0 if none does.
-pub fn cross_entropy(logits: &Array, targets: &[u32], ignore: Option<u32>) -> Array {
-    let losses = super::cross_entropy::cross_entropy(columns(logits), &logits.data, targets, ignore).losses;
+/// Mean of −Σ w·log_softmax(logits), w the smoothed one-hot target, over the targets that count; 0 if none does.
+pub fn cross_entropy(logits: &Array, targets: &[u32], ignore: Option<u32>, smoothing: f64) -> Array {
+    let options = super::cross_entropy::Options { cols: columns(logits), ignore, smoothing };
+    let losses = super::cross_entropy::cross_entropy(options, &logits.data, targets).losses;
     let counted = targets.iter().filter(|&&target| Some(target) != ignore).count().max(1);
     Array { shape: vec![], data: vec![losses.iter().sum::<f64>() / counted as f64] }
 }

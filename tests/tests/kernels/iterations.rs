@@ -11,7 +11,8 @@ use seqloom_kernels::{
 use seqloom_kernels::{KernelError, optimizer};
 use seqloom_tests::compare::{assert_close, assert_same_bits};
 use seqloom_tests::executor::{Executor, Feed, narrow, random};
-use seqloom_tests::oracle::{cross_entropy as cross_entropy_oracle, softmax as oracle, widen};
+use seqloom_tests::oracle::cross_entropy::{Options, cross_entropy as cross_entropy_oracle};
+use seqloom_tests::oracle::{softmax as oracle, widen};
 
 use crate::{TIGHT, fusion};
 
@@ -65,16 +66,21 @@ fn cross_entropy_of_many_classes() {
     for cols in COLUMNS {
         let x = rows(cols);
         let targets = vec![cols as u32 - 1, 3];
-        let problem = cross_entropy::Problem { rows: 2, cols, ignore_index: None };
-        let lowered = cross_entropy::lower(&problem, &facts).unwrap();
-        let feed =
-            Feed { ins: vec![(&x).into(), (&targets).into()], outs: vec![2, 2 * cols], ..Feed::default() };
-        let ran = executor.run(&lowered, &feed);
-        let want = cross_entropy_oracle::cross_entropy(cols, &widen(&x), &targets, None);
+        let problem = cross_entropy::Problem { rows: 2, cols, ignore_index: None, smoothing: 0.1 };
+        let options = Options { cols, ignore: None, smoothing: 0.1 };
+        let want = cross_entropy_oracle(options, &widen(&x), &targets);
+        let lowered = cross_entropy::lower_forward(&problem, &facts).unwrap();
+        let ins = vec![(&x).into(), (&targets).into()];
+        let ran = executor.run(&lowered, &Feed { ins, outs: vec![2; 3], ..Feed::default() });
         assert_close(&format!("losses {cols}"), &ran.out(0), &narrow(&want.losses), TIGHT);
-        let scaled: Vec<f32> = ran.out(1).iter().map(|d| d * cols as f32).collect();
+
+        let (tops, totals, dlosses) = (ran.out(1), ran.out(2), vec![cols as f32; 2]);
+        let ins = vec![(&x).into(), (&targets).into(), (&tops).into(), (&totals).into(), (&dlosses).into()];
+        let lowered = cross_entropy::lower_backward(&problem, false, &facts).unwrap();
+        let ran = executor.run(&lowered, &Feed { ins, outs: vec![2 * cols], ..Feed::default() });
+        // The size that the tolerance is meant for.
         let want: Vec<f64> = want.dlogits.iter().map(|d| d * cols as f64).collect();
-        assert_close(&format!("dlogits {cols}"), &scaled, &narrow(&want), TIGHT);
+        assert_close(&format!("dlogits {cols}"), &ran.out(0), &narrow(&want), TIGHT);
     }
 }
 
@@ -164,7 +170,7 @@ fn no_invocation_strides_beyond_the_limit() {
     let one = |lowered: seqloom_kernels::Lowered| lowered.launches[0].clone();
     let head = fusion("0.5f", 0, [1; 4], &[]);
 
-    let map = one(pointwise::lower(len, &facts, &head).unwrap());
+    let map = one(pointwise::lower(len, false, &facts, &head).unwrap());
     assert!(walked(&map, many, 0) <= LIMIT, "{map:?}");
 
     let dims = [1, 1, 2000, 1_000_000];
@@ -193,9 +199,12 @@ fn no_invocation_strides_beyond_the_limit() {
         let launch = one(lowered.unwrap());
         assert!(walked(&launch, 1_000_000, 3 * 2001) <= LIMIT, "{launch:?}");
     }
-    let rows = cross_entropy::Problem { rows: 1_000_000, cols: 2000, ignore_index: None };
-    let launch = one(cross_entropy::lower(&rows, &facts).unwrap());
+    let rows = cross_entropy::Problem { rows: 1_000_000, cols: 2000, ignore_index: None, smoothing: 0.0 };
+    let launch = one(cross_entropy::lower_forward(&rows, &facts).unwrap());
     assert!(walked(&launch, 1_000_000, 3 * 2001) <= LIMIT, "{launch:?}");
+    let launch = one(cross_entropy::lower_backward(&rows, true, &facts).unwrap());
+    // A row is a whole workgroup's, whose invocations share the columns.
+    assert!(walked(&launch, 8_000_000, 251) <= LIMIT, "{launch:?}");
 
     let sums = reduce::Problem { outer: 1, len, inner: 1, op: ReduceOp::Sum };
     let lowered = reduce::lower(&sums, &facts, &head).unwrap();
@@ -212,7 +221,9 @@ fn rows_too_long_for_any_invocation_are_refused() {
         assert!(message.contains("loop iterations") && message.contains("60000"), "{message}");
     };
     refused(softmax::lower(&softmax::Problem { rows: 1, cols, log: false }, &cpu()));
-    refused(cross_entropy::lower(&cross_entropy::Problem { rows: 1, cols, ignore_index: None }, &cpu()));
+    let rows = cross_entropy::Problem { rows: 1, cols, ignore_index: None, smoothing: 0.0 };
+    refused(cross_entropy::lower_forward(&rows, &cpu()));
+    refused(cross_entropy::lower_backward(&rows, true, &cpu()));
     let rows = norm::Problem { rows: 1, cols, centred: true, eps: 1e-5 };
     refused(norm::lower_forward(&rows, &cpu()));
     refused(norm::lower_backward(&rows, &cpu()));

@@ -67,7 +67,7 @@ fn says<T>(result: Result<T, KernelError>, parts: &[&str]) {
 fn sizes_that_do_not_fit_32_bits() {
     let facts = facts();
     let plain = fusion("value", 0, [1; 4], &[]);
-    says(pointwise::lower(HUGE, &facts, &plain), &["pointwise", "4294967296"]);
+    says(pointwise::lower(HUGE, false, &facts, &plain), &["pointwise", "4294967296"]);
     let reduction = reduce::Problem { outer: 1 << 16, len: 1 << 16, inner: 2, op: reduce::ReduceOp::Sum };
     says(reduce::lower(&reduction, &facts, &plain), &["reduce", "[65536, 65536, 2]"]);
     let copy = view::Problem {
@@ -80,8 +80,8 @@ fn sizes_that_do_not_fit_32_bits() {
     says(view::lower(&copy, &facts), &["view", "input", "4294967303"]);
     let rows = softmax::Problem { rows: 1 << 20, cols: 1 << 20, log: false };
     says(softmax::lower(&rows, &facts), &["softmax", "[1048576, 1048576]"]);
-    let losses = cross_entropy::Problem { rows: 1 << 20, cols: 1 << 20, ignore_index: None };
-    says(cross_entropy::lower(&losses, &facts), &["cross_entropy", "[1048576, 1048576]"]);
+    let losses = cross_entropy::Problem { rows: 1 << 20, cols: 1 << 20, ignore_index: None, smoothing: 0.0 };
+    says(cross_entropy::lower_forward(&losses, &facts), &["cross_entropy", "[1048576, 1048576]"]);
     let table = embedding::Problem { tokens: 1, vocab: HUGE, channels: 1 };
     says(embedding::lower_forward(&table, &facts), &["embedding", "4294967296"]);
     says(optimizer::lower(&[1, HUGE], &facts), &["optimizer", "4294967296"]);
@@ -97,7 +97,7 @@ fn sizes_that_do_not_fit_32_bits() {
 fn what_the_device_cannot_hold() {
     let small = Facts { max_grid: 2, ..facts() };
     says(
-        pointwise::lower(5000, &small, &fusion("value", 0, [1; 4], &[])),
+        pointwise::lower(5000, false, &small, &fusion("value", 0, [1; 4], &[])),
         &["pointwise", "20 workgroups", "4"],
     );
     says(
@@ -131,11 +131,11 @@ fn variants_that_need_a_subgroup_size() {
 fn fusions_and_problems_without_meaning() {
     let facts = facts();
     let five = Fusion { strides: vec![[0; 4]; 5], ..Fusion::default() };
-    says(pointwise::lower(1, &facts, &five), &["pointwise", "5 strided"]);
+    says(pointwise::lower(1, false, &facts, &five), &["pointwise", "5 strided"]);
     let mut many = Fusion::default();
     many.code.body = "return value;".into();
     many.code.leaves = vec![Elem::F32; 12];
-    says(pointwise::lower(1, &facts, &many), &["pointwise", "12"]);
+    says(pointwise::lower(1, false, &facts, &many), &["pointwise", "12"]);
     let empty_axis = reduce::Problem { outer: 3, len: 0, inner: 5, op: reduce::ReduceOp::Max };
     says(reduce::lower(&empty_axis, &facts, &fusion("value", 0, [1; 4], &[])), &["reduce", "[3, 0, 5]"]);
     let inner = reduce::Problem { outer: 3, len: 4, inner: 5, op: reduce::ReduceOp::Sum };
@@ -152,7 +152,9 @@ fn fusions_and_problems_without_meaning() {
 #[test]
 fn empty_results_take_no_launch() {
     let facts = facts();
-    assert!(pointwise::lower(0, &facts, &fusion("value", 0, [1; 4], &[])).unwrap().launches.is_empty());
+    assert!(
+        pointwise::lower(0, false, &facts, &fusion("value", 0, [1; 4], &[])).unwrap().launches.is_empty()
+    );
     assert!(matmul::lower(&matmul::Problem { m: 0, ..SQUARE }, &facts, None).unwrap().launches.is_empty());
     assert!(optimizer::lower(&[0, 0], &facts).unwrap().launches.is_empty());
 }
@@ -160,7 +162,7 @@ fn empty_results_take_no_launch() {
 #[test]
 fn a_wide_grid_is_folded_into_two_dimensions() {
     let small = Facts { max_grid: 100, ..facts() };
-    let lowered = pointwise::lower(256 * 1001, &small, &fusion("0.5f", 0, [1; 4], &[])).unwrap();
+    let lowered = pointwise::lower(256 * 1001, false, &small, &fusion("0.5f", 0, [1; 4], &[])).unwrap();
     let [x, y, z] = lowered.launches[0].grid;
     assert!(x <= 100 && y <= 100 && z == 1 && x * y >= 1001, "{x} x {y} x {z}");
 }

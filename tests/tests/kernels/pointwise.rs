@@ -19,7 +19,8 @@ fn broadcast_operands() {
             let strides = [[0, 0, cols as u32, 1], [0, 0, 0, 1], [0, 0, 1, 0]];
             let body = "mul(add(leaf0[strided(index, view.dims, view.s0)], leaf1[strided(index, view.dims, \
                         view.s1)]), leaf2[strided(index, view.dims, view.s2)])";
-            let lowered = pointwise::lower(rows * cols, &facts, &fusion(body, 3, dims, &strides)).unwrap();
+            let lowered =
+                pointwise::lower(rows * cols, false, &facts, &fusion(body, 3, dims, &strides)).unwrap();
             let feed = Feed {
                 leaves: vec![(&x).into(), (&bias).into(), (&scale).into()],
                 outs: vec![rows * cols],
@@ -82,7 +83,7 @@ fn functions_of_one_operand() {
             leaves: vec![Elem::F32],
         };
         let fusion = Fusion { code, ..Fusion::default() };
-        let lowered = pointwise::lower(x.len(), executor.facts(), &fusion).unwrap();
+        let lowered = pointwise::lower(x.len(), false, executor.facts(), &fusion).unwrap();
         let feed = Feed { leaves: vec![(&x).into()], outs: vec![x.len()], ..Feed::default() };
         let want: Vec<f64> = wide.iter().map(|&x| meaning(x)).collect();
         assert_close(body, &executor.run(&lowered, &feed).out(0), &narrow(&want), TIGHT);
@@ -116,7 +117,7 @@ fn dropout_keeps_its_share_and_its_mask() {
     };
     let fusion = Fusion { code, ..Fusion::default() };
     let run = |facts: &_, seed| {
-        let lowered = pointwise::lower(len, facts, &fusion).unwrap();
+        let lowered = pointwise::lower(len, false, facts, &fusion).unwrap();
         let control = Control { seed, ..Control::default() };
         let leaves = vec![(&x).into(), Data::Control(control)];
         executor.run(&lowered, &Feed { leaves, outs: vec![len], ..Feed::default() }).out(0)

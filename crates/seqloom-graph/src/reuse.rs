@@ -1,0 +1,66 @@
+//! Results that are written over an operand: where a pass reads an element and writes the one of the same index, and nothing
+//! reads the operand later, the two need one memory.
+//!
+//! A kernel may not bind one buffer both for reading and for writing, so this is decided before code is generated: a
+//! pointwise pass takes such an operand as `value`, which is what its output held before, and the gradient of a
+//! cross-entropy is a kernel that finds the logits there. What lies in a place of its own (a parameter, an input, a tensor
+//! that is read after the run) is never written over, nor does a result that must lie in one take another's memory.
+
+use crate::fuse::{Access, Fused, base};
+use crate::graph::{Node, NodeId};
+use crate::lower::has_outputs;
+use crate::op::Op;
+use crate::shape::DType;
+
+/// Decides which node takes whose memory, into `fused.over`; operands so taken are no longer leaves of their group.
+pub(crate) fn reuse(nodes: &[Node], fused: &mut Fused, roots: &[NodeId]) {
+    let last = last_readers(nodes, fused, roots);
+    let ends = |operand: NodeId, reader: NodeId| last[operand] == Some(reader) && has_slot(nodes, operand);
+    for (id, node) in nodes.iter().enumerate() {
+        // Read by nobody within the program: a result that lies in a place of its own.
+        if last[id] == Some(nodes.len()) || !fused.in_memory[id] || node.dtype != DType::F32 {
+            continue;
+        }
+        fused.over[id] = match (&node.op, &mut fused.groups[id]) {
+            (Op::CrossEntropyGrad { .. }, _) => {
+                Some(base(nodes, node.inputs[0])).filter(|&logits| ends(logits, id))
+            }
+            (op, Some(group)) if op.is_pointwise() && group.value.is_none() => {
+                let once = |node: NodeId| group.leaves.iter().filter(|leaf| leaf.node == node).count() == 1;
+                let found = group.leaves.iter().position(|leaf| {
+                    leaf.access == Access::Same
+                        && nodes[leaf.node].dtype == DType::F32
+                        && ends(leaf.node, id)
+                        && once(leaf.node)
+                });
+                found.map(|at| group.leaves.remove(at).node)
+            }
+            _ => None,
+        };
+    }
+}
+
+/// The last node whose kernel reads each node's memory; for roots, which are read after the run, the number of nodes.
+fn last_readers(nodes: &[Node], fused: &Fused, roots: &[NodeId]) -> Vec<Option<NodeId>> {
+    let mut last = vec![None; nodes.len()];
+    for (id, node) in nodes.iter().enumerate() {
+        if let Some(group) = &fused.groups[id] {
+            group.leaves.iter().for_each(|leaf| last[leaf.node] = Some(id));
+            let product = group.value.map(|value| nodes[value].inputs.as_slice()).unwrap_or_default();
+            product.iter().for_each(|&input| last[base(nodes, input)] = Some(id));
+        } else if has_outputs(&node.op) || fused.in_memory[id] && !fused.absorbed[id] {
+            node.inputs.iter().for_each(|&input| last[base(nodes, input)] = Some(id));
+        }
+    }
+    roots.iter().for_each(|&root| last[base(nodes, root)] = Some(nodes.len()));
+    last
+}
+
+/// Whether the node's memory is the program's own to plan.
+fn has_slot(nodes: &[Node], id: NodeId) -> bool {
+    match nodes[id].op {
+        Op::Param(_) | Op::Input(_) | Op::State(_) | Op::Literal(_) => false,
+        Op::Output(_) => !matches!(nodes[nodes[id].inputs[0]].op, Op::Host(_)),
+        _ => true,
+    }
+}
