@@ -277,7 +277,7 @@ def gpt(name: str, sizes: Gpt, lengths: list[int]) -> dict[str, torch.Tensor]:
 SOURCE, TARGET, BOS, EOS = 9, 8, 1, 2
 
 
-def encoder_decoder(name: str, pre: bool, learned: bool, tied: bool) -> dict[str, torch.Tensor]:
+def encoder_decoder(name: str, pre: bool, learned: bool, tied: bool, smoothing: float) -> dict[str, torch.Tensor]:
     """`sources [B,S]` and `targets [B,T]` without start and end, `source_lengths [B]`, `target_lengths [B]`."""
     values = Values("transformer_" + name)
     channels, heads, most = 8, 2, 6
@@ -311,7 +311,8 @@ def encoder_decoder(name: str, pre: bool, learned: bool, tied: bool) -> dict[str
         x = embedded(model.decoder, [BOS] + sentence)
         y = model.decoder(x, memory, tgt_mask=causal(len(sentence) + 1))[0]
         logits = F.linear(y, model.decoder.embedding.weight) if tied else model.head(y)
-        losses.append(F.cross_entropy(logits, torch.tensor(sentence + [EOS]), reduction="none"))
+        targeted = torch.tensor(sentence + [EOS])
+        losses.append(F.cross_entropy(logits, targeted, reduction="none", label_smoothing=smoothing))
     tensors = {
         "sources": sources, "targets": targets,
         "source_lengths": torch.tensor(source_lengths), "target_lengths": torch.tensor(target_lengths),
@@ -415,8 +416,8 @@ def transformer() -> dict[str, torch.Tensor]:
         **gpt("gpt_window", Gpt(window=2), ragged),
         **gpt("gpt_grouped", Gpt(key_heads=2, heads=4), ragged),
         **gpt("gpt_gated", Gpt(positions="none", rotary="halves", gated=True), ragged),
-        **encoder_decoder("translation_post", pre=False, learned=False, tied=False),
-        **encoder_decoder("translation_pre", pre=True, learned=True, tied=True),
+        **encoder_decoder("translation_post", pre=False, learned=False, tied=False, smoothing=0.0),
+        **encoder_decoder("translation_pre", pre=True, learned=True, tied=True, smoothing=0.1),
         **encoder_only("bert"),
         **tree("tree"),
     }

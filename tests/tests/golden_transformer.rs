@@ -236,7 +236,7 @@ fn decoder_only_with_gates_and_root_mean_squares() {
     });
 }
 
-fn translation(case: &str, pre: bool, positions: AbsolutePositions, tied: bool) {
+fn translation(case: &str, pre: bool, positions: AbsolutePositions, tied: bool, label_smoothing: f32) {
     const VOCAB: TranslationVocab = TranslationVocab { source: 9, target: 8, bos: 1, eos: 2 };
     let golden = golden();
     let side = |side: &str| rows(&golden, &format!("{case}.{side}s"), &format!("{case}.{side}_lengths"), 0);
@@ -251,7 +251,7 @@ fn translation(case: &str, pre: bool, positions: AbsolutePositions, tied: bool) 
         max_target: 6,
         positions,
         tied,
-        label_smoothing: 0.0,
+        label_smoothing,
     };
     let model = Transformer::new(&mut params, config);
     assert_golden(&golden, case, params, &batch.tensors(), TOLERANCE, |g| Recorded {
@@ -263,12 +263,12 @@ fn translation(case: &str, pre: bool, positions: AbsolutePositions, tied: bool) 
 #[test]
 fn encoder_decoder_post_norm() {
     let interleaved = AbsolutePositions::Sinusoidal(SinusoidLayout::Interleaved);
-    translation("translation_post", false, interleaved, false);
+    translation("translation_post", false, interleaved, false, 0.0);
 }
 
 #[test]
 fn encoder_decoder_pre_norm() {
-    translation("translation_pre", true, AbsolutePositions::Learned, true);
+    translation("translation_pre", true, AbsolutePositions::Learned, true, 0.1);
 }
 
 #[test]

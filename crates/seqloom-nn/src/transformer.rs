@@ -1,6 +1,6 @@
 //! The encoder–decoder Transformer.
 
-use seqloom_graph::{AttentionOptions, Graph, Init, Lengths, Params, Tensor};
+use seqloom_graph::{AttentionOptions, CrossEntropyOptions, Graph, Init, Lengths, Params, Tensor};
 
 use crate::carried::StateShape;
 use crate::dropout::Dropout;
@@ -44,7 +44,7 @@ pub struct TransformerConfig {
 /// m = encoder(dropout(embedding(sources)·√C + positions))
 /// y = decoder(dropout(embedding(targets)·√C + positions), m)      causal among targets, all of m's true steps
 /// logits = head(y)
-/// loss = mean over true target steps of −ln softmax(logits)[target]
+/// loss = mean over true target steps of −ln softmax(logits)[target], with label smoothing while training
 /// ```
 ///
 /// Parameters: `encoder.embedding.weight` [Vs, C], `decoder.embedding.weight` [V, C], both normal with deviation 1/√C at first;
@@ -207,7 +207,12 @@ impl Transformer {
         let logits = self.logits(lengths.pack(features));
         let ignored = u32::try_from(vocab.target).unwrap_or(u32::MAX);
         let targets = g.ids("target_outputs", &[rows, time], vocab.target + 1);
-        cross_entropy(logits, lengths.pack_ids(targets, ignored), Some(ignored))
+        let options = CrossEntropyOptions {
+            ignore_index: Some(ignored),
+            // What is measured elsewhere is the likelihood of the very tokens.
+            label_smoothing: if g.is_training() { self.config.label_smoothing } else { 0.0 },
+        };
+        cross_entropy(logits, lengths.pack_ids(targets, ignored), options)
     }
 
     /// Scaled embeddings with their positions.
@@ -292,4 +297,59 @@ fn within<'g>(ids: Tensor<'g>, side: &str, most: usize) -> Tensor<'g> {
         return ids.refused("transformer", &format!("{side} have {most} steps at most"));
     }
     ids
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const VOCAB: TranslationVocab = TranslationVocab { source: 9, target: 8, bos: 1, eos: 2 };
+
+    fn config() -> TransformerConfig {
+        TransformerConfig {
+            vocab: VOCAB,
+            block: BlockConfig::new(8, 2),
+            encoder_layers: 2,
+            decoder_layers: 1,
+            max_source: 4,
+            max_target: 5,
+            positions: AbsolutePositions::Learned,
+            tied: false,
+            label_smoothing: 0.1,
+        }
+    }
+
+    fn batch(source: usize, target: usize, vocab: TranslationVocab) -> TranslationBatch {
+        TranslationBatch::new(&[vec![3; source]], &[vec![3; target]], vocab).unwrap()
+    }
+
+    fn error(config: TransformerConfig, batch: &TranslationBatch) -> String {
+        let mut params = Params::seeded(1);
+        let model = Transformer::new(&mut params, config);
+        let g = Graph::training(&params);
+        let loss = model.loss(&g, batch);
+        g.check().map_or_else(|e| e.to_string(), |()| loss.shape().iter().map(usize::to_string).collect())
+    }
+
+    #[test]
+    fn sentences_of_up_to_the_greatest_lengths_have_a_loss() {
+        assert_eq!(error(config(), &batch(4, 4, VOCAB)), "");
+        let tied = TransformerConfig { tied: true, ..config() };
+        assert_eq!(error(tied, &batch(1, 0, VOCAB)), "");
+    }
+
+    #[test]
+    fn what_the_model_cannot_take_is_refused_by_name() {
+        assert!(error(config(), &batch(5, 4, VOCAB)).contains("sources have 4 steps at most"));
+        assert!(error(config(), &batch(4, 5, VOCAB)).contains("targets have 5 steps at most"));
+        let other = TranslationVocab { target: 7, ..VOCAB };
+        assert!(error(config(), &batch(1, 1, other)).contains("a batch of TranslationVocab"));
+        let sampled = batch(1, 1, VOCAB).with_teacher_forcing(0.5, 1).unwrap();
+        assert!(error(config(), &sampled).contains("full teacher forcing"));
+        let block = BlockConfig { heads: 3, ..config().block };
+        let odd = TransformerConfig { block, ..config() };
+        assert!(error(odd, &batch(1, 1, VOCAB)).contains("3 heads do not divide a width of 8"));
+        let smoothed = TransformerConfig { label_smoothing: 1.5, ..config() };
+        assert!(error(smoothed, &batch(1, 1, VOCAB)).contains("label_smoothing = 1.5"));
+    }
 }

@@ -145,3 +145,34 @@ impl TransformerStack {
         &self.blocks
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use seqloom_graph::{DType, Graph};
+
+    fn error(decoder: bool, remembers: usize, channels: usize) -> String {
+        let mut params = Params::seeded(1);
+        let make = if decoder { TransformerStack::decoder } else { TransformerStack::encoder };
+        let stack = make(&mut params, "stack", &BlockConfig::new(8, 2), 2, 4, true);
+        let other =
+            TransformerStack::decoder(&mut params, "other", &BlockConfig::new(8, 2), remembers, 4, true);
+        let g = Graph::inference(&params);
+        let blocks = other.memory(g.input("memory", &[1, 3, 8], DType::F32));
+        let memory = StackMemory { blocks: &blocks, mask: AttentionOptions::default() };
+        let memory = (remembers > 0).then_some(memory);
+        let _ =
+            stack.forward(g.input("x", &[1, 2, channels], DType::F32), AttentionOptions::default(), memory);
+        g.check().map_or_else(|e| e.to_string(), |()| String::new())
+    }
+
+    #[test]
+    fn a_memory_goes_to_those_that_attend_to_one() {
+        assert_eq!(error(false, 0, 8), "");
+        assert_eq!(error(true, 2, 8), "");
+        assert!(error(true, 0, 8).contains("attention to a memory needs one"));
+        assert!(error(true, 1, 8).contains("attention to a memory needs one"), "of two blocks, one has none");
+        assert!(error(false, 2, 8).contains("has no attention to a memory"));
+        assert!(error(false, 0, 7).contains("[1, 2, 7]"), "another width than the model's");
+    }
+}
