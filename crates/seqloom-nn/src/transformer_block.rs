@@ -2,7 +2,7 @@
 //!
 //! A block is a residual stream with two or three branches: attention of the sequence to itself, attention to what an
 //! encoder read (in the decoders of encoder–decoders alone), and a feed-forward layer. Whether a branch's input is normalised
-//! (pre-norm) or its sum with the stream (post-norm) is a line of [`Branch::around`], so both are one block. So are encoder
+//! (pre-norm) or its sum with the stream (post-norm) is a line of `Branch::around`, so both are one block. So are encoder
 //! and decoder: an encoder's block has no attention to a memory, and a decoder-only model is an encoder under a causal mask.
 //!
 //! In generation the keys and values of the steps before come from a cache. [`TransformerBlock::forward_with`] takes a
