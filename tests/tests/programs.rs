@@ -200,6 +200,56 @@ fn activations_ride_on_the_matmul_of_a_gpu() {
     assert_close("gated", &values, &forward(gated).1, Tolerance { abs: 1e-5, rel: 1e-5 });
 }
 
+/// Also on an adapter whose products take no other tail.
+#[test]
+fn a_bias_rides_on_the_matmul_everywhere() {
+    for rows in [1, ROWS] {
+        let (program, sums) = forward(|x, w, b| x.slice(0, 0, rows).matmul_t(w) + b);
+        // The slice of an input is a copy, unless it is the whole.
+        assert_eq!(program.dispatches(), 1 + usize::from(rows < ROWS), "{}", program.explain());
+        let (_, products) = forward(|x, w, _| x.slice(0, 0, rows).matmul_t(w));
+        let (_, bias) = forward(|_, _, b| b * 1.0);
+        let expected: Vec<_> =
+            products.iter().enumerate().map(|(i, product)| product + bias[i % 5]).collect();
+        // The bias is the first or the last of seven terms.
+        assert_close("biased", &sums, &expected, Tolerance { abs: 2e-6, rel: 2e-6 });
+    }
+}
+
+#[test]
+fn a_part_of_a_parameter_is_read_where_it_lies() {
+    let parts = |rows: usize, second: usize, told: bool| {
+        let mut params = Params::seeded(5);
+        let w = params.add("w", &[3 * rows, 8], Init::Normal(1.0));
+        let g = Graph::inference(&params);
+        let x = g.input("x", &[ROWS, 8], DType::F32);
+        let y = x.matmul_t(g.param(w).slice(0, second, rows));
+        let part = g.param(w).slice(0, second, rows);
+        let store = ParamStore::new(&device::shared(), params, StoreKind::Inference).unwrap();
+        let outputs = &[("y", y), ("part", part)][..1 + usize::from(told)];
+        let program = Program::compile(&store, &g, Request { outputs, objective: None }).unwrap();
+        let x: Vec<f32> = (0..ROWS * 8).map(|i| (i as f32).sin()).collect();
+        let fed = HostTensor::f32(&[ROWS, 8], x.clone()).unwrap();
+        program.run(&[("x", &fed)], &Control::default()).unwrap();
+        let read = |name: &str| program.read(name).unwrap().wait().unwrap();
+        let whole = store.read(Arena::Params).unwrap().remove(0);
+        if told {
+            assert_eq!(read("part"), whole[second * 8..][..rows * 8], "an output is a copy of its own");
+        }
+        let mut expected = Vec::new();
+        for row in x.chunks_exact(8) {
+            for weights in whole[second * 8..][..rows * 8].chunks_exact(8) {
+                expected.push(row.iter().zip(weights).map(|(x, w)| x * w).sum::<f32>());
+            }
+        }
+        assert_close("y", &read("y"), &expected, Tolerance { abs: 2e-6, rel: 2e-6 });
+        program.dispatches()
+    };
+    // A row has 32 bytes: the eighth begins where any adapter can bind, the third does not.
+    assert_eq!((parts(8, 8, false), parts(3, 3, false)), (1, 2));
+    assert_eq!(parts(8, 8, true), 2);
+}
+
 #[test]
 fn a_chain_of_pointwise_operations_is_one_dispatch() {
     let (program, _) = forward(|x, _, _| ((x * 2.0 + 1.0).sigmoid() * x.tanh() - x.square()).gelu());

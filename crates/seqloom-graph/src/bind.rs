@@ -12,6 +12,7 @@ use crate::fuse::{Fused, base};
 use crate::graph::{InputSpec, Node, NodeId, StateSpec};
 use crate::lower::{Step, has_outputs, outputs};
 use crate::op::Op;
+use crate::part::part;
 use crate::plan::plan;
 use crate::program::Memory;
 use crate::store::{Arena, ParamStore};
@@ -78,6 +79,14 @@ pub(crate) fn bind(
             Op::Append { in_place: true } => {
                 let state = binder.places.get(&base(nodes, node.inputs[0])).cloned();
                 binder.places.extend(state.map(|state| (id, state)));
+            }
+            Op::Window { .. } => {
+                if let Some((owner, offset)) = part(nodes, id)
+                    && let Some(whole) = binder.places.get(&owner)
+                {
+                    let place = whole.buffer.slice(whole.offset + offset, node.shape.bytes());
+                    binder.places.insert(id, place);
+                }
             }
             Op::Input(index) => {
                 binder.places.insert(id, input_slices[*index].clone());

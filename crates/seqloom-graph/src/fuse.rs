@@ -134,9 +134,8 @@ fn biased(nodes: &[Node], id: NodeId) -> Option<(NodeId, NodeId)> {
     let [a, b] = [0, 1].map(|operand| base(nodes, nodes[id].inputs[operand]));
     let of = |product: NodeId, bias: NodeId| {
         let columns = nodes[product].shape.last().copied()?;
-        let stretched = nodes[product].shape.len() > columns
-            && nodes[bias].op == Op::Broadcast
-            && view_access(nodes, bias) == Access::Repeated(columns);
+        let stretched =
+            nodes[bias].op == Op::Broadcast && view_access(nodes, bias) == Access::Repeated(columns);
         let is_product = matches!(nodes[product].op, Op::MatMul { .. });
         (is_product && stretched).then(|| (product, base(nodes, nodes[bias].inputs[0])))
     };

@@ -10,6 +10,7 @@ use crate::fuse::{Access, Fused, base};
 use crate::graph::{Node, NodeId};
 use crate::lower::has_outputs;
 use crate::op::Op;
+use crate::part::part;
 use crate::shape::DType;
 
 /// Decides which node takes whose memory, into `fused.over`; operands so taken are no longer leaves of their group.
@@ -63,6 +64,7 @@ fn last_readers(nodes: &[Node], fused: &Fused, roots: &[NodeId]) -> Vec<Option<N
 fn has_slot(nodes: &[Node], id: NodeId) -> bool {
     match nodes[id].op {
         Op::Param(_) | Op::Input(_) | Op::State(_) | Op::Literal(_) => false,
+        Op::Window { .. } => part(nodes, id).is_none(),
         Op::Output(_) => !matches!(nodes[nodes[id].inputs[0]].op, Op::Host(_)),
         _ => true,
     }
