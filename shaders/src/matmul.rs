@@ -93,6 +93,36 @@ kernel! {
 }
 
 kernel! {
+    /// [`MatmulCpu`] with loads and stores of four values, for subgroups of eight and sizes that are multiples of 4.
+    /// Grid: (⌈N / 32⌉, ⌈M / rows⌉, Z).
+    MatmulCpuWide: "matmul_cpu_wide" in "matmul/cpu_wide.wgsl",
+    params MatmulCpuParams,
+    libs [],
+    subgroups true,
+    fusable false,
+    spec {
+        /// Rows of a tile: 8, 16 or 32.
+        ROWS rows: u32,
+        /// A lies in memory as [K, M].
+        A_ROWS a_rows: bool,
+        /// B lies in memory as [K, N].
+        B_COLUMNS b_columns: bool,
+        /// Add to what the result holds: for all parts but the first of a long sum.
+        ADD add: bool,
+    }
+    bindings { a: Read F32x4, b: Read F32x4, bias: Read F32x4, out: ReadWrite F32x4 }
+    shipped [
+        { rows: 8, a_rows: false, b_columns: false, add: false },
+        { rows: 16, a_rows: false, b_columns: true, add: false },
+        { rows: 32, a_rows: false, b_columns: false, add: false },
+        { rows: 32, a_rows: false, b_columns: true, add: false },
+        { rows: 32, a_rows: true, b_columns: true, add: false },
+        { rows: 32, a_rows: true, b_columns: false, add: false },
+        { rows: 32, a_rows: true, b_columns: true, add: true },
+    ]
+}
+
+kernel! {
     /// \[Z,M,K\]·\[Z,K,N\] → \[Z,M,N\] by workgroup tiles. Grid: (⌈N / tile_n⌉, ⌈M / tile_m⌉, Z).
     MatmulTiled: "matmul_tiled" in "matmul/tiled.wgsl",
     params MatmulParams,
@@ -129,10 +159,11 @@ kernel! {
 }
 
 /// The family's kernels.
-pub(crate) const KERNELS: &[&Kernel] = &[MatmulCpu::KERNEL, MatmulTiled::KERNEL];
+pub(crate) const KERNELS: &[&Kernel] = &[MatmulCpu::KERNEL, MatmulCpuWide::KERNEL, MatmulTiled::KERNEL];
 
 /// Adds the family's shipped variants.
 pub(crate) fn variants(out: &mut Variants) {
     out.shipped::<MatmulCpu>();
+    out.shipped::<MatmulCpuWide>();
     out.shipped::<MatmulTiled>();
 }

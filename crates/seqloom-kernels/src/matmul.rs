@@ -7,7 +7,7 @@
 
 use seqloom_device::Facts;
 use seqloom_shaders::Spec;
-use seqloom_shaders::matmul::{MatmulCpu, MatmulCpuParams, MatmulParams, MatmulTiled};
+use seqloom_shaders::matmul::{MatmulCpu, MatmulCpuParams, MatmulCpuWide, MatmulParams, MatmulTiled};
 
 use crate::error::KernelError;
 use crate::launch::{
@@ -165,11 +165,15 @@ impl Plan {
             _ => 32,
         };
         let grid = self.grid(rows, 4 * lanes, facts)?;
-        // A step of the kernel takes half as many values as a subgroup has lanes; the rest, one by one, are fewer than that.
+        let wide = self.is_wide(lanes);
+        // A step of the kernel takes four values, or half as many as a subgroup has lanes; the rest, one by one, are fewer
+        // than that.
         let longest = (MOST_ITERATIONS - lanes) * (lanes / 2);
         let MatmulParams { m, n, k, a_row, a_col, a_batch, b_row, b_col, b_batch, .. } = self.params;
         let part = |first: u32| {
             let end = k.min(first.saturating_add(longest));
+            // Once, where the sum is cut.
+            let biased_here = u32::from(biased && first == 0);
             let params = MatmulCpuParams {
                 m,
                 n,
@@ -181,17 +185,44 @@ impl Plan {
                 b_row,
                 b_col,
                 b_batch,
-                // Once, where the sum is cut.
-                biased: u32::from(biased && first == 0),
+                biased: biased_here,
             };
-            let mut job = self.job(MatmulCpu { lanes, rows, add: first > 0 }, params, grid);
-            job.flops = 2 * u64::from(self.results) * u64::from(end - first);
-            // B stands in for a bias that is not read.
-            job.bindings.insert(2, Operand::In(if biased { 2 } else { 1 }));
-            job.fused(facts, fusion, u64::from(self.results))
+            let add = first > 0;
+            let flops = 2 * u64::from(self.results) * u64::from(end - first);
+            if wide {
+                let spec = MatmulCpuWide { rows, a_rows: self.trans_a, b_columns: !self.trans_b, add };
+                self.cpu_job(spec, params, grid, flops, biased).fused(facts, fusion, u64::from(self.results))
+            } else {
+                let spec = MatmulCpu { lanes, rows, add };
+                self.cpu_job(spec, params, grid, flops, biased).fused(facts, fusion, u64::from(self.results))
+            }
         };
         // Without anything to sum there is still a launch, to write zeros.
         (0..k.max(1)).step_by(longest as usize).map(part).collect()
+    }
+
+    /// Whether sizes and subgroups are those of the kernel that loads four values at once.
+    fn is_wide(&self, lanes: u32) -> bool {
+        let MatmulParams { m, n, k, .. } = self.params;
+        let whole = |size: u32| size.is_multiple_of(4);
+        let a = whole(if self.trans_a { m } else { k });
+        let b = whole(if self.trans_b { k } else { n });
+        lanes == 8 && k > 0 && whole(n) && a && b
+    }
+
+    fn cpu_job<S: Spec>(
+        &self,
+        spec: S,
+        params: S::Params,
+        grid: [u32; 3],
+        flops: u64,
+        biased: bool,
+    ) -> Job<S> {
+        let mut job = self.job(spec, params, grid);
+        job.flops = flops;
+        // B stands in for a bias that is not read.
+        job.bindings.insert(2, Operand::In(if biased { 2 } else { 1 }));
+        job
     }
 
     fn tiled(&self, facts: &Facts, fusion: Option<&Fusion>) -> Result<Launch, KernelError> {

@@ -11,7 +11,7 @@ use crate::{LOOSE, fusion};
 const LAYOUTS: [(bool, bool); 3] = [(false, false), (false, true), (true, false)];
 
 /// M, N, K.
-const SIZES: [(usize, usize, usize); 13] = [
+const SIZES: [(usize, usize, usize); 17] = [
     (1, 1, 1),
     (1, 7, 33),
     (7, 1, 100),
@@ -25,6 +25,11 @@ const SIZES: [(usize, usize, usize); 13] = [
     (1, 257, 257),
     (130, 140, 150),
     (40, 24, 1000),
+    // Multiples of 4 along what a kernel loads four values of.
+    (4, 4, 4),
+    (5, 12, 20),
+    (36, 100, 44),
+    (68, 36, 31),
 ];
 
 fn variants(executor: &Executor) -> Vec<Variant> {
