@@ -148,7 +148,7 @@ impl<'a> Checker<'a> {
                 format!("binding `{shown}` has {:?}, the contract says {access:?}", global.space)
             });
             let holds = self.elem(global.ty);
-            self.expect(holds.is_some() && elem.is_none_or(|elem| holds == Some(elem)), || {
+            self.expect(holds.is_some_and(|holds| elem.is_none_or(|elem| fits(holds, elem))), || {
                 format!("binding `{shown}` holds {holds:?}, the contract says {elem:?}")
             });
             if holds == Some(Elem::Control) {
@@ -322,4 +322,9 @@ fn translate(module: &Module, info: &ModuleInfo, faults: &mut Vec<String>) -> Op
         .map_err(|error| faults.push(format!("cannot be written as HLSL: {error}")))
         .ok();
     Some(Translations { spirv: spirv?, msl: msl?, hlsl: hlsl.map(|()| text)? })
+}
+
+/// Whether a binding's type is one that the contract allows.
+fn fits(holds: Elem, declared: Elem) -> bool {
+    holds == declared || declared == Elem::Packed && matches!(holds, Elem::F32 | Elem::F32x4)
 }

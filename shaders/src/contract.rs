@@ -54,6 +54,8 @@ pub enum Elem {
     U32,
     /// `array<vec4<f32>>`: loads of 16 bytes.
     F32x4,
+    /// One of these two, as the kernel's helpers choose by defining `Packed`: the buffer's content is the same.
+    Packed,
     /// The struct `Control` of `lib/control.wgsl`, bound as a struct and not as an array.
     Control,
 }
@@ -65,6 +67,7 @@ impl Elem {
             Elem::F32 => "array<f32>",
             Elem::U32 => "array<u32>",
             Elem::F32x4 => "array<vec4<f32>>",
+            Elem::Packed => "array<Packed>",
             Elem::Control => "Control",
         }
     }

@@ -57,9 +57,9 @@ pub const RNG: Lib = Lib { name: "lib/rng.wgsl", source: include_str!("../wgsl/l
 pub const POINTWISE: Lib =
     Lib { name: "lib/pointwise.wgsl", source: include_str!("../wgsl/lib/pointwise.wgsl") };
 
-/// A product tile in the registers of one subgroup; needs the constants LANES and STEP.
-pub const REGISTER_TILE: Lib =
-    Lib { name: "lib/register_tile.wgsl", source: include_str!("../wgsl/lib/register_tile.wgsl") };
+/// A product tile in the registers of one subgroup, by loads of four values; needs the constant LANES.
+pub const WIDE_TILE: Lib =
+    Lib { name: "lib/wide_tile.wgsl", source: include_str!("../wgsl/lib/wide_tile.wgsl") };
 
 /// A sum over a workgroup; needs the constant WORKGROUP.
 pub const ROW_SUM: Lib = Lib { name: "lib/row_sum.wgsl", source: include_str!("../wgsl/lib/row_sum.wgsl") };
@@ -76,15 +76,39 @@ pub const RECURRENT_FORWARD: Lib =
 pub const RECURRENT_BACKWARD: Lib =
     Lib { name: "lib/recurrent_backward.wgsl", source: include_str!("../wgsl/lib/recurrent_backward.wgsl") };
 
-/// A recurrent step by single subgroups; needs a cell, its direction and [`REGISTER_TILE`].
+/// How a recurrent step forward reads its operands: one value at a time.
+pub const RECURRENT_FORWARD_ONE: Lib = Lib {
+    name: "lib/recurrent_forward_one.wgsl",
+    source: include_str!("../wgsl/lib/recurrent_forward_one.wgsl"),
+};
+
+/// How a recurrent step forward reads its operands: four values at a time.
+pub const RECURRENT_FORWARD_FOUR: Lib = Lib {
+    name: "lib/recurrent_forward_four.wgsl",
+    source: include_str!("../wgsl/lib/recurrent_forward_four.wgsl"),
+};
+
+/// How a recurrent step backward reads its operands: one value at a time.
+pub const RECURRENT_BACKWARD_ONE: Lib = Lib {
+    name: "lib/recurrent_backward_one.wgsl",
+    source: include_str!("../wgsl/lib/recurrent_backward_one.wgsl"),
+};
+
+/// How a recurrent step backward reads its operands: four values at a time.
+pub const RECURRENT_BACKWARD_FOUR: Lib = Lib {
+    name: "lib/recurrent_backward_four.wgsl",
+    source: include_str!("../wgsl/lib/recurrent_backward_four.wgsl"),
+};
+
+/// A recurrent step by single subgroups; needs a cell, its direction by four values, and [`WIDE_TILE`].
 pub const RECURRENT_CPU: Lib =
     Lib { name: "lib/recurrent_cpu.wgsl", source: include_str!("../wgsl/lib/recurrent_cpu.wgsl") };
 
-/// A recurrent step by workgroup tiles; needs a cell and its direction.
+/// A recurrent step by workgroup tiles; needs a cell and its direction by one value.
 pub const RECURRENT_STEP: Lib =
     Lib { name: "lib/recurrent_step.wgsl", source: include_str!("../wgsl/lib/recurrent_step.wgsl") };
 
-/// A walk over many recurrent steps; needs a cell and its direction.
+/// A walk over many recurrent steps; needs a cell and its direction by one value.
 pub const RECURRENT_LOOP: Lib =
     Lib { name: "lib/recurrent_loop.wgsl", source: include_str!("../wgsl/lib/recurrent_loop.wgsl") };
 
@@ -158,11 +182,15 @@ pub fn libs() -> &'static [&'static Lib] {
         &RNG,
         &POINTWISE,
         &ROW_SUM,
-        &REGISTER_TILE,
+        &WIDE_TILE,
         &PAIRED_TILE,
         &RECURRENT,
         &RECURRENT_FORWARD,
         &RECURRENT_BACKWARD,
+        &RECURRENT_FORWARD_ONE,
+        &RECURRENT_FORWARD_FOUR,
+        &RECURRENT_BACKWARD_ONE,
+        &RECURRENT_BACKWARD_FOUR,
         &RECURRENT_CPU,
         &RECURRENT_STEP,
         &RECURRENT_LOOP,

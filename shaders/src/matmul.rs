@@ -93,14 +93,16 @@ kernel! {
 }
 
 kernel! {
-    /// [`MatmulCpu`] with loads and stores of four values, for subgroups of eight and sizes that are multiples of 4.
-    /// Grid: (⌈N / 32⌉, ⌈M / rows⌉, Z).
+    /// [`MatmulCpu`] with loads and stores of four values, for sizes that are multiples of 4.
+    /// Grid: (⌈N / 4·lanes⌉, ⌈M / rows⌉, Z).
     MatmulCpuWide: "matmul_cpu_wide" in "matmul/cpu_wide.wgsl",
     params MatmulCpuParams,
-    libs [],
+    libs [WIDE_TILE],
     subgroups true,
     fusable false,
     spec {
+        /// Invocations of the workgroup, which must be the adapter's fixed subgroup size; at least 4.
+        LANES lanes: u32,
         /// Rows of a tile: 8, 16 or 32.
         ROWS rows: u32,
         /// A lies in memory as [K, M].
@@ -112,13 +114,15 @@ kernel! {
     }
     bindings { a: Read F32x4, b: Read F32x4, bias: Read F32x4, out: ReadWrite F32x4 }
     shipped [
-        { rows: 8, a_rows: false, b_columns: false, add: false },
-        { rows: 16, a_rows: false, b_columns: true, add: false },
-        { rows: 32, a_rows: false, b_columns: false, add: false },
-        { rows: 32, a_rows: false, b_columns: true, add: false },
-        { rows: 32, a_rows: true, b_columns: true, add: false },
-        { rows: 32, a_rows: true, b_columns: false, add: false },
-        { rows: 32, a_rows: true, b_columns: true, add: true },
+        { lanes: 4, rows: 32, a_rows: false, b_columns: false, add: false },
+        { lanes: 16, rows: 32, a_rows: true, b_columns: true, add: false },
+        { lanes: 8, rows: 8, a_rows: false, b_columns: false, add: false },
+        { lanes: 8, rows: 16, a_rows: false, b_columns: true, add: false },
+        { lanes: 8, rows: 32, a_rows: false, b_columns: false, add: false },
+        { lanes: 8, rows: 32, a_rows: false, b_columns: true, add: false },
+        { lanes: 8, rows: 32, a_rows: true, b_columns: true, add: false },
+        { lanes: 8, rows: 32, a_rows: true, b_columns: false, add: false },
+        { lanes: 8, rows: 32, a_rows: true, b_columns: true, add: true },
     ]
 }
 

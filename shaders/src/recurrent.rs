@@ -2,7 +2,7 @@
 //!
 //! A kernel is a cell (its own file: formula and buffers), what all cells share of the direction, and a form, both files
 //! of helpers that call the few functions which the cell defines. The form for CPU adapters is a step in the registers of
-//! one subgroup; the step form spreads a step over a whole GPU; in both the order of launches is the synchronisation. The
+//! one subgroup, which loads four values at a time and so wants an H that is a multiple of 4; the step form spreads a step over a whole GPU; in both the order of launches is the synchronisation. The
 //! loop form walks many steps in a launch, for a hidden state that a workgroup can hold. Workgroups never wait for one
 //! another: WebGPU promises them no progress.
 
@@ -43,7 +43,7 @@ params! {
 /// A cell in one direction: three kernels of one file. `spec` is what the cell itself leaves open, `shipped` its values.
 macro_rules! cell {
     (
-        $file:literal with $direction:ident,
+        $file:literal with $direction:ident, $one:ident, $four:ident,
         $cpu:ident: $cpu_name:literal, $step:ident: $step_name:literal, $walk:ident: $walk_name:literal,
         spec { $($spec:tt)* }
         bindings $bindings:tt
@@ -53,7 +53,7 @@ macro_rules! cell {
             #[doc = concat!("A step of `", $file, "` by single subgroups. Grid: (groups, ⌈B / rows⌉).")]
             $cpu: $cpu_name in $file,
             params RecurrentParams,
-            libs [RNG, POINTWISE, RECURRENT, $direction, REGISTER_TILE, RECURRENT_CPU],
+            libs [RNG, POINTWISE, RECURRENT, $direction, $four, WIDE_TILE, RECURRENT_CPU],
             subgroups true,
             fusable false,
             spec {
@@ -62,23 +62,17 @@ macro_rules! cell {
                 LANES lanes: u32,
                 /// Rows of the batch that a workgroup owns: 8, 16 or 32.
                 ROWS rows: u32,
-                /// Whether the product's depth is no multiple of 8 (of 4 with fewer than 8 lanes).
-                REMAINDER remainder: bool,
                 /// Whether a tile of 32 rows that is half empty at least makes half the sums.
                 HALVES halves: bool,
             }
             bindings $bindings
             shipped [$(
-                { lanes: 4, rows: 8, remainder: true, halves: false, $($value)* },
-                { lanes: 8, rows: 8, remainder: false, halves: false, $($value)* },
-                { lanes: 8, rows: 8, remainder: true, halves: false, $($value)* },
-                { lanes: 8, rows: 16, remainder: false, halves: false, $($value)* },
-                { lanes: 8, rows: 16, remainder: true, halves: false, $($value)* },
-                { lanes: 8, rows: 32, remainder: false, halves: false, $($value)* },
-                { lanes: 8, rows: 32, remainder: true, halves: false, $($value)* },
-                { lanes: 16, rows: 32, remainder: true, halves: false, $($value)* },
-                { lanes: 8, rows: 32, remainder: false, halves: true, $($value)* },
-                { lanes: 8, rows: 32, remainder: true, halves: true, $($value)* }
+                { lanes: 4, rows: 8, halves: false, $($value)* },
+                { lanes: 8, rows: 8, halves: false, $($value)* },
+                { lanes: 8, rows: 16, halves: false, $($value)* },
+                { lanes: 8, rows: 32, halves: false, $($value)* },
+                { lanes: 16, rows: 32, halves: false, $($value)* },
+                { lanes: 8, rows: 32, halves: true, $($value)* }
             ),*]
         }
 
@@ -86,7 +80,7 @@ macro_rules! cell {
             #[doc = concat!("A step of `", $file, "` by workgroup tiles. Grid: (⌈H / units⌉, ⌈B / rows⌉).")]
             $step: $step_name in $file,
             params RecurrentParams,
-            libs [RNG, POINTWISE, RECURRENT, $direction, RECURRENT_STEP],
+            libs [RNG, POINTWISE, RECURRENT, $direction, $one, RECURRENT_STEP],
             subgroups false,
             fusable false,
             spec {
@@ -108,7 +102,7 @@ macro_rules! cell {
             )]
             $walk: $walk_name in $file,
             params RecurrentParams,
-            libs [RNG, POINTWISE, RECURRENT, $direction, RECURRENT_LOOP],
+            libs [RNG, POINTWISE, RECURRENT, $direction, $one, RECURRENT_LOOP],
             subgroups false,
             fusable false,
             spec {
@@ -123,39 +117,39 @@ macro_rules! cell {
 }
 
 cell! {
-    "recurrent/rnn_forward.wgsl" with RECURRENT_FORWARD,
+    "recurrent/rnn_forward.wgsl" with RECURRENT_FORWARD, RECURRENT_FORWARD_ONE, RECURRENT_FORWARD_FOUR,
     RnnForwardCpu: "rnn_forward_cpu", RnnForwardStep: "rnn_forward_step", RnnForwardLoop: "rnn_forward_loop",
     spec {
         /// 0 tanh, 1 relu, 2 sigmoid.
         ACTIVATION activation: u32,
     }
     bindings {
-        x_proj: Read F32, w_hh: Read F32, h_prev: Read F32, steps: Read U32,
+        x_proj: Read F32, w_hh: Read Packed, h_prev: Read Packed, steps: Read U32,
         y: ReadWrite F32, h_next: ReadWrite F32, before: ReadWrite F32
     }
     shipped [{ activation: 0 }, { activation: 1 }, { activation: 2 }]
 }
 
 cell! {
-    "recurrent/rnn_backward.wgsl" with RECURRENT_BACKWARD,
+    "recurrent/rnn_backward.wgsl" with RECURRENT_BACKWARD, RECURRENT_BACKWARD_ONE, RECURRENT_BACKWARD_FOUR,
     RnnBackwardCpu: "rnn_backward_cpu", RnnBackwardStep: "rnn_backward_step", RnnBackwardLoop: "rnn_backward_loop",
     spec {
         /// 0 tanh, 1 relu, 2 sigmoid.
         ACTIVATION activation: u32,
     }
     bindings {
-        dy: Read F32, w_hh: Read F32, steps: Read U32, dh_n: Read F32, y: Read F32,
-        dz: ReadWrite F32, dh0: ReadWrite F32
+        dy: Read F32, w_hh: Read Packed, steps: Read U32, dh_n: Read F32, y: Read F32,
+        dz: ReadWrite Packed, dh0: ReadWrite F32
     }
     shipped [{ activation: 0 }, { activation: 1 }, { activation: 2 }]
 }
 
 cell! {
-    "recurrent/lstm_forward.wgsl" with RECURRENT_FORWARD,
+    "recurrent/lstm_forward.wgsl" with RECURRENT_FORWARD, RECURRENT_FORWARD_ONE, RECURRENT_FORWARD_FOUR,
     LstmForwardCpu: "lstm_forward_cpu", LstmForwardStep: "lstm_forward_step", LstmForwardLoop: "lstm_forward_loop",
     spec {}
     bindings {
-        x_proj: Read F32, w_hh: Read F32, h_prev: Read F32, c0: Read F32, steps: Read U32,
+        x_proj: Read F32, w_hh: Read Packed, h_prev: Read Packed, c0: Read F32, steps: Read U32,
         y: ReadWrite F32, h_next: ReadWrite F32, before: ReadWrite F32, gates: ReadWrite F32,
         cells: ReadWrite F32, c_n: ReadWrite F32
     }
@@ -163,35 +157,35 @@ cell! {
 }
 
 cell! {
-    "recurrent/lstm_backward.wgsl" with RECURRENT_BACKWARD,
+    "recurrent/lstm_backward.wgsl" with RECURRENT_BACKWARD, RECURRENT_BACKWARD_ONE, RECURRENT_BACKWARD_FOUR,
     LstmBackwardCpu: "lstm_backward_cpu", LstmBackwardStep: "lstm_backward_step",
     LstmBackwardLoop: "lstm_backward_loop",
     spec {}
     bindings {
-        dy: Read F32, w_hh: Read F32, steps: Read U32, dh_n: Read F32, gates: Read F32, cells: Read F32,
-        c0: Read F32, dc_n: Read F32, dz: ReadWrite F32, dh0: ReadWrite F32, dc0: ReadWrite F32
+        dy: Read F32, w_hh: Read Packed, steps: Read U32, dh_n: Read F32, gates: Read F32, cells: Read F32,
+        c0: Read F32, dc_n: Read F32, dz: ReadWrite Packed, dh0: ReadWrite F32, dc0: ReadWrite F32
     }
     shipped [{}]
 }
 
 cell! {
-    "recurrent/gru_forward.wgsl" with RECURRENT_FORWARD,
+    "recurrent/gru_forward.wgsl" with RECURRENT_FORWARD, RECURRENT_FORWARD_ONE, RECURRENT_FORWARD_FOUR,
     GruForwardCpu: "gru_forward_cpu", GruForwardStep: "gru_forward_step", GruForwardLoop: "gru_forward_loop",
     spec {}
     bindings {
-        x_proj: Read F32, w_hh: Read F32, h_prev: Read F32, b_hn: Read F32, steps: Read U32,
+        x_proj: Read F32, w_hh: Read Packed, h_prev: Read Packed, b_hn: Read F32, steps: Read U32,
         y: ReadWrite F32, h_next: ReadWrite F32, before: ReadWrite F32, gates: ReadWrite F32
     }
     shipped [{}]
 }
 
 cell! {
-    "recurrent/gru_backward.wgsl" with RECURRENT_BACKWARD,
+    "recurrent/gru_backward.wgsl" with RECURRENT_BACKWARD, RECURRENT_BACKWARD_ONE, RECURRENT_BACKWARD_FOUR,
     GruBackwardCpu: "gru_backward_cpu", GruBackwardStep: "gru_backward_step", GruBackwardLoop: "gru_backward_loop",
     spec {}
     bindings {
-        dy: Read F32, w_hh: Read F32, steps: Read U32, dh_n: Read F32, before: Read F32, gates: Read F32,
-        dx_proj: ReadWrite F32, dh0: ReadWrite F32, dh_proj: ReadWrite F32, carry: ReadWrite F32
+        dy: Read F32, w_hh: Read Packed, steps: Read U32, dh_n: Read F32, before: Read F32, gates: Read F32,
+        dx_proj: ReadWrite F32, dh0: ReadWrite F32, dz: ReadWrite Packed, carry: ReadWrite F32
     }
     shipped [{}]
 }

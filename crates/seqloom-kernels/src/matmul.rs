@@ -165,7 +165,7 @@ impl Plan {
             _ => 32,
         };
         let grid = self.grid(rows, 4 * lanes, facts)?;
-        let wide = self.is_wide(lanes);
+        let wide = self.is_wide();
         // A step of the kernel takes four values, or half as many as a subgroup has lanes; the rest, one by one, are fewer
         // than that.
         let longest = (MOST_ITERATIONS - lanes) * (lanes / 2);
@@ -190,7 +190,7 @@ impl Plan {
             let add = first > 0;
             let flops = 2 * u64::from(self.results) * u64::from(end - first);
             if wide {
-                let spec = MatmulCpuWide { rows, a_rows: self.trans_a, b_columns: !self.trans_b, add };
+                let spec = MatmulCpuWide { lanes, rows, a_rows: self.trans_a, b_columns: !self.trans_b, add };
                 self.cpu_job(spec, params, grid, flops, biased).fused(facts, fusion, u64::from(self.results))
             } else {
                 let spec = MatmulCpu { lanes, rows, add };
@@ -201,13 +201,13 @@ impl Plan {
         (0..k.max(1)).step_by(longest as usize).map(part).collect()
     }
 
-    /// Whether sizes and subgroups are those of the kernel that loads four values at once.
-    fn is_wide(&self, lanes: u32) -> bool {
+    /// Whether the sizes are those of the kernel that loads four values at once.
+    fn is_wide(&self) -> bool {
         let MatmulParams { m, n, k, .. } = self.params;
         let whole = |size: u32| size.is_multiple_of(4);
         let a = whole(if self.trans_a { m } else { k });
         let b = whole(if self.trans_b { k } else { n });
-        lanes == 8 && k > 0 && whole(n) && a && b
+        k > 0 && whole(n) && a && b
     }
 
     fn cpu_job<S: Spec>(

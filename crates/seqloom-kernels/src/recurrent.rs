@@ -27,6 +27,9 @@ use seqloom_shaders::recurrent::{
 use crate::error::KernelError;
 use crate::launch::{Job, Launch, Lowered, MOST_ITERATIONS, Operand, count, grid, lanes, prefers_cpu};
 
+/// Values that the form for CPUs loads at once.
+const QUAD: usize = 4;
+
 /// Rows of the batch and hidden units that a workgroup of the step form computes, and the depth of its tiles.
 const STEP_ROWS: u32 = 8;
 const STEP_UNITS: u32 = 16;
@@ -106,7 +109,8 @@ pub struct Problem {
 /// How the work is shared out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Form {
-    /// A launch a step, by tiles in the registers of single subgroups. Needs a known subgroup size.
+    /// A launch a step, by tiles in the registers of single subgroups. Needs a known subgroup size, and an H that is a
+    /// multiple of 4: it loads four values at once.
     Cpu,
     /// A launch a step, by tiles in workgroup memory.
     Step,
@@ -119,7 +123,7 @@ impl Form {
     /// narrow the state.
     fn suited(problem: &Problem, facts: &Facts) -> Self {
         if prefers_cpu(facts) {
-            Form::Cpu
+            if problem.hidden.is_multiple_of(QUAD) { Form::Cpu } else { Form::Step }
         } else if problem.hidden <= LOOP_WORKGROUP as usize {
             Form::Loop
         } else {
@@ -152,7 +156,8 @@ pub fn lower_forward(problem: &Problem, facts: &Facts) -> Result<Lowered, Kernel
 /// [`lower_forward`] in a given form.
 ///
 /// # Errors
-/// As [`lower_forward`], [`Form::Cpu`] where the subgroup size is not known, and [`Form::Loop`] where H is above 64.
+/// As [`lower_forward`], [`Form::Cpu`] where the subgroup size is not known or H is no multiple of 4, and [`Form::Loop`]
+/// where H is above 64.
 pub fn lower_forward_as(form: Form, problem: &Problem, facts: &Facts) -> Result<Lowered, KernelError> {
     let Some(plan) = Plan::new(form, Direction::Forward, problem, facts)? else {
         return Ok(Lowered::default());
@@ -229,7 +234,7 @@ enum Direction {
 /// A form with its sizes.
 #[derive(Clone, Copy)]
 enum Shape {
-    Cpu { lanes: u32, rows: u32, remainder: bool, halves: bool },
+    Cpu { lanes: u32, rows: u32, halves: bool },
     Step,
     Loop,
 }
@@ -277,11 +282,12 @@ impl Plan {
             return refused(format!("{rows} rows cannot hold {batch} sequences"));
         }
         let [rows, batch, time, hidden] = [rows, batch, time, hidden].map(|size| size as u32);
-        let depth = match direction {
-            Direction::Forward => hidden,
-            Direction::Backward => cell.gates() as u32 * hidden,
-        };
         let (shape, grid) = match form {
+            Form::Cpu if !hidden.is_multiple_of(QUAD as u32) => {
+                return refused(format!(
+                    "the form for CPUs needs H to be a multiple of {QUAD}, not {hidden}"
+                ));
+            }
             Form::Cpu => {
                 let lanes = lanes(op, "cpu", facts)?;
                 // Rows share the loads of the weights, so a tile is as tall as the batch gives work for. A ragged batch
@@ -296,10 +302,9 @@ impl Plan {
                     (Direction::Forward, Cell::Lstm | Cell::Gru) => 2 * lanes,
                     _ => 4 * lanes,
                 };
-                let remainder = depth % if lanes < 8 { 4 } else { 8 } != 0;
                 let grid = [hidden.div_ceil(units), batch.div_ceil(tall), 1];
                 let halves = packed && tall == 32;
-                (Shape::Cpu { lanes, rows: tall, remainder, halves }, grid)
+                (Shape::Cpu { lanes, rows: tall, halves }, grid)
             }
             Form::Step => (Shape::Step, [hidden.div_ceil(STEP_UNITS), batch.div_ceil(STEP_ROWS), 1]),
             Form::Loop if hidden > LOOP_WORKGROUP => {
@@ -360,8 +365,8 @@ impl Plan {
         let (rows, units, depth, workgroup) = (STEP_ROWS, STEP_UNITS, STEP_DEPTH, LOOP_WORKGROUP);
         let run = Run { plan: self, bindings, facts };
         match (self.direction, self.cell, self.shape) {
-            (Forward, Cell::Rnn(a), Shape::Cpu { lanes, rows, remainder, halves }) => {
-                run.with(RnnForwardCpu { activation: code(a), lanes, rows, remainder, halves })
+            (Forward, Cell::Rnn(a), Shape::Cpu { lanes, rows, halves }) => {
+                run.with(RnnForwardCpu { activation: code(a), lanes, rows, halves })
             }
             (Forward, Cell::Rnn(a), Shape::Step) => {
                 run.with(RnnForwardStep { activation: code(a), rows, units, depth })
@@ -369,8 +374,8 @@ impl Plan {
             (Forward, Cell::Rnn(a), Shape::Loop) => {
                 run.with(RnnForwardLoop { activation: code(a), workgroup })
             }
-            (Backward, Cell::Rnn(a), Shape::Cpu { lanes, rows, remainder, halves }) => {
-                run.with(RnnBackwardCpu { activation: code(a), lanes, rows, remainder, halves })
+            (Backward, Cell::Rnn(a), Shape::Cpu { lanes, rows, halves }) => {
+                run.with(RnnBackwardCpu { activation: code(a), lanes, rows, halves })
             }
             (Backward, Cell::Rnn(a), Shape::Step) => {
                 run.with(RnnBackwardStep { activation: code(a), rows, units, depth })
@@ -378,23 +383,23 @@ impl Plan {
             (Backward, Cell::Rnn(a), Shape::Loop) => {
                 run.with(RnnBackwardLoop { activation: code(a), workgroup })
             }
-            (Forward, Cell::Lstm, Shape::Cpu { lanes, rows, remainder, halves }) => {
-                run.with(LstmForwardCpu { lanes, rows, remainder, halves })
+            (Forward, Cell::Lstm, Shape::Cpu { lanes, rows, halves }) => {
+                run.with(LstmForwardCpu { lanes, rows, halves })
             }
             (Forward, Cell::Lstm, Shape::Step) => run.with(LstmForwardStep { rows, units, depth }),
             (Forward, Cell::Lstm, Shape::Loop) => run.with(LstmForwardLoop { workgroup }),
-            (Backward, Cell::Lstm, Shape::Cpu { lanes, rows, remainder, halves }) => {
-                run.with(LstmBackwardCpu { lanes, rows, remainder, halves })
+            (Backward, Cell::Lstm, Shape::Cpu { lanes, rows, halves }) => {
+                run.with(LstmBackwardCpu { lanes, rows, halves })
             }
             (Backward, Cell::Lstm, Shape::Step) => run.with(LstmBackwardStep { rows, units, depth }),
             (Backward, Cell::Lstm, Shape::Loop) => run.with(LstmBackwardLoop { workgroup }),
-            (Forward, Cell::Gru, Shape::Cpu { lanes, rows, remainder, halves }) => {
-                run.with(GruForwardCpu { lanes, rows, remainder, halves })
+            (Forward, Cell::Gru, Shape::Cpu { lanes, rows, halves }) => {
+                run.with(GruForwardCpu { lanes, rows, halves })
             }
             (Forward, Cell::Gru, Shape::Step) => run.with(GruForwardStep { rows, units, depth }),
             (Forward, Cell::Gru, Shape::Loop) => run.with(GruForwardLoop { workgroup }),
-            (Backward, Cell::Gru, Shape::Cpu { lanes, rows, remainder, halves }) => {
-                run.with(GruBackwardCpu { lanes, rows, remainder, halves })
+            (Backward, Cell::Gru, Shape::Cpu { lanes, rows, halves }) => {
+                run.with(GruBackwardCpu { lanes, rows, halves })
             }
             (Backward, Cell::Gru, Shape::Step) => run.with(GruBackwardStep { rows, units, depth }),
             (Backward, Cell::Gru, Shape::Loop) => run.with(GruBackwardLoop { workgroup }),

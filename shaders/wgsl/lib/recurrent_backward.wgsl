@@ -1,5 +1,6 @@
 // The backward half of a recurrent cell that its forms call. Needs recurrent.wgsl; the kernel's file binds dy, w_hh,
-// dh_n and dh0, and defines GATES, operand, carried and retreat.
+// dh_n, dz and dh0, and defines GATES, carried and retreat. How dz and w_hh are read, and dz written, is the form's
+// choice: recurrent_backward_one.wgsl and _four.wgsl.
 //
 // Steps are walked against the order of the forward pass, so the step walked before is the one that came after. The
 // gradient of a state is dh = dz W_hh with that step's dz, if the sequence was live there, and dh_n if it ended here.

@@ -1,12 +1,12 @@
 // A recurrent step for adapters that run shaders on the CPU's vector units; joined with a cell, its direction and
-// register_tile.wgsl, which says why such code looks as it does.
+// wide_tile.wgsl, which says why such code looks as it does.
 //
 // A workgroup is one subgroup and owns ROWS rows of the batch and its share of the hidden units: the four columns of a
-// lane's vec4 are those of one unit, or, where a unit has one, four units LANES apart.
+// lane's vec4 are those of one unit, or, where a unit has one, four neighbouring units.
 // Grid: (groups, ceil(B / ROWS)), any number of groups.
 //
 // Units are finished one at a time, in a loop with an end that no compiler knows: unrolled, it takes seconds to compile.
-// A remainder of k is a loop of its own, and left out where there is none, since that takes a quarter of a second.
+// H is a multiple of 4, so that operand and weights are loaded four values at once.
 //
 // With HALVES a tile of 32 rows of which 16 at most are live makes sums for those alone, in a loop of its own: a loop that
 // is not entered costs nothing, a branch inside one would cost both sides. It is for ragged batches, whose tiles empty.
@@ -15,51 +15,33 @@
 
 const LANES: u32 = 8u; // spec
 const ROWS: u32 = 16u; // spec
-const REMAINDER: bool = true; // spec
 const HALVES: bool = false; // spec
 
-// Values of k in an unrolled step: as many as the subgroup can load at once, 4 or 8.
-const STEP: u32 = select(8u, 4u, LANES < 8u);
 // Units that a lane has at a time, and columns of its vec4 that are used.
 const SPREAD: u32 = select(1u, 4u, COLUMNS == 1u);
 const USED: u32 = SPREAD * COLUMNS;
 
-fn operand_rows(now: Moment, b: u32, last: u32) -> Offsets {
-    return Offsets(
-        operand_row(now, min(b, last)), operand_row(now, min(b + 1u, last)),
-        operand_row(now, min(b + 2u, last)), operand_row(now, min(b + 3u, last)),
-        operand_row(now, min(b + 4u, last)), operand_row(now, min(b + 5u, last)),
-        operand_row(now, min(b + 6u, last)), operand_row(now, min(b + 7u, last)),
-    );
+// Where the operand of this lane's row of eight begins, and of the row four further where there are but four lanes.
+fn operand_rows(now: Moment, b: u32, last: u32, lane: u32) -> vec2<u32> {
+    let row = b + lane % 8u;
+    return vec2(operand_row(now, min(row, last)), operand_row(now, min(row + 4u, last)));
 }
 
-fn load_operand(at: Offsets, k: u32) -> Values {
-    return Values(
-        operand(at.r0 + k), operand(at.r1 + k), operand(at.r2 + k), operand(at.r3 + k),
-        operand(at.r4 + k), operand(at.r5 + k), operand(at.r6 + k), operand(at.r7 + k),
-    );
+fn load_eight(at: vec2<u32>, k: u32) -> Held {
+    let low = operand_four(at.x + k);
+    if LANES < 8u { return Held(low, operand_four(at.y + k)); }
+    return Held(low, low);
 }
 
-fn load_w(weights: vec4<u32>, k: u32) -> vec4<f32> {
-    let at = weights + k * weight_pitch();
-    var w = vec4(w_hh[at.x], w_hh[at.y], w_hh[at.z], 0.0f);
-    if USED > 3u { w.w = w_hh[at.w]; }
-    return w;
-}
-
+// The weights of this lane's columns at k to k+3: each column lies along k, or the four units lie side by side.
 fn load_strip(weights: vec4<u32>, k: u32) -> Strip {
-    var strip: Strip;
-    strip.p0 = load_w(weights, k);
-    strip.p1 = load_w(weights, k + 1u);
-    strip.p2 = load_w(weights, k + 2u);
-    strip.p3 = load_w(weights, k + 3u);
-    if STEP > 4u {
-        strip.p4 = load_w(weights, k + 4u);
-        strip.p5 = load_w(weights, k + 5u);
-        strip.p6 = load_w(weights, k + 6u);
-        strip.p7 = load_w(weights, k + 7u);
+    if COLUMNS == 1u && weight_pitch() != 1u {
+        let at = weights.x + (k + vec4(0u, 1u, 2u, 3u)) * weight_pitch();
+        return Strip(weight_four(at.x), weight_four(at.y), weight_four(at.z), weight_four(at.w));
     }
-    return strip;
+    var last = vec4<f32>();
+    if USED > 3u { last = weight_four(weights.w + k); }
+    return strip_of(weight_four(weights.x + k), weight_four(weights.y + k), weight_four(weights.z + k), last);
 }
 
 @compute @workgroup_size(LANES)
@@ -73,25 +55,24 @@ fn main(
     let first = tile.y * ROWS;
     let rows = product_rows(now);
     let last = max(rows, 1u) - 1u;
-    let at0 = operand_rows(now, first, last);
-    let at1 = operand_rows(now, first + 8u, last);
-    let at2 = operand_rows(now, first + 16u, last);
-    let at3 = operand_rows(now, first + 24u, last);
+    let at0 = operand_rows(now, first, last, lane);
+    let at1 = operand_rows(now, first + 8u, last, lane);
+    let at2 = operand_rows(now, first + 16u, last, lane);
+    let at3 = operand_rows(now, first + 24u, last, lane);
     // A tile past the rows has no product, only rows that hand something on.
     let stop = select(0u, depth(), first < rows);
-    let whole = stop - stop % STEP;
-    let low = select(0u, whole, HALVES && rows <= first + 16u);
+    let low = select(0u, stop, HALVES && rows <= first + 16u);
     let end = min(first + ROWS, all_rows(now));
     let finished = clamp(finish_rows(now), first, max(first, end));
 
     for (var block = tile.x * SPREAD * LANES; block < H; block += tiles.x * SPREAD * LANES) {
-        let j = block + lane;
+        let j = block + SPREAD * lane;
         var weights: vec4<u32>;
         if SPREAD == 1u {
             let unit = min(j, H - 1u);
             weights = vec4(weight_row(0u, unit), weight_row(1u, unit), weight_row(2u, unit), weight_row(3u, unit));
         } else {
-            let units = min(j + vec4(0u, LANES, 2u * LANES, 3u * LANES), vec4(H - 1u));
+            let units = min(j, H - 4u) + vec4(0u, 1u, 2u, 3u);
             weights = vec4(
                 weight_row(0u, units.x), weight_row(0u, units.y), weight_row(0u, units.z), weight_row(0u, units.w),
             );
@@ -101,42 +82,29 @@ fn main(
         var s2: Sums;
         var s3: Sums;
         if HALVES {
-            for (var k = 0u; k < low; k += STEP) {
-                let along = k + lane % STEP;
-                let v0 = load_operand(at0, along);
-                let v1 = load_operand(at1, along);
+            for (var k = 0u; k < low; k += 4u) {
+                let v0 = load_eight(at0, k);
+                let v1 = load_eight(at1, k);
                 let strip = load_strip(weights, k);
-                s0 = dot_rows(v0, strip, s0);
-                s1 = dot_rows(v1, strip, s1);
+                s0 = add_rows(v0, strip, s0);
+                s1 = add_rows(v1, strip, s1);
             }
         }
-        for (var k = low; k < whole; k += STEP) {
-            let along = k + lane % STEP;
-            let v0 = load_operand(at0, along);
-            var v1: Values;
-            var v2: Values;
-            var v3: Values;
-            if ROWS > 8u { v1 = load_operand(at1, along); }
-            if ROWS > 16u { v2 = load_operand(at2, along); v3 = load_operand(at3, along); }
+        for (var k = low; k < stop; k += 4u) {
+            let v0 = load_eight(at0, k);
+            var v1: Held;
+            var v2: Held;
+            var v3: Held;
+            if ROWS > 8u { v1 = load_eight(at1, k); }
+            if ROWS > 16u { v2 = load_eight(at2, k); v3 = load_eight(at3, k); }
             let strip = load_strip(weights, k);
-            s0 = dot_rows(v0, strip, s0);
-            if ROWS > 8u { s1 = dot_rows(v1, strip, s1); }
-            if ROWS > 16u { s2 = dot_rows(v2, strip, s2); s3 = dot_rows(v3, strip, s3); }
-        }
-        if REMAINDER {
-            for (var k = whole; k < stop; k++) {
-                let w = load_w(weights, k);
-                s0 = add_outer(load_operand(at0, k), w, s0);
-                if ROWS > 8u { s1 = add_outer(load_operand(at1, k), w, s1); }
-                if ROWS > 16u {
-                    s2 = add_outer(load_operand(at2, k), w, s2);
-                    s3 = add_outer(load_operand(at3, k), w, s3);
-                }
-            }
+            s0 = add_rows(v0, strip, s0);
+            if ROWS > 8u { s1 = add_rows(v1, strip, s1); }
+            if ROWS > 16u { s2 = add_rows(v2, strip, s2); s3 = add_rows(v3, strip, s3); }
         }
         for (var e = SPREAD * first; e < SPREAD * finished; e++) {
             let b = e / SPREAD;
-            let unit = j + e % SPREAD * LANES;
+            let unit = j + e % SPREAD;
             var sum = row_of(s0, b);
             if ROWS > 8u { sum = select(sum, row_of(s1, b), (b & 8u) != 0u); }
             if ROWS > 16u {
@@ -148,7 +116,7 @@ fn main(
         }
         for (var e = SPREAD * finished; e < SPREAD * end; e++) {
             let b = e / SPREAD;
-            let unit = j + e % SPREAD * LANES;
+            let unit = j + e % SPREAD;
             if unit < H { leave(b, unit, hand_on(now, b, unit, state(b, unit))); }
         }
     }

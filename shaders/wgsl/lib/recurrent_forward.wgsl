@@ -1,5 +1,6 @@
 // The forward half of a recurrent cell that its forms call. Needs recurrent.wgsl; the kernel's file binds w_hh, h_prev,
-// h_next, y and before, and defines COLUMNS, advance and rest.
+// h_next, y and before, and defines COLUMNS, advance and rest. How h_prev and w_hh are read is the form's choice:
+// recurrent_forward_one.wgsl and _four.wgsl.
 //
 // The product is h W_hh^T, COLUMNS of its columns to a hidden unit. h lies in [B,H], a buffer to read and one to write:
 // a sequence that is not live at the step hands its h on, so one that has ended keeps its last state and one that has
@@ -15,16 +16,15 @@ fn product_rows(now: Moment) -> u32 { return now.live; }
 fn finish_rows(now: Moment) -> u32 { return now.live; }
 fn all_rows(now: Moment) -> u32 { return params.batch; }
 
-// Where the operand of a row of the batch begins, and its elements.
+// Where the operand of a row of the batch begins.
 fn operand_row(now: Moment, b: u32) -> u32 { return b * params.hidden; }
-fn operand(at: u32) -> f32 { return h_prev[at]; }
 
 // Where a column of unit j begins in w_hh, and how far its elements are apart.
 fn weight_row(column: u32, j: u32) -> u32 { return (column * params.hidden + j) * params.hidden; }
 fn weight_pitch() -> u32 { return 1u; }
 
 // h of unit j before the launch; as the loop form holds it.
-fn state(b: u32, j: u32) -> f32 { return h_prev[b * params.hidden + j]; }
+fn state(b: u32, j: u32) -> f32 { return operand(b * params.hidden + j); }
 fn enter(now: Moment, b: u32, j: u32) -> vec4<f32> { return vec4(state(b, j), 0.0f, 0.0f, 0.0f); }
 
 // Unit j of row b, from its sums and its h to its new h.

@@ -29,12 +29,12 @@ fn product(row: u32, j: u32) -> vec4<f32> {
     let stop = depth();
     for (var k = 0u; k < stop; k++) {
         let a = states[row + k];
-        sum.x = fma(a, w_hh[at.x], sum.x);
+        sum.x = fma(a, weight(at.x), sum.x);
         if COLUMNS > 1u {
-            sum.y = fma(a, w_hh[at.y], sum.y);
-            sum.z = fma(a, w_hh[at.z], sum.z);
+            sum.y = fma(a, weight(at.y), sum.y);
+            sum.z = fma(a, weight(at.z), sum.z);
         }
-        if COLUMNS > 3u { sum.w = fma(a, w_hh[at.w], sum.w); }
+        if COLUMNS > 3u { sum.w = fma(a, weight(at.w), sum.w); }
         at += vec4(weight_pitch());
     }
     return sum;

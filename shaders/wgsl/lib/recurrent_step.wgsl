@@ -34,7 +34,7 @@ fn fill(now: Moment, row0: u32, j0: u32, k0: u32, lid: u32) {
         let j = j0 + part % UNITS;
         let k = k0 + deep;
         var value = 0.0f;
-        if j < params.hidden && k < depth() { value = w_hh[weight_row(part / UNITS, j) + k * weight_pitch()]; }
+        if j < params.hidden && k < depth() { value = weight(weight_row(part / UNITS, j) + k * weight_pitch()); }
         tile_w[part * PITCH + deep] = value;
     }
 }

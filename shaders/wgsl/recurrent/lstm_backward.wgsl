@@ -9,20 +9,18 @@
 // Numeric: the product, then dy is added.
 
 @group(0) @binding(0) var<storage, read> dy: array<f32>; // [N,H]
-@group(0) @binding(1) var<storage, read> w_hh: array<f32>; // [4H,H]
+@group(0) @binding(1) var<storage, read> w_hh: array<Packed>; // [4H,H]
 @group(0) @binding(2) var<storage, read> steps: array<u32>; // [T,2]
 @group(0) @binding(3) var<storage, read> dh_n: array<f32>; // [B,H]
 @group(0) @binding(4) var<storage, read> gates: array<f32>; // [N,4H], activated: i, f, g, o
 @group(0) @binding(5) var<storage, read> cells: array<f32>; // [N,H]
 @group(0) @binding(6) var<storage, read> c0: array<f32>; // [B,H]
 @group(0) @binding(7) var<storage, read> dc_n: array<f32>; // [B,H]
-@group(0) @binding(8) var<storage, read_write> dz: array<f32>; // [N,4H]
+@group(0) @binding(8) var<storage, read_write> dz: array<Packed>; // [N,4H]
 @group(0) @binding(9) var<storage, read_write> dh0: array<f32>; // [B,H]
 @group(0) @binding(10) var<storage, read_write> dc0: array<f32>; // [B,H]
 
 const GATES: u32 = 4u;
-
-fn operand(at: u32) -> f32 { return dz[at]; }
 
 // What reaches h past the product.
 fn carried(own: u32) -> f32 { return 0.0f; }
@@ -49,9 +47,9 @@ fn retreat(now: Moment, row: u32, b: u32, j: u32, dh: f32) -> vec4<f32> {
         dh * squashed * o * (1.0f - o),
     );
     dc0[own] = dc * f;
-    dz[at] = d.x;
-    dz[at + H] = d.y;
-    dz[at + 2u * H] = d.z;
-    dz[at + 3u * H] = d.w;
+    leave_dz(at, d.x);
+    leave_dz(at + H, d.y);
+    leave_dz(at + 2u * H, d.z);
+    leave_dz(at + 3u * H, d.w);
     return d;
 }

@@ -10,16 +10,14 @@
 const ACTIVATION: u32 = 0u; // spec
 
 @group(0) @binding(0) var<storage, read> dy: array<f32>; // [N,H]
-@group(0) @binding(1) var<storage, read> w_hh: array<f32>; // [H,H]
+@group(0) @binding(1) var<storage, read> w_hh: array<Packed>; // [H,H]
 @group(0) @binding(2) var<storage, read> steps: array<u32>; // [T,2]
 @group(0) @binding(3) var<storage, read> dh_n: array<f32>; // [B,H]
 @group(0) @binding(4) var<storage, read> y: array<f32>; // [N,H]
-@group(0) @binding(5) var<storage, read_write> dz: array<f32>; // [N,H]
+@group(0) @binding(5) var<storage, read_write> dz: array<Packed>; // [N,H]
 @group(0) @binding(6) var<storage, read_write> dh0: array<f32>; // [B,H]
 
 const GATES: u32 = 1u;
-
-fn operand(at: u32) -> f32 { return dz[at]; }
 
 // What reaches h past the product.
 fn carried(own: u32) -> f32 { return 0.0f; }
@@ -33,6 +31,6 @@ fn slope(y: f32) -> f32 {
 fn retreat(now: Moment, row: u32, b: u32, j: u32, dh: f32) -> vec4<f32> {
     let at = row * params.hidden + j;
     let d = dh * slope(y[at]);
-    dz[at] = d;
+    leave_dz(at, d);
     return vec4(d, 0.0f, 0.0f, 0.0f);
 }

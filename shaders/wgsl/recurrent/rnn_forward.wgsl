@@ -8,8 +8,8 @@
 const ACTIVATION: u32 = 0u; // spec
 
 @group(0) @binding(0) var<storage, read> x_proj: array<f32>; // [N,H]
-@group(0) @binding(1) var<storage, read> w_hh: array<f32>; // [H,H]
-@group(0) @binding(2) var<storage, read> h_prev: array<f32>; // [B,H]
+@group(0) @binding(1) var<storage, read> w_hh: array<Packed>; // [H,H]
+@group(0) @binding(2) var<storage, read> h_prev: array<Packed>; // [B,H]
 @group(0) @binding(3) var<storage, read> steps: array<u32>; // [T,2]
 @group(0) @binding(4) var<storage, read_write> y: array<f32>; // [N,H]
 @group(0) @binding(5) var<storage, read_write> h_next: array<f32>; // [B,H]

@@ -12,7 +12,7 @@ use seqloom_tests::oracle::widen;
 const TOLERANCE: Tolerance = Tolerance { abs: 1e-5, rel: 1e-5 };
 
 /// B, T, H of batches in which all sequences have T steps.
-const FULL: [(usize, usize, usize); 10] = [
+const FULL: [(usize, usize, usize); 12] = [
     (1, 1, 1),
     (1, 7, 7),
     (3, 5, 33),
@@ -21,15 +21,19 @@ const FULL: [(usize, usize, usize); 10] = [
     (9, 4, 8),
     (33, 4, 40),
     (41, 3, 5),
+    (41, 3, 4),
     (17, 3, 257),
+    (17, 3, 260),
     (2, 6, 256),
 ];
 
 /// Lengths of packed batches, their H, and the rows that belong to nobody.
-const RAGGED: [(&[usize], usize, usize); 6] = [
+const RAGGED: [(&[usize], usize, usize); 8] = [
     (&[1], 1, 0),
     (&[4, 1], 5, 3),
+    (&[5, 4, 4, 2], 4, 2),
     (&[6, 6, 5, 3, 3, 3, 1], 33, 1),
+    (&[6, 6, 5, 3, 3, 3, 1], 36, 1),
     (&[9, 7, 7, 7, 6, 5, 5, 5, 4, 4, 4, 4, 3, 2, 2, 1, 1, 1, 1], 64, 13),
     (
         &[
@@ -84,7 +88,7 @@ impl Case {
         let facts = executor.facts();
         let mut forms = vec![None, Some(Form::Step)];
         // Where a form must refuse, `limits` and `what_a_form_cannot_do` check it.
-        if facts.lanes().is_some() {
+        if facts.lanes().is_some() && self.problem.hidden.is_multiple_of(4) {
             forms.push(Some(Form::Cpu));
         }
         if self.problem.hidden <= 64 {
@@ -241,6 +245,13 @@ fn what_a_form_cannot_do() {
     ] {
         let Err(KernelError::Problem { op: "gru", detail }) = lowered else { panic!("{lowered:?}") };
         assert!(detail.contains("64") && detail.contains("65"), "{detail}");
+    }
+    if facts.lanes().is_some() {
+        assert!(recurrent::lower_forward_as(Form::Cpu, &fits, facts).is_ok());
+        let Err(error) = recurrent::lower_backward_as(Form::Cpu, &wide, facts) else {
+            panic!("65 was taken")
+        };
+        assert!(error.to_string().contains("a multiple of 4, not 65"), "{error}");
     }
     for (broken, says) in [
         (Problem { rows: 7, ..fits }, "7 rows are not those of 2 sequences of 3 steps"),

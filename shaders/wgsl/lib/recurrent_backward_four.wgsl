@@ -1,0 +1,10 @@
+// What the product of a step back reads, four values at a time, and what it leaves for the next: for an H that is a multiple
+// of 4. Neighbouring lanes write parts of one vec4; that each writes its part alone is known of the adapters that take
+// this form.
+
+alias Packed = vec4<f32>;
+
+fn operand(at: u32) -> f32 { return dz[at / 4u][at % 4u]; }
+fn operand_four(at: u32) -> vec4<f32> { return dz[at / 4u]; }
+fn weight_four(at: u32) -> vec4<f32> { return w_hh[at / 4u]; }
+fn leave_dz(at: u32, value: f32) { dz[at / 4u][at % 4u] = value; }
