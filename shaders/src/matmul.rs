@@ -151,6 +151,18 @@ kernel! {
     }
     bindings { a: Read F32, b: Read F32, out: ReadWrite F32 }
     shipped [
+        { tile_m: 128, tile_n: 128, tile_k: 8, thread_m: 8, thread_n: 8, trans_a: false, trans_b: false },
+        { tile_m: 128, tile_n: 128, tile_k: 8, thread_m: 8, thread_n: 8, trans_a: false, trans_b: true },
+        { tile_m: 128, tile_n: 128, tile_k: 8, thread_m: 8, thread_n: 8, trans_a: true, trans_b: false },
+        { tile_m: 128, tile_n: 128, tile_k: 8, thread_m: 8, thread_n: 8, trans_a: true, trans_b: true },
+        { tile_m: 128, tile_n: 64, tile_k: 16, thread_m: 8, thread_n: 4, trans_a: false, trans_b: false },
+        { tile_m: 128, tile_n: 64, tile_k: 16, thread_m: 8, thread_n: 4, trans_a: false, trans_b: true },
+        { tile_m: 128, tile_n: 64, tile_k: 16, thread_m: 8, thread_n: 4, trans_a: true, trans_b: false },
+        { tile_m: 128, tile_n: 64, tile_k: 16, thread_m: 8, thread_n: 4, trans_a: true, trans_b: true },
+        { tile_m: 64, tile_n: 64, tile_k: 16, thread_m: 8, thread_n: 4, trans_a: false, trans_b: false },
+        { tile_m: 64, tile_n: 64, tile_k: 16, thread_m: 8, thread_n: 4, trans_a: false, trans_b: true },
+        { tile_m: 64, tile_n: 64, tile_k: 16, thread_m: 8, thread_n: 4, trans_a: true, trans_b: false },
+        { tile_m: 64, tile_n: 64, tile_k: 16, thread_m: 8, thread_n: 4, trans_a: true, trans_b: true },
         { tile_m: 64, tile_n: 64, tile_k: 16, thread_m: 4, thread_n: 4, trans_a: false, trans_b: false },
         { tile_m: 64, tile_n: 64, tile_k: 16, thread_m: 4, thread_n: 4, trans_a: false, trans_b: true },
         { tile_m: 64, tile_n: 64, tile_k: 16, thread_m: 4, thread_n: 4, trans_a: true, trans_b: false },
@@ -159,6 +171,10 @@ kernel! {
         { tile_m: 32, tile_n: 32, tile_k: 16, thread_m: 4, thread_n: 4, trans_a: false, trans_b: true },
         { tile_m: 32, tile_n: 32, tile_k: 16, thread_m: 4, thread_n: 4, trans_a: true, trans_b: false },
         { tile_m: 32, tile_n: 32, tile_k: 16, thread_m: 4, thread_n: 4, trans_a: true, trans_b: true },
+        { tile_m: 32, tile_n: 32, tile_k: 8, thread_m: 4, thread_n: 4, trans_a: false, trans_b: false },
+        { tile_m: 32, tile_n: 32, tile_k: 8, thread_m: 4, thread_n: 4, trans_a: false, trans_b: true },
+        { tile_m: 32, tile_n: 32, tile_k: 8, thread_m: 4, thread_n: 4, trans_a: true, trans_b: false },
+        { tile_m: 32, tile_n: 32, tile_k: 8, thread_m: 4, thread_n: 4, trans_a: true, trans_b: true },
     ]
 }
 

@@ -101,6 +101,9 @@ pub enum XtaskError {
     /// A kernel family.
     #[error(transparent)]
     Kernel(#[from] seqloom_kernels::KernelError),
+    /// Tuning that ended before its time.
+    #[error(transparent)]
+    Tune(#[from] seqloom_kernels::tune::TuneError),
     /// The device.
     #[error(transparent)]
     Device(#[from] seqloom_device::DeviceError),

@@ -16,6 +16,7 @@ mod shaders;
 mod startup;
 mod test;
 mod tidy;
+mod tune;
 mod workspace;
 
 use std::process::ExitCode;
@@ -41,6 +42,8 @@ enum Task {
     Bench(bench::Options),
     /// Show the program behind a workload dispatch by dispatch, and with --time where its time goes
     Explain(explain::Options),
+    /// Measure the variants of every kernel family on this adapter, and keep which is the fastest
+    Tune(tune::Options),
     /// Check every shipped shader variant, and with --dump write what other backends get
     Shaders(shaders::Options),
     /// Check the house rules that a compiler cannot
@@ -63,6 +66,7 @@ fn main() -> ExitCode {
         Task::Test(options) => test::run(&options),
         Task::Bench(options) => bench::run(&options),
         Task::Explain(options) => explain::run(&options),
+        Task::Tune(options) => tune::run(&options),
         Task::Shaders(options) => shaders::run(&options),
         Task::Tidy => tidy::run(),
         Task::Doctor => doctor::run(),

@@ -14,6 +14,7 @@ use crate::Result;
 use crate::adapter::{AdapterChoice, AdapterKind, Facts, choose};
 use crate::error::DeviceError;
 use crate::fault::Fault;
+use crate::notes::{Notes, Tuning};
 use crate::pipeline::Memo;
 use crate::pipeline_cache::DiskCache;
 use crate::probe;
@@ -41,10 +42,12 @@ pub struct DeviceOptions {
     pub adapter: Option<AdapterChoice>,
     /// Whether kernels check each index and bound each loop at run time. `None`: only in debug builds.
     pub checks: Option<bool>,
-    /// Folder of the pipeline cache; `None` is the user's cache folder.
+    /// Folder of what is kept on disk, compiled pipelines and what tuning found; `None` is the user's cache folder.
     pub cache_dir: Option<PathBuf>,
-    /// Keep no pipeline cache on disk.
+    /// Read nothing from disk and keep nothing there.
     pub no_cache: bool,
+    /// How kernel variants are chosen. The default takes what an earlier tuning left and never measures by itself.
+    pub tuning: Tuning,
     /// The kind of adapter that kernels are chosen for; `None` is the adapter's own. A software adapter told to be a
     /// discrete GPU runs, slowly, what a GPU would: this is how a machine without one tests that.
     pub kind: Option<AdapterKind>,
@@ -78,10 +81,12 @@ pub(crate) struct Inner {
     pub id: u64,
     pub facts: Facts,
     pub checks: bool,
+    pub tuning: Tuning,
     pub queue: wgpu::Queue,
     pub poller: Poller,
     pub memo: Memo,
     pub cache: DiskCache,
+    pub notes: Mutex<Notes>,
     pub recorder: Mutex<Recorder>,
     pub staging: Mutex<Pool>,
     pub waker: OnceLock<Option<Sender<Request>>>,
@@ -124,21 +129,28 @@ impl Device {
         chosen.facts.kind = options.kind.unwrap_or(chosen.facts.kind);
         let (raw, queue) = probe::open(&chosen)?;
         let fault = Fault::watch(&raw);
-        let cache = if options.no_cache {
-            DiskCache::off()
-        } else {
-            DiskCache::open(&raw, &chosen.facts, options.cache_dir)
+        let checks = options.checks.unwrap_or(cfg!(debug_assertions));
+        let folder = options.cache_dir.as_deref();
+        let cache = match options.no_cache {
+            true => DiskCache::off(),
+            false => DiskCache::open(&raw, &chosen.facts, folder),
+        };
+        let notes = match options.tuning {
+            Tuning::Cached | Tuning::Full if !options.no_cache => Notes::open(&chosen.facts, checks, folder),
+            _ => Notes::off(),
         };
         tracing::info!(adapter = %chosen.facts, "device opened");
         Ok(Self {
             inner: Arc::new(Inner {
                 id: next_id(),
                 facts: chosen.facts,
-                checks: options.checks.unwrap_or(cfg!(debug_assertions)),
+                checks,
+                tuning: options.tuning,
                 queue,
                 poller: Poller::new(raw, fault, options.timeout.unwrap_or(WAIT_LIMIT)),
                 memo: Memo::default(),
                 cache,
+                notes: Mutex::new(notes),
                 recorder: Mutex::default(),
                 staging: Mutex::default(),
                 waker: OnceLock::new(),

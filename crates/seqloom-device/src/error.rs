@@ -102,8 +102,8 @@ pub enum DeviceError {
         /// How long was waited.
         limit: Duration,
     },
-    /// The pipeline cache could not be written.
-    #[error("pipeline cache {}: {source}", path.display())]
+    /// A file of the cache could not be written.
+    #[error("cache file {}: {source}", path.display())]
     Cache {
         /// The file.
         path: PathBuf,

@@ -6,7 +6,8 @@
 //! * `adapter` which adapter is used and whether it suffices: plain data, so that it is tested without any GPU;
 //!   `probe` fills that data from wgpu;
 //! * `device` the [`Device`] itself and [`DeviceOptions`];
-//! * `buffer` memory; `pipeline` compiled kernels, `pipeline_cache` their disk cache;
+//! * `buffer` memory; `pipeline` compiled kernels, `pipeline_cache` their disk cache; `notes` what tuning found;
+//!   `kept` the files of both;
 //! * `record` dispatches and their submission; `upload` and `readback` the ways of bytes in and out;
 //! * `timing` time per kernel; `wait` polling with a limit; `fault` and `error` what went wrong.
 //!
@@ -29,6 +30,8 @@ mod buffer;
 mod device;
 mod error;
 mod fault;
+mod kept;
+mod notes;
 mod pipeline;
 mod pipeline_cache;
 mod probe;
@@ -42,6 +45,7 @@ pub use adapter::{AdapterChoice, AdapterKind, Facts, Missing, Subgroups, choose}
 pub use buffer::{Buffer, Slice, WeakBuffer};
 pub use device::{Counts, Device, DeviceOptions};
 pub use error::DeviceError;
+pub use notes::Tuning;
 pub use pipeline::Pipeline;
 pub use readback::Readback;
 pub use record::Dispatch;

@@ -4,6 +4,7 @@ use std::fmt;
 
 use seqloom_device::DeviceError;
 use seqloom_kernels::KernelError;
+use seqloom_kernels::tune::TuneError;
 
 use crate::shape::{DType, Shape};
 
@@ -212,6 +213,9 @@ pub enum GraphError {
     /// No kernel for the problem.
     #[error(transparent)]
     Kernel(#[from] KernelError),
+    /// The device was lost, or did not answer, while kernels were tuned.
+    #[error(transparent)]
+    Tune(#[from] TuneError),
     /// The device refused or failed.
     #[error(transparent)]
     Device(#[from] DeviceError),

@@ -1,6 +1,7 @@
 //! Groups and nodes to launches: each step is what one node in memory needs to be computed.
 
-use seqloom_device::Facts;
+use seqloom_device::{Device, Facts, Tuning};
+use seqloom_kernels::tune::{Limits, Tuned, tune};
 use seqloom_kernels::{
     Fusion, Lowered, attention, cross_entropy, embedding, matmul, norm, pointwise, recurrent, reduce,
     softmax, view,
@@ -29,17 +30,36 @@ pub(crate) struct Step {
     pub over: Option<NodeId>,
 }
 
-/// The steps that compute every node in memory, in order.
-pub(crate) fn lower(nodes: &[Node], fused: &Fused, facts: &Facts) -> Result<Vec<Step>, GraphError> {
+/// What kernels are chosen by.
+#[derive(Clone, Copy)]
+struct Target<'a> {
+    facts: &'a Facts,
+    tuned: &'a Tuned,
+}
+
+/// The steps that compute every node in memory, in order, by what tuning has found. What it has not found yet is measured
+/// first, if the device was opened so.
+pub(crate) fn lower(nodes: &[Node], fused: &Fused, device: &Device) -> Result<Vec<Step>, GraphError> {
+    let tuned = Tuned::of(device);
+    let first = steps(nodes, fused, Target { facts: device.facts(), tuned: &tuned })?;
+    let unknown = tuned.unknown();
+    if device.tuning() != Tuning::Full || unknown.is_empty() {
+        return Ok(first);
+    }
+    tune(device, &unknown, &Limits::default())?;
+    steps(nodes, fused, Target { facts: device.facts(), tuned: &Tuned::of(device) })
+}
+
+fn steps(nodes: &[Node], fused: &Fused, target: Target<'_>) -> Result<Vec<Step>, GraphError> {
     let mut steps = Vec::new();
     for (id, node) in nodes.iter().enumerate() {
         let stored = fused.in_memory[id] && !fused.absorbed[id];
         let step = match &fused.groups[id] {
-            _ if fused.heads[id].is_some() => lower_headed(nodes, id, fused, facts)?,
-            Some(group) => Some(lower_group(nodes, id, group, fused.over[id], facts)?),
-            None if stored => lower_node(nodes, id, fused.over[id], facts)?,
+            _ if fused.heads[id].is_some() => lower_headed(nodes, id, fused, target.facts)?,
+            Some(group) => Some(lower_group(nodes, id, group, fused.over[id], target)?),
+            None if stored => lower_node(nodes, id, fused.over[id], target)?,
             // The main node of an operation with several outputs has no memory of its own.
-            None if has_outputs(&node.op) => lower_node(nodes, id, None, facts)?,
+            None if has_outputs(&node.op) => lower_node(nodes, id, None, target)?,
             None => None,
         };
         steps.extend(step.filter(|s| !s.lowered.launches.is_empty()));
@@ -66,8 +86,9 @@ fn lower_group(
     id: NodeId,
     group: &Group,
     over: Option<NodeId>,
-    facts: &Facts,
+    target: Target<'_>,
 ) -> Result<Step, GraphError> {
+    let facts = target.facts;
     let fusion = generate(nodes, id, group, over);
     let node = &nodes[id];
     let (lowered, ins) = match (&node.op, group.value) {
@@ -75,8 +96,10 @@ fn lower_group(
             let lowered = match &nodes[value].op {
                 Op::NormGrad { .. } => norm_backward(nodes, value, facts, Some(&fusion))?,
                 Op::Gather => gather(nodes, value, facts, Some(&fusion))?,
-                _ if !matmul::takes_epilogue(facts) => return biased_product(nodes, id, value, group, facts),
-                _ => matmul::lower(&product_of(nodes, value), facts, Some(&fusion))?,
+                _ if !matmul::takes_epilogue(facts) => {
+                    return biased_product(nodes, id, value, group, target);
+                }
+                _ => product(nodes, value, target, Some(&fusion))?,
             };
             (lowered, operands(nodes, value))
         }
@@ -90,15 +113,27 @@ fn lower_group(
     Ok(Step { lowered, ins, outs: vec![id], leaves, reads_control: group.reads_control, over })
 }
 
+/// A product.
+fn product(
+    nodes: &[Node],
+    id: NodeId,
+    Target { facts, tuned }: Target<'_>,
+    tail: Option<&Fusion>,
+) -> Result<Lowered, GraphError> {
+    let problem = product_of(nodes, id);
+    Ok(matmul::lower_as(tuned.tile(&problem, facts), &problem, facts, tail)?)
+}
+
 /// A product whose only tail is a bias, where products take no other.
 fn biased_product(
     nodes: &[Node],
     id: NodeId,
     product: NodeId,
     group: &Group,
-    facts: &Facts,
+    Target { facts, tuned }: Target<'_>,
 ) -> Result<Step, GraphError> {
-    let lowered = matmul::lower_biased(&product_of(nodes, product), facts)?;
+    let problem = product_of(nodes, product);
+    let lowered = matmul::lower_biased_as(tuned.tile(&problem, facts), &problem, facts)?;
     let mut ins = operands(nodes, product);
     ins.extend(group.leaves.iter().map(|leaf| leaf.node));
     Ok(Step { lowered, ins, outs: vec![id], leaves: Vec::new(), reads_control: false, over: None })
@@ -146,12 +181,13 @@ fn lower_node(
     nodes: &[Node],
     id: NodeId,
     over: Option<NodeId>,
-    facts: &Facts,
+    target: Target<'_>,
 ) -> Result<Option<Step>, GraphError> {
+    let facts = target.facts;
     let node = &nodes[id];
     let shape = |operand: usize| nodes[node.inputs[operand]].shape;
     let lowered = match &node.op {
-        Op::MatMul { .. } => matmul::lower(&product_of(nodes, id), facts, None)?,
+        Op::MatMul { .. } => product(nodes, id, target, None)?,
         Op::Window { .. } if part(nodes, id).is_some() => return Ok(None),
         Op::Window { axis, start, take, before } => {
             let along = |value: usize| {

@@ -151,7 +151,7 @@ impl Program {
         };
         let mut fused = fuse(&nodes, &roots, room);
         reuse(&nodes, &mut fused, &roots);
-        let steps = lower(&nodes, &fused, facts)?;
+        let steps = lower(&nodes, &fused, store.device())?;
         let placed = Roots {
             grads: grads.iter().map(|(param, _)| *param).zip(roots.iter().copied()).collect(),
             outputs: roots[grads.len()..].to_vec(),

@@ -288,7 +288,7 @@ pub(crate) fn grid(op: &'static str, grid: [u32; 3], facts: &Facts) -> Result<[u
 }
 
 /// The smallest subgroup that the kernels which broadcast within one are written for.
-const FEWEST_LANES: u32 = 4;
+pub(crate) const FEWEST_LANES: u32 = 4;
 
 /// The subgroup size, where it is known and one that the kernels can use.
 fn usable_lanes(facts: &Facts) -> Option<u32> {

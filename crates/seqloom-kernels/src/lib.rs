@@ -2,8 +2,9 @@
 //!
 //! One file per family. Each states its problem as a plain struct, picks a variant by the device's [`Facts`] alone
 //! (never by an adapter's name), and returns [`Lowered`]: launches with shader, parameters, grid and cost, their
-//! buffers named by role ([`Operand`]). Nothing here touches a device, so a launch can be made, read and counted on
-//! any machine; a `lower_as` beside a family's `lower` forces a variant, for tests and for measuring.
+//! buffers named by role ([`Operand`]). Nothing here but [`tune`] touches a device, so a launch can be made, read and counted
+//! on any machine; a `lower_as` beside a family's `lower` forces a variant, for tests, for measuring, and for what [`tune`]
+//! has found.
 //!
 //! Every size is checked here, once: a kernel may assume that its counts fit 32 bits and its grid the device.
 //! A problem with an empty result lowers to no launches.
@@ -25,6 +26,7 @@ pub mod pointwise;
 pub mod recurrent;
 pub mod reduce;
 pub mod softmax;
+pub mod tune;
 pub mod view;
 
 pub use error::KernelError;

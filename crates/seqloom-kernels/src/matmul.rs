@@ -5,13 +5,16 @@
 //! and it takes no epilogue ([`takes_epilogue`]), so one serves all models too. The tiled variant stages both operands in
 //! workgroup memory and is told the layouts, because a GPU wants neighbours to load neighbours.
 
+use std::fmt;
+
 use seqloom_device::Facts;
 use seqloom_shaders::Spec;
 use seqloom_shaders::matmul::{MatmulCpu, MatmulCpuParams, MatmulCpuWide, MatmulParams, MatmulTiled};
 
 use crate::error::KernelError;
 use crate::launch::{
-    Fusion, Job, Launch, Lowered, MOST_ITERATIONS, Operand, count, grid, lanes, prefers_cpu, view,
+    FEWEST_LANES, Fusion, Job, Launch, Lowered, MOST_ITERATIONS, Operand, count, grid, lanes, prefers_cpu,
+    view,
 };
 
 const OP: &str = "matmul";
@@ -40,13 +43,100 @@ pub struct Problem {
     pub b_batched: bool,
 }
 
-/// Which kernel multiplies.
+/// Which kernel multiplies, and by tiles of what size. Results do not depend on it, not in a bit: every sum is taken in the
+/// order of p.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Variant {
-    /// One subgroup per workgroup, no workgroup memory, no fusion; needs a known subgroup size.
-    Cpu,
-    /// Tiles in workgroup memory.
-    Tiled,
+pub enum Tile {
+    /// One subgroup per workgroup with so many rows, 8, 16 or 32, and no workgroup memory and no fusion; needs a known
+    /// subgroup size.
+    Rows(u32),
+    /// A tile in workgroup memory.
+    Shared {
+        /// Rows and columns of a workgroup's results.
+        size: [u32; 2],
+        /// Values of the summed axis that the workgroup holds at a time.
+        depth: u32,
+        /// Rows and columns of an invocation's results.
+        thread: [u32; 2],
+    },
+}
+
+/// The tiles that the kernel for CPU adapters is specialised to.
+const ROWS: [u32; 3] = [8, 16, 32];
+
+/// The tiles that the kernel for GPUs is specialised to, large to small. None needs more workgroup memory than the 16 KiB
+/// that every device has.
+const SHARED: [Tile; 6] = [
+    Tile::Shared { size: [128, 128], depth: 8, thread: [8, 8] },
+    Tile::Shared { size: [128, 64], depth: 16, thread: [8, 4] },
+    Tile::Shared { size: [64, 64], depth: 16, thread: [8, 4] },
+    LARGE,
+    SMALL,
+    Tile::Shared { size: [32, 32], depth: 8, thread: [4, 4] },
+];
+const LARGE: Tile = Tile::Shared { size: [64, 64], depth: 16, thread: [4, 4] };
+const SMALL: Tile = Tile::Shared { size: [32, 32], depth: 16, thread: [4, 4] };
+
+impl Tile {
+    /// The tile that suits problem and device, as far as rules can tell.
+    #[must_use]
+    pub fn suited(problem: &Problem, facts: &Facts) -> Self {
+        let Problem { batch, m, n, .. } = problem.folded();
+        if prefers_cpu(facts) {
+            // Loads are shared by the rows of a tile, so it is as tall as the matrix gives work for.
+            return Tile::Rows(match m {
+                0..=8 => 8,
+                9..=16 => 16,
+                _ => 32,
+            });
+        }
+        let tiles = m.div_ceil(64).saturating_mul(n.div_ceil(64)).saturating_mul(batch);
+        // Large tiles read less, small ones occupy more of the device; an edge wastes the rest of its tile.
+        if tiles as u64 >= ENOUGH_TILES && m > 32 && n > 32 { LARGE } else { SMALL }
+    }
+
+    /// Every tile that this kind of device may multiply by.
+    #[must_use]
+    pub fn all(facts: &Facts) -> Vec<Self> {
+        if prefers_cpu(facts) { ROWS.map(Tile::Rows).to_vec() } else { SHARED.to_vec() }
+    }
+
+    /// An estimate of the time that a product takes, in no unit: good for telling what is hopeless.
+    pub(crate) fn cost(self, problem: &Problem, facts: &Facts) -> f64 {
+        let Problem { batch, m, n, k, .. } = problem.folded();
+        let (batch, k) = (batch as f64, k.max(1) as f64);
+        let tiles = |rows: u32, columns: u32| {
+            batch * m.div_ceil(rows as usize) as f64 * n.div_ceil(columns as usize) as f64
+        };
+        match self {
+            Tile::Rows(rows) => {
+                let lanes = facts.lanes().unwrap_or(FEWEST_LANES);
+                // For each p the loads of four values of B a lane, those of A, and the multiplications.
+                let step = 4 * lanes + rows + 4 * rows;
+                tiles(rows, 4 * lanes) * k * f64::from(step)
+            }
+            Tile::Shared { size: [rows, columns], thread: [of_rows, of_columns], .. } => {
+                let workgroups = tiles(rows, columns);
+                let [near, far] = [(of_rows, of_columns), (rows, columns)]
+                    .map(|(a, b)| 1.0 / f64::from(a) + 1.0 / f64::from(b));
+                let invocations = f64::from(rows / of_rows * (columns / of_columns));
+                let busy = (workgroups * invocations / (ENOUGH_TILES as f64 * 256.0)).min(1.0);
+                let each = f64::from(rows * columns) * k;
+                workgroups * each * (1.0 + 2.0 * near + 8.0 * far) / busy.max(f64::MIN_POSITIVE)
+            }
+        }
+    }
+}
+
+impl fmt::Display for Tile {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Tile::Rows(rows) => write!(f, "rows {rows}"),
+            Tile::Shared { size: [rows, columns], depth, thread: [of_rows, of_columns] } => {
+                write!(f, "tile {rows}x{columns}x{depth} by {of_rows}x{of_columns}")
+            }
+        }
+    }
 }
 
 /// Whether [`lower`] accepts a fusion on this device.
@@ -66,8 +156,7 @@ pub fn takes_epilogue(facts: &Facts) -> bool {
 /// Sizes beyond what a kernel can number or the device's grid can hold, or a fusion that does not fit; any fusion where
 /// [`takes_epilogue`] says no.
 pub fn lower(problem: &Problem, facts: &Facts, fusion: Option<&Fusion>) -> Result<Lowered, KernelError> {
-    let variant = if prefers_cpu(facts) { Variant::Cpu } else { Variant::Tiled };
-    lower_as(variant, problem, facts, fusion)
+    lower_as(Tile::suited(problem, facts), problem, facts, fusion)
 }
 
 /// `out[z,i,j] = bias[j] + Σ_p A[z,i,p]·B[z,p,j]` where [`takes_epilogue`] says no, by the CPU variant: its sums start with the
@@ -76,38 +165,57 @@ pub fn lower(problem: &Problem, facts: &Facts, fusion: Option<&Fusion>) -> Resul
 /// Bindings: `In(0)` A, `In(1)` B, `In(2)` bias `[N]`, `Out(0)` `[batch, M, N]`.
 ///
 /// # Errors
-/// As [`lower`].
+/// As [`lower`], and where the tile that suits the device is not one of [`Tile::Rows`].
 pub fn lower_biased(problem: &Problem, facts: &Facts) -> Result<Lowered, KernelError> {
-    let plan = Plan::new(&problem.folded(), None)?;
-    let launches = if plan.results == 0 { Vec::new() } else { plan.cpu(facts, true, None)? };
-    Ok(Lowered { launches, scratch: Vec::new() })
+    lower_biased_as(Tile::suited(problem, facts), problem, facts)
 }
 
-/// [`lower`] by a given variant.
+/// [`lower_biased`] by a given tile.
 ///
 /// # Errors
-/// As [`lower`], and [`Variant::Cpu`] where the subgroup size is not known or with a fusion.
+/// As [`lower_biased`].
+pub fn lower_biased_as(tile: Tile, problem: &Problem, facts: &Facts) -> Result<Lowered, KernelError> {
+    let Tile::Rows(rows) = tile else {
+        return Err(KernelError::Problem { op: OP, detail: format!("{tile} takes no bias") });
+    };
+    launches(problem, None, |plan| plan.cpu(rows, facts, true, None))
+}
+
+/// [`lower`] by a given tile.
+///
+/// # Errors
+/// As [`lower`]; [`Tile::Rows`] where the subgroup size is not known or with a fusion; a tile that the kernels are not
+/// specialised to.
 pub fn lower_as(
-    variant: Variant,
+    tile: Tile,
     problem: &Problem,
     facts: &Facts,
     fusion: Option<&Fusion>,
 ) -> Result<Lowered, KernelError> {
-    let plan = Plan::new(&problem.folded(), fusion)?;
-    if plan.results == 0 {
-        return Ok(Lowered::default());
+    if !SHARED.contains(&tile) && !ROWS.map(Tile::Rows).contains(&tile) {
+        return Err(KernelError::Problem { op: OP, detail: format!("there is no kernel with {tile}") });
     }
-    let launches = match variant {
-        Variant::Cpu => plan.cpu(facts, false, fusion)?,
-        Variant::Tiled => vec![plan.tiled(facts, fusion)?],
-    };
+    launches(problem, fusion, |plan| match tile {
+        Tile::Rows(rows) => plan.cpu(rows, facts, false, fusion),
+        Tile::Shared { size, depth, thread } => Ok(vec![plan.tiled(size, depth, thread, facts, fusion)?]),
+    })
+}
+
+/// What `make` makes of a checked problem; nothing of an empty one.
+fn launches(
+    problem: &Problem,
+    fusion: Option<&Fusion>,
+    make: impl FnOnce(&Plan) -> Result<Vec<Launch>, KernelError>,
+) -> Result<Lowered, KernelError> {
+    let plan = Plan::new(&problem.folded(), fusion)?;
+    let launches = if plan.results == 0 { Vec::new() } else { make(&plan)? };
     Ok(Lowered { launches, scratch: Vec::new() })
 }
 
 impl Problem {
     /// The same product with the batch in the rows where one `B` serves all: one tall product fills tiles better than
     /// many short ones, and its results lie in the same order.
-    fn folded(&self) -> Self {
+    pub(crate) fn folded(&self) -> Self {
         let foldable = self.a_batched && !self.b_batched && !self.trans_a;
         match self.batch.checked_mul(self.m) {
             Some(m) if foldable => Problem { batch: 1, m, ..*self },
@@ -156,14 +264,14 @@ impl Plan {
     }
 
     /// One launch, or as many as the iterations of a long sum take; all but the first add to the result.
-    fn cpu(&self, facts: &Facts, biased: bool, fusion: Option<&Fusion>) -> Result<Vec<Launch>, KernelError> {
+    fn cpu(
+        &self,
+        rows: u32,
+        facts: &Facts,
+        biased: bool,
+        fusion: Option<&Fusion>,
+    ) -> Result<Vec<Launch>, KernelError> {
         let lanes = lanes(OP, "cpu", facts)?;
-        // Loads are shared by the rows of a tile, so it is as tall as the matrix gives work for.
-        let rows = match self.params.m {
-            0..=8 => 8,
-            9..=16 => 16,
-            _ => 32,
-        };
         let grid = self.grid(rows, 4 * lanes, facts)?;
         let wide = self.is_wide();
         // A step of the kernel takes four values, or half as many as a subgroup has lanes; the rest, one by one, are fewer
@@ -225,21 +333,17 @@ impl Plan {
         job
     }
 
-    fn tiled(&self, facts: &Facts, fusion: Option<&Fusion>) -> Result<Launch, KernelError> {
-        let MatmulParams { m, n, .. } = self.params;
-        let large = u64::from(m.div_ceil(64)) * u64::from(n.div_ceil(64)) * u64::from(self.batch);
-        // Large tiles read less, small ones occupy more of the device; an edge wastes the rest of its tile.
-        let tile = if large >= ENOUGH_TILES && m > 32 && n > 32 { 64 } else { 32 };
-        let spec = MatmulTiled {
-            tile_m: tile,
-            tile_n: tile,
-            tile_k: 16,
-            thread_m: 4,
-            thread_n: 4,
-            trans_a: self.trans_a,
-            trans_b: self.trans_b,
-        };
-        let grid = self.grid(tile, tile, facts)?;
+    fn tiled(
+        &self,
+        [tile_m, tile_n]: [u32; 2],
+        tile_k: u32,
+        [thread_m, thread_n]: [u32; 2],
+        facts: &Facts,
+        fusion: Option<&Fusion>,
+    ) -> Result<Launch, KernelError> {
+        let (trans_a, trans_b) = (self.trans_a, self.trans_b);
+        let spec = MatmulTiled { tile_m, tile_n, tile_k, thread_m, thread_n, trans_a, trans_b };
+        let grid = self.grid(tile_m, tile_n, facts)?;
         self.job(spec, self.params, grid).fused(facts, fusion, u64::from(self.results))
     }
 

@@ -116,11 +116,19 @@ fn what_the_device_cannot_hold() {
 }
 
 #[test]
+fn tiles_that_no_kernel_has() {
+    let odd = matmul::Tile::Shared { size: [48, 64], depth: 16, thread: [4, 4] };
+    says(matmul::lower_as(odd, &SQUARE, &facts(), None), &["matmul", "tile 48x64x16 by 4x4"]);
+    says(matmul::lower_as(matmul::Tile::Rows(64), &SQUARE, &facts(), None), &["matmul", "rows 64"]);
+    says(matmul::lower_biased(&SQUARE, &facts()), &["matmul", "takes no bias"]);
+}
+
+#[test]
 fn variants_that_need_a_subgroup_size() {
     let varying = Facts { subgroups: Some(Subgroups { min: 8, max: 32 }), ..facts() };
     let none = Facts { subgroups: None, kind: AdapterKind::Cpu, ..facts() };
     for facts in [varying, none] {
-        says(matmul::lower_as(matmul::Variant::Cpu, &SQUARE, &facts, None), &["matmul", "made up"]);
+        says(matmul::lower_as(matmul::Tile::Rows(8), &SQUARE, &facts, None), &["matmul", "made up"]);
         let form = recurrent::Form::Cpu;
         says(recurrent::lower_forward_as(form, &SEQUENCE, &facts), &["lstm", "made up"]);
         says(recurrent::lower_backward_as(form, &SEQUENCE, &facts), &["lstm", "made up"]);

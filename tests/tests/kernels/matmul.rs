@@ -1,6 +1,7 @@
 //! Products in every layout, batched every way, with and without fused work, in both variants.
 
-use seqloom_kernels::matmul::{self, Problem, Variant};
+use seqloom_device::Facts;
+use seqloom_kernels::matmul::{self, Problem, Tile};
 use seqloom_kernels::{Fusion, Lowered};
 use seqloom_tests::compare::assert_close;
 use seqloom_tests::executor::{Data, Executor, Feed, narrow, random};
@@ -32,13 +33,13 @@ const SIZES: [(usize, usize, usize); 17] = [
     (68, 36, 31),
 ];
 
-fn variants(executor: &Executor) -> Vec<Variant> {
-    let mut variants = vec![Variant::Tiled];
-    // Without a subgroup size the variant must refuse, which `limits` checks.
-    if executor.facts().lanes().is_some() {
-        variants.push(Variant::Cpu);
-    }
-    variants
+/// The tiles of both kinds of device.
+fn tiles(executor: &Executor) -> Vec<Tile> {
+    // Without a subgroup size those of CPU adapters must refuse, which `limits` checks.
+    let usable = |(kind, facts): (_, Facts)| {
+        if kind == "as a CPU" && facts.lanes().is_none() { Vec::new() } else { Tile::all(&facts) }
+    };
+    executor.kinds().into_iter().flat_map(usable).collect()
 }
 
 fn operands(problem: &Problem) -> (Vec<f32>, Vec<f32>) {
@@ -65,12 +66,11 @@ fn check(problem: &Problem, fusion: Option<&Fusion>, leaves: &[Data], want: &[f6
             run(kind, matmul::lower(problem, &facts, fusion).unwrap());
         }
     }
-    for variant in variants(&executor) {
-        if fusion.is_some() && variant == Variant::Cpu {
-            continue; // `limits` checks that it refuses.
-        }
-        let lowered = matmul::lower_as(variant, problem, executor.facts(), fusion).unwrap();
-        run(&format!("{variant:?}"), lowered);
+    // What is fused stands behind the sums, whatever the tile.
+    let all = if fusion.is_none() { tiles(&executor) } else { Vec::new() };
+    for tile in all {
+        let lowered = matmul::lower_as(tile, problem, executor.facts(), None).unwrap();
+        run(&tile.to_string(), lowered);
     }
 }
 

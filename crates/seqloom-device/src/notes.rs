@@ -1,0 +1,96 @@
+//! What was found out about an adapter by measuring, kept on disk for the next run: texts by name.
+//!
+//! The device knows adapter, driver, folder and how a file is replaced; what the texts mean is for those who measured
+//! ([`Tuning`] says whether anybody does). The file is keyed by adapter, driver and version, as the pipeline cache beside it
+//! is, and by what else decides which kernel is the fast one: the kind of adapter that kernels are chosen for, and
+//! whether they check indices. The payload is a JSON object. Saving merges with what another process has saved meanwhile; of
+//! two that save at the very same time one is lost, and found out again.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use crate::Result;
+use crate::adapter::Facts;
+use crate::device::Device;
+use crate::fault::lock;
+use crate::kept::Kept;
+
+/// How kernel variants are chosen.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Tuning {
+    /// By rules over the problem and the adapter's facts; nothing on disk is read.
+    Heuristic,
+    /// As tuning once found it on this adapter, by rules where it did not. Never measures anything.
+    #[default]
+    Cached,
+    /// As [`Tuning::Cached`], and a program that has problems which were never tuned measures their variants when it is
+    /// compiled, which takes seconds to minutes, and keeps what it finds.
+    Full,
+}
+
+/// The notes of one device.
+#[derive(Debug, Default)]
+pub(crate) struct Notes {
+    kept: Option<Kept>,
+    all: BTreeMap<String, String>,
+    /// Those of `all` that the file may lack.
+    unsaved: BTreeMap<String, String>,
+}
+
+impl Notes {
+    /// Notes that are not kept.
+    pub(crate) fn off() -> Self {
+        Self::default()
+    }
+
+    /// The notes of an adapter, with what its file holds if that is sound.
+    pub(crate) fn open(facts: &Facts, checks: bool, folder: Option<&Path>) -> Self {
+        let kept = Kept::new("tuning", facts, &format!("|{}|checks {checks}", facts.kind), folder);
+        let all = kept.as_ref().map(stored).unwrap_or_default();
+        Self { kept, all, unsaved: BTreeMap::new() }
+    }
+
+    fn save(&mut self) -> Result<()> {
+        let (Some(kept), false) = (&self.kept, self.unsaved.is_empty()) else { return Ok(()) };
+        let mut texts = stored(kept);
+        texts.extend(self.unsaved.clone());
+        // A map of strings always has a JSON form.
+        kept.save(serde_json::json!(texts).to_string().as_bytes())?;
+        self.unsaved.clear();
+        Ok(())
+    }
+}
+
+/// What the file holds; nothing if it does not hold texts by name.
+fn stored(kept: &Kept) -> BTreeMap<String, String> {
+    kept.load().and_then(|bytes| serde_json::from_slice(&bytes).ok()).unwrap_or_default()
+}
+
+impl Device {
+    /// How kernel variants are chosen, as the options say.
+    #[must_use]
+    pub fn tuning(&self) -> Tuning {
+        self.inner.tuning
+    }
+
+    /// What was noted about this adapter, in this run or, unless tuning is [`Tuning::Heuristic`], in earlier ones.
+    #[must_use]
+    pub fn notes(&self) -> BTreeMap<String, String> {
+        lock(&self.inner.notes).all.clone()
+    }
+
+    /// Notes `text` under `name`, in place of what was noted there; on disk only with [`Device::save_notes`].
+    pub fn note(&self, name: &str, text: &str) {
+        let mut notes = lock(&self.inner.notes);
+        notes.all.insert(name.to_owned(), text.to_owned());
+        notes.unsaved.insert(name.to_owned(), text.to_owned());
+    }
+
+    /// Writes new notes to disk. Does nothing where nothing is new or no cache is kept.
+    ///
+    /// # Errors
+    /// [`DeviceError::Cache`](crate::DeviceError::Cache) with the file and the cause; an earlier file stays as it was.
+    pub fn save_notes(&self) -> Result<()> {
+        lock(&self.inner.notes).save()
+    }
+}

@@ -1,0 +1,128 @@
+//! The tuner: which variant of a kernel is the fastest for a problem on this very device, found out by running them.
+//!
+//! Each family can say which variants a problem may be computed by, and what each should about cost. Which one `lower` takes
+//! by itself is a rule over sizes and facts, the heuristic; tuning runs the others beside it and notes the fastest for the
+//! problem's *bucket*: family, what else decides about memory access (layout, kind), and sizes rounded up to powers of two,
+//! so that one measurement serves all problems like it. [`Tuned`] is how a program is then lowered: by the note, where there
+//! is one and the variant that it names is one that this problem may take, and else by the heuristic. So a note that is old or
+//! makes no sense costs speed at most.
+//!
+//! Nothing here happens unasked: [`tune`] is called where the device was opened with
+//! [`Tuning::Full`](seqloom_device::Tuning::Full), and by `cargo xtask tune`. How candidates are checked and timed is
+//! `trial`'s subject, made-up operands are that of `operands`.
+
+mod operands;
+mod report;
+mod task;
+mod trial;
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::fmt::Display;
+
+use seqloom_device::{Device, DeviceError, Facts};
+
+pub use operands::Operands;
+pub use report::{Outcome, Report, Skip, Trial};
+pub use task::{Candidate, Task};
+pub use trial::{Limits, compare};
+
+use crate::matmul;
+
+/// Why tuning ended before its time.
+#[derive(Clone, Debug, thiserror::Error)]
+#[error("tuning {bucket} ended with {candidate}: {source}")]
+pub struct TuneError {
+    /// What was tuned.
+    pub bucket: String,
+    /// The variant that ran.
+    pub candidate: String,
+    /// What the device said.
+    pub source: DeviceError,
+}
+
+/// What tuning has found, as a program is lowered by it; and what that program would have liked to know besides.
+#[derive(Debug, Default)]
+pub struct Tuned {
+    notes: BTreeMap<String, String>,
+    unknown: RefCell<BTreeMap<String, Task>>,
+}
+
+impl Tuned {
+    /// By what is noted about the device.
+    #[must_use]
+    pub fn of(device: &Device) -> Self {
+        Self { notes: device.notes(), unknown: RefCell::default() }
+    }
+
+    /// The tile of a product.
+    #[must_use]
+    pub fn tile(&self, problem: &matmul::Problem, facts: &Facts) -> matmul::Tile {
+        let task = Task::Matmul(*problem);
+        self.pick(task, matmul::Tile::suited(problem, facts), matmul::Tile::all(facts))
+    }
+
+    /// The problems that were asked about, have a choice, and were never tuned: one for each bucket.
+    #[must_use]
+    pub fn unknown(&self) -> Vec<Task> {
+        self.unknown.borrow().values().copied().collect()
+    }
+
+    /// The one of `all` that the note about the task names, and else `suited`.
+    fn pick<T: Display + PartialEq>(&self, task: Task, suited: T, all: Vec<T>) -> T {
+        if all.iter().all(|choice| *choice == suited) || task.is_empty() {
+            return suited;
+        }
+        let bucket = task.bucket();
+        let Some(noted) = self.notes.get(&bucket) else {
+            self.unknown.borrow_mut().entry(bucket).or_insert(task);
+            return suited;
+        };
+        all.into_iter().find(|choice| choice.to_string() == *noted).unwrap_or(suited)
+    }
+}
+
+/// Measures the tasks' candidates and notes the fastest of each; in memory and, if the device keeps notes, on disk.
+///
+/// A candidate that is refused, fails, or computes something else than the heuristic's variant is not chosen, and the report
+/// says so. One during which the device is lost or does not answer ends the tuning and is noted as well: the next tuning does
+/// not run it. Notes that cannot be written stay for [`Device::save_notes`], which says why.
+///
+/// # Errors
+/// [`TuneError`]; what was found before stays noted.
+pub fn tune(device: &Device, tasks: &[Task], limits: &Limits) -> Result<Vec<Report>, TuneError> {
+    let save = || {
+        if let Err(error) = device.save_notes() {
+            tracing::warn!(%error, "what tuning found was not saved");
+        }
+    };
+    let mut reports = Vec::with_capacity(tasks.len());
+    for task in tasks {
+        let bucket = task.bucket();
+        let mut candidates = task.candidates(device.facts());
+        let notes = device.notes();
+        for candidate in &mut candidates {
+            candidate.ended = notes.get(&ending(&bucket, &candidate.name)).cloned();
+        }
+        let report = match compare(device, &bucket, &task.operands(), &candidates, limits) {
+            Ok(report) => report,
+            Err(error) => {
+                device.note(&ending(&error.bucket, &error.candidate), &error.source.to_string());
+                save();
+                return Err(error);
+            }
+        };
+        if let Some(chosen) = report.chosen() {
+            tracing::info!(bucket, chosen = chosen.candidate, "tuned");
+            device.note(&bucket, &chosen.candidate);
+            save();
+        }
+        reports.push(report);
+    }
+    Ok(reports)
+}
+
+/// The name of the note that a candidate ended a tuning.
+fn ending(bucket: &str, candidate: &str) -> String {
+    format!("{bucket} ended with {candidate}")
+}
