@@ -80,7 +80,7 @@ kernel! {
     /// softmax(q·kᵀ·scale + terms)·v and the log₂ of each row's sum. Grid: (⌈Tq / 4·`lanes`⌉, H, B).
     AttentionForwardCpu: "attention_forward_cpu" in "attention/forward_cpu.wgsl",
     params AttentionParams,
-    libs [CONTROL, RNG, PAIRED_TILE, ATTENTION, ATTENTION_TILE, ATTENTION_SCORES],
+    libs [CONTROL, RNG, ATTENTION, ATTENTION_TILE, ATTENTION_SCORES],
     subgroups true,
     fusable false,
     spec {
@@ -96,8 +96,8 @@ kernel! {
         DROPOUT dropout: bool,
     }
     bindings {
-        q: Read F32, k: Read F32, v: Read F32, lengths: Read U32, bias: Read F32, distance: Read F32, control: Read Control,
-        out: ReadWrite F32, lse: ReadWrite F32
+        q: Read F32x4, k: Read F32x4, v: Read F32x4, lengths: Read U32, bias: Read F32, distance: Read F32, control: Read Control,
+        out: ReadWrite F32x4, lse: ReadWrite F32
     }
     shipped [
         { lanes: 4, rows: 16, bias: false, distance: false, dropout: false },
@@ -123,7 +123,7 @@ kernel! {
     /// Gradient of the queries, and parts of that of the terms by distance. Grid: (⌈Tq / 4·`lanes`⌉, H, B).
     AttentionQueryCpu: "attention_query_cpu" in "attention/query_cpu.wgsl",
     params AttentionParams,
-    libs [CONTROL, RNG, PAIRED_TILE, ATTENTION, ATTENTION_TILE, ATTENTION_SCORES, ATTENTION_GRADIENT],
+    libs [CONTROL, RNG, ATTENTION, ATTENTION_TILE, ATTENTION_SCORES, ATTENTION_GRADIENT],
     subgroups true,
     fusable false,
     spec {
@@ -141,9 +141,9 @@ kernel! {
         LEARNED learned: bool,
     }
     bindings {
-        q: Read F32, k: Read F32, v: Read F32, dout: Read F32, lse: Read F32, delta: Read F32, lengths: Read U32,
+        q: Read F32x4, k: Read F32x4, v: Read F32x4, dout: Read F32x4, lse: Read F32, delta: Read F32, lengths: Read U32,
         bias: Read F32, distance: Read F32, control: Read Control,
-        dq: ReadWrite F32, partial: ReadWrite F32
+        dq: ReadWrite F32x4, partial: ReadWrite F32
     }
     shipped [
         { lanes: 4, rows: 16, bias: false, distance: false, dropout: false, learned: false },
@@ -177,7 +177,7 @@ kernel! {
     /// Gradients of keys and values. Grid: (⌈Tk / 4·`lanes`⌉, Hkv, B).
     AttentionKeyCpu: "attention_key_cpu" in "attention/key_cpu.wgsl",
     params AttentionParams,
-    libs [CONTROL, RNG, PAIRED_TILE, ATTENTION, ATTENTION_TILE, ATTENTION_SCORES, ATTENTION_GRADIENT],
+    libs [CONTROL, RNG, ATTENTION, ATTENTION_TILE, ATTENTION_SCORES, ATTENTION_GRADIENT],
     subgroups true,
     fusable false,
     spec {
@@ -193,9 +193,9 @@ kernel! {
         DROPOUT dropout: bool,
     }
     bindings {
-        q: Read F32, k: Read F32, v: Read F32, dout: Read F32, lse: Read F32, delta: Read F32, lengths: Read U32,
+        q: Read F32x4, k: Read F32x4, v: Read F32x4, dout: Read F32x4, lse: Read F32, delta: Read F32, lengths: Read U32,
         bias: Read F32, distance: Read F32, control: Read Control,
-        dk: ReadWrite F32, dv: ReadWrite F32
+        dk: ReadWrite F32x4, dv: ReadWrite F32x4
     }
     shipped [
         { lanes: 4, rows: 16, bias: false, distance: false, dropout: false },
@@ -221,7 +221,7 @@ kernel! {
     /// Gradient of the bias. Grid: (⌈Tq / 4·`lanes`⌉, ⌈Tk / `rows`⌉, biases).
     AttentionBiasCpu: "attention_bias_cpu" in "attention/bias_cpu.wgsl",
     params AttentionParams,
-    libs [CONTROL, RNG, PAIRED_TILE, ATTENTION, ATTENTION_TILE, ATTENTION_SCORES, ATTENTION_GRADIENT],
+    libs [CONTROL, RNG, ATTENTION, ATTENTION_TILE, ATTENTION_SCORES, ATTENTION_GRADIENT],
     subgroups true,
     fusable false,
     spec {
@@ -237,7 +237,7 @@ kernel! {
         DROPOUT dropout: bool,
     }
     bindings {
-        q: Read F32, k: Read F32, v: Read F32, dout: Read F32, lse: Read F32, delta: Read F32, lengths: Read U32,
+        q: Read F32x4, k: Read F32x4, v: Read F32x4, dout: Read F32x4, lse: Read F32, delta: Read F32, lengths: Read U32,
         bias: Read F32, distance: Read F32, control: Read Control,
         dbias: ReadWrite F32
     }

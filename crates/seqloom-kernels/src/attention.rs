@@ -8,8 +8,9 @@
 //! Masks are bounds of loops; whole tiles outside them are never visited. A query that attends to nothing gets 0.
 //!
 //! Two variants, as everywhere: one subgroup with tiles in registers for CPU adapters, tiles in workgroup memory for GPUs.
-//! The former is bounded by what llvmpipe lets one invocation iterate, so long sums over heads are several launches.
+//! The former is bounded by what llvmpipe lets one invocation iterate, so long sums are several launches.
 
+mod padded;
 mod plan;
 
 use seqloom_device::Facts;
@@ -133,7 +134,7 @@ pub enum Pass {
 ///
 /// # Errors
 /// Sizes or options that contradict each other, sizes beyond what a kernel can number or the device's grid can hold, or
-/// sequences longer than an invocation of a CPU adapter can walk.
+/// heads wider than an invocation of a CPU adapter can walk.
 pub fn lower(pass: Pass, problem: &Problem, facts: &Facts) -> Result<Lowered, KernelError> {
     lower_as(if prefers_cpu(facts) { Variant::Cpu } else { Variant::Tiled }, pass, problem, facts)
 }
@@ -150,6 +151,7 @@ pub fn lower_as(
 ) -> Result<Lowered, KernelError> {
     let plan = Plan::new(pass, problem)?;
     match variant {
+        Variant::Cpu if padded::needed(problem) => padded::lower(pass, problem, facts),
         Variant::Cpu => plan.cpu(facts),
         Variant::Tiled => plan.tiled(facts),
     }

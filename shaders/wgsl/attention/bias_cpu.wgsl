@@ -10,20 +10,19 @@
 // Numeric: f32, over batch rows, then heads, in order.
 
 alias Elem = f32; // spec
+alias Elem4 = vec4<f32>; // spec
 const LANES: u32 = 8u; // spec
 const ROWS: u32 = 32u; // spec
 const BIAS: bool = true; // spec
 const DISTANCE: bool = true; // spec
 const DROPOUT: bool = true; // spec
 
-// Terms of an unrolled step.
-const STEP: u32 = LANES / 2u;
 const KEY_ROWS: bool = true;
 
-@group(0) @binding(0) var<storage, read> q: array<Elem>; // [B,H,Tq,D]
-@group(0) @binding(1) var<storage, read> k: array<Elem>; // [B,Hkv,Tk,D]
-@group(0) @binding(2) var<storage, read> v: array<Elem>; // [B,Hkv,Tk,Dv]
-@group(0) @binding(3) var<storage, read> dout: array<Elem>; // [B,H,Tq,Dv]
+@group(0) @binding(0) var<storage, read> q: array<Elem4>; // [B,H,Tq,D]
+@group(0) @binding(1) var<storage, read> k: array<Elem4>; // [B,Hkv,Tk,D]
+@group(0) @binding(2) var<storage, read> v: array<Elem4>; // [B,Hkv,Tk,Dv]
+@group(0) @binding(3) var<storage, read> dout: array<Elem4>; // [B,H,Tq,Dv]
 @group(0) @binding(4) var<storage, read> lse: array<f32>; // [B,Tq,H]
 @group(0) @binding(5) var<storage, read> delta: array<f32>; // [B,Tq,H], row sums of dout * out
 @group(0) @binding(6) var<storage, read> lengths: array<u32>; // [B]
@@ -32,10 +31,14 @@ const KEY_ROWS: bool = true;
 @group(0) @binding(9) var<storage, read> control: Control;
 @group(0) @binding(10) var<storage, read_write> dbias: array<Elem>; // [B or 1,H or 1,Tq,Tk]
 
-fn left4(at: vec4<u32>) -> vec4<f32> { return vec4(k[at.x], k[at.y], k[at.z], k[at.w]); }
-fn right4(at: vec4<u32>) -> vec4<f32> { return vec4(q[at.x], q[at.y], q[at.z], q[at.w]); }
-fn value_left4(at: vec4<u32>) -> vec4<f32> { return vec4(v[at.x], v[at.y], v[at.z], v[at.w]); }
-fn value_right4(at: vec4<u32>) -> vec4<f32> { return vec4(dout[at.x], dout[at.y], dout[at.z], dout[at.w]); }
+fn left(values: bool, at: u32) -> vec4<f32> {
+    if values { return v[at]; }
+    return k[at];
+}
+fn right(values: bool, at: u32) -> vec4<f32> {
+    if values { return dout[at]; }
+    return q[at];
+}
 fn lse4(at: vec4<u32>) -> vec4<f32> { return vec4(lse[at.x], lse[at.y], lse[at.z], lse[at.w]); }
 fn delta4(at: vec4<u32>) -> vec4<f32> { return vec4(delta[at.x], delta[at.y], delta[at.z], delta[at.w]); }
 
@@ -92,12 +95,12 @@ fn main(@builtin(workgroup_id) tile: vec3<u32>, @builtin(subgroup_invocation_id)
             let place = Place(b, h, start, last, queries);
             let q_at = b * params.q_batch + h * params.q_head + queries * params.q_time;
             let out_at = b * params.o_batch + h * params.o_head + queries * params.o_time;
-            let k_base = b * params.k_batch + h / params.group * params.k_head;
-            let v_base = b * params.v_batch + h / params.group * params.v_head;
+            let k_rows = Rows(b * params.k_batch + h / params.group * params.k_head, params.k_time, last);
+            let v_rows = Rows(b * params.v_batch + h / params.group * params.v_head, params.v_time, last);
             let own = (b * params.queries + queries) * params.heads + h;
-            var p = tile_scores(products(k_base, key, last, params.k_time, q_at, lane), place, key);
+            var p = tile_scores(products(false, k_rows, key, q_at, params.width, lane), place, key);
             p = tile_weights(tile_masked(p, key, begin, size), lse4(own));
-            let g = value_products(v_base, key, last, params.v_time, out_at, lane);
+            let g = products(true, v_rows, key, out_at, params.value_width, lane);
             let ds = tile_gradient(tile_kept(p, place, key), g, p, delta4(own));
             for (var r = 0u; r < rows; r++) { add_row(at + r, exists, tile_row(ds, r)); }
         }

@@ -6,52 +6,46 @@
 // N. Gimelshein 2018), so no score is ever stored.
 //
 // A tile of scores has keys as rows and queries as columns. So the softmax needs no exchange between lanes, and the tile
-// is the right operand of out^T = v^T p^T as it lies. The sums of `out` live in its buffer, eight channels in registers
+// is the right operand of out^T = v^T p^T as it lies. The sums of `out` live in its buffer, a quad of channels in registers
 // at a time: any width is then one rolled loop, and an element is only ever touched by the lane that owns its query.
+//
+// A launch has the keys from params.begin to params.end, so that it stays short; one that does not begin with key 0 goes
+// on from the result and the lse of the one before, as if their sum were a single weight of 1.
 //
 // Numeric: f32, over the keys in order. A query that attends to nothing gets 0 and an lse of EMPTY.
 
 alias Elem = f32; // spec
+alias Elem4 = vec4<f32>; // spec
 const LANES: u32 = 8u; // spec
 const ROWS: u32 = 32u; // spec
 const BIAS: bool = true; // spec
 const DISTANCE: bool = true; // spec
 const DROPOUT: bool = true; // spec
 
-// Terms of an unrolled step.
-const STEP: u32 = LANES / 2u;
 const KEY_ROWS: bool = true;
 
-@group(0) @binding(0) var<storage, read> q: array<Elem>; // [B,H,Tq,D]
-@group(0) @binding(1) var<storage, read> k: array<Elem>; // [B,Hkv,Tk,D]
-@group(0) @binding(2) var<storage, read> v: array<Elem>; // [B,Hkv,Tk,Dv]
+@group(0) @binding(0) var<storage, read> q: array<Elem4>; // [B,H,Tq,D]
+@group(0) @binding(1) var<storage, read> k: array<Elem4>; // [B,Hkv,Tk,D]
+@group(0) @binding(2) var<storage, read> v: array<Elem4>; // [B,Hkv,Tk,Dv]
 @group(0) @binding(3) var<storage, read> lengths: array<u32>; // [B]
 @group(0) @binding(4) var<storage, read> bias: array<Elem>; // [B or 1,H or 1,Tq,Tk]
 @group(0) @binding(5) var<storage, read> distance: array<Elem>; // [H,columns]
 @group(0) @binding(6) var<storage, read> control: Control;
-@group(0) @binding(7) var<storage, read_write> out: array<Elem>; // [B,H,Tq,Dv]
+@group(0) @binding(7) var<storage, read_write> out: array<Elem4>; // [B,H,Tq,Dv]
 @group(0) @binding(8) var<storage, read_write> lse: array<f32>; // [B,Tq,H]
 
-fn left4(at: vec4<u32>) -> vec4<f32> { return vec4(k[at.x], k[at.y], k[at.z], k[at.w]); }
-fn right4(at: vec4<u32>) -> vec4<f32> { return vec4(q[at.x], q[at.y], q[at.z], q[at.w]); }
-fn value_left4(at: vec4<u32>) -> vec4<f32> { return vec4(v[at.x], v[at.y], v[at.z], v[at.w]); }
+fn left(values: bool, at: u32) -> vec4<f32> {
+    if values { return v[at]; }
+    return k[at];
+}
+fn right(values: bool, at: u32) -> vec4<f32> { return q[at]; }
 
-// out * factor + s in eight channels of the rows of this lane. Channels past the end are the last one again, and get the same.
-fn add_out(at: vec4<u32>, exists: vec4<bool>, channel: u32, factor: vec4<f32>, s: Sums) {
-    for (var e = 0u; e < 4u; e++) {
-        if exists[e] {
-            let c = offsets(at[e], channel, params.value_width - 1u);
-            let o = Values(out[c.r0], out[c.r1], out[c.r2], out[c.r3], out[c.r4], out[c.r5], out[c.r6], out[c.r7]);
-            out[c.r0] = fma(o.r0, factor[e], s.r0[e]);
-            out[c.r1] = fma(o.r1, factor[e], s.r1[e]);
-            out[c.r2] = fma(o.r2, factor[e], s.r2[e]);
-            out[c.r3] = fma(o.r3, factor[e], s.r3[e]);
-            out[c.r4] = fma(o.r4, factor[e], s.r4[e]);
-            out[c.r5] = fma(o.r5, factor[e], s.r5[e]);
-            out[c.r6] = fma(o.r6, factor[e], s.r6[e]);
-            out[c.r7] = fma(o.r7, factor[e], s.r7[e]);
-        }
-    }
+// A quad of the rows of this lane becomes out * factor + s.
+fn add_out(at: vec4<u32>, exists: vec4<bool>, factor: vec4<f32>, s: Quad) {
+    if exists.x { out[at.x] = fma(out[at.x], vec4(factor.x), s.p0); }
+    if exists.y { out[at.y] = fma(out[at.y], vec4(factor.y), s.p1); }
+    if exists.z { out[at.z] = fma(out[at.z], vec4(factor.z), s.p2); }
+    if exists.w { out[at.w] = fma(out[at.w], vec4(factor.w), s.p3); }
 }
 
 @compute @workgroup_size(LANES)
@@ -66,30 +60,39 @@ fn main(@builtin(workgroup_id) tile: vec3<u32>, @builtin(subgroup_invocation_id)
     let queries = min(query, vec4(params.queries - 1u));
     let q_at = b * params.q_batch + h * params.q_head + queries * params.q_time;
     let out_at = b * params.o_batch + h * params.o_head + queries * params.o_time;
-    let k_base = b * params.k_batch + h / params.group * params.k_head;
-    let v_base = b * params.v_batch + h / params.group * params.v_head;
     // The keys of each query, and of all of them together: the ranges only ever move on from query to query.
     let x = keys_of(queries.x, start, length);
     let y = keys_of(queries.y, start, length);
     let z = keys_of(queries.z, start, length);
     let w = keys_of(queries.w, start, length);
     let begin = vec4(x.x, y.x, z.x, w.x);
-    let size = select(vec4(0u), vec4(x.y, y.y, z.y, w.y), exists);
-    let first = keys_of(first_query, start, length).x;
+    let size = select(vec4(0u), below(params.end, begin, vec4(x.y, y.y, z.y, w.y)), exists);
+    let first = max(keys_of(first_query, start, length).x, params.begin);
     let ultimate = keys_of(min(first_query + 4u * LANES, params.queries) - 1u, start, length);
-    let end = ultimate.x + ultimate.y;
+    let end = min(ultimate.x + ultimate.y, params.end);
     let last = max(end, 1u) - 1u;
     let place = Place(b, h, start, last, queries);
+    let own = (b * params.queries + queries) * params.heads + h;
+    let k_rows = Rows(b * params.k_batch + h / params.group * params.k_head, params.k_time, last);
+    let v_rows = Rows(b * params.v_batch + h / params.group * params.v_head, params.v_time, last);
 
-    for (var e = 0u; e < 4u; e++) {
-        if exists[e] {
-            for (var c = 0u; c < params.value_width; c++) { out[out_at[e] + c] = 0.0f; }
-        }
-    }
     var top = vec4(LOWEST);
     var sum = vec4(0.0f);
+    if params.begin > 0u {
+        let before = vec4(lse[own.x], lse[own.y], lse[own.z], lse[own.w]);
+        let some = before < vec4(EMPTY);
+        top = select(top, before, some);
+        sum = select(sum, vec4(1.0f), some);
+    } else {
+        for (var c = 0u; c < params.value_width; c++) {
+            if exists.x { out[out_at.x + c] = vec4(0.0f); }
+            if exists.y { out[out_at.y + c] = vec4(0.0f); }
+            if exists.z { out[out_at.z + c] = vec4(0.0f); }
+            if exists.w { out[out_at.w + c] = vec4(0.0f); }
+        }
+    }
     for (var key = first; key < end; key += ROWS) {
-        var t = tile_scores(products(k_base, key, last, params.k_time, q_at, lane), place, key);
+        var t = tile_scores(products(false, k_rows, key, q_at, params.width, lane), place, key);
         t = tile_masked(t, key, begin, size);
         let higher = max(top, tile_greatest(t));
         let factor = exp2(top - higher);
@@ -97,18 +100,17 @@ fn main(@builtin(workgroup_id) tile: vec3<u32>, @builtin(subgroup_invocation_id)
         t = tile_weights(t, top);
         sum = fma(sum, factor, tile_total(t));
         t = tile_kept(t, place, key);
-        for (var c = 0u; c < params.value_width; c += 8u) {
-            add_out(out_at, exists, c, factor, mixed_values(v_base, key, last, params.v_time, c, params.value_width - 1u, t, lane));
+        for (var c = 0u; c < params.value_width; c++) {
+            add_out(out_at + c, exists, factor, mixed(true, v_rows, key, c, t, lane));
         }
     }
 
     let some = sum > vec4(0.0f);
     let inverse = select(vec4(0.0f), 1.0f / sum, some);
     let logarithm = select(vec4(EMPTY), top + log2(sum), some);
-    for (var e = 0u; e < 4u; e++) {
-        if exists[e] {
-            lse[(b * params.queries + query[e]) * params.heads + h] = logarithm[e];
-            for (var c = 0u; c < params.value_width; c++) { out[out_at[e] + c] *= inverse[e]; }
-        }
-    }
+    for (var c = 0u; c < params.value_width; c++) { add_out(out_at + c, exists, inverse, Quad()); }
+    if exists.x { lse[own.x] = logarithm.x; }
+    if exists.y { lse[own.y] = logarithm.y; }
+    if exists.z { lse[own.z] = logarithm.z; }
+    if exists.w { lse[own.w] = logarithm.w; }
 }

@@ -3,96 +3,70 @@
 // p = 2^(score - lse);  ds = p * (dropout(dout v^T) - delta);  dk = ds^T q scale;  dv = dropout(p)^T dout
 //
 // Grid: (ceil(Tk / (4*LANES)), Hkv, B). A workgroup is one subgroup and owns 4*LANES keys, four to a lane; it walks the
-// queries that attend to any of them, ROWS at a time, head by head of those that share the key head: those numbered
-// params.begin to params.end, so that a launch stays short; one that does not begin with head 0 adds to the one before.
+// queries that attend to any of them, ROWS at a time, head by head of those that share the key head. A launch has the
+// pairs numbered params.begin to params.end, of the n-th of those heads and its query i the n*Tq+i-th, so that it stays
+// short; one that does not begin with the first adds to the one before.
 // The tiles of forward_cpu.wgsl with the roles exchanged: rows are queries, columns are keys.
 //
 // Numeric: f32, over heads and queries in order.
 
 alias Elem = f32; // spec
+alias Elem4 = vec4<f32>; // spec
 const LANES: u32 = 8u; // spec
 const ROWS: u32 = 32u; // spec
 const BIAS: bool = true; // spec
 const DISTANCE: bool = true; // spec
 const DROPOUT: bool = true; // spec
 
-// Terms of an unrolled step.
-const STEP: u32 = LANES / 2u;
 const KEY_ROWS: bool = false;
 
-@group(0) @binding(0) var<storage, read> q: array<Elem>; // [B,H,Tq,D]
-@group(0) @binding(1) var<storage, read> k: array<Elem>; // [B,Hkv,Tk,D]
-@group(0) @binding(2) var<storage, read> v: array<Elem>; // [B,Hkv,Tk,Dv]
-@group(0) @binding(3) var<storage, read> dout: array<Elem>; // [B,H,Tq,Dv]
+@group(0) @binding(0) var<storage, read> q: array<Elem4>; // [B,H,Tq,D]
+@group(0) @binding(1) var<storage, read> k: array<Elem4>; // [B,Hkv,Tk,D]
+@group(0) @binding(2) var<storage, read> v: array<Elem4>; // [B,Hkv,Tk,Dv]
+@group(0) @binding(3) var<storage, read> dout: array<Elem4>; // [B,H,Tq,Dv]
 @group(0) @binding(4) var<storage, read> lse: array<f32>; // [B,Tq,H]
 @group(0) @binding(5) var<storage, read> delta: array<f32>; // [B,Tq,H], row sums of dout * out
 @group(0) @binding(6) var<storage, read> lengths: array<u32>; // [B]
 @group(0) @binding(7) var<storage, read> bias: array<Elem>; // [B or 1,H or 1,Tq,Tk]
 @group(0) @binding(8) var<storage, read> distance: array<Elem>; // [H,columns]
 @group(0) @binding(9) var<storage, read> control: Control;
-@group(0) @binding(10) var<storage, read_write> dk: array<Elem>; // [B,Hkv,Tk,D]
-@group(0) @binding(11) var<storage, read_write> dv: array<Elem>; // [B,Hkv,Tk,Dv]
+@group(0) @binding(10) var<storage, read_write> dk: array<Elem4>; // [B,Hkv,Tk,D]
+@group(0) @binding(11) var<storage, read_write> dv: array<Elem4>; // [B,Hkv,Tk,Dv]
 
-fn left4(at: vec4<u32>) -> vec4<f32> { return vec4(q[at.x], q[at.y], q[at.z], q[at.w]); }
-fn right4(at: vec4<u32>) -> vec4<f32> { return vec4(k[at.x], k[at.y], k[at.z], k[at.w]); }
-fn value_left4(at: vec4<u32>) -> vec4<f32> { return vec4(dout[at.x], dout[at.y], dout[at.z], dout[at.w]); }
-fn value_right4(at: vec4<u32>) -> vec4<f32> { return vec4(v[at.x], v[at.y], v[at.z], v[at.w]); }
-
-// Adds s to eight channels of the rows of dk of this lane. Channels past the end are the last one again, and get the same.
-fn add_dk(at: vec4<u32>, exists: vec4<bool>, channel: u32, s: Sums) {
-    for (var e = 0u; e < 4u; e++) {
-        if exists[e] {
-            let c = offsets(at[e], channel, params.width - 1u);
-            let o = Values(dk[c.r0], dk[c.r1], dk[c.r2], dk[c.r3], dk[c.r4], dk[c.r5], dk[c.r6], dk[c.r7]);
-            dk[c.r0] = o.r0 + s.r0[e];
-            dk[c.r1] = o.r1 + s.r1[e];
-            dk[c.r2] = o.r2 + s.r2[e];
-            dk[c.r3] = o.r3 + s.r3[e];
-            dk[c.r4] = o.r4 + s.r4[e];
-            dk[c.r5] = o.r5 + s.r5[e];
-            dk[c.r6] = o.r6 + s.r6[e];
-            dk[c.r7] = o.r7 + s.r7[e];
-        }
-    }
+fn left(values: bool, at: u32) -> vec4<f32> {
+    if values { return dout[at]; }
+    return q[at];
+}
+fn right(values: bool, at: u32) -> vec4<f32> {
+    if values { return v[at]; }
+    return k[at];
 }
 
-// Adds s to eight channels of the rows of dv of this lane. Channels past the end are the last one again, and get the same.
-fn add_dv(at: vec4<u32>, exists: vec4<bool>, channel: u32, s: Sums) {
-    for (var e = 0u; e < 4u; e++) {
-        if exists[e] {
-            let c = offsets(at[e], channel, params.value_width - 1u);
-            let o = Values(dv[c.r0], dv[c.r1], dv[c.r2], dv[c.r3], dv[c.r4], dv[c.r5], dv[c.r6], dv[c.r7]);
-            dv[c.r0] = o.r0 + s.r0[e];
-            dv[c.r1] = o.r1 + s.r1[e];
-            dv[c.r2] = o.r2 + s.r2[e];
-            dv[c.r3] = o.r3 + s.r3[e];
-            dv[c.r4] = o.r4 + s.r4[e];
-            dv[c.r5] = o.r5 + s.r5[e];
-            dv[c.r6] = o.r6 + s.r6[e];
-            dv[c.r7] = o.r7 + s.r7[e];
-        }
-    }
+// Adds s to a quad of the rows of dk of this lane.
+fn add_dk(at: vec4<u32>, exists: vec4<bool>, s: Quad) {
+    if exists.x { dk[at.x] += s.p0; }
+    if exists.y { dk[at.y] += s.p1; }
+    if exists.z { dk[at.z] += s.p2; }
+    if exists.w { dk[at.w] += s.p3; }
 }
 
-// A number of each of eight queries, of which lane l holds number l, and number l + 4 where there are but four lanes.
-const SPAN: u32 = min(LANES, 8u);
-
-fn each(v: vec2<f32>) -> Values {
-    return Values(
-        subgroupBroadcast(v.x, 0u), subgroupBroadcast(v.x, 1u), subgroupBroadcast(v.x, 2u), subgroupBroadcast(v.x, 3u),
-        subgroupBroadcast(v[4u / SPAN], 4u % SPAN), subgroupBroadcast(v[5u / SPAN], 5u % SPAN),
-        subgroupBroadcast(v[6u / SPAN], 6u % SPAN), subgroupBroadcast(v[7u / SPAN], 7u % SPAN),
-    );
+// Adds s to a quad of the rows of dv of this lane.
+fn add_dv(at: vec4<u32>, exists: vec4<bool>, s: Quad) {
+    if exists.x { dv[at.x] += s.p0; }
+    if exists.y { dv[at.y] += s.p1; }
+    if exists.z { dv[at.z] += s.p2; }
+    if exists.w { dv[at.w] += s.p3; }
 }
 
-fn each_lse(at: u32, query: u32, last: u32) -> Values {
+// lse and delta of eight queries, of which lane r has that of number r, and in y of number r + 4 where there are but four lanes.
+fn each_lse(at: u32, query: u32, last: u32) -> Eight {
     var v: vec2<f32>;
     v.x = lse[at + min(query, last) * params.heads];
     if SPAN < 8u { v.y = lse[at + min(query + 4u, last) * params.heads]; }
     return each(v);
 }
 
-fn each_delta(at: u32, query: u32, last: u32) -> Values {
+fn each_delta(at: u32, query: u32, last: u32) -> Eight {
     var v: vec2<f32>;
     v.x = delta[at + min(query, last) * params.heads];
     if SPAN < 8u { v.y = delta[at + min(query + 4u, last) * params.heads]; }
@@ -126,25 +100,37 @@ fn main(@builtin(workgroup_id) tile: vec3<u32>, @builtin(subgroup_invocation_id)
     // Keys past the row's end have no queries, so the last that has some may come before the tile's last.
     let ultimate = queries_of(max(min(first_key + 4u * LANES, length), 1u) - 1u, start, length);
     let end = select(0u, ultimate.x + ultimate.y, first_key < length);
-    let last = max(end, 1u) - 1u;
 
     if params.begin == 0u {
-        for (var e = 0u; e < 4u; e++) {
-            if exists[e] {
-                for (var c = 0u; c < params.width; c++) { dk[dk_at[e] + c] = 0.0f; }
-                for (var c = 0u; c < params.value_width; c++) { dv[dv_at[e] + c] = 0.0f; }
-            }
+        for (var c = 0u; c < params.width; c++) {
+            if exists.x { dk[dk_at.x + c] = vec4(0.0f); }
+            if exists.y { dk[dk_at.y + c] = vec4(0.0f); }
+            if exists.z { dk[dk_at.z + c] = vec4(0.0f); }
+            if exists.w { dk[dk_at.w + c] = vec4(0.0f); }
+        }
+        for (var c = 0u; c < params.value_width; c++) {
+            if exists.x { dv[dv_at.x + c] = vec4(0.0f); }
+            if exists.y { dv[dv_at.y + c] = vec4(0.0f); }
+            if exists.z { dv[dv_at.z + c] = vec4(0.0f); }
+            if exists.w { dv[dv_at.w + c] = vec4(0.0f); }
         }
     }
-    for (var n = params.begin; n < params.end; n++) {
+    let pairs = max(params.queries, 1u);
+    let heads_end = (params.end + pairs - 1u) / pairs;
+    for (var n = params.begin / pairs; n < heads_end; n++) {
         let h = tile.y * params.group + n;
-        let q_base = b * params.q_batch + h * params.q_head;
-        let out_base = b * params.o_batch + h * params.o_head;
+        // Of this head's queries those of the launch.
+        let own_begin = max(params.begin, n * params.queries) - n * params.queries;
+        let own_end = min(params.end - n * params.queries, end);
+        let last = max(own_end, 1u) - 1u;
+        let own_size = below(own_end, begin, size);
+        let q_rows = Rows(b * params.q_batch + h * params.q_head, params.q_time, last);
+        let out_rows = Rows(b * params.o_batch + h * params.o_head, params.o_time, last);
         let row = b * params.queries * params.heads + h;
         let place = Place(b, h, start, last, keys);
-        for (var query = first; query < end; query += ROWS) {
-            var p = tile_scores(products(q_base, query, last, params.q_time, k_at, lane), place, query);
-            p = tile_masked(p, query, begin, size);
+        for (var query = max(first, own_begin); query < own_end; query += ROWS) {
+            var p = tile_scores(products(false, q_rows, query, k_at, params.width, lane), place, query);
+            p = tile_masked(p, query, begin, own_size);
             let own = query + lane % SPAN;
             p.t0 = weights_by_row(p.t0, each_lse(row, own, last));
             if ROWS > 8u { p.t1 = weights_by_row(p.t1, each_lse(row, own + 8u, last)); }
@@ -153,11 +139,10 @@ fn main(@builtin(workgroup_id) tile: vec3<u32>, @builtin(subgroup_invocation_id)
                 p.t3 = weights_by_row(p.t3, each_lse(row, own + 24u, last));
             }
             let kept = tile_kept(p, place, query);
-            for (var c = 0u; c < params.value_width; c += 8u) {
-                let last_c = params.value_width - 1u;
-                add_dv(dv_at, exists, c, mixed_values(out_base, query, last, params.o_time, c, last_c, kept, lane));
+            for (var c = 0u; c < params.value_width; c++) {
+                add_dv(dv_at + c, exists, mixed(true, out_rows, query, c, kept, lane));
             }
-            let g = value_products(out_base, query, last, params.o_time, v_at, lane);
+            let g = products(true, out_rows, query, v_at, params.value_width, lane);
             var ds: Tile;
             ds.t0 = gradient_by_row(kept.t0, g.t0, p.t0, each_delta(row, own, last));
             if ROWS > 8u { ds.t1 = gradient_by_row(kept.t1, g.t1, p.t1, each_delta(row, own + 8u, last)); }
@@ -166,9 +151,8 @@ fn main(@builtin(workgroup_id) tile: vec3<u32>, @builtin(subgroup_invocation_id)
                 ds.t3 = gradient_by_row(kept.t3, g.t3, p.t3, each_delta(row, own + 24u, last));
             }
             ds = tile_times(ds, params.scale * LN_2);
-            for (var c = 0u; c < params.width; c += 8u) {
-                let last_c = params.width - 1u;
-                add_dk(dk_at, exists, c, mixed_left(q_base, query, last, params.q_time, c, last_c, ds, lane));
+            for (var c = 0u; c < params.width; c++) {
+                add_dk(dk_at + c, exists, mixed(false, q_rows, query, c, ds, lane));
             }
         }
     }

@@ -8,9 +8,12 @@
 // the tile: rows of ds are shuffled so that a diagonal stays with one lane, which alone adds to its element. Distances
 // beyond the table's ends, and slopes, are summed in registers.
 //
+// A launch has the keys from params.begin to params.end; one that does not begin with key 0 adds to the one before.
+//
 // Numeric: f32, over the keys in order.
 
 alias Elem = f32; // spec
+alias Elem4 = vec4<f32>; // spec
 const LANES: u32 = 8u; // spec
 const ROWS: u32 = 32u; // spec
 const BIAS: bool = true; // spec
@@ -18,46 +21,43 @@ const DISTANCE: bool = true; // spec
 const DROPOUT: bool = true; // spec
 const LEARNED: bool = true; // spec
 
-// Terms of an unrolled step.
-const STEP: u32 = LANES / 2u;
 const KEY_ROWS: bool = true;
 
-@group(0) @binding(0) var<storage, read> q: array<Elem>; // [B,H,Tq,D]
-@group(0) @binding(1) var<storage, read> k: array<Elem>; // [B,Hkv,Tk,D]
-@group(0) @binding(2) var<storage, read> v: array<Elem>; // [B,Hkv,Tk,Dv]
-@group(0) @binding(3) var<storage, read> dout: array<Elem>; // [B,H,Tq,Dv]
+@group(0) @binding(0) var<storage, read> q: array<Elem4>; // [B,H,Tq,D]
+@group(0) @binding(1) var<storage, read> k: array<Elem4>; // [B,Hkv,Tk,D]
+@group(0) @binding(2) var<storage, read> v: array<Elem4>; // [B,Hkv,Tk,Dv]
+@group(0) @binding(3) var<storage, read> dout: array<Elem4>; // [B,H,Tq,Dv]
 @group(0) @binding(4) var<storage, read> lse: array<f32>; // [B,Tq,H]
 @group(0) @binding(5) var<storage, read> delta: array<f32>; // [B,Tq,H], row sums of dout * out
 @group(0) @binding(6) var<storage, read> lengths: array<u32>; // [B]
 @group(0) @binding(7) var<storage, read> bias: array<Elem>; // [B or 1,H or 1,Tq,Tk]
 @group(0) @binding(8) var<storage, read> distance: array<Elem>; // [H,columns]
 @group(0) @binding(9) var<storage, read> control: Control;
-@group(0) @binding(10) var<storage, read_write> dq: array<Elem>; // [B,H,Tq,D]
+@group(0) @binding(10) var<storage, read_write> dq: array<Elem4>; // [B,H,Tq,D]
 @group(0) @binding(11) var<storage, read_write> partial: array<f32>; // [B,workgroups in x,H,columns] if LEARNED
 
-fn left4(at: vec4<u32>) -> vec4<f32> { return vec4(k[at.x], k[at.y], k[at.z], k[at.w]); }
-fn right4(at: vec4<u32>) -> vec4<f32> { return vec4(q[at.x], q[at.y], q[at.z], q[at.w]); }
-fn value_left4(at: vec4<u32>) -> vec4<f32> { return vec4(v[at.x], v[at.y], v[at.z], v[at.w]); }
-fn value_right4(at: vec4<u32>) -> vec4<f32> { return vec4(dout[at.x], dout[at.y], dout[at.z], dout[at.w]); }
+fn left(values: bool, at: u32) -> vec4<f32> {
+    if values { return v[at]; }
+    return k[at];
+}
+fn right(values: bool, at: u32) -> vec4<f32> {
+    if values { return dout[at]; }
+    return q[at];
+}
 fn lse4(at: vec4<u32>) -> vec4<f32> { return vec4(lse[at.x], lse[at.y], lse[at.z], lse[at.w]); }
 fn delta4(at: vec4<u32>) -> vec4<f32> { return vec4(delta[at.x], delta[at.y], delta[at.z], delta[at.w]); }
 
-// Adds s to eight channels of the rows of dq of this lane. Channels past the end are the last one again, and get the same.
-fn add_dq(at: vec4<u32>, exists: vec4<bool>, channel: u32, s: Sums) {
-    for (var e = 0u; e < 4u; e++) {
-        if exists[e] {
-            let c = offsets(at[e], channel, params.width - 1u);
-            let o = Values(dq[c.r0], dq[c.r1], dq[c.r2], dq[c.r3], dq[c.r4], dq[c.r5], dq[c.r6], dq[c.r7]);
-            dq[c.r0] = o.r0 + s.r0[e];
-            dq[c.r1] = o.r1 + s.r1[e];
-            dq[c.r2] = o.r2 + s.r2[e];
-            dq[c.r3] = o.r3 + s.r3[e];
-            dq[c.r4] = o.r4 + s.r4[e];
-            dq[c.r5] = o.r5 + s.r5[e];
-            dq[c.r6] = o.r6 + s.r6[e];
-            dq[c.r7] = o.r7 + s.r7[e];
-        }
-    }
+// Adds s to a quad of the rows of dq of this lane.
+fn add_dq(at: vec4<u32>, exists: vec4<bool>, s: Quad) {
+    if exists.x { dq[at.x] += s.p0; }
+    if exists.y { dq[at.y] += s.p1; }
+    if exists.z { dq[at.z] += s.p2; }
+    if exists.w { dq[at.w] += s.p3; }
+}
+
+// A sum over the launch's keys, and those before.
+fn add_partial(at: u32, sum: f32) {
+    if params.begin > 0u { partial[at] += sum; } else { partial[at] = sum; }
 }
 
 // One gradient of a score at that distance: into the table, or where the table ends into a sum of the lane: x below its
@@ -102,59 +102,60 @@ fn main(
     let queries = min(query, vec4(params.queries - 1u));
     let q_at = b * params.q_batch + h * params.q_head + queries * params.q_time;
     let out_at = b * params.o_batch + h * params.o_head + queries * params.o_time;
-    let k_base = b * params.k_batch + h / params.group * params.k_head;
-    let v_base = b * params.v_batch + h / params.group * params.v_head;
     // The keys of each query, and of all of them together: the ranges only ever move on from query to query.
     let x = keys_of(queries.x, start, length);
     let y = keys_of(queries.y, start, length);
     let z = keys_of(queries.z, start, length);
     let w = keys_of(queries.w, start, length);
     let begin = vec4(x.x, y.x, z.x, w.x);
-    let size = select(vec4(0u), vec4(x.y, y.y, z.y, w.y), exists);
-    let first = keys_of(first_query, start, length).x;
+    let size = select(vec4(0u), below(params.end, begin, vec4(x.y, y.y, z.y, w.y)), exists);
+    let first = max(keys_of(first_query, start, length).x, params.begin);
     let ultimate = keys_of(min(first_query + 4u * LANES, params.queries) - 1u, start, length);
-    let end = ultimate.x + ultimate.y;
+    let end = min(ultimate.x + ultimate.y, params.end);
     let last = max(end, 1u) - 1u;
+    let k_rows = Rows(b * params.k_batch + h / params.group * params.k_head, params.k_time, last);
+    let v_rows = Rows(b * params.v_batch + h / params.group * params.v_head, params.v_time, last);
     let place = Place(b, h, start, last, queries);
     let own = (b * params.queries + queries) * params.heads + h;
     let lse_own = lse4(own);
     let delta_own = delta4(own);
     let row = ((b * tiles.x + tile.x) * params.heads + h) * params.columns;
 
-    for (var e = 0u; e < 4u; e++) {
-        if exists[e] {
-            for (var c = 0u; c < params.width; c++) { dq[q_at[e] + c] = 0.0f; }
+    if params.begin == 0u {
+        for (var c = 0u; c < params.width; c++) {
+            if exists.x { dq[q_at.x + c] = vec4(0.0f); }
+            if exists.y { dq[q_at.y + c] = vec4(0.0f); }
+            if exists.z { dq[q_at.z + c] = vec4(0.0f); }
+            if exists.w { dq[q_at.w + c] = vec4(0.0f); }
         }
     }
     let radius = i32((params.columns - params.slopes) / 2u);
     var ends = vec3(0.0f);
-    if LEARNED {
+    if LEARNED && params.begin == 0u {
         for (var d = 1 - radius + i32((lane + u32(radius) - 1u) % LANES); d < radius; d += i32(LANES)) {
             partial[row + params.slopes + u32(d + radius)] = 0.0f;
         }
     }
     for (var key = first; key < end; key += ROWS) {
-        var p = tile_scores(products(k_base, key, last, params.k_time, q_at, lane), place, key);
+        var p = tile_scores(products(false, k_rows, key, q_at, params.width, lane), place, key);
         p = tile_weights(tile_masked(p, key, begin, size), lse_own);
-        let g = value_products(v_base, key, last, params.v_time, out_at, lane);
+        let g = products(true, v_rows, key, out_at, params.value_width, lane);
         var ds = tile_gradient(tile_kept(p, place, key), g, p, delta_own);
         if LEARNED {
             let apart = i32(key) - i32(first_query) - start;
             for (var n = 0u; n < ROWS; n += 8u) { ends = add_distances(row, apart + i32(n), lane, octet(ds, n), ends); }
         }
         ds = tile_times(ds, params.scale * LN_2);
-        for (var c = 0u; c < params.width; c += 8u) {
-            add_dq(q_at, exists, c, mixed_left(k_base, key, last, params.k_time, c, params.width - 1u, ds, lane));
-        }
+        for (var c = 0u; c < params.width; c++) { add_dq(q_at + c, exists, mixed(false, k_rows, key, c, ds, lane)); }
     }
     if LEARNED {
         let sums = vec3(subgroupAdd(ends.x), subgroupAdd(ends.y), subgroupAdd(ends.z));
         if lane == 0u {
-            if params.slopes > 0u { partial[row] = sums.z; }
             // A table of one column is its own lower and upper end.
             let one = radius == 0;
-            if params.columns > params.slopes { partial[row + params.slopes] = sums.x + select(0.0f, sums.y, one); }
-            if !one { partial[row + params.columns - 1u] = sums.y; }
+            if params.slopes > 0u { add_partial(row, sums.z); }
+            if params.columns > params.slopes { add_partial(row + params.slopes, sums.x + select(0.0f, sums.y, one)); }
+            if !one { add_partial(row + params.columns - 1u, sums.y); }
         }
     }
 }

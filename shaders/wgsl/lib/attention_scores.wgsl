@@ -67,6 +67,9 @@ fn masked(s: Sums, row: u32, begin: vec4<u32>, size: vec4<u32>) -> Sums {
     );
 }
 
+// Of ranges as `masked` takes them, the sizes of what lies below `end`.
+fn below(end: u32, begin: vec4<u32>, size: vec4<u32>) -> vec4<u32> { return min(size, max(vec4(end), begin) - begin); }
+
 fn tile_masked(tile: Tile, row: u32, begin: vec4<u32>, size: vec4<u32>) -> Tile {
     var t = tile;
     t.t0 = masked(t.t0, row, begin, size);

@@ -1,47 +1,70 @@
 // A tile of scores in the registers of one subgroup: up to 32 rows by 4*LANES columns, four columns to a lane.
 //
 // In some kernels rows are keys and columns queries, in others the reverse. What belongs to a column (a maximum, a sum,
-// the limits of a mask) is then a vec4 in its lane, and no lane needs another's. As a matrix on the right of a product
-// the tile serves as it lies (paired_tile.wgsl): its rows are the strip. Needs LANES, STEP, half of it, ROWS, and the
-// loads left4 (what rows are multiplied from), right4 (what columns are) and value_left4 (what weights mix).
+// the limits of a mask) is then a vec4 in its lane, and no lane needs another's.
+//
+// Such an adapter turns a load into a loop over lanes, in which each value costs less if it comes in fours. So all is read
+// by quads, four channels at a time: lane r loads a quad of row r, and subgroupBroadcast hands it round. As a matrix on
+// the right of a product the tile serves as it lies. Members have names because an indexed array would live in
+// memory, and nothing is a loop because CPU adapters unroll none.
+//
+// Needs LANES and ROWS, and the loads `left` (what rows are) and `right` (what columns are): of queries and keys, or with
+// `values` of values and the result's gradient. Widths and strides count quads.
 
+// Eight rows of a tile.
+struct Sums { r0: vec4<f32>, r1: vec4<f32>, r2: vec4<f32>, r3: vec4<f32>, r4: vec4<f32>, r5: vec4<f32>, r6: vec4<f32>, r7: vec4<f32> }
 struct Tile { t0: Sums, t1: Sums, t2: Sums, t3: Sums }
 
-// Where the lane loads A for eight rows: for one row of each pair, none past the last.
-fn pair_rows(base: u32, row: u32, last: u32, stride: u32, lane: u32) -> vec4<u32> {
-    return base + min(row + vec4(0u, 2u, 4u, 6u) + lane / STEP, vec4(last)) * stride;
+// Four channels of the lane's four columns.
+struct Quad { p0: vec4<f32>, p1: vec4<f32>, p2: vec4<f32>, p3: vec4<f32> }
+
+// Something of each of eight rows: lane r has it of row r, and of row r + 4 in `high` where there are but four lanes.
+const SPAN: u32 = min(LANES, 8u);
+struct Eight { low: vec4<f32>, high: vec4<f32> }
+
+// Rows of a buffer: row r begins at base + r * stride; none is read past the last.
+struct Rows { base: u32, stride: u32, last: u32 }
+
+// A quad, `along` a row, of each of eight rows.
+fn eight(values: bool, rows: Rows, row: u32, along: u32, lane: u32) -> Eight {
+    let own = row + lane % SPAN;
+    var v: Eight;
+    v.low = left(values, rows.base + min(own, rows.last) * rows.stride + along);
+    v.high = v.low;
+    if SPAN < 8u { v.high = left(values, rows.base + min(own + 4u, rows.last) * rows.stride + along); }
+    return v;
 }
 
-// The products of rows of the left buffer, `stride` apart, and of the right buffer, which begin at `columns`.
-fn products(base: u32, row: u32, last: u32, stride: u32, columns: vec4<u32>, lane: u32) -> Tile {
-    let end = params.width - 1u;
+// s + a quad of a row times that of each column.
+fn dot_quad(a: vec4<f32>, b: Quad, s: vec4<f32>) -> vec4<f32> {
+    return fma(vec4(a.w), b.p3, fma(vec4(a.z), b.p2, fma(vec4(a.y), b.p1, fma(vec4(a.x), b.p0, s))));
+}
+
+fn dot_rows(v: Eight, b: Quad, s: Sums) -> Sums {
+    return Sums(
+        dot_quad(subgroupBroadcast(v.low, 0u), b, s.r0), dot_quad(subgroupBroadcast(v.low, 1u), b, s.r1),
+        dot_quad(subgroupBroadcast(v.low, 2u), b, s.r2), dot_quad(subgroupBroadcast(v.low, 3u), b, s.r3),
+        dot_quad(subgroupBroadcast(v.high, 4u % SPAN), b, s.r4), dot_quad(subgroupBroadcast(v.high, 5u % SPAN), b, s.r5),
+        dot_quad(subgroupBroadcast(v.high, 6u % SPAN), b, s.r6), dot_quad(subgroupBroadcast(v.high, 7u % SPAN), b, s.r7),
+    );
+}
+
+// The products of the rows from `row` on and of the columns, which begin at `columns`, over `width` quads.
+fn products(values: bool, rows: Rows, row: u32, columns: vec4<u32>, width: u32, lane: u32) -> Tile {
     var t: Tile;
-    for (var p = 0u; p <= end; p += STEP) {
-        let along = min(p + lane % STEP, end);
-        let inside = p + lane % STEP <= end;
-        let zero = vec4(0.0f);
-        let x0 = select(zero, left4(pair_rows(base, row, last, stride, lane) + along), inside);
-        var x1: vec4<f32>;
-        var x2: vec4<f32>;
-        var x3: vec4<f32>;
-        if ROWS > 8u { x1 = select(zero, left4(pair_rows(base, row + 8u, last, stride, lane) + along), inside); }
+    for (var p = 0u; p < width; p++) {
+        let x0 = eight(values, rows, row, p, lane);
+        var x1: Eight;
+        var x2: Eight;
+        var x3: Eight;
+        if ROWS > 8u { x1 = eight(values, rows, row + 8u, p, lane); }
         if ROWS > 16u {
-            x2 = select(zero, left4(pair_rows(base, row + 16u, last, stride, lane) + along), inside);
-            x3 = select(zero, left4(pair_rows(base, row + 24u, last, stride, lane) + along), inside);
+            x2 = eight(values, rows, row + 16u, p, lane);
+            x3 = eight(values, rows, row + 24u, p, lane);
         }
-        var y: Strip;
-        y.p0 = right4(columns + p);
-        y.p1 = right4(columns + min(p + 1u, end));
-        if STEP > 2u {
-            y.p2 = right4(columns + min(p + 2u, end));
-            y.p3 = right4(columns + min(p + 3u, end));
-        }
-        if STEP > 4u {
-            y.p4 = right4(columns + min(p + 4u, end));
-            y.p5 = right4(columns + min(p + 5u, end));
-            y.p6 = right4(columns + min(p + 6u, end));
-            y.p7 = right4(columns + min(p + 7u, end));
-        }
+        let y = turned(Quad(
+            right(values, columns.x + p), right(values, columns.y + p), right(values, columns.z + p), right(values, columns.w + p),
+        ));
         t.t0 = dot_rows(x0, y, t.t0);
         if ROWS > 8u { t.t1 = dot_rows(x1, y, t.t1); }
         if ROWS > 16u {
@@ -52,46 +75,51 @@ fn products(base: u32, row: u32, last: u32, stride: u32, columns: vec4<u32>, lan
     return t;
 }
 
-// STEP of eight rows, the n-th such part, as the right side of a product: the rest of the strip is not used.
-fn strip_of(t: Sums, n: u32) -> Strip {
-    var s = Strip(t.r0, t.r1, t.r2, t.r3, t.r4, t.r5, t.r6, t.r7);
-    if STEP == 4u {
-        if n == 1u { s = Strip(t.r4, t.r5, t.r6, t.r7, t.r4, t.r5, t.r6, t.r7); }
-    }
-    if STEP == 2u {
-        if n == 1u { s.p0 = t.r2; s.p1 = t.r3; }
-        if n == 2u { s.p0 = t.r4; s.p1 = t.r5; }
-        if n == 3u { s.p0 = t.r6; s.p1 = t.r7; }
-    }
-    return s;
-}
-
-// Eight channels, from `channel` on, of the rows from `row` on, mixed by the tile. `end` is the last channel.
-fn mixed_values(base: u32, row: u32, last: u32, stride: u32, channel: u32, end: u32, t: Tile, lane: u32) -> Sums {
-    let channels = pair_rows(base, channel, end, 1u, lane);
-    var s: Sums;
-    for (var n = 0u; n < ROWS; n += 8u) {
-        let rows = octet(t, n);
-        let own = row + n + lane % STEP;
-        s = dot_rows(value_left4(channels + min(own, last) * stride), strip_of(rows, 0u), s);
-        if STEP < 8u { s = dot_rows(value_left4(channels + min(own + STEP, last) * stride), strip_of(rows, 1u), s); }
-        if STEP < 4u {
-            s = dot_rows(value_left4(channels + min(own + 2u * STEP, last) * stride), strip_of(rows, 2u), s);
-            s = dot_rows(value_left4(channels + min(own + 3u * STEP, last) * stride), strip_of(rows, 3u), s);
-        }
-    }
-    return s;
-}
-
-// Eight addresses in a row, none past the last.
-struct Offsets { r0: u32, r1: u32, r2: u32, r3: u32, r4: u32, r5: u32, r6: u32, r7: u32 }
-struct Values { r0: f32, r1: f32, r2: f32, r3: f32, r4: f32, r5: f32, r6: f32, r7: f32 }
-
-fn offsets(base: u32, first: u32, last: u32) -> Offsets {
-    return Offsets(
-        base + min(first, last), base + min(first + 1u, last), base + min(first + 2u, last), base + min(first + 3u, last),
-        base + min(first + 4u, last), base + min(first + 5u, last), base + min(first + 6u, last), base + min(first + 7u, last),
+// Quads of four columns as four channels, or the reverse.
+fn turned(q: Quad) -> Quad {
+    return Quad(
+        vec4(q.p0.x, q.p1.x, q.p2.x, q.p3.x), vec4(q.p0.y, q.p1.y, q.p2.y, q.p3.y),
+        vec4(q.p0.z, q.p1.z, q.p2.z, q.p3.z), vec4(q.p0.w, q.p1.w, q.p2.w, q.p3.w),
     );
+}
+
+// s + one row of the tile times that row's quad.
+fn mix_row(v: vec4<f32>, t: vec4<f32>, s: Quad) -> Quad {
+    return Quad(
+        fma(vec4(v.x), t, s.p0), fma(vec4(v.y), t, s.p1), fma(vec4(v.z), t, s.p2), fma(vec4(v.w), t, s.p3),
+    );
+}
+
+fn mix_rows(v: Eight, t: Sums, sum: Quad) -> Quad {
+    var s = mix_row(subgroupBroadcast(v.low, 0u), t.r0, sum);
+    s = mix_row(subgroupBroadcast(v.low, 1u), t.r1, s);
+    s = mix_row(subgroupBroadcast(v.low, 2u), t.r2, s);
+    s = mix_row(subgroupBroadcast(v.low, 3u), t.r3, s);
+    s = mix_row(subgroupBroadcast(v.high, 4u % SPAN), t.r4, s);
+    s = mix_row(subgroupBroadcast(v.high, 5u % SPAN), t.r5, s);
+    s = mix_row(subgroupBroadcast(v.high, 6u % SPAN), t.r6, s);
+    return mix_row(subgroupBroadcast(v.high, 7u % SPAN), t.r7, s);
+}
+
+// The quad `along` the rows from `row` on, mixed by the tile: a quad for each column.
+fn mixed(values: bool, rows: Rows, row: u32, along: u32, t: Tile, lane: u32) -> Quad {
+    let x0 = eight(values, rows, row, along, lane);
+    var x1: Eight;
+    var x2: Eight;
+    var x3: Eight;
+    if ROWS > 8u { x1 = eight(values, rows, row + 8u, along, lane); }
+    if ROWS > 16u {
+        x2 = eight(values, rows, row + 16u, along, lane);
+        x3 = eight(values, rows, row + 24u, along, lane);
+    }
+    var s: Quad;
+    s = mix_rows(x0, t.t0, s);
+    if ROWS > 8u { s = mix_rows(x1, t.t1, s); }
+    if ROWS > 16u {
+        s = mix_rows(x2, t.t2, s);
+        s = mix_rows(x3, t.t3, s);
+    }
+    return turned(s);
 }
 
 // Eight rows of a tile by number; a select and not an index, which would put the tile in memory.

@@ -356,18 +356,31 @@ fn long_sums() {
         return;
     }
     let bias = Some(Bias { batched: false, per_head: false });
-    let many_heads = Problem { after: Some(0), ..plain([1, 64, 1, 160, 160, 64, 64]) };
-    let many_rows = Problem { bias, ..plain([22, 64, 64, 8, 8, 64, 64]) };
-    // How long, follows from the size of the subgroup: the longest that is not refused.
+    let many_heads = Problem { after: Some(0), ..plain([1, 192, 1, 160, 160, 64, 64]) };
+    let many_rows = Problem { bias, ..plain([44, 64, 64, 8, 8, 64, 64]) };
+    // How long, follows from the size of the subgroup: the longest that one launch takes.
     let longest = |pass: Pass, of: fn(usize) -> Problem| {
-        let lengths = (1..).map(|n| of(20_000 * 3 / (3 + n)));
-        lengths.into_iter().find(|problem| attention::lower(pass, problem, &facts).is_ok()).unwrap()
+        let lengths = (1..).map(|n| of(60_000 * 5 / (5 + n)));
+        let launches = |problem: &Problem| attention::lower(pass, problem, &facts).unwrap().launches.len();
+        lengths.into_iter().find(|problem| launches(problem) == 1).unwrap()
     };
-    let query = Pass::Query { learned: false };
+    let (query, learned) = (Pass::Query { learned: false }, Pass::Query { learned: true });
+    // Some queries see no key of the later launches, and those of the second row none at all.
+    let many_keys = Problem {
+        lengths: true,
+        start: Start::At(50_000),
+        after: Some(0),
+        ..plain([2, 1, 1, 8, 60_000, 64, 64])
+    };
+    let distances = Problem { radius: Some(9), slopes: true, ..many_keys };
+    let many_queries = Problem { lengths: true, after: Some(0), ..plain([2, 2, 1, 40_000, 8, 64, 64]) };
     let runs = [
         (Pass::Forward, longest(Pass::Forward, |keys| plain([1, 1, 1, 3, keys, 64, 64])), false),
         (query, longest(query, |keys| plain([1, 1, 1, 3, keys, 64, 64])), false),
         (Pass::Key, longest(Pass::Key, |queries| plain([1, 1, 1, queries, 3, 64, 64])), false),
+        (Pass::Forward, many_keys, true),
+        (learned, distances, true),
+        (Pass::Key, many_queries, true),
         (Pass::Key, many_heads, true),
         (Pass::Bias, many_rows, true),
     ];
@@ -379,7 +392,11 @@ fn long_sums() {
         let grads = || oracle::backward(sizes, inputs, &case.dout);
         let want = match pass {
             Pass::Forward => vec![narrow(&oracle::forward(sizes, inputs)), case.log_sums()],
-            Pass::Query { .. } => vec![narrow(&grads().q)],
+            Pass::Query { learned: false } => vec![narrow(&grads().q)],
+            Pass::Query { learned: true } => {
+                let grads = grads();
+                vec![narrow(&grads.q), case.distances(Some(&grads.slopes), Some(&grads.relative))]
+            }
             Pass::Key => vec![narrow(&grads().k), narrow(&grads().v)],
             Pass::Bias => vec![narrow(&grads().bias)],
         };
@@ -392,12 +409,12 @@ fn long_sums() {
             assert_close(&format!("{pass:?} {i}"), &ran.out(i), want, tolerance);
         }
     }
-    let endless = plain([1, 1, 1, 3, 1_000_000, 64, 64]);
-    let error = attention::lower(Pass::Forward, &endless, &facts).unwrap_err().to_string();
-    assert!(error.contains("1000000 keys") && error.contains("can walk"), "{error}");
-    // A window bounds what is walked, and so lets a sequence be as long as one likes.
-    let windowed = Problem { before: Some(100), after: Some(0), ..endless };
-    assert!(attention::lower(Pass::Forward, &windowed, &facts).is_ok());
+    let wide = plain([1, 1, 1, 3, 3, 64, 1_000_000]);
+    let error = attention::lower(Pass::Forward, &wide, &facts).unwrap_err().to_string();
+    assert!(error.contains("widths 64 and 1000000") && error.contains("can walk"), "{error}");
+    // A window bounds what is walked, so that one launch takes as long a sequence as one likes.
+    let windowed = Problem { before: Some(100), after: Some(0), ..plain([1, 1, 1, 3, 1_000_000, 64, 64]) };
+    assert_eq!(attention::lower(Pass::Forward, &windowed, &facts).unwrap().launches.len(), 1);
 }
 
 #[test]

@@ -17,6 +17,9 @@ use crate::reduce::{self, ReduceOp};
 const SIDE: u32 = 32;
 const CHANNELS: u32 = 64;
 
+/// Channels that the kernels for CPU adapters read at a time.
+pub(super) const QUAD: usize = 4;
+
 /// A problem whose sizes have been checked.
 pub(super) struct Plan<'a> {
     pass: Pass,
@@ -135,7 +138,26 @@ impl<'a> Plan<'a> {
         })
     }
 
-    pub(super) fn cpu(&self, facts: &Facts) -> Result<Lowered, KernelError> {
+    /// The launches for a CPU adapter, whose kernels read [`QUAD`] channels at a time: widths must be multiples of it.
+    pub(super) fn cpu(mut self, facts: &Facts) -> Result<Lowered, KernelError> {
+        let params = &mut self.params;
+        let counted = [
+            &mut params.width,
+            &mut params.value_width,
+            &mut params.q_batch,
+            &mut params.q_head,
+            &mut params.q_time,
+            &mut params.k_batch,
+            &mut params.k_head,
+            &mut params.k_time,
+            &mut params.v_batch,
+            &mut params.v_head,
+            &mut params.v_time,
+            &mut params.o_batch,
+            &mut params.o_head,
+            &mut params.o_time,
+        ];
+        counted.into_iter().for_each(|channels| *channels /= QUAD as u32);
         let lanes = lanes(OP, "cpu", facts)?;
         let bias = self.problem.bias.is_some();
         let distance = self.params.columns > 0;
@@ -205,55 +227,68 @@ impl<'a> Plan<'a> {
         }
     }
 
-    /// All that the pass sums over, as `begin` and `end`.
+    /// All that the pass sums over, as `begin` and `end`, where one launch does.
     fn whole(&self) -> (u32, u32) {
         match self.pass {
             Pass::Key => (0, self.params.group),
-            Pass::Bias => (0, if self.params.bias_batch > 0 { 0 } else { self.batch }),
+            Pass::Bias => (0, self.summed_rows()),
             _ => (0, 0),
         }
     }
 
-    /// [`Self::whole`] in parts that one invocation of the CPU variant, with a tile of `rows` by `columns`, can walk.
+    /// Batch rows that share a bias.
+    fn summed_rows(&self) -> u32 {
+        if self.params.bias_batch > 0 { 0 } else { self.batch }
+    }
+
+    /// What the pass sums over, in parts that one invocation of the CPU variant, with a tile of `rows` by `columns`, can
+    /// walk: numbers of keys; of queries, of one head after the other; or of batch rows.
     fn ranges(&self, rows: u32, columns: u32) -> Result<Vec<(u32, u32)>, KernelError> {
-        let AttentionParams { heads, queries, keys, width, value_width, before, after, .. } = self.params;
-        let [width, value_width, rows, columns] = [width, value_width, rows, columns].map(u64::from);
-        // Loops of the kernels, with half a subgroup of terms to a step.
-        let octets = rows / 8;
-        let products = (8 * width).div_ceil(columns);
-        let value_products = (8 * value_width).div_ceil(columns);
-        let mixes = |channels: u64| channels.div_ceil(8) * (octets + 5);
+        let AttentionParams { heads, group, queries, keys, width, value_width, before, after, .. } =
+            self.params;
+        let [width, value_width, columns] = [width, value_width, columns].map(u64::from);
+        // Loops of the kernels: products and mixtures take a quad of channels at a time.
+        let octets = u64::from(rows / 8);
         let each = 2 * octets + 2;
-        let (walked, tile) = match self.pass {
-            Pass::Forward => (keys, products + mixes(value_width) + each),
+        let (items, length, tile) = match self.pass {
+            Pass::Forward => (1, keys, width + value_width + each),
             Pass::Query { learned } => {
                 let distances = if learned { octets * 9 } else { 0 };
-                (keys, products + value_products + mixes(width) + each + distances)
+                (1, keys, 2 * width + value_width + each + distances)
             }
-            Pass::Key => (queries, products + value_products + mixes(width) + mixes(value_width) + each),
-            Pass::Bias => (1, products + value_products + rows + each),
+            Pass::Key => (group, queries, 2 * width + 2 * value_width + each),
+            Pass::Bias => {
+                let sharing = if self.params.bias_head == 0 { u64::from(heads) } else { 1 };
+                (self.summed_rows(), 1, (width + value_width + u64::from(rows) + each) * sharing)
+            }
         };
         // A window limits what is walked: by what lies before and after a whole tile of columns.
         let window = u64::from(before.unsigned_abs()) + u64::from(after.unsigned_abs()) + columns + 1;
-        let tiles = u64::from(walked).min(window).div_ceil(rows);
-        let ends = 10 * (width + value_width) + 10 * rows + u64::from(self.params.columns) + 16;
-        let shared = match self.pass {
-            Pass::Bias if self.params.bias_head == 0 => u64::from(heads),
-            _ => 1,
-        };
-        let one = tiles * tile * shared + 2;
-        let (begin, end) = self.whole();
+        let tiles = u64::from(length).min(window).div_ceil(u64::from(rows));
+        let ends = 2 * (width + value_width) + 10 * u64::from(rows) + u64::from(self.params.columns) + 16;
         let budget = u64::from(MOST_ITERATIONS).saturating_sub(ends);
-        if one > budget {
+        let item = tiles * tile + 2;
+        if tile + 2 > budget {
+            let Problem { width, value_width, .. } = self.problem;
             let detail = format!(
-                "{queries} queries and {keys} keys of widths {width} and {value_width} are more than an invocation \
-                 of this adapter can walk"
+                "{heads} heads of widths {width} and {value_width} are more than an invocation of this adapter can walk"
             );
             return Err(KernelError::Problem { op: OP, detail });
         }
-        let step = u32::try_from(budget / one).unwrap_or(u32::MAX);
-        let starts = (begin..end.max(begin + 1)).step_by(step as usize);
-        Ok(starts.map(|at| (at, end.min(at.saturating_add(step)))).collect())
+        let fits = |count: u64| u32::try_from(count).unwrap_or(u32::MAX);
+        if items == 0 || length == 0 {
+            return Ok(vec![(0, 0)]);
+        }
+        if item <= budget {
+            let step = fits(budget / item);
+            let ends = |at: u32| (at * length, items.min(at.saturating_add(step)) * length);
+            return Ok((0..items).step_by(step as usize).map(ends).collect());
+        }
+        let step = fits((budget - 2) / tile).saturating_mul(rows);
+        let parts = (0..length).step_by(step as usize).map(|at| (at, length.min(at.saturating_add(step))));
+        let of_item =
+            |item: u32| parts.clone().map(move |(at, end)| (item * length + at, item * length + end));
+        Ok((0..items).flat_map(of_item).collect())
     }
 
     /// A launch for each range, and the reduction of what workgroups know of the terms by distance.
@@ -267,7 +302,8 @@ impl<'a> Plan<'a> {
         if grid.contains(&0) {
             return Ok(Lowered::default());
         }
-        let AttentionParams { heads, queries, keys, width, value_width, columns, .. } = self.params;
+        let AttentionParams { heads, columns, .. } = self.params;
+        let Problem { queries, keys, width, value_width, .. } = *self.problem;
         let (begin, end) = ranges.first().copied().unwrap_or_default();
         let job = Job {
             op: OP,
@@ -323,6 +359,10 @@ impl<'a> Plan<'a> {
     fn bindings(&self) -> Vec<Operand> {
         let mut next = if self.pass == Pass::Forward { 3 } else { 6 };
         let mut bindings: Vec<_> = (0..next).map(Operand::In).collect();
+        if self.params.keys == 0 {
+            // Nor are these then, and a binding must not be smaller than what it holds.
+            bindings[1..3].fill(Operand::In(0));
+        }
         for present in [self.problem.lengths, self.problem.bias.is_some(), self.params.columns > 0] {
             bindings.push(Operand::In(if present { next } else { 0 }));
             next += usize::from(present);
