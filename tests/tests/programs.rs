@@ -200,6 +200,36 @@ fn activations_ride_on_the_matmul_of_a_gpu() {
     assert_close("gated", &values, &forward(gated).1, Tolerance { abs: 1e-5, rel: 1e-5 });
 }
 
+/// Rows of a parameter that begin where a binding may: they need no dispatch, unless they are themselves what is asked for.
+#[test]
+fn parts_of_a_parameter_are_bound_where_they_lie() {
+    let mut params = Params::seeded(5);
+    let w = params.add("w", &[96, 8], Init::Normal(1.0));
+    let g = Graph::inference(&params);
+    let x = g.input("x", &[ROWS, 8], DType::F32);
+    let store = ParamStore::new(&device::shared(), params, StoreKind::Inference).unwrap();
+    let values = HostTensor::f32(&[ROWS, 8], (0..ROWS * 8).map(|i| (i as f32).sin()).collect()).unwrap();
+    let run = |y: Tensor<'_>| {
+        let program =
+            Program::compile(&store, &g, Request { outputs: &[("y", y)], objective: None }).unwrap();
+        program.run(&[("x", &values)], &Control::default()).unwrap();
+        (program.dispatches(), program.read("y").unwrap().wait().unwrap())
+    };
+    let (_, whole) = run(x.matmul_t(g.param(w)));
+    // Rows of 32 bytes: the 32nd begins at byte 1024, the 33rd at none that a binding may begin at.
+    for (first, dispatches) in [(0, 1), (32, 1), (33, 2)] {
+        let (counted, part) = run(x.matmul_t(g.param(w).slice(0, first, 16)));
+        assert_eq!(counted, dispatches, "from row {first}");
+        let want: Vec<_> = whole.chunks(96).flat_map(|row| &row[first..first + 16]).copied().collect();
+        assert_close("a part", &part, &want, Tolerance { abs: 0.0, rel: 1e-6 });
+    }
+    // Columns are not in one piece.
+    assert_eq!(run(x.slice(1, 0, 4).matmul_t(g.param(w).slice(1, 0, 4))).0, 3);
+    let (counted, rows) = run(g.param(w).slice(0, 32, 16));
+    assert_eq!(counted, 1, "an output has a place of its own");
+    assert_eq!(rows, store.read(Arena::Params).unwrap()[0][32 * 8..48 * 8]);
+}
+
 #[test]
 fn a_chain_of_pointwise_operations_is_one_dispatch() {
     let (program, _) = forward(|x, _, _| ((x * 2.0 + 1.0).sigmoid() * x.tanh() - x.square()).gelu());

@@ -12,6 +12,7 @@ use crate::fuse::{Fused, base};
 use crate::graph::{InputSpec, Node, NodeId, StateSpec};
 use crate::lower::{Step, has_outputs, outputs};
 use crate::op::Op;
+use crate::part::part_of_param;
 use crate::plan::plan;
 use crate::program::Memory;
 use crate::store::{Arena, ParamStore};
@@ -78,6 +79,13 @@ pub(crate) fn bind(
             Op::Append { in_place: true } => {
                 let state = binder.places.get(&base(nodes, node.inputs[0])).cloned();
                 binder.places.extend(state.map(|state| (id, state)));
+            }
+            Op::Window { .. } => {
+                if let Some((param, offset)) = part_of_param(nodes, id) {
+                    let whole = store.slice(Arena::Params, param)?;
+                    let part = whole.buffer.slice(whole.offset + offset, node.shape.bytes());
+                    binder.places.insert(id, part);
+                }
             }
             Op::Input(index) => {
                 binder.places.insert(id, input_slices[*index].clone());

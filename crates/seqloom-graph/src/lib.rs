@@ -41,6 +41,7 @@ mod norm;
 pub mod op;
 pub mod packing;
 pub mod params;
+mod part;
 mod plan;
 mod pointwise;
 pub mod program;

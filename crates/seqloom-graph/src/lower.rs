@@ -11,6 +11,7 @@ use crate::error::GraphError;
 use crate::fuse::{Fused, Group, around, base};
 use crate::graph::{Node, NodeId};
 use crate::op::Op;
+use crate::part::part_of_param;
 use crate::shape::Shape;
 
 /// One node's computation: launches, and the nodes whose memory they bind.
@@ -151,6 +152,7 @@ fn lower_node(
     let shape = |operand: usize| nodes[node.inputs[operand]].shape;
     let lowered = match &node.op {
         Op::MatMul { .. } => matmul::lower(&product_of(nodes, id), facts, None)?,
+        Op::Window { .. } if part_of_param(nodes, id).is_some() => return Ok(None),
         Op::Window { axis, start, take, before } => {
             let along = |value: usize| {
                 let mut all = [0; 4];

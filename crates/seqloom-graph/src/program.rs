@@ -23,6 +23,7 @@ use crate::graph::{Graph, InputSpec, Node, NodeId};
 use crate::host_tensor::{HostData, HostTensor};
 use crate::lower::lower;
 use crate::op::{Op, Unary};
+use crate::part::part_of_param;
 use crate::reuse::reuse;
 use crate::shape::DType;
 use crate::simplify::simplify;
@@ -314,7 +315,8 @@ fn place_roots(nodes: &mut Vec<Node>, roots: &mut [NodeId], grads: usize) {
     }
     for (index, root) in roots.iter_mut().enumerate() {
         let id = base(nodes, *root);
-        let fixed = matches!(nodes[id].op, Op::Param(_) | Op::Input(_) | Op::State(_) | Op::Literal(_));
+        let fixed = matches!(nodes[id].op, Op::Param(_) | Op::Input(_) | Op::State(_) | Op::Literal(_))
+            || part_of_param(nodes, id).is_some();
         if fixed || (index < grads && uses[id] > 1) {
             let node = Node { op: Op::Unary(Unary::Copy), inputs: vec![*root], ..nodes[*root].clone() };
             nodes.push(node);

@@ -10,6 +10,7 @@ use crate::fuse::{Access, Fused, base};
 use crate::graph::{Node, NodeId};
 use crate::lower::has_outputs;
 use crate::op::Op;
+use crate::part::part_of_param;
 use crate::shape::DType;
 
 /// Decides which node takes whose memory, into `fused.over`; operands so taken are no longer leaves of their group.
@@ -64,6 +65,7 @@ fn has_slot(nodes: &[Node], id: NodeId) -> bool {
     match nodes[id].op {
         Op::Param(_) | Op::Input(_) | Op::State(_) | Op::Literal(_) => false,
         Op::Output(_) => !matches!(nodes[nodes[id].inputs[0]].op, Op::Host(_)),
+        Op::Window { .. } => part_of_param(nodes, id).is_none(),
         _ => true,
     }
 }

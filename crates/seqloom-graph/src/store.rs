@@ -20,7 +20,7 @@ use crate::graph::Graph;
 use crate::params::{ParamId, ParamSpec, Params};
 use crate::slots::Slots;
 
-const ALIGNMENT: u64 = 256;
+pub(crate) const ALIGNMENT: u64 = 256;
 
 /// What an arena holds for each parameter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
