@@ -1,12 +1,16 @@
 //! Every autoregressive model of characters on one text, in one table: what a longer memory is worth, and what it costs.
 //!
 //! A Markov chain sees one symbol, a window the last few, a latent linear state all of them with fading weights; an RNN's
-//! state decides what to keep by what it reads, and gates let LSTM and GRU keep it for long. All are trained by the same
-//! optimizer on the same batches, so the held-out bits per character differ by the model alone. (The chain's table takes
-//! larger steps: its parameters are logits themselves, which have to move by several units, not by a fraction of one.)
+//! state decides what to keep by what it reads, gates let LSTM and GRU keep it for long, and a Transformer keeps everything
+//! and looks it up. All are trained by the same optimizer on the same batches, so the held-out bits per character differ by
+//! the model alone. (The chain's table takes larger steps: its parameters are logits themselves, which have to move by several
+//! units, not by a fraction of one.)
+
+mod gpt;
+mod text;
 
 use std::fmt::Write as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Instant;
@@ -16,16 +20,20 @@ use seqloom::prelude::*;
 use seqloom::train::{Axis, Chart, Line, line_chart};
 use seqloom_examples::{advice, exit};
 
+use gpt::{Form, Positions};
+
 /// Part of the text that is not trained on.
 const HELD_OUT: f64 = 0.1;
 /// Losses that a point of the plotted curve averages, at most.
 const SMOOTH: usize = 20;
+/// Characters that each model writes.
+const SAMPLE: usize = 80;
 /// Learning rate of a table of logits over that of a network.
 const TABLE_STEP: f64 = 30.0;
 
 type Outcome<T> = Result<T, Box<dyn std::error::Error>>;
 
-/// Trains a Markov chain, a window, a latent state, an RNN, a GRU and an LSTM on one text and compares them
+/// Trains a Markov chain, a window, a latent state, an RNN, a GRU, an LSTM and a Transformer on one text and compares them
 #[derive(Parser)]
 struct Options {
     /// Text to learn; by default the Rust sources of this repository
@@ -49,9 +57,21 @@ struct Options {
     /// Learning rate, which falls to a tenth by a cosine
     #[arg(long, value_name = "X", default_value_t = 3e-3)]
     lr: f64,
-    /// Only models whose name contains this
-    #[arg(long, value_name = "NAME", default_value = "")]
-    only: String,
+    /// What the Transformer knows of positions
+    #[arg(long, value_enum, default_value = "learned")]
+    positions: Positions,
+    /// The Transformer's blocks; it is as wide as makes its parameters as many as the LSTM's
+    #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u64).range(1..=64))]
+    layers: u64,
+    /// Its heads
+    #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u64).range(1..=64))]
+    heads: u64,
+    /// Farthest step back that its blocks see [default: all]
+    #[arg(long, value_name = "N")]
+    window: Option<usize>,
+    /// Only models whose name contains one of these
+    #[arg(long, value_name = "NAME,..", value_delimiter = ',')]
+    only: Vec<String>,
     /// Folder for the table and the loss curves
     #[arg(long, value_name = "DIR", default_value = "target/language_models")]
     out: PathBuf,
@@ -82,7 +102,7 @@ fn main() -> ExitCode {
 
 fn run() -> Outcome<()> {
     let options = Options::parse();
-    let (text, source) = text(options.text.as_deref())?;
+    let (text, source) = text::text(options.text.as_deref())?;
     std::fs::create_dir_all(&options.out).map_err(|e| format!("{}: {e}", options.out.display()))?;
     let (train, held_out) = text.split(HELD_OUT)?;
     let device = Device::open(DeviceOptions::default())?;
@@ -108,6 +128,16 @@ fn run() -> Outcome<()> {
     study.model("RNN, tanh", 1.0, |p| RnnLm::new(p, recurrent()))?;
     study.model("GRU", 1.0, |p| GruLm::new(p, recurrent()))?;
     study.model("LSTM", 1.0, |p| LstmLm::new(p, recurrent()))?;
+    let mut lstm = Params::seeded(0);
+    let _ = LstmLm::new(&mut lstm, recurrent());
+    let form = Form {
+        heads: options.heads as usize,
+        layers: options.layers as usize,
+        time: options.time,
+        positions: options.positions,
+        window: options.window,
+    };
+    study.model("GPT", 1.0, |p| Gpt::new(p, form.of_size(&vocab, lstm.count())))?;
     study.report(text.unigram_entropy() / std::f64::consts::LN_2)
 }
 
@@ -120,7 +150,7 @@ impl Study<'_> {
         make: impl FnOnce(&mut Params) -> M,
     ) -> Outcome<()> {
         let Options { steps, rows, time, lr, only, .. } = self.options;
-        if !name.contains(only.as_str()) {
+        if !only.is_empty() && !only.iter().any(|part| name.contains(part.as_str())) {
             return Ok(());
         }
         let mut params = Params::seeded(42);
@@ -146,7 +176,9 @@ impl Study<'_> {
         trainer.finish()?;
         let tokens_per_s = tokens as f64 / begin.elapsed().as_secs_f64();
         let nats = trainer.evaluate_all(self.held_out.batches(*rows, *time).ordered(Order::Streams))?;
-        let sample = model.generator(&trainer)?.with_temperature(0.7)?.sample("", 80)?;
+        // A Transformer writes as far as it knows positions.
+        let most = model.max_time().map_or(SAMPLE, |most| SAMPLE.min(most));
+        let sample = model.generator(&trainer)?.with_temperature(0.7)?.sample("", most)?;
         let losses = smooth(trainer.history());
         let bits = nats / std::f64::consts::LN_2;
         self.rows.push(Row { name: name.to_owned(), parameters, bits, tokens_per_s, losses, sample });
@@ -196,33 +228,4 @@ fn smooth(history: &[(u64, f32)]) -> Vec<(f64, f64)> {
         sum / part.len() as f64 / std::f64::consts::LN_2
     };
     history.chunks(SMOOTH).map(|part| (part[part.len() - 1].0 as f64, mean(part))).collect()
-}
-
-/// The text of a file, or of this repository's Rust sources in the order of their paths, and what to call it.
-fn text(file: Option<&Path>) -> Outcome<(CharCorpus, String)> {
-    if let Some(file) = file {
-        return Ok((CharCorpus::read(file)?, file.display().to_string()));
-    }
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../crates");
-    let mut files = Vec::new();
-    sources(&root, &mut files)?;
-    files.sort();
-    let mut all = String::new();
-    for file in &files {
-        all += &std::fs::read_to_string(file).map_err(|e| format!("{}: {e}", file.display()))?;
-    }
-    Ok((CharCorpus::from_text(&all)?, format!("{} Rust files of this repository", files.len())))
-}
-
-/// Rust files under `folder`.
-fn sources(folder: &Path, files: &mut Vec<PathBuf>) -> Outcome<()> {
-    for entry in std::fs::read_dir(folder).map_err(|e| format!("{}: {e}", folder.display()))? {
-        let path = entry?.path();
-        if path.is_dir() {
-            sources(&path, files)?;
-        } else if path.extension().is_some_and(|e| e == "rs") {
-            files.push(path);
-        }
-    }
-    Ok(())
 }

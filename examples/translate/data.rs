@@ -8,7 +8,8 @@ use seqloom::train::dates::{DateSentence, DateSplit, dates};
 use seqloom::train::{SkipReason, Skipped};
 
 use crate::error::{Error, Result};
-use crate::options::{Options, Settings};
+use crate::options::Options;
+use crate::settings::Settings;
 
 /// Dates to train on, of which there are a million: 32,900 days, 14 notations, three kinds of letters.
 const TRAIN: usize = 100_000;

@@ -1,14 +1,18 @@
 //! `cargo example translate`: an encoder-decoder from two parallel texts to translations, scores and a picture of what it
 //! looked at.
 //!
-//! It uses only the public interface. In order: text to ids ([`data`]), a model of the sizes asked for ([`options`]),
+//! It uses only the public interface. In order: text to ids ([`data`]), a model of the kind and sizes asked for ([`settings`]),
 //! training, then the test on sentences that were held out: perplexity, translations by greedy or beam search, exact
 //! matches and BLEU, and the attention map of one of them ([`report`]). README.md beside this file says how to run it.
 
 mod data;
 mod error;
+mod model;
 mod options;
+mod recurrent;
 mod report;
+mod settings;
+mod transformer;
 
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -22,8 +26,11 @@ use seqloom_examples::exit;
 
 use data::{Data, skipped};
 use error::{Error, Result, at};
-use options::{Cell, Options, Settings};
+use model::Learner;
+use options::Options;
+use recurrent::Cell;
 use report::{Summary, Test};
+use settings::{Model, Settings};
 
 /// Steps of a run on dates, if nothing else is asked for.
 const DATE_STEPS: u64 = 600;
@@ -38,14 +45,32 @@ const PARAMETERS: &str = "model.safetensors";
 
 fn main() -> ExitCode {
     let options = Options::parse();
-    let done = Settings::of(&options).and_then(|settings| match settings.cell {
-        Cell::Gru => run::<Gru>(&options, &settings),
-        Cell::Lstm => run::<Lstm>(&options, &settings),
-    });
-    exit(done, Error::advice)
+    exit(choose(&options), Error::advice)
 }
 
-fn run<L: Recurrent + Clone>(options: &Options, settings: &Settings) -> Result<()> {
+/// Runs the model that is asked for.
+fn choose(options: &Options) -> Result<()> {
+    let settings = Settings::of(options)?;
+    let Settings { layers, dropout, longest, .. } = settings;
+    match &settings.model {
+        Model::Recurrent(sizes) => {
+            let config = |vocab| sizes.config(vocab, layers, dropout, longest);
+            match sizes.cell {
+                Cell::Gru => run::<Seq2Seq<Gru>>(options, &settings, config),
+                Cell::Lstm => run::<Seq2Seq<Lstm>>(options, &settings, config),
+            }
+        }
+        Model::Transformer(sizes) => {
+            run::<Transformer>(options, &settings, |vocab| sizes.config(vocab, layers, dropout, longest))
+        }
+    }
+}
+
+fn run<M: Learner>(
+    options: &Options,
+    settings: &Settings,
+    config: impl FnOnce(TranslationVocab) -> M::Config,
+) -> Result<()> {
     let started = Instant::now();
     // Found out now and not after the training: a search that makes no sense, a folder that cannot be written.
     let search = BeamSearch {
@@ -65,7 +90,7 @@ fn run<L: Recurrent + Clone>(options: &Options, settings: &Settings) -> Result<(
     let device = Device::open(DeviceOptions::default())?;
     let adapter = format!("{} ({})", device.facts().name, device.facts().backend);
     let mut params = Params::seeded(options.training.seed);
-    let model = Seq2Seq::<L>::new(&mut params, settings.config(data.train.vocab()));
+    let model = M::register(&mut params, config(data.train.vocab()));
     let parameters = params.count();
     eprintln!("{adapter}: {} with {parameters} parameters", data.name);
 
@@ -79,9 +104,13 @@ fn run<L: Recurrent + Clone>(options: &Options, settings: &Settings) -> Result<(
         (None, None) if data.dates.is_some() => DATE_STEPS,
         (None, None) => by_epochs(FILE_EPOCHS),
     };
-    let lr = training.lr.unwrap_or(if data.dates.is_some() { 8e-3 } else { 2e-3 });
+    let lr = training.lr.unwrap_or(settings.lr(data.dates.is_some()));
     let adam = AdamW { lr, weight_decay: 0.0, clip_norm: Some(1.0), ..AdamW::default() };
-    let schedule = Schedule::Cosine { warmup: steps / 20, total: steps.max(1), floor: 0.05 };
+    let schedule = Schedule::Cosine {
+        warmup: training.warmup.unwrap_or(steps / 20).min(steps.saturating_sub(1)),
+        total: steps.max(1),
+        floor: 0.05,
+    };
     let mut trainer =
         Trainer::new(&device, params, adam, |g, batch: &TranslationBatch| model.loss(g, batch))?
             .with_schedule(schedule)?

@@ -10,7 +10,7 @@ use seqloom::train::{AttentionMap, attention_map};
 
 use crate::data::{Data, skipped};
 use crate::error::Result;
-use crate::options::Settings;
+use crate::settings::Settings;
 
 /// Translations that are printed.
 const SAMPLES: usize = 5;

@@ -1,4 +1,4 @@
-"""Golden cases of the language models that are no recurrent networks: Markov chain, window, latent state.
+"""Golden cases of the language models that are no recurrent networks: Markov chain, window, latent state, convolutions.
 
 Each case runs two ragged windows after one another: the first from a zero state, the second from the state that the first
 left, computed symbol by symbol in the plainest way, so that the Rust models' shifted copies and doubled sums are compared
@@ -46,6 +46,19 @@ def latent(p: dict[str, torch.Tensor]) -> Callable:
     return logits
 
 
+def convolutions(p: dict[str, torch.Tensor], layers: int, growth: int) -> Callable:
+    def logits(read: list[int]) -> torch.Tensor:
+        x = p["embedding.weight"][torch.tensor(read)].T[None]  # [1, C, t]
+        for l in range(layers):
+            weight = p[f"layers.{l}.weight"]
+            dilation = growth**l
+            before = F.pad(x, ((weight.shape[2] - 1) * dilation, 0))
+            x = x + F.glu(F.conv1d(before, weight, p[f"layers.{l}.bias"], dilation=dilation), dim=1)
+        return F.linear(x[0, :, -1], p["head.weight"], p["head.bias"])
+
+    return logits
+
+
 def case(name: str, shapes: dict[str, tuple], model: Callable) -> dict[str, torch.Tensor]:
     values = Values(name)
     parameters = {k: values.uniform(-1.0, 1.0, *shape).requires_grad_(True) for k, shape in shapes.items()}
@@ -81,6 +94,12 @@ def language_models() -> dict[str, torch.Tensor]:
             "embedding.weight": (VOCAB, channels), "hidden.weight": (hidden, order * channels), "hidden.bias": (hidden,), **head
         }
         windows |= case(f"window{order}", shapes, lambda p: window(p, order))
+    stacks = {}
+    for name, kernel, layers, growth in (("conv", 3, 2, 1), ("conv_dilated", 2, 3, 2)):
+        shapes = {"embedding.weight": (VOCAB, channels), "head.weight": (VOCAB, channels), "head.bias": (VOCAB,)}
+        for l in range(layers):
+            shapes |= {f"layers.{l}.weight": (2 * channels, channels, kernel), f"layers.{l}.bias": (2 * channels,)}
+        stacks |= case(name, shapes, lambda p: convolutions(p, layers, growth))
     shapes = {
         "embedding.weight": (VOCAB, state), "decay": (state,),
         "hidden.weight": (hidden, state), "hidden.bias": (hidden,), **head,
@@ -89,4 +108,5 @@ def language_models() -> dict[str, torch.Tensor]:
         **case("markov", {"transition.weight": (VOCAB, VOCAB)}, markov),
         **windows,
         **case("latent", shapes, latent),
+        **stacks,
     }

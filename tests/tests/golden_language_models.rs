@@ -5,7 +5,10 @@
 
 use seqloom_graph::{Following, HostTensor, Params};
 use seqloom_nn::losses::cross_entropy;
-use seqloom_nn::{LanguageModel, LatentLm, LatentLmConfig, MarkovLm, Past, Vocab, WindowLm, WindowLmConfig};
+use seqloom_nn::{
+    ConvLm, ConvLmConfig, LanguageModel, LatentLm, LatentLmConfig, MarkovLm, Past, Vocab, WindowLm,
+    WindowLmConfig,
+};
 use seqloom_tests::compare::Tolerance;
 use seqloom_tests::golden::Golden;
 use seqloom_tests::golden_model::{Recorded, assert_golden};
@@ -71,6 +74,20 @@ fn a_window_of_four_symbols() {
 fn a_latent_state() {
     let config = LatentLmConfig { vocab: Vocab::ids(VOCAB), state: 5, hidden: 4 };
     matches_torch("latent", |params| Box::new(LatentLm::new(params, config.clone())));
+}
+
+#[test]
+fn stacked_convolutions() {
+    matches_torch("conv", |params| Box::new(convolutions(params, 3, 2, 1)));
+}
+
+#[test]
+fn stacked_convolutions_with_dilations_that_double() {
+    matches_torch("conv_dilated", |params| Box::new(convolutions(params, 2, 3, 2)));
+}
+
+fn convolutions(params: &mut Params, kernel: usize, layers: usize, growth: usize) -> ConvLm {
+    ConvLm::new(params, ConvLmConfig { vocab: Vocab::ids(VOCAB), channels: 3, kernel, layers, growth })
 }
 
 fn window(params: &mut Params, order: usize) -> WindowLm {

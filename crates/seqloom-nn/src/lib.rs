@@ -9,7 +9,7 @@
 //!
 //! | module | subject |
 //! |---|---|
-//! | [`linear`], [`embedding`], [`dropout`] | layers |
+//! | [`linear`], [`embedding`], [`dropout`], [`conv1d`] | layers |
 //! | [`rnn`], [`lstm`], [`gru`] | recurrent layers; [`recurrent`] is what they share |
 //! | [`layer_norm`], [`rms_norm`], [`norm`] | normalisation |
 //! | [`positions`], [`relative_positions`], [`tree_positions`] | how a Transformer knows where a step stands |
@@ -17,7 +17,8 @@
 //! | [`attention_scores`] | attention of recurrent decoders to what an encoder read |
 //! | [`losses`] | losses |
 //! | [`language_model`] | what language models have in common |
-//! | [`markov_lm`], [`window_lm`], [`latent_lm`], [`recurrent_lm`] | language models |
+//! | [`markov_lm`], [`window_lm`], [`latent_lm`], [`conv_lm`], [`recurrent_lm`] | language models |
+//! | [`window_tagger`] | labels of words from the words around them |
 //! | [`gpt`] | the decoder-only Transformer |
 //! | [`bert`] | the encoder-only Transformer |
 //! | [`seq2seq`] | the recurrent encoder–decoder, with attention |
@@ -35,6 +36,8 @@ pub mod batch;
 pub mod beam;
 pub mod bert;
 pub mod carried;
+pub mod conv1d;
+pub mod conv_lm;
 pub mod dropout;
 pub mod embedding;
 pub mod encoder_decoder;
@@ -71,12 +74,15 @@ pub mod translator;
 pub mod tree_positions;
 pub mod vocab;
 pub mod window_lm;
+pub mod window_tagger;
 
 pub use attention_scores::{Attended, Attention, Memory, Score};
 pub use batch::{Batch, Finished, LossListener};
 pub use beam::{BeamSearch, Hypothesis, StepModel};
 pub use bert::{Bert, BertConfig};
 pub use carried::StateShape;
+pub use conv_lm::{ConvLm, ConvLmConfig};
+pub use conv1d::{Conv1d, Conv1dConfig, Padding, conv1d};
 pub use dropout::Dropout;
 pub use embedding::Embedding;
 pub use encoder_decoder::{Begun, EncoderDecoder, Next, Source};
@@ -112,6 +118,7 @@ pub use translator::{Translation, Translator};
 pub use tree_positions::{TreePositions, tree_distances};
 pub use vocab::Vocab;
 pub use window_lm::{WindowLm, WindowLmConfig};
+pub use window_tagger::{WindowTagger, WindowTaggerConfig};
 
 /// Result of this crate's fallible functions.
 pub type Result<T, E = NnError> = std::result::Result<T, E>;
