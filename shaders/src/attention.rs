@@ -78,7 +78,7 @@ params! {
 }
 
 kernel! {
-    /// softmax(q·kᵀ·scale + terms)·v and the log₂ of each row's sum. Grid: (⌈Tq / 4·`lanes`⌉, H, B).
+    /// softmax(q·kᵀ·scale + terms)·v and the log₂ of each row's sum. Grid: (⌈Tq / `columns`·`lanes`⌉, H, B).
     AttentionForwardCpu: "attention_forward_cpu" in "attention/forward_cpu.wgsl",
     params AttentionParams,
     libs [CONTROL, RNG, ATTENTION, ATTENTION_TILE, ATTENTION_SCORES],
@@ -89,6 +89,8 @@ kernel! {
         LANES lanes: u32,
         /// Rows of a tile: 8, 16 or 32.
         ROWS rows: u32,
+        /// Queries of a lane: 4, or 1 where there are so few.
+        COLUMNS columns: u32,
         /// A bias is added to the scores.
         BIAS bias: bool,
         /// Terms by distance are added to the scores.
@@ -297,15 +299,10 @@ fn learned(distance: bool) -> impl Iterator<Item = bool> {
 }
 
 fn forward_cpu() -> Vec<AttentionForwardCpu> {
-    tiles()
-        .map(|([lanes, rows], [bias, distance, dropout])| AttentionForwardCpu {
-            lanes,
-            rows,
-            bias,
-            distance,
-            dropout,
-        })
-        .collect()
+    let all = tiles().flat_map(|([lanes, rows], [bias, distance, dropout])| {
+        [4, 1].map(|columns| AttentionForwardCpu { lanes, rows, columns, bias, distance, dropout })
+    });
+    all.collect()
 }
 
 fn query_cpu() -> Vec<AttentionQueryCpu> {
