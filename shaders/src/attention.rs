@@ -8,7 +8,8 @@
 use crate::contract::{Kernel, Spec, Variants, kernel, params};
 
 params! {
-    /// Immediates of all kernels of attention. Query i stands at position p = i + start, counted from the row's length if
+    /// Immediates of all kernels of attention. Widths and strides count channels; those of kernels for CPU adapters, which
+    /// read four at a time, count quads. Query i stands at position p = i + start, counted from the row's length if
     /// `ragged` is 2, and attends to key j if p − before ≤ j ≤ p + after.
     AttentionParams {
         /// Query heads, H.
@@ -69,7 +70,7 @@ params! {
         stream: u32,
         /// Probability to keep a weight.
         keep: f32,
-        /// First head of a group or batch row that the launch sums over.
+        /// First of what the launch sums over: keys, heads of a group or pairs of such a head and a query, batch rows.
         begin: u32,
         /// End of them.
         end: u32,
@@ -77,7 +78,7 @@ params! {
 }
 
 kernel! {
-    /// softmax(q·kᵀ·scale + terms)·v and the log₂ of each row's sum. Grid: (⌈Tq / 4·`lanes`⌉, H, B).
+    /// softmax(q·kᵀ·scale + terms)·v and the log₂ of each row's sum. Grid: (⌈Tq / `columns`·`lanes`⌉, H, B).
     AttentionForwardCpu: "attention_forward_cpu" in "attention/forward_cpu.wgsl",
     params AttentionParams,
     libs [CONTROL, RNG, ATTENTION, ATTENTION_TILE, ATTENTION_SCORES],
@@ -88,6 +89,8 @@ kernel! {
         LANES lanes: u32,
         /// Rows of a tile: 8, 16 or 32.
         ROWS rows: u32,
+        /// Queries of a lane: 4, or 1 where there are so few.
+        COLUMNS columns: u32,
         /// A bias is added to the scores.
         BIAS bias: bool,
         /// Terms by distance are added to the scores.
@@ -99,24 +102,7 @@ kernel! {
         q: Read F32x4, k: Read F32x4, v: Read F32x4, lengths: Read U32, bias: Read F32, distance: Read F32, control: Read Control,
         out: ReadWrite F32x4, lse: ReadWrite F32
     }
-    shipped [
-        { lanes: 4, rows: 16, bias: false, distance: false, dropout: false },
-        { lanes: 4, rows: 16, bias: true, distance: true, dropout: true },
-        { lanes: 8, rows: 8, bias: false, distance: false, dropout: false },
-        { lanes: 8, rows: 8, bias: true, distance: true, dropout: true },
-        { lanes: 8, rows: 16, bias: false, distance: false, dropout: false },
-        { lanes: 8, rows: 16, bias: true, distance: true, dropout: true },
-        { lanes: 8, rows: 32, bias: false, distance: false, dropout: false },
-        { lanes: 8, rows: 32, bias: false, distance: false, dropout: true },
-        { lanes: 8, rows: 32, bias: false, distance: true, dropout: false },
-        { lanes: 8, rows: 32, bias: false, distance: true, dropout: true },
-        { lanes: 8, rows: 32, bias: true, distance: false, dropout: false },
-        { lanes: 8, rows: 32, bias: true, distance: false, dropout: true },
-        { lanes: 8, rows: 32, bias: true, distance: true, dropout: false },
-        { lanes: 8, rows: 32, bias: true, distance: true, dropout: true },
-        { lanes: 16, rows: 32, bias: false, distance: false, dropout: false },
-        { lanes: 16, rows: 32, bias: true, distance: true, dropout: true },
-    ]
+    shipped forward_cpu
 }
 
 kernel! {
@@ -145,32 +131,7 @@ kernel! {
         bias: Read F32, distance: Read F32, control: Read Control,
         dq: ReadWrite F32x4, partial: ReadWrite F32
     }
-    shipped [
-        { lanes: 4, rows: 16, bias: false, distance: false, dropout: false, learned: false },
-        { lanes: 4, rows: 16, bias: true, distance: true, dropout: true, learned: false },
-        { lanes: 4, rows: 16, bias: true, distance: true, dropout: true, learned: true },
-        { lanes: 8, rows: 8, bias: false, distance: false, dropout: false, learned: false },
-        { lanes: 8, rows: 8, bias: true, distance: true, dropout: true, learned: false },
-        { lanes: 8, rows: 8, bias: true, distance: true, dropout: true, learned: true },
-        { lanes: 8, rows: 16, bias: false, distance: false, dropout: false, learned: false },
-        { lanes: 8, rows: 16, bias: true, distance: true, dropout: true, learned: false },
-        { lanes: 8, rows: 16, bias: true, distance: true, dropout: true, learned: true },
-        { lanes: 8, rows: 32, bias: false, distance: false, dropout: false, learned: false },
-        { lanes: 8, rows: 32, bias: false, distance: false, dropout: true, learned: false },
-        { lanes: 8, rows: 32, bias: false, distance: true, dropout: false, learned: false },
-        { lanes: 8, rows: 32, bias: false, distance: true, dropout: false, learned: true },
-        { lanes: 8, rows: 32, bias: false, distance: true, dropout: true, learned: false },
-        { lanes: 8, rows: 32, bias: false, distance: true, dropout: true, learned: true },
-        { lanes: 8, rows: 32, bias: true, distance: false, dropout: false, learned: false },
-        { lanes: 8, rows: 32, bias: true, distance: false, dropout: true, learned: false },
-        { lanes: 8, rows: 32, bias: true, distance: true, dropout: false, learned: false },
-        { lanes: 8, rows: 32, bias: true, distance: true, dropout: false, learned: true },
-        { lanes: 8, rows: 32, bias: true, distance: true, dropout: true, learned: false },
-        { lanes: 8, rows: 32, bias: true, distance: true, dropout: true, learned: true },
-        { lanes: 16, rows: 32, bias: false, distance: false, dropout: false, learned: false },
-        { lanes: 16, rows: 32, bias: true, distance: true, dropout: true, learned: false },
-        { lanes: 16, rows: 32, bias: true, distance: true, dropout: true, learned: true },
-    ]
+    shipped query_cpu
 }
 
 kernel! {
@@ -197,24 +158,7 @@ kernel! {
         bias: Read F32, distance: Read F32, control: Read Control,
         dk: ReadWrite F32x4, dv: ReadWrite F32x4
     }
-    shipped [
-        { lanes: 4, rows: 16, bias: false, distance: false, dropout: false },
-        { lanes: 4, rows: 16, bias: true, distance: true, dropout: true },
-        { lanes: 8, rows: 8, bias: false, distance: false, dropout: false },
-        { lanes: 8, rows: 8, bias: true, distance: true, dropout: true },
-        { lanes: 8, rows: 16, bias: false, distance: false, dropout: false },
-        { lanes: 8, rows: 16, bias: true, distance: true, dropout: true },
-        { lanes: 8, rows: 32, bias: false, distance: false, dropout: false },
-        { lanes: 8, rows: 32, bias: false, distance: false, dropout: true },
-        { lanes: 8, rows: 32, bias: false, distance: true, dropout: false },
-        { lanes: 8, rows: 32, bias: false, distance: true, dropout: true },
-        { lanes: 8, rows: 32, bias: true, distance: false, dropout: false },
-        { lanes: 8, rows: 32, bias: true, distance: false, dropout: true },
-        { lanes: 8, rows: 32, bias: true, distance: true, dropout: false },
-        { lanes: 8, rows: 32, bias: true, distance: true, dropout: true },
-        { lanes: 16, rows: 32, bias: false, distance: false, dropout: false },
-        { lanes: 16, rows: 32, bias: true, distance: true, dropout: true },
-    ]
+    shipped key_cpu
 }
 
 kernel! {
@@ -241,24 +185,7 @@ kernel! {
         bias: Read F32, distance: Read F32, control: Read Control,
         dbias: ReadWrite F32
     }
-    shipped [
-        { lanes: 4, rows: 16, bias: false, distance: false, dropout: false },
-        { lanes: 4, rows: 16, bias: true, distance: true, dropout: true },
-        { lanes: 8, rows: 8, bias: false, distance: false, dropout: false },
-        { lanes: 8, rows: 8, bias: true, distance: true, dropout: true },
-        { lanes: 8, rows: 16, bias: false, distance: false, dropout: false },
-        { lanes: 8, rows: 16, bias: true, distance: true, dropout: true },
-        { lanes: 8, rows: 32, bias: false, distance: false, dropout: false },
-        { lanes: 8, rows: 32, bias: false, distance: false, dropout: true },
-        { lanes: 8, rows: 32, bias: false, distance: true, dropout: false },
-        { lanes: 8, rows: 32, bias: false, distance: true, dropout: true },
-        { lanes: 8, rows: 32, bias: true, distance: false, dropout: false },
-        { lanes: 8, rows: 32, bias: true, distance: false, dropout: true },
-        { lanes: 8, rows: 32, bias: true, distance: true, dropout: false },
-        { lanes: 8, rows: 32, bias: true, distance: true, dropout: true },
-        { lanes: 16, rows: 32, bias: false, distance: false, dropout: false },
-        { lanes: 16, rows: 32, bias: true, distance: true, dropout: true },
-    ]
+    shipped bias_cpu
 }
 
 kernel! {
@@ -280,23 +207,14 @@ kernel! {
         q: Read F32, k: Read F32, v: Read F32, lengths: Read U32, bias: Read F32, distance: Read F32, control: Read Control,
         out: ReadWrite F32, lse: ReadWrite F32
     }
-    shipped [
-        { bias: false, distance: false, dropout: false },
-        { bias: false, distance: false, dropout: true },
-        { bias: false, distance: true, dropout: false },
-        { bias: false, distance: true, dropout: true },
-        { bias: true, distance: false, dropout: false },
-        { bias: true, distance: false, dropout: true },
-        { bias: true, distance: true, dropout: false },
-        { bias: true, distance: true, dropout: true },
-    ]
+    shipped forward
 }
 
 kernel! {
     /// Gradient of the queries, and parts of that of the terms by distance. Grid: (⌈Tq / 32⌉, H·⌈D / 64⌉, B).
     AttentionQuery: "attention_query" in "attention/query.wgsl",
     params AttentionParams,
-    libs [CONTROL, RNG, ATTENTION, ATTENTION_WORKGROUP, ATTENTION_WORKGROUP_GRADIENT],
+    libs [CONTROL, RNG, ATTENTION, ATTENTION_WORKGROUP],
     subgroups false,
     fusable false,
     spec {
@@ -314,27 +232,14 @@ kernel! {
         bias: Read F32, distance: Read F32, control: Read Control,
         dq: ReadWrite F32, partial: ReadWrite F32
     }
-    shipped [
-        { bias: false, distance: false, dropout: false, learned: false },
-        { bias: false, distance: false, dropout: true, learned: false },
-        { bias: false, distance: true, dropout: false, learned: false },
-        { bias: false, distance: true, dropout: false, learned: true },
-        { bias: false, distance: true, dropout: true, learned: false },
-        { bias: false, distance: true, dropout: true, learned: true },
-        { bias: true, distance: false, dropout: false, learned: false },
-        { bias: true, distance: false, dropout: true, learned: false },
-        { bias: true, distance: true, dropout: false, learned: false },
-        { bias: true, distance: true, dropout: false, learned: true },
-        { bias: true, distance: true, dropout: true, learned: false },
-        { bias: true, distance: true, dropout: true, learned: true },
-    ]
+    shipped query
 }
 
 kernel! {
     /// Gradients of keys and values. Grid: (⌈Tk / 32⌉, Hkv·⌈max(D, Dv) / 64⌉, B).
     AttentionKey: "attention_key" in "attention/key.wgsl",
     params AttentionParams,
-    libs [CONTROL, RNG, ATTENTION, ATTENTION_WORKGROUP, ATTENTION_WORKGROUP_GRADIENT],
+    libs [CONTROL, RNG, ATTENTION, ATTENTION_WORKGROUP],
     subgroups false,
     fusable false,
     spec {
@@ -350,23 +255,14 @@ kernel! {
         bias: Read F32, distance: Read F32, control: Read Control,
         dk: ReadWrite F32, dv: ReadWrite F32
     }
-    shipped [
-        { bias: false, distance: false, dropout: false },
-        { bias: false, distance: false, dropout: true },
-        { bias: false, distance: true, dropout: false },
-        { bias: false, distance: true, dropout: true },
-        { bias: true, distance: false, dropout: false },
-        { bias: true, distance: false, dropout: true },
-        { bias: true, distance: true, dropout: false },
-        { bias: true, distance: true, dropout: true },
-    ]
+    shipped key
 }
 
 kernel! {
     /// Gradient of the bias. Grid: (⌈Tq / 32⌉, ⌈Tk / 32⌉, biases).
     AttentionBias: "attention_bias" in "attention/bias.wgsl",
     params AttentionParams,
-    libs [CONTROL, RNG, ATTENTION, ATTENTION_WORKGROUP, ATTENTION_WORKGROUP_GRADIENT],
+    libs [CONTROL, RNG, ATTENTION, ATTENTION_WORKGROUP],
     subgroups false,
     fusable false,
     spec {
@@ -382,16 +278,88 @@ kernel! {
         bias: Read F32, distance: Read F32, control: Read Control,
         dbias: ReadWrite F32
     }
-    shipped [
-        { bias: false, distance: false, dropout: false },
-        { bias: false, distance: false, dropout: true },
-        { bias: false, distance: true, dropout: false },
-        { bias: false, distance: true, dropout: true },
-        { bias: true, distance: false, dropout: false },
-        { bias: true, distance: false, dropout: true },
-        { bias: true, distance: true, dropout: false },
-        { bias: true, distance: true, dropout: true },
-    ]
+    shipped bias
+}
+
+/// All ways to switch bias, terms by distance and dropout on and off.
+fn switches() -> impl Iterator<Item = [bool; 3]> {
+    (0..8).map(|bits| [bits & 4 > 0, bits & 2 > 0, bits & 1 > 0])
+}
+
+/// Lanes and rows of the kernels for CPU adapters, with all switches for the tile of most problems and two for the others.
+fn tiles() -> impl Iterator<Item = ([u32; 2], [bool; 3])> {
+    let others = [[4, 16], [8, 8], [8, 16], [16, 32]];
+    let others = others.into_iter().flat_map(|tile| [(tile, [false; 3]), (tile, [true; 3])]);
+    switches().map(|on| ([8, 32], on)).chain(others)
+}
+
+/// Terms by distance with and without their gradient; no gradient where there are none.
+fn learned(distance: bool) -> impl Iterator<Item = bool> {
+    [false, true].into_iter().filter(move |learned| distance || !learned)
+}
+
+fn forward_cpu() -> Vec<AttentionForwardCpu> {
+    let all = tiles().flat_map(|([lanes, rows], [bias, distance, dropout])| {
+        [4, 1].map(|columns| AttentionForwardCpu { lanes, rows, columns, bias, distance, dropout })
+    });
+    all.collect()
+}
+
+fn query_cpu() -> Vec<AttentionQueryCpu> {
+    let all = tiles().flat_map(|([lanes, rows], [bias, distance, dropout])| {
+        learned(distance).map(move |learned| AttentionQueryCpu {
+            lanes,
+            rows,
+            bias,
+            distance,
+            dropout,
+            learned,
+        })
+    });
+    all.collect()
+}
+
+fn key_cpu() -> Vec<AttentionKeyCpu> {
+    tiles()
+        .map(|([lanes, rows], [bias, distance, dropout])| AttentionKeyCpu {
+            lanes,
+            rows,
+            bias,
+            distance,
+            dropout,
+        })
+        .collect()
+}
+
+fn bias_cpu() -> Vec<AttentionBiasCpu> {
+    tiles()
+        .map(|([lanes, rows], [bias, distance, dropout])| AttentionBiasCpu {
+            lanes,
+            rows,
+            bias,
+            distance,
+            dropout,
+        })
+        .collect()
+}
+
+fn forward() -> Vec<AttentionForward> {
+    switches().map(|[bias, distance, dropout]| AttentionForward { bias, distance, dropout }).collect()
+}
+
+fn query() -> Vec<AttentionQuery> {
+    let all = switches().flat_map(|[bias, distance, dropout]| {
+        learned(distance).map(move |learned| AttentionQuery { bias, distance, dropout, learned })
+    });
+    all.collect()
+}
+
+fn key() -> Vec<AttentionKey> {
+    switches().map(|[bias, distance, dropout]| AttentionKey { bias, distance, dropout }).collect()
+}
+
+fn bias() -> Vec<AttentionBias> {
+    switches().map(|[bias, distance, dropout]| AttentionBias { bias, distance, dropout }).collect()
 }
 
 /// The family's kernels.

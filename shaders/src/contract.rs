@@ -21,7 +21,7 @@
 //!     spec { /// Docs.
 //!            WORKGROUP workgroup: u32 }        // WGSL constant, then the Rust field; types u32, f32, bool
 //!     bindings { x: Read U32, out: ReadWrite F32 }
-//!     shipped [{ workgroup: 64 }, { workgroup: 256 }]
+//!     shipped [{ workgroup: 64 }, { workgroup: 256 }]   // or the name of a function that returns a Vec<Thing>
 //! }
 //! pub(crate) const KERNELS: &[&Kernel] = &[Thing::KERNEL];
 //! pub(crate) fn variants(out: &mut Variants) { out.shipped::<Thing>(); }
@@ -319,7 +319,7 @@ macro_rules! kernel {
         fusable $fusable:literal,
         spec { $($(#[$field_doc:meta])* $constant:ident $field:ident: $ty:ty),* $(,)? }
         bindings { $($binding:ident: $access:ident $elem:ident),* $(,)? }
-        shipped [$({ $($init:tt)* }),* $(,)?]
+        shipped $shipped:tt
     ) => {
         $(#[$doc])*
         #[derive(Clone, Copy, Debug, PartialEq)]
@@ -349,13 +349,23 @@ macro_rules! kernel {
             }
 
             fn shipped() -> Vec<Self> {
-                vec![$(Self { $($init)* }),*]
+                $crate::contract::shipped!($shipped)
             }
         }
     };
 }
 
-pub(crate) use {fields, kernel, params};
+/// The list of shipped specialisations, from the table or from a function that makes it.
+macro_rules! shipped {
+    ([$({ $($init:tt)* }),* $(,)?]) => {
+        vec![$(Self { $($init)* }),*]
+    };
+    ($list:ident) => {
+        $list()
+    };
+}
+
+pub(crate) use {fields, kernel, params, shipped};
 
 /// Whether WGSL has this field too: names that begin with `pad` are Rust's alone.
 const fn is_kept(field: &Field) -> bool {

@@ -120,7 +120,7 @@ pub const PAIRED_TILE: Lib =
 pub const ATTENTION: Lib =
     Lib { name: "lib/attention.wgsl", source: include_str!("../wgsl/lib/attention.wgsl") };
 
-/// A tile of scores in the registers of one subgroup; needs [`PAIRED_TILE`].
+/// A tile of scores in the registers of one subgroup.
 pub const ATTENTION_TILE: Lib =
     Lib { name: "lib/attention_tile.wgsl", source: include_str!("../wgsl/lib/attention_tile.wgsl") };
 
@@ -136,12 +136,6 @@ pub const ATTENTION_GRADIENT: Lib =
 pub const ATTENTION_WORKGROUP: Lib = Lib {
     name: "lib/attention_workgroup.wgsl",
     source: include_str!("../wgsl/lib/attention_workgroup.wgsl"),
-};
-
-/// What backward kernels need besides [`ATTENTION_WORKGROUP`].
-pub const ATTENTION_WORKGROUP_GRADIENT: Lib = Lib {
-    name: "lib/attention_workgroup_gradient.wgsl",
-    source: include_str!("../wgsl/lib/attention_workgroup_gradient.wgsl"),
 };
 
 /// What `assemble` joins, besides a kernel's own helpers, where fused code is given.
@@ -199,7 +193,6 @@ pub fn libs() -> &'static [&'static Lib] {
         &ATTENTION_SCORES,
         &ATTENTION_GRADIENT,
         &ATTENTION_WORKGROUP,
-        &ATTENTION_WORKGROUP_GRADIENT,
     ]
 }
 

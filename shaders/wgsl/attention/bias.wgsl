@@ -26,10 +26,14 @@ const DROPOUT: bool = true; // spec
 @group(0) @binding(9) var<storage, read> control: Control;
 @group(0) @binding(10) var<storage, read_write> dbias: array<Elem>; // [B or 1,H or 1,Tq,Tk]
 
-fn left(at: u32) -> f32 { return q[at]; }
-fn right(at: u32) -> f32 { return k[at]; }
-fn value_left(at: u32) -> f32 { return dout[at]; }
-fn value_right(at: u32) -> f32 { return v[at]; }
+fn left(values: bool, at: u32) -> f32 {
+    if values { return dout[at]; }
+    return q[at];
+}
+fn right(values: bool, at: u32) -> f32 {
+    if values { return v[at]; }
+    return k[at];
+}
 
 @compute @workgroup_size(WORKGROUP)
 fn main(@builtin(workgroup_id) tile: vec3<u32>, @builtin(local_invocation_index) lid: u32) {
@@ -58,8 +62,8 @@ fn main(@builtin(workgroup_id) tile: vec3<u32>, @builtin(local_invocation_index)
             let gradients = Rows(b * params.o_batch + h * params.o_head, params.o_time, first_query, params.queries);
             let k_base = b * params.k_batch + h / params.group * params.k_head;
             let v_base = b * params.v_batch + h / params.group * params.v_head;
-            var s = products(queries, Rows(k_base, params.k_time, key, end), lid);
-            var g = value_products(gradients, Rows(v_base, params.v_time, key, end), lid);
+            var s = products(false, queries, Rows(k_base, params.k_time, key, end), params.width, lid);
+            var g = products(true, gradients, Rows(v_base, params.v_time, key, end), params.value_width, lid);
             for (var e = 0u; e < 16u; e++) {
                 let i = first_query + lid / 8u + 8u * (e / 4u);
                 let j = key + lid % 8u + 8u * (e % 4u);

@@ -25,9 +25,11 @@ const DROPOUT: bool = true; // spec
 var<workgroup> tops: array<f32, WORKGROUP>;
 var<workgroup> factors: array<f32, SIDE>;
 
-fn left(at: u32) -> f32 { return q[at]; }
-fn right(at: u32) -> f32 { return k[at]; }
-fn value_right(at: u32) -> f32 { return v[at]; }
+fn left(values: bool, at: u32) -> f32 { return q[at]; }
+fn right(values: bool, at: u32) -> f32 {
+    if values { return v[at]; }
+    return k[at];
+}
 
 @compute @workgroup_size(WORKGROUP)
 fn main(@builtin(workgroup_id) tile: vec3<u32>, @builtin(local_invocation_index) lid: u32) {
@@ -55,7 +57,7 @@ fn main(@builtin(workgroup_id) tile: vec3<u32>, @builtin(local_invocation_index)
     for (var e = 0u; e < 32u; e++) { o[e] = 0.0f; }
 
     for (var key = first; key < end; key += SIDE) {
-        share(products(queries, Rows(k_base, params.k_time, key, end), lid), lid);
+        share(products(false, queries, Rows(k_base, params.k_time, key, end), params.width, lid), lid);
         workgroupBarrier();
         var highest = LOWEST;
         for (var e = 0u; e < SIDE / 2u; e++) {
@@ -81,7 +83,7 @@ fn main(@builtin(workgroup_id) tile: vec3<u32>, @builtin(local_invocation_index)
         if half == 0u { factors[row] = factor; }
         workgroupBarrier();
         for (var e = 0u; e < 32u; e++) { o[e] *= factors[lid / 8u + 8u * (e / 8u)]; }
-        o = mix_values(Rows(v_base, params.v_time, key, end), channel, params.value_width, o, lid);
+        o = mix(true, Rows(v_base, params.v_time, key, end), channel, params.value_width, o, lid);
     }
 
     workgroupBarrier();

@@ -1,7 +1,7 @@
 // out = softmax(q k^T scale + terms) v for each batch row and head, for adapters that run shaders on the CPU's vector units
 //
 // q [B,H,Tq,D], k [B,Hkv,Tk,D], v [B,Hkv,Tk,Dv], out [B,H,Tq,Dv], each strided; lse [B,Tq,H], log2 of the sum of 2^score.
-// Grid: (ceil(Tq / (4*LANES)), H, B). A workgroup is one subgroup and owns 4*LANES queries, four to a lane; it walks the
+// Grid: (ceil(Tq / (COLUMNS*LANES)), H, B). A workgroup is one subgroup and owns COLUMNS*LANES queries; it walks the
 // keys that any of them attends to, ROWS at a time, with a running maximum and sum (online softmax, M. Milakov and
 // N. Gimelshein 2018), so no score is ever stored.
 //
@@ -18,6 +18,7 @@ alias Elem = f32; // spec
 alias Elem4 = vec4<f32>; // spec
 const LANES: u32 = 8u; // spec
 const ROWS: u32 = 32u; // spec
+const COLUMNS: u32 = 4u; // spec
 const BIAS: bool = true; // spec
 const DISTANCE: bool = true; // spec
 const DROPOUT: bool = true; // spec
@@ -54,9 +55,9 @@ fn main(@builtin(workgroup_id) tile: vec3<u32>, @builtin(subgroup_invocation_id)
     let h = tile.y;
     let length = length_of(b);
     let start = start_of(length);
-    let first_query = tile.x * 4u * LANES;
-    let query = first_query + lane + vec4(0u, LANES, 2u * LANES, 3u * LANES);
-    let exists = query < vec4(params.queries);
+    let first_query = tile.x * COLUMNS * LANES;
+    let query = first_query + lane + select(vec4(0u, LANES, 2u * LANES, 3u * LANES), vec4(0u), COLUMNS == 1u);
+    let exists = query < vec4(params.queries) & vec4<bool>(true, COLUMNS > 1u, COLUMNS > 1u, COLUMNS > 1u);
     let queries = min(query, vec4(params.queries - 1u));
     let q_at = b * params.q_batch + h * params.q_head + queries * params.q_time;
     let out_at = b * params.o_batch + h * params.o_head + queries * params.o_time;
@@ -68,18 +69,18 @@ fn main(@builtin(workgroup_id) tile: vec3<u32>, @builtin(subgroup_invocation_id)
     let begin = vec4(x.x, y.x, z.x, w.x);
     let size = select(vec4(0u), below(params.end, begin, vec4(x.y, y.y, z.y, w.y)), exists);
     let first = max(keys_of(first_query, start, length).x, params.begin);
-    let ultimate = keys_of(min(first_query + 4u * LANES, params.queries) - 1u, start, length);
+    let ultimate = keys_of(min(first_query + COLUMNS * LANES, params.queries) - 1u, start, length);
     let end = min(ultimate.x + ultimate.y, params.end);
     let last = max(end, 1u) - 1u;
     let place = Place(b, h, start, last, queries);
-    let own = (b * params.queries + queries) * params.heads + h;
+    let row = (b * params.queries + queries) * params.heads + h;
     let k_rows = Rows(b * params.k_batch + h / params.group * params.k_head, params.k_time, last);
     let v_rows = Rows(b * params.v_batch + h / params.group * params.v_head, params.v_time, last);
 
     var top = vec4(LOWEST);
     var sum = vec4(0.0f);
     if params.begin > 0u {
-        let before = vec4(lse[own.x], lse[own.y], lse[own.z], lse[own.w]);
+        let before = vec4(lse[row.x], lse[row.y], lse[row.z], lse[row.w]);
         let some = before < vec4(EMPTY);
         top = select(top, before, some);
         sum = select(sum, vec4(1.0f), some);
@@ -94,11 +95,11 @@ fn main(@builtin(workgroup_id) tile: vec3<u32>, @builtin(subgroup_invocation_id)
     for (var key = first; key < end; key += ROWS) {
         var t = tile_scores(products(false, k_rows, key, q_at, params.width, lane), place, key);
         t = tile_masked(t, key, begin, size);
-        let higher = max(top, tile_greatest(t));
+        let higher = own(max(top, tile_greatest(t)));
         let factor = exp2(top - higher);
         top = higher;
         t = tile_weights(t, top);
-        sum = fma(sum, factor, tile_total(t));
+        sum = own(fma(sum, factor, tile_total(t)));
         t = tile_kept(t, place, key);
         for (var c = 0u; c < params.value_width; c++) {
             add_out(out_at + c, exists, factor, mixed(true, v_rows, key, c, t, lane));
@@ -109,8 +110,8 @@ fn main(@builtin(workgroup_id) tile: vec3<u32>, @builtin(subgroup_invocation_id)
     let inverse = select(vec4(0.0f), 1.0f / sum, some);
     let logarithm = select(vec4(EMPTY), top + log2(sum), some);
     for (var c = 0u; c < params.value_width; c++) { add_out(out_at + c, exists, inverse, Quad()); }
-    if exists.x { lse[own.x] = logarithm.x; }
-    if exists.y { lse[own.y] = logarithm.y; }
-    if exists.z { lse[own.z] = logarithm.z; }
-    if exists.w { lse[own.w] = logarithm.w; }
+    if exists.x { lse[row.x] = logarithm.x; }
+    if exists.y { lse[row.y] = logarithm.y; }
+    if exists.z { lse[row.z] = logarithm.z; }
+    if exists.w { lse[row.w] = logarithm.w; }
 }

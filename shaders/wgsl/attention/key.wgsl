@@ -26,10 +26,14 @@ const DROPOUT: bool = true; // spec
 @group(0) @binding(10) var<storage, read_write> dk: array<Elem>; // [B,Hkv,Tk,D]
 @group(0) @binding(11) var<storage, read_write> dv: array<Elem>; // [B,Hkv,Tk,Dv]
 
-fn left(at: u32) -> f32 { return k[at]; }
-fn right(at: u32) -> f32 { return q[at]; }
-fn value_left(at: u32) -> f32 { return v[at]; }
-fn value_right(at: u32) -> f32 { return dout[at]; }
+fn left(values: bool, at: u32) -> f32 {
+    if values { return v[at]; }
+    return k[at];
+}
+fn right(values: bool, at: u32) -> f32 {
+    if values { return dout[at]; }
+    return q[at];
+}
 
 @compute @workgroup_size(WORKGROUP)
 fn main(@builtin(workgroup_id) tile: vec3<u32>, @builtin(local_invocation_index) lid: u32) {
@@ -62,8 +66,8 @@ fn main(@builtin(workgroup_id) tile: vec3<u32>, @builtin(local_invocation_index)
         for (var query = first; query < end; query += SIDE) {
             let queries = Rows(q_base, params.q_time, query, end);
             let gradients = Rows(out_base, params.o_time, query, end);
-            var s = products(keys, queries, lid);
-            var g = value_products(values, gradients, lid);
+            var s = products(false, keys, queries, params.width, lid);
+            var g = products(true, values, gradients, params.value_width, lid);
             for (var e = 0u; e < 16u; e++) {
                 let j = first_key + lid / 8u + 8u * (e / 4u);
                 let i = query + lid % 8u + 8u * (e % 4u);
@@ -81,10 +85,10 @@ fn main(@builtin(workgroup_id) tile: vec3<u32>, @builtin(local_invocation_index)
                 g[e] = ds;
             }
             share(s, lid);
-            of_values = mix_values(gradients, channel, params.value_width, of_values, lid);
+            of_values = mix(true, gradients, channel, params.value_width, of_values, lid);
             workgroupBarrier();
             share(g, lid);
-            of_keys = mix_right(queries, channel, params.width, of_keys, lid);
+            of_keys = mix(false, queries, channel, params.width, of_keys, lid);
             workgroupBarrier();
         }
     }

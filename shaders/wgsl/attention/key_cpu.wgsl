@@ -19,6 +19,7 @@ const DISTANCE: bool = true; // spec
 const DROPOUT: bool = true; // spec
 
 const KEY_ROWS: bool = false;
+const COLUMNS: u32 = 4u;
 
 @group(0) @binding(0) var<storage, read> q: array<Elem4>; // [B,H,Tq,D]
 @group(0) @binding(1) var<storage, read> k: array<Elem4>; // [B,Hkv,Tk,D]

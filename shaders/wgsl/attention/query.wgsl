@@ -28,10 +28,14 @@ const LEARNED: bool = true; // spec
 @group(0) @binding(10) var<storage, read_write> dq: array<Elem>; // [B,H,Tq,D]
 @group(0) @binding(11) var<storage, read_write> partial: array<f32>; // [B,workgroups in x,H,columns] if LEARNED
 
-fn left(at: u32) -> f32 { return q[at]; }
-fn right(at: u32) -> f32 { return k[at]; }
-fn value_left(at: u32) -> f32 { return dout[at]; }
-fn value_right(at: u32) -> f32 { return v[at]; }
+fn left(values: bool, at: u32) -> f32 {
+    if values { return dout[at]; }
+    return q[at];
+}
+fn right(values: bool, at: u32) -> f32 {
+    if values { return v[at]; }
+    return k[at];
+}
 
 // The sum of diagonal `shift` of the shared gradients: walked row i + shift of owned row i.
 fn diagonal(shift: i32) -> f32 {
@@ -76,9 +80,9 @@ fn main(
     for (var e = 0u; e < 32u; e++) { sums[e] = 0.0f; }
 
     for (var key = first; key < end; key += SIDE) {
-        var s = products(queries, Rows(k_base, params.k_time, key, end), lid);
+        var s = products(false, queries, Rows(k_base, params.k_time, key, end), params.width, lid);
         let values = Rows(v_base, params.v_time, key, end);
-        var g = value_products(gradients, values, lid);
+        var g = products(true, gradients, values, params.value_width, lid);
         for (var e = 0u; e < 16u; e++) {
             let i = first_query + lid / 8u + 8u * (e / 4u);
             let j = key + lid % 8u + 8u * (e % 4u);
@@ -110,7 +114,7 @@ fn main(
                 partial[at + params.slopes + u32(d + radius)] += ds;
             }
         }
-        sums = mix_right(Rows(k_base, params.k_time, key, end), channel, params.width, sums, lid);
+        sums = mix(false, Rows(k_base, params.k_time, key, end), channel, params.width, sums, lid);
         workgroupBarrier();
     }
 

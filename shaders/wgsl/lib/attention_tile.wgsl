@@ -1,4 +1,4 @@
-// A tile of scores in the registers of one subgroup: up to 32 rows by 4*LANES columns, four columns to a lane.
+// A tile of scores in the registers of one subgroup: up to 32 rows by 4*LANES columns, four columns to a lane, or but one.
 //
 // In some kernels rows are keys and columns queries, in others the reverse. What belongs to a column (a maximum, a sum,
 // the limits of a mask) is then a vec4 in its lane, and no lane needs another's.
@@ -8,7 +8,7 @@
 // the right of a product the tile serves as it lies. Members have names because an indexed array would live in
 // memory, and nothing is a loop because CPU adapters unroll none.
 //
-// Needs LANES and ROWS, and the loads `left` (what rows are) and `right` (what columns are): of queries and keys, or with
+// Needs LANES, ROWS and COLUMNS, a lane's, and the loads `left` (what rows are) and `right` (what columns are): of queries and keys, or with
 // `values` of values and the result's gradient. Widths and strides count quads.
 
 // Eight rows of a tile.
@@ -35,9 +35,13 @@ fn eight(values: bool, rows: Rows, row: u32, along: u32, lane: u32) -> Eight {
     return v;
 }
 
+// What a lane knows of its columns. Where it has but one, the others are that one again, which leaves compilers nothing to
+// compute for them; that has to be said of every sum that a loop goes on with.
+fn own(v: vec4<f32>) -> vec4<f32> { return select(v, vec4(v.x), COLUMNS == 1u); }
+
 // s + a quad of a row times that of each column.
 fn dot_quad(a: vec4<f32>, b: Quad, s: vec4<f32>) -> vec4<f32> {
-    return fma(vec4(a.w), b.p3, fma(vec4(a.z), b.p2, fma(vec4(a.y), b.p1, fma(vec4(a.x), b.p0, s))));
+    return own(fma(vec4(a.w), b.p3, fma(vec4(a.z), b.p2, fma(vec4(a.y), b.p1, fma(vec4(a.x), b.p0, s)))));
 }
 
 fn dot_rows(v: Eight, b: Quad, s: Sums) -> Sums {

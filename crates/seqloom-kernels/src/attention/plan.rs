@@ -175,8 +175,10 @@ impl<'a> Plan<'a> {
         let ranges = self.ranges(rows, columns)?;
         match self.pass {
             Pass::Forward => {
-                let grid = grid(OP, [queries.div_ceil(columns), heads, self.batch], facts)?;
-                let spec = AttentionForwardCpu { lanes, rows, bias, distance, dropout };
+                // A step of generation has but one query a row: tiles of four to a lane would be all but empty.
+                let columns = if queries <= lanes { 1 } else { 4 };
+                let grid = grid(OP, [queries.div_ceil(columns * lanes), heads, self.batch], facts)?;
+                let spec = AttentionForwardCpu { lanes, rows, columns, bias, distance, dropout };
                 self.launches(spec, grid, &ranges, facts)
             }
             Pass::Query { learned } => {
