@@ -135,21 +135,13 @@ impl<'a> Plan<'a> {
         })
     }
 
-    pub(super) fn cpu(&self, facts: &Facts) -> Result<Lowered, KernelError> {
+    pub(super) fn cpu(&self, rows: u32, facts: &Facts) -> Result<Lowered, KernelError> {
         let lanes = lanes(OP, "cpu", facts)?;
         let bias = self.problem.bias.is_some();
         let distance = self.params.columns > 0;
         let dropout = self.problem.dropout.is_some();
         let columns = 4 * lanes;
         let AttentionParams { heads, group, queries, keys, .. } = self.params;
-        // Loads are shared by the rows of a tile, so it is as tall as what is walked gives work for.
-        let walked = if self.pass == Pass::Key { queries } else { keys };
-        let rows = match lanes {
-            8 if walked <= 8 => 8,
-            8 if walked <= 16 => 16,
-            8 | 16 => 32,
-            _ => 16,
-        };
         let ranges = self.ranges(rows, columns)?;
         match self.pass {
             Pass::Forward => {
