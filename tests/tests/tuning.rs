@@ -8,7 +8,10 @@ use std::time::Duration;
 
 use seqloom_device::{AdapterKind, Device, DeviceError, DeviceOptions, Facts, Tuning};
 use seqloom_graph::{DType, GraphError, HostTensor, ParamStore, Params, Program, Request, StoreKind};
+use seqloom_kernels::attention::{self, Bias, Dropout, Layout, Pass, Start};
 use seqloom_kernels::matmul::{self, Tile};
+use seqloom_kernels::recurrent::{self, Activation, Cell};
+use seqloom_kernels::reduce;
 use seqloom_kernels::tune::{
     Candidate, Limits, Operands, Outcome, Report, Skip, Task, Trial, Tuned, compare, tune,
 };
@@ -136,6 +139,70 @@ fn without_the_heuristics_results_nothing_is_chosen() {
     let report = compare(&device, "product", &operands, &candidates, &LIMITS).unwrap();
     assert!(report.chosen().is_none());
     assert!(compare(&device, "none", &operands, &[], &LIMITS).unwrap().trials.is_empty());
+}
+
+/// A task of every other family, small.
+fn tasks() -> Vec<Task> {
+    let sum =
+        |outer, len, inner| Task::Reduce(reduce::Problem { outer, len, inner, op: reduce::ReduceOp::Sum });
+    let mut tasks = vec![sum(3, 1000, 1), sum(2, 300, 5)];
+    for cell in [Cell::Rnn(Activation::Tanh), Cell::Gru, Cell::Lstm] {
+        for packed in [false, true] {
+            let (batch, time) = (5, 6);
+            // Packed, a few rows less than all, so that sequences end early and rows are left over.
+            let rows = if packed { batch * time - 4 } else { batch * time };
+            let problem = recurrent::Problem { cell, rows, batch, time, hidden: 12, packed, reverse: packed };
+            tasks.extend([Task::RecurrentForward(problem), Task::RecurrentBackward(problem)]);
+        }
+    }
+    tasks
+}
+
+/// Attention with everything, and with nothing.
+fn attentions() -> Vec<Task> {
+    let plain = attention::Problem {
+        batch: 2,
+        heads: 2,
+        key_heads: 1,
+        queries: 9,
+        keys: 20,
+        width: 8,
+        value_width: 6,
+        layout: Layout::TimeFirst,
+        scale: 0.3,
+        start: Start::At(0),
+        before: None,
+        after: None,
+        lengths: false,
+        bias: None,
+        slopes: false,
+        radius: None,
+        dropout: None,
+    };
+    let full = attention::Problem {
+        after: Some(0),
+        lengths: true,
+        start: Start::AtEnd,
+        bias: Some(Bias { batched: false, per_head: true }),
+        slopes: true,
+        radius: Some(2),
+        dropout: Some(Dropout { keep: 0.9, stream: 3 }),
+        ..plain
+    };
+    let passes = [Pass::Forward, Pass::Query { learned: true }, Pass::Key];
+    let every = |problem| passes.map(|pass| Task::Attention(pass, problem));
+    [&every(plain)[..], &every(full), &[Task::Attention(Pass::Bias, full)]].concat()
+}
+
+#[test]
+fn the_candidates_of_every_family_are_right() {
+    for (device, others) in devices().into_iter().zip([attentions(), Vec::new()]) {
+        for task in [tasks(), others].concat() {
+            let report = tune(&device, &[task], &LIMITS).unwrap().remove(0);
+            assert_eq!(timed(&report).len(), report.trials.len(), "{report:#?}");
+            assert!(report.trials.len() > 1 || device.facts().lanes() != Some(8), "{report:#?}");
+        }
+    }
 }
 
 fn opened(folder: &Path, tuning: Tuning, kind: Option<AdapterKind>) -> Device {

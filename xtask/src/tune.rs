@@ -7,7 +7,10 @@
 
 use seqloom::prelude::*;
 use seqloom_device::{AdapterKind, Tuning};
+use seqloom_kernels::attention::{self, Layout, Pass, Start};
 use seqloom_kernels::matmul;
+use seqloom_kernels::recurrent::{self, Activation, Cell};
+use seqloom_kernels::reduce::{self, ReduceOp};
 use seqloom_kernels::tune::{Limits, Outcome, Report, Task, Trial, tune};
 
 use crate::bench::table::{Table, number};
@@ -83,7 +86,7 @@ pub fn run(options: &Options) -> Result<()> {
 
 /// The problems of a family, or of all.
 fn tasks(family: Option<&str>) -> Result<Vec<Task>> {
-    let all: Vec<_> = [products()].concat();
+    let all: Vec<_> = [products(), reductions(), recurrences(), attentions()].concat();
     let Some(asked) = family else { return Ok(all) };
     let mut known: Vec<_> = all.iter().map(Task::family).collect();
     known.dedup();
@@ -116,6 +119,55 @@ fn products() -> Vec<Task> {
     let [by_rows, by_columns] = [[1, 2048, 128, 96], [1, 256, 2048, 1024]];
     let more = [of(by_rows, false, true), of([1, 32, 1024, 256], false, true), of(by_columns, true, false)];
     plain.map(|sizes| of(sizes, false, false)).into_iter().chain(more).collect()
+}
+
+/// Sums of rows, of columns, of everything, and of what lies between.
+fn reductions() -> Vec<Task> {
+    let of = |(outer, len, inner)| Task::Reduce(reduce::Problem { outer, len, inner, op: ReduceOp::Sum });
+    [(2048, 1024, 1), (16, 65536, 1), (1, 1 << 20, 1), (1, 2048, 1024), (1, 65536, 64), (32, 256, 256)]
+        .map(of)
+        .to_vec()
+}
+
+/// Layers of each cell, narrow and wide, few sequences and many.
+fn recurrences() -> Vec<Task> {
+    let of = |(cell, batch, hidden)| {
+        let (time, packed, reverse) = (32, false, false);
+        let rows = batch * time;
+        let problem = recurrent::Problem { cell, rows, batch, time, hidden, packed, reverse };
+        [Task::RecurrentForward(problem), Task::RecurrentBackward(problem)]
+    };
+    let tanh = Cell::Rnn(Activation::Tanh);
+    let layers = [(tanh, 32, 64), (Cell::Gru, 32, 64), (Cell::Lstm, 8, 32), (Cell::Lstm, 32, 256)];
+    layers.map(of).concat()
+}
+
+/// Causal heads, over a sequence and over a few keys.
+fn attentions() -> Vec<Task> {
+    let of = |(batch, heads, keys)| {
+        let (key_heads, queries, width, value_width) = (heads, keys, 64, 64);
+        let problem = attention::Problem {
+            batch,
+            heads,
+            key_heads,
+            queries,
+            keys,
+            width,
+            value_width,
+            layout: Layout::TimeFirst,
+            scale: 0.125,
+            start: Start::At(0),
+            before: None,
+            after: Some(0),
+            lengths: false,
+            bias: None,
+            slopes: false,
+            radius: None,
+            dropout: None,
+        };
+        [Pass::Forward, Pass::Query { learned: false }, Pass::Key].map(|pass| Task::Attention(pass, problem))
+    };
+    [(32, 4, 24), (8, 4, 256)].map(of).concat()
 }
 
 fn print(report: &Report) {

@@ -31,6 +31,9 @@ pub(crate) struct Step {
 }
 
 /// What kernels are chosen by.
+///
+/// Tuning speaks of buckets, and what it found for one problem may be more than another of the bucket can take (a longer
+/// walk, a larger grid): whatever is refused is lowered by the rules.
 #[derive(Clone, Copy)]
 struct Target<'a> {
     facts: &'a Facts,
@@ -105,7 +108,9 @@ fn lower_group(
         }
         (Op::Reduce { op, axis }, None) => {
             let problem = around(nodes[node.inputs[0]].shape, *axis, *op);
-            (reduce::lower(&problem, facts, &fusion)?, Vec::new())
+            let cut = target.tuned.cut(&problem, facts);
+            let lowered = reduce::lower_as(cut, &problem, facts, &fusion);
+            (lowered.or_else(|_| reduce::lower(&problem, facts, &fusion))?, Vec::new())
         }
         _ => (pointwise::lower(node.shape.len(), over.is_some(), facts, &fusion)?, Vec::new()),
     };
@@ -121,7 +126,18 @@ fn product(
     tail: Option<&Fusion>,
 ) -> Result<Lowered, GraphError> {
     let problem = product_of(nodes, id);
-    Ok(matmul::lower_as(tuned.tile(&problem, facts), &problem, facts, tail)?)
+    let lowered = matmul::lower_as(tuned.tile(&problem, facts), &problem, facts, tail);
+    Ok(lowered.or_else(|_| matmul::lower(&problem, facts, tail))?)
+}
+
+/// An attention or one of its gradients.
+fn attend(
+    pass: attention::Pass,
+    problem: &attention::Problem,
+    Target { facts, tuned }: Target<'_>,
+) -> Result<Lowered, GraphError> {
+    let lowered = attention::lower_as(tuned.attention(pass, problem, facts), pass, problem, facts);
+    Ok(lowered.or_else(|_| attention::lower(pass, problem, facts))?)
 }
 
 /// A product whose only tail is a bias, where products take no other.
@@ -133,7 +149,8 @@ fn biased_product(
     Target { facts, tuned }: Target<'_>,
 ) -> Result<Step, GraphError> {
     let problem = product_of(nodes, product);
-    let lowered = matmul::lower_biased_as(tuned.tile(&problem, facts), &problem, facts)?;
+    let lowered = matmul::lower_biased_as(tuned.tile(&problem, facts), &problem, facts)
+        .or_else(|_| matmul::lower_biased(&problem, facts))?;
     let mut ins = operands(nodes, product);
     ins.extend(group.leaves.iter().map(|leaf| leaf.node));
     Ok(Step { lowered, ins, outs: vec![id], leaves: Vec::new(), reads_control: false, over: None })
@@ -229,20 +246,24 @@ fn lower_node(
         Op::GatherGrad => embedding::lower_backward(&table(node.shape, shape(1)), facts)?,
         Op::Recurrent(recurrence) => {
             let steps = shape(node.inputs.len() - 1);
-            recurrent::lower_forward(&recurrence.problem(shape(0)[0], shape(2), steps), facts)?
+            let problem = recurrence.problem(shape(0)[0], shape(2), steps);
+            recurrent::lower_forward_as(target.tuned.form(&problem, facts), &problem, facts)
+                .or_else(|_| recurrent::lower_forward(&problem, facts))?
         }
         Op::RecurrentGrad(recurrence) => {
-            recurrent::lower_backward(&recurrence.problem(shape(0)[0], shape(3), shape(2)), facts)?
+            let problem = recurrence.problem(shape(0)[0], shape(3), shape(2));
+            recurrent::lower_backward_as(target.tuned.form_backward(&problem, facts), &problem, facts)
+                .or_else(|_| recurrent::lower_backward(&problem, facts))?
         }
         Op::Attention(attending) => {
             let shapes: Vec<_> = node.inputs.iter().map(|&input| nodes[input].shape).collect();
-            attention::lower(attention::Pass::Forward, &attending.problem(&shapes), facts)?
+            attend(attention::Pass::Forward, &attending.problem(&shapes), target)?
         }
         Op::AttentionGrad(attending, part) => {
             let shapes: Vec<_> = node.inputs.iter().map(|&input| nodes[input].shape).collect();
             // dy, lse and delta stand between the operands that the problem is made of.
             let shapes = [&shapes[..3], &shapes[6..]].concat();
-            attention::lower(part.pass(), &attending.problem(&shapes), facts)?
+            attend(part.pass(), &attending.problem(&shapes), target)?
         }
         _ => return Ok(None),
     };

@@ -13,6 +13,8 @@
 mod padded;
 mod plan;
 
+use std::fmt;
+
 use seqloom_device::Facts;
 
 use crate::error::KernelError;
@@ -102,10 +104,56 @@ pub struct Problem {
 /// Which kernels attend.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Variant {
-    /// One subgroup per workgroup, no workgroup memory; needs a known subgroup size.
-    Cpu,
+    /// One subgroup per workgroup, no workgroup memory, tiles of so many rows: 8, 16 or 32. Needs a known subgroup size.
+    Cpu(u32),
     /// Tiles in workgroup memory.
     Tiled,
+}
+
+impl Variant {
+    /// The variant that suits problem and device, as far as rules can tell.
+    #[must_use]
+    pub fn suited(pass: Pass, problem: &Problem, facts: &Facts) -> Self {
+        if !prefers_cpu(facts) {
+            return Variant::Tiled;
+        }
+        // Loads are shared by the rows of a tile, so it is as tall as what is walked gives work for.
+        let walked = if pass == Pass::Key { problem.queries } else { problem.keys };
+        Variant::Cpu(match facts.lanes() {
+            Some(8) if walked <= 8 => 8,
+            Some(8) if walked <= 16 => 16,
+            Some(8 | 16) => 32,
+            _ => 16,
+        })
+    }
+
+    /// Every variant that this device may take.
+    #[must_use]
+    pub fn all(pass: Pass, problem: &Problem, facts: &Facts) -> Vec<Self> {
+        match Self::suited(pass, problem, facts) {
+            Variant::Cpu(_) if facts.lanes() == Some(8) => [8, 16, 32].map(Variant::Cpu).to_vec(),
+            only => vec![only],
+        }
+    }
+
+    /// An estimate of the time that a walk takes, in no unit: good for telling what is hopeless.
+    pub(crate) fn cost(self, pass: Pass, problem: &Problem) -> f64 {
+        let walked = if pass == Pass::Key { problem.queries } else { problem.keys };
+        match self {
+            // For each tile the loads of the columns beside those of the rows and the arithmetic on these.
+            Variant::Cpu(rows) => walked.div_ceil(rows as usize) as f64 * f64::from(32 + 5 * rows),
+            Variant::Tiled => 1.0,
+        }
+    }
+}
+
+impl fmt::Display for Variant {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Variant::Cpu(rows) => write!(f, "rows {rows}"),
+            Variant::Tiled => f.write_str("tiled"),
+        }
+    }
 }
 
 /// What is computed.
@@ -136,13 +184,13 @@ pub enum Pass {
 /// Sizes or options that contradict each other, sizes beyond what a kernel can number or the device's grid can hold, or
 /// heads wider than an invocation of a CPU adapter can walk.
 pub fn lower(pass: Pass, problem: &Problem, facts: &Facts) -> Result<Lowered, KernelError> {
-    lower_as(if prefers_cpu(facts) { Variant::Cpu } else { Variant::Tiled }, pass, problem, facts)
+    lower_as(Variant::suited(pass, problem, facts), pass, problem, facts)
 }
 
 /// [`lower`] by a given variant.
 ///
 /// # Errors
-/// As [`lower`], and [`Variant::Cpu`] where the subgroup size is not known.
+/// As [`lower`], and [`Variant::Cpu`] where the subgroup size is not known or with other rows than it says.
 pub fn lower_as(
     variant: Variant,
     pass: Pass,
@@ -151,8 +199,14 @@ pub fn lower_as(
 ) -> Result<Lowered, KernelError> {
     let plan = Plan::new(pass, problem)?;
     match variant {
-        Variant::Cpu if padded::needed(problem) => padded::lower(pass, problem, facts),
-        Variant::Cpu => plan.cpu(facts),
+        Variant::Cpu(rows @ (8 | 16 | 32)) if padded::needed(problem) => {
+            padded::lower(rows, pass, problem, facts)
+        }
+        Variant::Cpu(rows @ (8 | 16 | 32)) => plan.cpu(rows, facts),
+        Variant::Cpu(rows) => Err(KernelError::Problem {
+            op: OP,
+            detail: format!("there is no kernel with tiles of {rows} rows"),
+        }),
         Variant::Tiled => plan.tiled(facts),
     }
 }

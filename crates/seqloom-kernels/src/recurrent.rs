@@ -14,6 +14,8 @@
 //!
 //! Forward saves what backward reads, and backward never recomputes a product.
 
+mod form;
+
 use bytemuck::bytes_of;
 use seqloom_device::Facts;
 use seqloom_shaders::Spec;
@@ -25,7 +27,9 @@ use seqloom_shaders::recurrent::{
 };
 
 use crate::error::KernelError;
-use crate::launch::{Job, Launch, Lowered, MOST_ITERATIONS, Operand, count, grid, lanes, prefers_cpu};
+use crate::launch::{Job, Launch, Lowered, MOST_ITERATIONS, Operand, count, grid, lanes};
+
+pub use form::Form;
 
 /// Values that the form for CPUs loads at once.
 const QUAD: usize = 4;
@@ -77,7 +81,7 @@ impl Cell {
     }
 
     /// The operation's name in messages.
-    fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Cell::Rnn(_) => "rnn",
             Cell::Lstm => "lstm",
@@ -104,32 +108,6 @@ pub struct Problem {
     pub packed: bool,
     /// Whether time is walked from T - 1 to 0.
     pub reverse: bool,
-}
-
-/// How the work is shared out.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Form {
-    /// A launch a step, by tiles in the registers of single subgroups. Needs a known subgroup size, and an H that is a
-    /// multiple of 4: it loads four values at once.
-    Cpu,
-    /// A launch a step, by tiles in workgroup memory.
-    Step,
-    /// Many steps a launch; H is at most 64.
-    Loop,
-}
-
-impl Form {
-    /// The form that suits the device. A CPU adapter takes a step in less time than the loop form's barriers, however
-    /// narrow the state.
-    fn suited(problem: &Problem, facts: &Facts) -> Self {
-        if prefers_cpu(facts) {
-            if problem.hidden.is_multiple_of(QUAD) { Form::Cpu } else { Form::Step }
-        } else if problem.hidden <= LOOP_WORKGROUP as usize {
-            Form::Loop
-        } else {
-            Form::Step
-        }
-    }
 }
 
 /// The recurrence of [`Cell`] over all steps, in the form that suits the device.

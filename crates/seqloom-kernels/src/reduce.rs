@@ -9,6 +9,9 @@
 //! Why not one launch with atomics or a last-workgroup-done counter: the former adds in order of arrival, the latter
 //! needs memory order between workgroups that WebGPU does not promise.
 
+use std::collections::HashSet;
+use std::fmt;
+
 use seqloom_device::Facts;
 use seqloom_shaders::reduce::{ReduceColumns, ReduceParams, ReduceRows};
 use seqloom_shaders::{Elem, FusedCode, Spec};
@@ -21,16 +24,19 @@ use crate::launch::{
 const OP: &str = "reduce";
 
 /// Results of the first launch that are enough to fill a device, for the columns kernel.
-const ENOUGH_COLUMNS: u32 = 4096;
+const ENOUGH_COLUMNS: usize = 4096;
 
 /// The same in workgroups, for the rows kernel.
-const ENOUGH_ROWS: u32 = 256;
+const ENOUGH_ROWS: usize = 256;
 
 /// The shortest chunk worth a workgroup.
-const SHORTEST_ROW: u32 = 2048;
+const SHORTEST_ROW: usize = 2048;
 
 /// The shortest axis that is cut by the columns kernel.
-const SHORTEST_COLUMN: u32 = 64;
+const SHORTEST_COLUMN: usize = 64;
+
+/// The shortest chunk that tuning tries.
+const SHORTEST_CHUNK: usize = 8;
 
 /// The longest chunk of the columns kernel, whose invocations walk one.
 const LONGEST_CHUNK: u32 = MOST_ITERATIONS - 2;
@@ -66,7 +72,90 @@ pub enum Variant {
     Rows,
 }
 
-/// `out[o,i] = reduce over r of fused(0, (o·len + r)·inner + i)`, by the variant that suits the device.
+/// How the axis is cut: by which kernel, and into how many chunks, each a result of the first of two launches.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Cut {
+    /// The kernel.
+    pub variant: Variant,
+    /// Chunks, as far as the axis goes round; 1 is a single launch. The columns kernel takes more where an invocation could not
+    /// walk so long a chunk.
+    pub chunks: u32,
+}
+
+impl Cut {
+    /// The cut that suits problem and device, as far as rules can tell.
+    #[must_use]
+    pub fn suited(problem: &Problem, facts: &Facts) -> Self {
+        let rows = problem.inner == 1 && problem.len >= 32 && !prefers_cpu(facts);
+        Self::of(if rows { Variant::Rows } else { Variant::Columns }, problem)
+    }
+
+    /// The cut that suits a kernel.
+    #[must_use]
+    pub fn of(variant: Variant, problem: &Problem) -> Self {
+        let results = problem.outer.saturating_mul(problem.inner).max(1);
+        let len = problem.len;
+        let chunks = match variant {
+            // The root balances the two launches: neither then walks a long axis alone.
+            Variant::Columns if len >= SHORTEST_COLUMN => (ENOUGH_COLUMNS / results).min(len.isqrt()),
+            Variant::Columns => 1,
+            Variant::Rows => (ENOUGH_ROWS / results).min(len / SHORTEST_ROW),
+        };
+        // At most the constants above.
+        Self { variant, chunks: chunks.max(1) as u32 }
+    }
+
+    /// Every cut worth a thought on this kind of device.
+    #[must_use]
+    pub fn all(problem: &Problem, facts: &Facts) -> Vec<Self> {
+        let rows = problem.inner == 1 && !prefers_cpu(facts);
+        let variants: &[Variant] =
+            if rows { &[Variant::Columns, Variant::Rows] } else { &[Variant::Columns] };
+        let mut all = Vec::new();
+        for &variant in variants {
+            let counts = [1, 4, 16, 64, 256, 1024].map(|chunks| Self { variant, chunks });
+            let worth = counts.into_iter().filter(|cut| cut.chunks as usize <= problem.len / SHORTEST_CHUNK);
+            all.extend(worth.chain([Self { variant, chunks: 1 }, Self::of(variant, problem)]));
+        }
+        let mut seen = HashSet::new();
+        all.retain(|cut| seen.insert(*cut));
+        all
+    }
+
+    /// An estimate of the time that a reduction takes, in no unit: good for telling what is hopeless.
+    pub(crate) fn cost(self, problem: &Problem, facts: &Facts) -> f64 {
+        // Invocations that run at once, and what starting a launch costs beside reading an element.
+        let (capacity, launch) = if prefers_cpu(facts) { (32.0, 500.0) } else { (32768.0, 2000.0) };
+        let results = problem.outer as f64 * problem.inner as f64;
+        let stage = |len: f64, chunks: f64| match self.variant {
+            Variant::Columns => launch + len / chunks * (results * chunks / capacity).max(1.0),
+            Variant::Rows => {
+                launch + (len / chunks / 256.0 + 8.0) * (256.0 * results * chunks / capacity).max(1.0)
+            }
+        };
+        let (len, chunks) = (problem.len as f64, f64::from(self.chunks));
+        stage(len, chunks) + if self.chunks > 1 { stage(chunks, 1.0) } else { 0.0 }
+    }
+
+    /// How much of the axis one result of the first launch covers; `len` where one launch is enough.
+    fn chunk_len(self, len: u32) -> u32 {
+        let chunk_len = len.div_ceil(self.chunks.clamp(1, len.max(1)));
+        // On every device, so that the order of the additions is the same on all.
+        if self.variant == Variant::Columns { chunk_len.min(LONGEST_CHUNK) } else { chunk_len }
+    }
+}
+
+impl fmt::Display for Cut {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let kernel = match self.variant {
+            Variant::Columns => "columns",
+            Variant::Rows => "rows",
+        };
+        write!(f, "{kernel} in {}", self.chunks)
+    }
+}
+
+/// `out[o,i] = reduce over r of fused(0, (o·len + r)·inner + i)`, cut as suits the device.
 ///
 /// Bindings: `Out(0)` `[outer, inner]` f32, `Leaf(i)` as the fusion says, `Scratch(0)` where it takes two launches.
 /// The fusion's view has the extents of the head, `outer·len·inner` elements.
@@ -74,20 +163,15 @@ pub enum Variant {
 /// # Errors
 /// An axis of length 0, sizes beyond what a kernel can number, or a fusion that does not fit.
 pub fn lower(problem: &Problem, facts: &Facts, fusion: &Fusion) -> Result<Lowered, KernelError> {
-    let rows = problem.inner == 1 && problem.len >= 32 && !prefers_cpu(facts);
-    lower_as(if rows { Variant::Rows } else { Variant::Columns }, problem, facts, fusion)
+    lower_as(Cut::suited(problem, facts), problem, facts, fusion)
 }
 
-/// [`lower`] by a given variant.
+/// [`lower`] by a given cut.
 ///
 /// # Errors
 /// As [`lower`], and [`Variant::Rows`] where `inner` is not 1.
-pub fn lower_as(
-    variant: Variant,
-    problem: &Problem,
-    facts: &Facts,
-    fusion: &Fusion,
-) -> Result<Lowered, KernelError> {
+pub fn lower_as(cut: Cut, problem: &Problem, facts: &Facts, fusion: &Fusion) -> Result<Lowered, KernelError> {
+    let variant = cut.variant;
     let head = count(OP, "head", &[problem.outer, problem.len, problem.inner])?;
     let results = count(OP, "out", &[problem.outer, problem.inner])?;
     let (outer, len, inner) =
@@ -99,7 +183,7 @@ pub fn lower_as(
     if results == 0 {
         return Ok(Lowered::default());
     }
-    let chunk_len = chunk_len(variant, results, len);
+    let chunk_len = cut.chunk_len(len);
     let chunks = len.div_ceil(chunk_len);
     let view = view(OP, Some(fusion))?;
     let first = ReduceParams { outer, len, inner, chunks, chunk_len, view, ..ReduceParams::default() };
@@ -118,19 +202,6 @@ pub fn lower_as(
         ],
         scratch: vec![4 * u64::from(partial)],
     })
-}
-
-/// How much of the axis one result of the first launch covers; `len` where one launch is enough.
-fn chunk_len(variant: Variant, results: u32, len: u32) -> u32 {
-    let chunks = match variant {
-        // The root balances the two launches: neither then walks a long axis alone.
-        Variant::Columns if len >= SHORTEST_COLUMN => (ENOUGH_COLUMNS / results).min(len.isqrt()),
-        Variant::Columns => 1,
-        Variant::Rows => (ENOUGH_ROWS / results).min(len / SHORTEST_ROW),
-    };
-    let chunk_len = len.div_ceil(chunks.max(1));
-    // On every device, so that the order of the additions is the same on all.
-    if variant == Variant::Columns { chunk_len.min(LONGEST_CHUNK) } else { chunk_len }
 }
 
 /// Where the values to reduce come from.

@@ -27,7 +27,7 @@ pub use report::{Outcome, Report, Skip, Trial};
 pub use task::{Candidate, Task};
 pub use trial::{Limits, compare};
 
-use crate::matmul;
+use crate::{attention, matmul, recurrent, reduce};
 
 /// Why tuning ended before its time.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -60,6 +60,40 @@ impl Tuned {
     pub fn tile(&self, problem: &matmul::Problem, facts: &Facts) -> matmul::Tile {
         let task = Task::Matmul(*problem);
         self.pick(task, matmul::Tile::suited(problem, facts), matmul::Tile::all(facts))
+    }
+
+    /// The cut of a reduction.
+    #[must_use]
+    pub fn cut(&self, problem: &reduce::Problem, facts: &Facts) -> reduce::Cut {
+        let suited = reduce::Cut::suited(problem, facts);
+        self.pick(Task::Reduce(*problem), suited, reduce::Cut::all(problem, facts))
+    }
+
+    /// The form of a recurrence.
+    #[must_use]
+    pub fn form(&self, problem: &recurrent::Problem, facts: &Facts) -> recurrent::Form {
+        let suited = recurrent::Form::suited(problem, facts);
+        self.pick(Task::RecurrentForward(*problem), suited, recurrent::Form::all(problem, facts))
+    }
+
+    /// The form of a recurrence's gradients.
+    #[must_use]
+    pub fn form_backward(&self, problem: &recurrent::Problem, facts: &Facts) -> recurrent::Form {
+        let suited = recurrent::Form::suited(problem, facts);
+        self.pick(Task::RecurrentBackward(*problem), suited, recurrent::Form::all(problem, facts))
+    }
+
+    /// The variant of an attention or of one of its gradients.
+    #[must_use]
+    pub fn attention(
+        &self,
+        pass: attention::Pass,
+        problem: &attention::Problem,
+        facts: &Facts,
+    ) -> attention::Variant {
+        let suited = attention::Variant::suited(pass, problem, facts);
+        let all = attention::Variant::all(pass, problem, facts);
+        self.pick(Task::Attention(pass, *problem), suited, all)
     }
 
     /// The problems that were asked about, have a choice, and were never tuned: one for each bucket.

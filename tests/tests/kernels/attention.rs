@@ -147,13 +147,10 @@ fn cases() -> Vec<Case> {
     ]
 }
 
-fn variants(executor: &Executor) -> Vec<Variant> {
-    let mut variants = vec![Variant::Tiled];
-    // Without a subgroup size the variant must refuse, which `limits` checks.
-    if executor.facts().lanes().is_some() {
-        variants.push(Variant::Cpu);
-    }
-    variants
+fn variants(executor: &Executor, pass: Pass, problem: &Problem) -> Vec<Variant> {
+    // Without a subgroup size that of CPU adapters must refuse, which a test below checks; both kinds are then the same.
+    let suited = |(_, facts)| Variant::suited(pass, problem, &facts);
+    executor.kinds().map(suited).to_vec()
 }
 
 fn floats(values: &[f64]) -> Data {
@@ -213,7 +210,7 @@ impl Case {
             }
         };
         compare("chosen", &attention::lower(pass, &self.problem, executor.facts()).unwrap());
-        for variant in variants(executor) {
+        for variant in variants(executor, pass, &self.problem) {
             let lowered = attention::lower_as(variant, pass, &self.problem, executor.facts()).unwrap();
             compare(&format!("{variant:?}"), &lowered);
         }
@@ -300,7 +297,7 @@ fn heads_may_come_first() {
             feed.ins[3] = floats(&heads_first(&usual.dout, queries));
         }
         feed.outs = want.iter().map(Vec::len).collect();
-        for variant in variants(&executor) {
+        for variant in variants(&executor, pass, &problem) {
             let lowered = attention::lower_as(variant, pass, &problem, executor.facts()).unwrap();
             let ran = executor.run(&lowered, &feed);
             for (i, want) in want.iter().enumerate() {
@@ -438,7 +435,8 @@ fn problems_that_contradict_themselves() {
     let error = attention::lower(Pass::Forward, &usual, &small).unwrap_err().to_string();
     assert!(error.contains("attention: 4 workgroups along y"), "{error}");
     let unknown = Facts { subgroups: None, ..executor.facts().clone() };
-    let error = attention::lower_as(Variant::Cpu, Pass::Forward, &usual, &unknown).unwrap_err().to_string();
+    let error =
+        attention::lower_as(Variant::Cpu(32), Pass::Forward, &usual, &unknown).unwrap_err().to_string();
     assert!(error.contains("attention") && error.contains("subgroup"), "{error}");
     // Left to itself the family finds a variant that runs.
     assert!(attention::lower(Pass::Forward, &usual, &unknown).is_ok());

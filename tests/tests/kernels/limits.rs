@@ -152,7 +152,12 @@ fn fusions_and_problems_without_meaning() {
     says(reduce::lower(&empty_axis, &facts, &fusion("value", 0, [1; 4], &[])), &["reduce", "[3, 0, 5]"]);
     let inner = reduce::Problem { outer: 3, len: 4, inner: 5, op: reduce::ReduceOp::Sum };
     says(
-        reduce::lower_as(reduce::Variant::Rows, &inner, &facts, &fusion("value", 0, [1; 4], &[])),
+        reduce::lower_as(
+            reduce::Cut::of(reduce::Variant::Rows, &inner),
+            &inner,
+            &facts,
+            &fusion("value", 0, [1; 4], &[]),
+        ),
         &["reduce", "Rows", "[3, 4, 5]"],
     );
     says(softmax::lower(&softmax::Problem { rows: 3, cols: 0, log: true }, &facts), &["softmax", "3 rows"]);

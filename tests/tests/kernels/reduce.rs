@@ -1,6 +1,6 @@
 //! Reductions over any axis, in one launch and in two, with a head that broadcasts.
 
-use seqloom_kernels::reduce::{self, Problem, ReduceOp, Variant};
+use seqloom_kernels::reduce::{self, Cut, Problem, ReduceOp, Variant};
 use seqloom_tests::compare::{assert_close, assert_same_bits};
 use seqloom_tests::executor::{Executor, Feed, narrow, random};
 use seqloom_tests::oracle::reduce as oracle;
@@ -56,9 +56,16 @@ fn sums_and_maxima_with_a_head() {
                     assert_close(&name, &got, &narrow(&want), LOOSE);
                 };
                 check("chosen", reduce::lower(&problem, &facts, &fusion).unwrap());
-                check("columns", reduce::lower_as(Variant::Columns, &problem, &facts, &fusion).unwrap());
+                check(
+                    "columns",
+                    reduce::lower_as(Cut::of(Variant::Columns, &problem), &problem, &facts, &fusion).unwrap(),
+                );
                 if inner == 1 {
-                    check("rows", reduce::lower_as(Variant::Rows, &problem, &facts, &fusion).unwrap());
+                    check(
+                        "rows",
+                        reduce::lower_as(Cut::of(Variant::Rows, &problem), &problem, &facts, &fusion)
+                            .unwrap(),
+                    );
                 }
             }
         }
@@ -77,7 +84,8 @@ fn maximum_of_negative_and_infinite_values() {
             let feed = Feed { leaves: vec![(&x).into()], outs: vec![2], ..Feed::default() };
             let want = [f32::NEG_INFINITY, x[len..].iter().copied().fold(f32::NEG_INFINITY, f32::max)];
             for variant in [Variant::Columns, Variant::Rows] {
-                let lowered = reduce::lower_as(variant, &problem, &facts, &fusion).unwrap();
+                let lowered =
+                    reduce::lower_as(Cut::of(variant, &problem), &problem, &facts, &fusion).unwrap();
                 let got = executor.run(&lowered, &feed).out(0);
                 assert_same_bits(&format!("{kind} {variant:?} {len}"), &got, &want);
             }
@@ -94,7 +102,8 @@ fn same_bits_whatever_the_grid() {
     let fusion = fusion("leaf0[index]", 1, [1; 4], &[]);
     let feed = Feed { leaves: vec![(&x).into()], outs: vec![3], ..Feed::default() };
     let run = |facts: &_| {
-        let lowered = reduce::lower_as(Variant::Columns, &problem, facts, &fusion).unwrap();
+        let lowered =
+            reduce::lower_as(Cut::of(Variant::Columns, &problem), &problem, facts, &fusion).unwrap();
         assert_eq!(lowered.launches.len(), 2, "few results over a long axis take two launches");
         executor.run(&lowered, &feed).out(0)
     };

@@ -18,11 +18,11 @@ pub(super) fn needed(problem: &Problem) -> bool {
 }
 
 /// [`super::lower`] with copies around it.
-pub(super) fn lower(pass: Pass, problem: &Problem, facts: &Facts) -> Result<Lowered, KernelError> {
+pub(super) fn lower(rows: u32, pass: Pass, problem: &Problem, facts: &Facts) -> Result<Lowered, KernelError> {
     let Problem { batch, heads, key_heads, queries, keys, width, value_width, .. } = *problem;
     let [width4, value_width4] = [width, value_width].map(|width| width.next_multiple_of(QUAD));
     let wide = Problem { width: width4, value_width: value_width4, ..*problem };
-    let mut inner = Plan::new(pass, &wide)?.cpu(facts)?;
+    let mut inner = Plan::new(pass, &wide)?.cpu(rows, facts)?;
     let [query_rows, key_rows] = [batch * queries * heads, batch * keys * key_heads];
     let q = (query_rows, width);
     let k = (key_rows, width);

@@ -139,7 +139,7 @@ impl<'a> Plan<'a> {
     }
 
     /// The launches for a CPU adapter, whose kernels read [`QUAD`] channels at a time: widths must be multiples of it.
-    pub(super) fn cpu(mut self, facts: &Facts) -> Result<Lowered, KernelError> {
+    pub(super) fn cpu(mut self, rows: u32, facts: &Facts) -> Result<Lowered, KernelError> {
         let params = &mut self.params;
         let counted = [
             &mut params.width,
@@ -164,14 +164,6 @@ impl<'a> Plan<'a> {
         let dropout = self.problem.dropout.is_some();
         let columns = 4 * lanes;
         let AttentionParams { heads, group, queries, keys, .. } = self.params;
-        // Loads are shared by the rows of a tile, so it is as tall as what is walked gives work for.
-        let walked = if self.pass == Pass::Key { queries } else { keys };
-        let rows = match lanes {
-            8 if walked <= 8 => 8,
-            8 if walked <= 16 => 16,
-            8 | 16 => 32,
-            _ => 16,
-        };
         let ranges = self.ranges(rows, columns)?;
         match self.pass {
             Pass::Forward => {

@@ -3,17 +3,26 @@
 use std::fmt::Display;
 
 use seqloom_device::Facts;
+use seqloom_shaders::{Elem, FusedCode};
 
-use super::operands::Operands;
+use super::operands::{Operands, counts};
 use crate::error::KernelError;
-use crate::launch::Lowered;
-use crate::matmul;
+use crate::launch::{Fusion, Lowered};
+use crate::{attention, matmul, recurrent, reduce};
 
 /// A problem of a family that has more than one variant for it.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Task {
     /// A product.
     Matmul(matmul::Problem),
+    /// A reduction, of a plain tensor.
+    Reduce(reduce::Problem),
+    /// A recurrence.
+    RecurrentForward(recurrent::Problem),
+    /// The gradients of a recurrence.
+    RecurrentBackward(recurrent::Problem),
+    /// An attention or one of its gradients.
+    Attention(attention::Pass, attention::Problem),
 }
 
 /// A way to compute a task.
@@ -35,6 +44,9 @@ impl Task {
     pub fn family(&self) -> &'static str {
         match self {
             Task::Matmul(_) => "matmul",
+            Task::Reduce(_) => "reduce",
+            Task::RecurrentForward(_) | Task::RecurrentBackward(_) => "recurrent",
+            Task::Attention(..) => "attention",
         }
     }
 
@@ -49,15 +61,38 @@ impl Task {
         match self {
             Task::Matmul(problem) => {
                 let problem = problem.folded();
+                let layout = |trans: bool| if trans { 'T' } else { 'N' };
                 let shared = |batched: bool| if batched || problem.batch == 1 { "" } else { " shared" };
+                let matmul::Problem { batch, m, n, k, trans_a, trans_b, a_batched, b_batched } = problem;
                 format!(
                     "matmul {}{}{}{} {}",
-                    if problem.trans_a { 'T' } else { 'N' },
-                    if problem.trans_b { 'T' } else { 'N' },
-                    shared(problem.a_batched),
-                    shared(problem.b_batched),
-                    sizes(&[problem.batch, problem.m, problem.k, problem.n])
+                    layout(trans_a),
+                    layout(trans_b),
+                    shared(a_batched),
+                    shared(b_batched),
+                    sizes(&[batch, m, k, n])
                 )
+            }
+            Task::Reduce(reduce::Problem { outer, len, inner, op }) => {
+                format!("reduce {op:?} {}", sizes(&[*outer, *len, *inner]))
+            }
+            Task::RecurrentForward(problem) => format!("{} forward", recurrence(problem, sizes)),
+            Task::RecurrentBackward(problem) => format!("{} backward", recurrence(problem, sizes)),
+            Task::Attention(pass, problem) => {
+                let attention::Problem { batch, heads, key_heads, queries, keys, width, value_width, .. } =
+                    *problem;
+                let has = [
+                    ("bias", problem.bias.is_some()),
+                    ("distance", problem.columns() > 0),
+                    ("dropout", problem.dropout.is_some()),
+                    ("lengths", problem.lengths),
+                    ("causal", problem.after.is_some()),
+                    ("window", problem.before.is_some()),
+                ];
+                let has: String =
+                    has.iter().filter(|(_, has)| *has).map(|(name, _)| format!(" {name}")).collect();
+                let extents = [batch, heads, key_heads, queries, keys, width, value_width];
+                format!("attention {pass:?} {:?}{has} {}", problem.layout, sizes(&extents))
             }
         }
     }
@@ -65,7 +100,10 @@ impl Task {
     /// Whether there is nothing to compute, so that nothing can be measured.
     pub(crate) fn is_empty(&self) -> bool {
         match self {
-            Task::Matmul(problem) => problem.batch * problem.m * problem.n == 0 || problem.k == 0,
+            Task::Matmul(problem) => [problem.batch, problem.m, problem.n, problem.k].contains(&0),
+            Task::Reduce(problem) => [problem.outer, problem.len, problem.inner].contains(&0),
+            Task::RecurrentForward(problem) | Task::RecurrentBackward(problem) => problem.batch == 0,
+            Task::Attention(_, problem) => [problem.batch, problem.queries, problem.keys].contains(&0),
         }
     }
 
@@ -79,6 +117,31 @@ impl Task {
                 |tile| tile.cost(problem, facts),
                 |tile| matmul::lower_as(tile, problem, facts, None),
             ),
+            Task::Reduce(problem) => listed(
+                reduce::Cut::suited(problem, facts),
+                reduce::Cut::all(problem, facts),
+                |cut| cut.cost(problem, facts),
+                |cut| reduce::lower_as(cut, problem, facts, &plain_head()),
+            ),
+            Task::RecurrentForward(problem) | Task::RecurrentBackward(problem) => {
+                let problem = full(problem);
+                let lower = match self {
+                    Task::RecurrentForward(_) => recurrent::lower_forward_as,
+                    _ => recurrent::lower_backward_as,
+                };
+                listed(
+                    recurrent::Form::suited(&problem, facts),
+                    recurrent::Form::all(&problem, facts),
+                    |form| form.cost(&problem, facts),
+                    |form| lower(form, &problem, facts),
+                )
+            }
+            Task::Attention(pass, problem) => listed(
+                attention::Variant::suited(*pass, problem, facts),
+                attention::Variant::all(*pass, problem, facts),
+                |variant| variant.cost(*pass, problem),
+                |variant| attention::lower_as(variant, *pass, problem, facts),
+            ),
         }
     }
 
@@ -86,8 +149,32 @@ impl Task {
     pub(crate) fn operands(&self) -> Operands {
         match self {
             Task::Matmul(problem) => Operands::of_matmul(problem),
+            Task::Reduce(problem) => Operands::of_reduce(problem),
+            Task::RecurrentForward(problem) => Operands::of_recurrence(&full(problem)),
+            Task::RecurrentBackward(problem) => Operands::of_recurrent_gradient(&full(problem)),
+            Task::Attention(pass, problem) => Operands::of_attention(*pass, problem),
         }
     }
+}
+
+/// What a bucket says of a recurrence.
+fn recurrence(problem: &recurrent::Problem, sizes: impl Fn(&[usize]) -> String) -> String {
+    // Either direction in time costs the same.
+    let recurrent::Problem { cell, rows, batch, time, hidden, packed, reverse: _ } = *problem;
+    let packed = if packed { format!(" packed {}", sizes(&[rows])) } else { String::new() };
+    format!("recurrent {}{packed} {}", cell.name(), sizes(&[batch, time, hidden]))
+}
+
+/// The problem with as many rows as its operands' steps have: what lies behind them is not all written.
+fn full(problem: &recurrent::Problem) -> recurrent::Problem {
+    let rows = if problem.packed { counts(problem).iter().sum() } else { problem.rows };
+    recurrent::Problem { rows, ..*problem }
+}
+
+/// A head that passes its one operand on.
+fn plain_head() -> Fusion {
+    let code = FusedCode { body: "    return leaf0[index];\n".into(), leaves: vec![Elem::F32] };
+    Fusion { code, ..Fusion::default() }
 }
 
 /// The candidates of a family, `suited` first.

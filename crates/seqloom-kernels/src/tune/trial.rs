@@ -48,7 +48,7 @@ const LONG_ENOUGH: f64 = 5e6;
 /// Most runs in one measurement.
 const MOST_RUNS: usize = 50;
 
-/// A candidate whose first measurement is so many times the fastest's is not measured again.
+/// A candidate that twice took so many times the fastest's time is not measured again.
 const HOPELESS: f64 = 2.0;
 
 /// Runs the candidates, the first of which is the heuristic's, on these operands.
@@ -90,14 +90,14 @@ pub fn compare(
         let fastest = times.fold(f64::INFINITY, f64::min);
         for (index, dispatches) in &ready {
             let Outcome::Timed(least) = &mut outcomes[*index] else { continue };
-            // The first round is a single run, which tells how many make a measurement.
+            // The first round is a single run, which tells how many make a measurement. One bad measurement says nothing,
+            // and never enough of the heuristic's, by which all others are judged.
             let runs = match round {
                 0 => 1,
-                _ if *least > HOPELESS * fastest => continue,
+                2.. if *index > 0 && *least > HOPELESS * fastest => continue,
                 _ => (LONG_ENOUGH / *least).clamp(1.0, MOST_RUNS as f64) as usize,
             };
             match measure(device, dispatches, runs, stamped).map_err(Stop::from) {
-                Ok(time) if round <= 1 => *least = time,
                 Ok(time) => *least = least.min(time),
                 Err(Stop::Skip(why)) => outcomes[*index] = Outcome::Skipped(why),
                 Err(Stop::End(source)) => return Err(ended(&candidates[*index], source)),
@@ -244,9 +244,11 @@ fn dispatches(device: &Device, stage: &Stage, lowered: &Lowered) -> Result<Vec<D
 /// Where `has` is not a number or not near enough to `needs`.
 fn difference(has: &[Vec<f32>], needs: &[Vec<f32>]) -> Option<Skip> {
     for (output, (has, needs)) in has.iter().zip(needs).enumerate() {
-        let largest = needs.iter().fold(0.0f32, |largest, value| largest.max(value.abs()));
-        // Not `>`, which is false for NaN.
-        let wrong = |(has, needs): (&f32, &f32)| !((has - needs).abs() <= TOLERANCE * largest);
+        let finite = needs.iter().filter(|value| value.is_finite());
+        let largest = finite.fold(0.0f32, |largest, value| largest.max(value.abs()));
+        // Not `>`, which is false for NaN. Infinities are the same or wrong.
+        let wrong =
+            |(has, needs): (&f32, &f32)| !(has == needs || (has - needs).abs() <= TOLERANCE * largest);
         if let Some(element) = has.iter().zip(needs).position(wrong) {
             return Some(Skip::Wrong { output, element, has: has[element], needs: needs[element] });
         }
