@@ -93,7 +93,7 @@ impl Layer {
         let program = Program::compile(&store, &g, Request { outputs: &[("loss", loss)], objective })?;
         let step = Step { program };
         // The first run compiles what only a run compiles.
-        step.run(1)?;
+        step.run()?;
         Ok(step)
     }
 }
@@ -104,11 +104,9 @@ fn before<'g>(window: Option<usize>) -> AttentionOptions<'g> {
 }
 
 impl Step {
-    /// Runs so many steps to their end.
-    pub fn run(&self, steps: usize) -> Outcome<()> {
-        for _ in 0..steps {
-            self.program.run(&[], &Control::default())?;
-        }
+    /// Runs it once, to its end.
+    pub fn run(&self) -> Outcome<()> {
+        self.program.run(&[], &Control::default())?;
         let loss = self.program.read("loss")?.wait()?;
         if loss.iter().all(|l| l.is_finite()) { Ok(()) } else { Err("a loss that is not finite".into()) }
     }

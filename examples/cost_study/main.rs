@@ -1,6 +1,6 @@
 //! What a step of training costs against the length of the sequence: an LSTM, full attention, attention within a window.
 //!
-//! Each layer runs forward and backward over sequences that double in length. Time is the least of several runs, memory what
+//! Each layer runs forward and backward over sequences that double in length. Time is the least of several runs in turn, memory what
 //! the compiled step plans beside its parameters; the exponent of T in either is the slope of a line through the logarithms,
 //! over the upper half of the lengths, where costs that do not grow matter least. Theory stands beside it.
 
@@ -8,7 +8,7 @@ mod layers;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use clap::Parser;
 use clap::builder::RangedU64ValueParser;
@@ -16,13 +16,10 @@ use seqloom::prelude::*;
 use seqloom::train::{Axis, Chart, Line, line_chart};
 use seqloom_examples::{advice, exit};
 
-use layers::{Layer, Step};
+use layers::Layer;
 
 /// What a part of the study gives.
 pub type Outcome<T> = Result<T, Box<dyn std::error::Error>>;
-
-/// Fewest runs that the least time is taken of.
-const RUNS: usize = 3;
 
 /// Measures time and memory of a training step of recurrent and attention layers against the length of the sequence
 #[derive(Parser)]
@@ -45,9 +42,9 @@ pub struct Options {
     /// Steps back that windowed attention sees, w
     #[arg(long, value_name = "N", default_value_t = 64)]
     window: usize,
-    /// Time for the runs of a layer at a length
-    #[arg(long, value_name = "SECONDS", default_value_t = 2.0)]
-    seconds: f64,
+    /// Steps that the least time is taken of, all layers and lengths in turn
+    #[arg(long, value_name = "N", default_value_t = 7, value_parser = between(1, 10_000))]
+    rounds: usize,
     /// Only layers whose name contains this
     #[arg(long, value_name = "NAME", default_value = "")]
     only: String,
@@ -92,36 +89,32 @@ fn run() -> Outcome<()> {
     let device = Device::open(DeviceOptions::default())?;
     let Options { rows, width, heads, .. } = options;
     println!("{}: B = {rows}, d = {width}, {heads} heads", device.facts().name);
-    println!("\n{:<28}{:>8}{:>14}{:>14}", "layer", "T", "ms a step", "MiB a step");
+    let mut steps = Vec::new();
     let mut all = Vec::new();
-    for layer in Layer::ALL {
-        let name = layer.name(&options);
-        if !name.contains(&options.only) {
-            continue;
-        }
+    let layers = Layer::ALL.into_iter().map(|layer| (layer, layer.name(&options)));
+    for (layer, name) in layers.filter(|(_, name)| name.contains(&options.only)) {
         let mut points = Vec::new();
         for &time in options.times.iter().filter(|&&time| layer != Layer::Stored || time <= options.stored) {
             let step = layer.compile(&device, &options, time)?;
-            let (ms, mib) = (least_ms(&step, options.seconds)?, step.bytes() as f64 / f64::from(1 << 20));
-            println!("{name:<28}{time:>8}{ms:>14.2}{mib:>14.2}");
-            points.push((time as f64, ms, mib));
+            points.push((time as f64, f64::MAX, step.bytes() as f64 / f64::from(1 << 20)));
+            steps.push((all.len(), points.len() - 1, step));
         }
         all.push(Costs { layer, name, points });
     }
-    report(&options, &all)
-}
-
-/// The least time of a step among as many as the seconds allow.
-fn least_ms(step: &Step, seconds: f64) -> Outcome<f64> {
-    let begin = Instant::now();
-    let (mut least, mut runs) = (Duration::MAX, 0);
-    while runs < RUNS || begin.elapsed().as_secs_f64() < seconds {
-        let one = Instant::now();
-        step.run(1)?;
-        least = least.min(one.elapsed());
-        runs += 1;
+    // In turn, so that what else the machine does strikes all alike.
+    for _ in 0..options.rounds {
+        for (costs, point, step) in &steps {
+            let begin = Instant::now();
+            step.run()?;
+            let least = &mut all[*costs].points[*point].1;
+            *least = least.min(begin.elapsed().as_secs_f64() * 1e3);
+        }
     }
-    Ok(least.as_secs_f64() * 1e3)
+    println!("\n{:<28}{:>8}{:>14}{:>14}", "layer", "T", "ms a step", "MiB a step");
+    for Costs { name, points, .. } in &all {
+        points.iter().for_each(|(time, ms, mib)| println!("{name:<28}{time:>8}{ms:>14.2}{mib:>14.2}"));
+    }
+    report(&options, &all)
 }
 
 /// Prints the exponents beside theory's; writes plots and figures.

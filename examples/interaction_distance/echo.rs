@@ -16,7 +16,7 @@ const ROWS: usize = 16;
 /// Last steps whose mean loss is told.
 const TAIL: usize = 10;
 /// Highest learning rate.
-const LR: f64 = 3e-3;
+const LR: f64 = 5e-3;
 
 /// Trains a model on sequences of a period; gives the mean loss of its last steps, in nats a symbol.
 pub struct Echo<'a> {

@@ -32,10 +32,10 @@ const SEEDS: u64 = 4;
 #[derive(Parser)]
 pub struct Options {
     /// Steps over which gradients are followed, T
-    #[arg(long, value_name = "N", default_value_t = 96, value_parser = between(2, 4096))]
+    #[arg(long, value_name = "N", default_value_t = 64, value_parser = between(2, 4096))]
     time: usize,
     /// Steps that a window sees, its own among them
-    #[arg(long, value_name = "N", default_value_t = 8, value_parser = between(1, 256))]
+    #[arg(long, value_name = "N", default_value_t = 4, value_parser = between(1, 256))]
     kernel: usize,
     /// Layers of what is stacked
     #[arg(long, value_name = "N", default_value_t = 3, value_parser = between(1, 16))]
@@ -44,7 +44,7 @@ pub struct Options {
     #[arg(long, value_name = "N", default_value_t = 32, value_parser = between(4, 1024))]
     width: usize,
     /// Periods of the task
-    #[arg(long, value_name = "N,..", value_delimiter = ',', default_values_t = [6, 16, 40], value_parser = between(1, 1000))]
+    #[arg(long, value_name = "N,..", value_delimiter = ',', default_values_t = [4, 8, 16], value_parser = between(1, 1000))]
     periods: Vec<usize>,
     /// Steps of training for each system and period; 0 leaves the task out
     #[arg(long, value_name = "N", default_value_t = 200)]

@@ -41,9 +41,8 @@ impl System {
         let conv = ConvLmConfig { vocab: vocab(), channels: width, kernel, layers, growth: 1 };
         let dilated = ConvLmConfig { growth: 2, ..conv.clone() };
         let full = GptConfig::new(vocab(), width, 4, layers, time);
-        // Values that are as large as PyTorch's make gradients of layers comparable; GPT-2's are for far deeper stacks.
-        let block = BlockConfig::new(width, 4);
-        let full = GptConfig { block, ..full };
+        // First values as large as PyTorch's make gradients of layers comparable; GPT-2's are for far deeper stacks.
+        let full = GptConfig { block: BlockConfig::new(width, 4), ..full };
         let local = GptConfig { window: Some(kernel - 1), ..full.clone() };
         let recurrent =
             || RecurrentLmConfig { vocab: vocab(), embed: width, hidden: width, layers: 1, dropout: 0.0 };

@@ -1,6 +1,7 @@
 //! Every autoregressive model of characters on one text, in one table: what a longer memory is worth, and what it costs.
 //!
-//! A Markov chain sees one symbol, a window the last few, a latent linear state all of them with fading weights; an RNN's
+//! A Markov chain sees one symbol, a window the last few, stacked convolutions some more; a latent linear state sees all of them
+//! with fading weights; an RNN's
 //! state decides what to keep by what it reads, gates let LSTM and GRU keep it for long, and a Transformer keeps everything
 //! and looks it up. All are trained by the same optimizer on the same batches, so the held-out bits per character differ by
 //! the model alone. (The chain's table takes larger steps: its parameters are logits themselves, which have to move by several
@@ -33,7 +34,7 @@ const TABLE_STEP: f64 = 30.0;
 
 type Outcome<T> = Result<T, Box<dyn std::error::Error>>;
 
-/// Trains a Markov chain, a window, a latent state, an RNN, a GRU, an LSTM and a Transformer on one text and compares them
+/// Trains Markov chain, window, latent state, convolutions, RNN, GRU, LSTM and Transformer on one text and compares them
 #[derive(Parser)]
 struct Options {
     /// Text to learn; by default the Rust sources of this repository
@@ -124,6 +125,10 @@ fn run() -> Outcome<()> {
     })?;
     study.model("latent linear state", 1.0, |p| {
         LatentLm::new(p, LatentLmConfig { vocab: vocab.clone(), state: 2 * hidden, hidden })
+    })?;
+    study.model("convolutions, dilated", 1.0, |p| {
+        let channels = hidden.div_ceil(2);
+        ConvLm::new(p, ConvLmConfig { vocab: vocab.clone(), channels, kernel: 4, layers: 3, growth: 2 })
     })?;
     study.model("RNN, tanh", 1.0, |p| RnnLm::new(p, recurrent()))?;
     study.model("GRU", 1.0, |p| GruLm::new(p, recurrent()))?;
