@@ -8,6 +8,7 @@
 //! Masks are bounds of loops; whole tiles outside them are never visited. A query that attends to nothing gets 0.
 //!
 //! Two variants, as everywhere: one subgroup with tiles in registers for CPU adapters, tiles in workgroup memory for GPUs.
+//! The former reads four channels at a time, so other widths are copied to padded rows first.
 //! The former is bounded by what llvmpipe lets one invocation iterate, so long sums are several launches.
 
 mod padded;
