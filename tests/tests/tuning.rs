@@ -7,7 +7,9 @@ use std::path::Path;
 use std::time::Duration;
 
 use seqloom_device::{AdapterKind, Device, DeviceError, DeviceOptions, Facts, Tuning};
-use seqloom_graph::{DType, GraphError, HostTensor, ParamStore, Params, Program, Request, StoreKind};
+use seqloom_graph::{
+    AttentionOptions, DType, GraphError, HostTensor, ParamStore, Params, Program, Request, StoreKind,
+};
 use seqloom_kernels::attention::{self, Bias, Dropout, Layout, Pass, Start};
 use seqloom_kernels::matmul::{self, Tile};
 use seqloom_kernels::recurrent::{self, Activation, Cell};
@@ -332,4 +334,49 @@ fn compiling_with_a_lost_device_is_a_typed_error() {
     let error =
         Program::compile(&store, &graph, Request { outputs: &outputs, ..Request::default() }).unwrap_err();
     assert!(matches!(&error, GraphError::Tune(e) if matches!(e.source, DeviceError::Lost { .. })), "{error}");
+}
+
+#[test]
+fn what_another_problem_of_the_bucket_cannot_take_is_lowered_by_the_rules() {
+    let device = device::open();
+    if !device.facts().is_cpu() || device.facts().lanes() != Some(8) {
+        return; // Only there has attention a choice.
+    }
+    let rows = |keys: usize| {
+        let store = ParamStore::new(&device, Params::seeded(1), StoreKind::Inference).unwrap();
+        let graph = store.inference_graph();
+        let of = |name, time| graph.input(name, &[1, time, 1, 64], DType::F32);
+        let y = of("q", 1).attention(of("k", keys), of("v", keys), AttentionOptions::default());
+        let request = Request { outputs: &[("y", y)], ..Request::default() };
+        let program = Program::compile(&store, &graph, request).unwrap();
+        let label = program.infos()[0].label.clone();
+        let at = label.find("ROWS=").unwrap() + 5;
+        label[at..at + 2].to_owned()
+    };
+    let problem = |keys| attention::Problem {
+        batch: 1,
+        heads: 1,
+        key_heads: 1,
+        queries: 1,
+        keys,
+        width: 64,
+        value_width: 64,
+        layout: Layout::TimeFirst,
+        scale: 0.125,
+        start: Start::At(0),
+        before: None,
+        after: None,
+        lengths: false,
+        bias: None,
+        slopes: false,
+        radius: None,
+        dropout: None,
+    };
+    // 16 rows at a time, an invocation walks the shorter but not the longer within the iterations that it has.
+    let [short, long] = [8200, 16000];
+    let buckets = [short, long].map(|keys| Task::Attention(Pass::Forward, problem(keys)).bucket());
+    assert_eq!(buckets[0], buckets[1]);
+    assert_eq!((rows(short).as_str(), rows(long).as_str()), ("32", "32"));
+    device.note(&buckets[0], "rows 16");
+    assert_eq!((rows(short).as_str(), rows(long).as_str()), ("16", "32"));
 }

@@ -63,7 +63,7 @@ pub fn run(options: &Options) -> Result<()> {
         limits.cost = f64::INFINITY;
     }
     let mut gains = Vec::new();
-    for task in tasks {
+    for task in tasks.into_iter().filter(|task| task.candidates(device.facts()).len() > 1) {
         // One at a time, so that each is printed when it is found.
         for report in tune(&device, &[task], &limits)? {
             print(&report);

@@ -39,7 +39,7 @@ pub use seqloom_train::{Error, Result};
 
 /// What a training program needs, in one line: `use seqloom::prelude::*`.
 pub mod prelude {
-    pub use seqloom_device::{Device, DeviceOptions};
+    pub use seqloom_device::{Device, DeviceOptions, Tuning};
     pub use seqloom_graph::{
         Activation, AttentionOptions, CrossEntropyOptions, DType, Following, Graph, HostTensor, Init,
         Lengths, ParamId, ParamStore, Params, StoreKind, Tensor, packed_rows,

@@ -29,9 +29,10 @@ pub struct Limits {
 }
 
 impl Default for Limits {
-    /// 30 s (a first run compiles); 3 times, since the models are rough; 5 rounds.
+    /// 120 s (a first run compiles, and a CPU adapter is slow with what is nothing to a GPU); 3 times, since the models are
+    /// rough; 5 rounds.
     fn default() -> Self {
-        Self { wait: Duration::from_secs(30), cost: 3.0, rounds: 5 }
+        Self { wait: Duration::from_secs(120), cost: 3.0, rounds: 5 }
     }
 }
 
