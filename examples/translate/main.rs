@@ -32,8 +32,6 @@ use recurrent::Cell;
 use report::{Summary, Test};
 use settings::{Model, Settings};
 
-/// Steps of a run on dates, if nothing else is asked for.
-const DATE_STEPS: u64 = 600;
 /// Epochs of a run on files, if nothing else is asked for.
 const FILE_EPOCHS: u64 = 10;
 /// Lengths are rounded up to a multiple of so many pieces: little padding, few shapes.
@@ -101,7 +99,7 @@ fn run<M: Learner>(
     let steps = match (training.steps, training.epochs) {
         (Some(steps), _) => steps,
         (None, Some(epochs)) => by_epochs(epochs),
-        (None, None) if data.dates.is_some() => DATE_STEPS,
+        (None, None) if data.dates.is_some() => settings.date_steps(),
         (None, None) => by_epochs(FILE_EPOCHS),
     };
     let lr = training.lr.unwrap_or(settings.lr(data.dates.is_some()));

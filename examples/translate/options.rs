@@ -56,7 +56,7 @@ pub struct Training {
     /// Passes over the sentences [files: 10]
     #[arg(long, value_name = "N")]
     pub epochs: Option<u64>,
-    /// Steps instead of epochs, those of a loaded model counted [dates: 600]
+    /// Steps instead of epochs, those of a loaded model counted [dates: recurrent 600, transformer 1000]
     #[arg(long, value_name = "N", conflicts_with = "epochs")]
     pub steps: Option<u64>,
     /// Stop after so many seconds, whatever is left
@@ -66,7 +66,7 @@ pub struct Training {
     #[arg(long, value_name = "N", value_parser = from_one(), default_value_t = 64)]
     pub batch: usize,
     /// Highest learning rate, reached after the warm-up; then it falls to a twentieth [recurrent: dates 0.008, files 0.002;
-    /// transformer: dates 0.003, files 0.001]
+    /// transformer: dates 0.004, files 0.001]
     #[arg(long, value_name = "X")]
     pub lr: Option<f64>,
     /// Steps in which the learning rate rises [default: a twentieth of all]

@@ -135,8 +135,16 @@ impl Settings {
         match (&self.model, dates) {
             (Model::Recurrent(_), true) => 8e-3,
             (Model::Recurrent(_), false) => 2e-3,
-            (Model::Transformer(_), true) => 3e-3,
+            (Model::Transformer(_), true) => 4e-3,
             (Model::Transformer(_), false) => 1e-3,
+        }
+    }
+
+    /// Steps of a run on dates, if none are asked for.
+    pub fn date_steps(&self) -> u64 {
+        match &self.model {
+            Model::Recurrent(_) => 600,
+            Model::Transformer(_) => 1000,
         }
     }
 

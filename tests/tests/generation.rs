@@ -158,6 +158,12 @@ fn recurrent_states_of_prompts_of_several_lengths() {
     let store = ParamStore::new(&shared(), params, StoreKind::Inference).unwrap();
     opinionated(&store, 8.0);
     cached_is_uncached(&model, &store);
+    let mut params = Params::seeded(3);
+    let config = ConvLmConfig { vocab: Vocab::ids(VOCAB), channels: 8, kernel: 3, layers: 2, growth: 2 };
+    let model = ConvLm::new(&mut params, config);
+    let store = ParamStore::new(&shared(), params, StoreKind::Inference).unwrap();
+    opinionated(&store, 4.0);
+    cached_is_uncached(&model, &store);
 }
 
 /// The best of all texts of `count` symbols, found by trying them all.

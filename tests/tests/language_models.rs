@@ -19,6 +19,10 @@ fn latent(params: &mut Params, vocab: Vocab) -> LatentLm {
     LatentLm::new(params, LatentLmConfig { vocab, state: 12, hidden: 16 })
 }
 
+fn convolutions(params: &mut Params, vocab: Vocab, growth: usize) -> ConvLm {
+    ConvLm::new(params, ConvLmConfig { vocab, channels: 12, kernel: 3, layers: 2, growth })
+}
+
 /// The symbols of a greedy text are the likeliest ones of the model reading that text at once.
 fn carried_state_is_the_whole_past(params: Params, model: &(impl LanguageModel + Clone)) {
     let store = ParamStore::new(&shared(), params, StoreKind::Inference).unwrap();
@@ -57,6 +61,11 @@ fn what_is_carried_is_the_whole_past() {
     let mut params = Params::seeded(7);
     let model = latent(&mut params, Vocab::ids(9));
     carried_state_is_the_whole_past(params, &model);
+    for growth in [1, 2] {
+        let mut params = Params::seeded(7);
+        let model = convolutions(&mut params, Vocab::ids(9), growth);
+        carried_state_is_the_whole_past(params, &model);
+    }
 }
 
 /// The loss of ragged rows together is that of their symbols alone.
@@ -75,6 +84,9 @@ fn padding_is_not_seen(params: Params, model: &impl LanguageModel) {
 fn padding_is_seen_by_no_loss() {
     let mut params = Params::seeded(3);
     let model = markov(&mut params, Vocab::ids(9));
+    padding_is_not_seen(params, &model);
+    let mut params = Params::seeded(3);
+    let model = convolutions(&mut params, Vocab::ids(9), 2);
     padding_is_not_seen(params, &model);
     let mut params = Params::seeded(3);
     let model = window(&mut params, Vocab::ids(9), 3);
