@@ -7,12 +7,10 @@ use std::path::Path;
 use std::time::Duration;
 
 use seqloom_device::{AdapterKind, Device, DeviceError, DeviceOptions, Facts, Tuning};
-use seqloom_graph::{
-    AttentionOptions, DType, GraphError, HostTensor, ParamStore, Params, Program, Request, StoreKind,
-};
+use seqloom_graph::{DType, GraphError, HostTensor, ParamStore, Params, Program, Request, StoreKind};
 use seqloom_kernels::attention::{self, Bias, Dropout, Layout, Pass, Start};
 use seqloom_kernels::matmul::{self, Tile};
-use seqloom_kernels::recurrent::{self, Activation, Cell};
+use seqloom_kernels::recurrent::{self, Activation, Cell, Form};
 use seqloom_kernels::reduce;
 use seqloom_kernels::tune::{
     Candidate, Limits, Operands, Outcome, Report, Skip, Task, Trial, Tuned, compare, tune,
@@ -339,44 +337,36 @@ fn compiling_with_a_lost_device_is_a_typed_error() {
 #[test]
 fn what_another_problem_of_the_bucket_cannot_take_is_lowered_by_the_rules() {
     let device = device::open();
-    if !device.facts().is_cpu() || device.facts().lanes() != Some(8) {
-        return; // Only there has attention a choice.
+    if !device.facts().is_cpu() || device.facts().lanes().is_none() {
+        return; // Only there does a form of recurrence refuse widths.
     }
-    let rows = |keys: usize| {
+    let form = |hidden: usize| {
         let store = ParamStore::new(&device, Params::seeded(1), StoreKind::Inference).unwrap();
         let graph = store.inference_graph();
-        let of = |name, time| graph.input(name, &[1, time, 1, 64], DType::F32);
-        let y = of("q", 1).attention(of("k", keys), of("v", keys), AttentionOptions::default());
+        let of = |name, dims: &[usize]| graph.input(name, dims, DType::F32);
+        let (x, w_hh, h0) = (of("x", &[2, 3, hidden]), of("w_hh", &[hidden, hidden]), of("h0", &[2, hidden]));
+        let y = x.rnn(w_hh, h0, Activation::Tanh, false, None).y;
         let request = Request { outputs: &[("y", y)], ..Request::default() };
         let program = Program::compile(&store, &graph, request).unwrap();
-        let label = program.infos()[0].label.clone();
-        let at = label.find("ROWS=").unwrap() + 5;
-        label[at..at + 2].to_owned()
+        let kernel = |name: &str| program.infos().iter().any(|info| info.label.starts_with(name));
+        [kernel("rnn_forward_cpu"), kernel("rnn_forward_step"), kernel("rnn_forward_loop")]
     };
-    let problem = |keys| attention::Problem {
-        batch: 1,
-        heads: 1,
-        key_heads: 1,
-        queries: 1,
-        keys,
-        width: 64,
-        value_width: 64,
-        layout: Layout::TimeFirst,
-        scale: 0.125,
-        start: Start::At(0),
-        before: None,
-        after: None,
-        lengths: false,
-        bias: None,
-        slopes: false,
-        radius: None,
-        dropout: None,
+    let problem = |hidden| recurrent::Problem {
+        cell: Cell::Rnn(Activation::Tanh),
+        rows: 6,
+        batch: 2,
+        time: 3,
+        hidden,
+        packed: false,
+        reverse: false,
     };
-    // 16 rows at a time, an invocation walks the shorter but not the longer within the iterations that it has.
-    let [short, long] = [8200, 16000];
-    let buckets = [short, long].map(|keys| Task::Attention(Pass::Forward, problem(keys)).bucket());
+    // Of two widths with one bucket, the form for CPUs takes the multiple of 4 alone.
+    let [even, odd] = [8, 7];
+    let buckets = [even, odd].map(|hidden| Task::RecurrentForward(problem(hidden)).bucket());
     assert_eq!(buckets[0], buckets[1]);
-    assert_eq!((rows(short).as_str(), rows(long).as_str()), ("32", "32"));
-    device.note(&buckets[0], "rows 16");
-    assert_eq!((rows(short).as_str(), rows(long).as_str()), ("16", "32"));
+    assert_eq!((form(even), form(odd)), ([true, false, false], [false, true, false]));
+    device.note(&buckets[0], &Form::Loop.to_string());
+    assert_eq!((form(even), form(odd)), ([false, false, true], [false, false, true]));
+    device.note(&buckets[0], &Form::Cpu.to_string());
+    assert_eq!((form(even), form(odd)), ([true, false, false], [false, true, false]));
 }

@@ -49,7 +49,7 @@ const SEQUENCE: recurrent::Problem = recurrent::Problem {
     rows: 6,
     batch: 2,
     time: 3,
-    hidden: 5,
+    hidden: 8,
     packed: false,
     reverse: false,
 };
