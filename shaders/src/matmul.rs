@@ -1,11 +1,12 @@
-//! Matrix products: one formula, two kernels.
+//! Matrix products: one formula, three kernels.
 //!
-//! `tiled` is the classic of GPUs, tiles in workgroup memory and sums in registers. `cpu` serves adapters that run shaders
-//! on the CPU's vector units, where a barrier suspends a coroutine and a load costs more than an FMA: one subgroup a
-//! workgroup, no workgroup memory, values handed round by subgroup broadcast. It takes no fused code: such an adapter
-//! compiles each pipeline for a good part of a second, and a pass over the result costs it no more than an epilogue does.
-//! It does take a bias, as the value that its sums start with, which is no pipeline of its own.
-//! Strides in the immediates make NN, NT, TN and batches one kernel each.
+//! `tiled` is the classic of GPUs, tiles in workgroup memory and sums in registers. `cpu_wide` and `cpu` serve adapters that
+//! run shaders on the CPU's vector units, where a barrier suspends a coroutine and a load costs more than an FMA: one
+//! subgroup a workgroup, no workgroup memory, values handed round by subgroup broadcast. They take no fused code: such an
+//! adapter compiles each pipeline for a good part of a second, and a pass over the result costs it no more than an epilogue
+//! does; a bias they do take, as the value that the sums start with, which is no pipeline of its own. `cpu_wide` loads four
+//! values at once and is the faster by a half; `cpu` is for sizes that are no multiples of 4.
+//! Strides in the immediates make batches, and all layouts of `cpu`, one kernel each.
 
 use crate::contract::{Kernel, Spec, Variants, ViewParams, kernel, params};
 

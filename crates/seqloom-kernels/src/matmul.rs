@@ -1,9 +1,10 @@
 //! Matrix products, plain, batched and with either operand stored transposed, with pointwise work on the results.
 //!
-//! Two kernels. The CPU variant is one subgroup per workgroup with everything in registers, because such an adapter
-//! pays for loads and barriers and hardly for arithmetic; it reads through strides, so one shader serves all layouts,
-//! and it takes no epilogue ([`takes_epilogue`]), so one serves all models too. The tiled variant stages both operands in
-//! workgroup memory and is told the layouts, because a GPU wants neighbours to load neighbours.
+//! Two ways. On a CPU adapter one subgroup per workgroup keeps everything in registers, because such an adapter pays for
+//! loads and barriers and hardly for arithmetic. It loads four values at once where sizes are multiples of 4, by a kernel
+//! for each layout, and else one by one through strides; it takes a bias along and no other epilogue
+//! ([`takes_epilogue`]), so that few pipelines serve all models. On a GPU tiles of both operands are staged in workgroup
+//! memory, and the kernel is told the layouts, because neighbours should load neighbours.
 
 use std::fmt;
 
