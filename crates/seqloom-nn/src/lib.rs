@@ -9,7 +9,7 @@
 //!
 //! | module | subject |
 //! |---|---|
-//! | [`linear`], [`embedding`], [`dropout`], [`conv1d`] | layers |
+//! | [`linear`], [`embedding`], [`dropout`], [`mod@conv1d`] | layers |
 //! | [`rnn`], [`lstm`], [`gru`] | recurrent layers; [`recurrent`] is what they share |
 //! | [`layer_norm`], [`rms_norm`], [`norm`] | normalisation |
 //! | [`positions`], [`relative_positions`], [`tree_positions`] | how a Transformer knows where a step stands |

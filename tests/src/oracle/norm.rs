@@ -22,7 +22,7 @@ pub fn forward(cols: usize, x: &[f64], weight: &[f64], bias: Option<&[f64]>, eps
     h.iter().enumerate().map(|(i, h)| h * weight[i % cols] + bias(i % cols)).collect()
 }
 
-/// Gradient of x, by the derivative of every output of its row: ∂h_k/∂x_j = r·((j = k) − [centred]/C − h_j·h_k/C).
+/// Gradient of x, by the derivative of every output of its row: ∂h_k/∂x_j = r·((j = k) − \[centred\]/C − h_j·h_k/C).
 pub fn backward(cols: usize, x: &[f64], dy: &[f64], weight: &[f64], centred: bool, eps: f64) -> Vec<f64> {
     let (h, _, rstd) = normalise(cols, x, centred, eps);
     let (count, own) = (cols as f64, if centred { 1.0 } else { 0.0 });
