@@ -64,6 +64,10 @@ pub const WIDE_TILE: Lib =
 /// A sum over a workgroup; needs the constant WORKGROUP.
 pub const ROW_SUM: Lib = Lib { name: "lib/row_sum.wgsl", source: include_str!("../wgsl/lib/row_sum.wgsl") };
 
+/// A row's normalisation from its mean; needs the constant CENTRED and a forward norm kernel's bindings.
+pub const NORM_ROW: Lib =
+    Lib { name: "lib/norm_row.wgsl", source: include_str!("../wgsl/lib/norm_row.wgsl") };
+
 /// Steps and rows of a batch of sequences; needs the binding `steps`.
 pub const RECURRENT: Lib =
     Lib { name: "lib/recurrent.wgsl", source: include_str!("../wgsl/lib/recurrent.wgsl") };
@@ -176,6 +180,7 @@ pub fn libs() -> &'static [&'static Lib] {
         &RNG,
         &POINTWISE,
         &ROW_SUM,
+        &NORM_ROW,
         &WIDE_TILE,
         &PAIRED_TILE,
         &RECURRENT,

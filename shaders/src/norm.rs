@@ -2,8 +2,8 @@
 //!
 //! Each direction exists twice, by what a barrier costs: a workgroup per row for GPUs, an invocation per row (`_cpu`) for
 //! adapters that run on a CPU. Forward comes with a pointwise head too, backward takes a tail: of a residual connection
-//! around what follows the norm, or before it, the sums ride on the norm's kernels. The backward kernels give the operand's gradient; those of weight and bias are sums over
-//! rows, and reductions with a pointwise head.
+//! around what follows the norm, or before it, the sums ride on the norm's kernels. The backward kernels give the operand's
+//! gradient; those of weight and bias are sums over rows, and reductions with a pointwise head.
 
 use crate::contract::{Kernel, Spec, Variants, ViewParams, kernel, params};
 
@@ -54,7 +54,7 @@ kernel! {
     /// mean is 0 and the bias is not read.
     NormForward: "norm_forward" in "norm/forward.wgsl",
     params NormParams,
-    libs [ROW_SUM],
+    libs [ROW_SUM, NORM_ROW],
     subgroups false,
     fusable false,
     spec {
@@ -76,7 +76,7 @@ kernel! {
     /// [`NormForward`] with an invocation per row. Any grid in x and y.
     NormForwardCpu: "norm_forward_cpu" in "norm/forward_cpu.wgsl",
     params NormParams,
-    libs [],
+    libs [NORM_ROW],
     subgroups false,
     fusable false,
     spec {
@@ -93,7 +93,7 @@ kernel! {
     /// [`NormForward`] of rows that fused code computes, which it stores too.
     NormResidual: "norm_residual" in "norm/residual.wgsl",
     params NormResidualParams,
-    libs [VIEW, ROW_SUM],
+    libs [VIEW, ROW_SUM, NORM_ROW],
     subgroups false,
     fusable true,
     spec {
@@ -115,7 +115,7 @@ kernel! {
     /// [`NormResidual`] with an invocation per row. Any grid in x and y.
     NormResidualCpu: "norm_residual_cpu" in "norm/residual_cpu.wgsl",
     params NormResidualParams,
-    libs [VIEW],
+    libs [VIEW, NORM_ROW],
     subgroups false,
     fusable true,
     spec {

@@ -15,7 +15,7 @@ use crate::carried::StateShape;
 use crate::error::NnError;
 use crate::generator::Generator;
 use crate::lm_batch::LmBatch;
-use crate::losses::cross_entropy;
+use crate::losses::{cross_entropy, packed_cross_entropy};
 use crate::vocab::Vocab;
 
 /// What a language model has made of the tokens that it read.
@@ -83,11 +83,7 @@ pub trait LanguageModel {
             Some(ragged) => {
                 let lengths = g.lengths("lengths", rows, time).within(ragged.packed);
                 let features = lengths.pack(self.read(tokens, None, Some(lengths)).features);
-                // A batch padded for another vocabulary fails here, by name of both shapes, instead of ignoring a symbol.
-                let logits = self.logits(features).reshape(&[ragged.packed, ragged.vocab]);
-                let ignored = u32::try_from(ragged.vocab).unwrap_or(u32::MAX);
-                let targets = g.ids("targets", &[rows, time], ragged.vocab + 1);
-                cross_entropy(logits, lengths.pack_ids(targets, ignored), Some(ignored))
+                packed_cross_entropy(self.logits(features), lengths, "targets", ragged.vocab, 0.0)
             }
         }
     }

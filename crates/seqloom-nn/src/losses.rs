@@ -3,7 +3,7 @@
 //! A loss is a scalar tensor that [`seqloom_graph::Objective`] differentiates. Means are over the positions that count,
 //! so that a padded batch and the same rows alone have the same loss.
 
-use seqloom_graph::{CrossEntropyOptions, Tensor};
+use seqloom_graph::{CrossEntropyOptions, Lengths, Tensor};
 
 /// Cross-entropy of next-token prediction, in nats per token.
 ///
@@ -23,4 +23,24 @@ pub fn cross_entropy<'g>(
     options: impl Into<CrossEntropyOptions>,
 ) -> Tensor<'g> {
     logits.cross_entropy(targets, options)
+}
+
+/// [`cross_entropy`] over packed rows alone: logits [N, V] of the true steps that `lengths` packs, and as targets the input
+/// `name` [B, T], which holds V = `size` on padded steps.
+///
+/// Logits of another vocabulary than the one the targets were padded for are refused, by name of both shapes, instead of
+/// ignoring a symbol.
+#[track_caller]
+pub(crate) fn packed_cross_entropy<'g>(
+    logits: Tensor<'g>,
+    lengths: Lengths<'g>,
+    name: &str,
+    size: usize,
+    label_smoothing: f32,
+) -> Tensor<'g> {
+    let logits = logits.reshape(&[lengths.rows(), size]);
+    let ignored = u32::try_from(size).unwrap_or(u32::MAX);
+    let targets = logits.graph().ids(name, &[lengths.batch(), lengths.time()], size.saturating_add(1));
+    let options = CrossEntropyOptions { ignore_index: Some(ignored), label_smoothing };
+    cross_entropy(logits, lengths.pack_ids(targets, ignored), options)
 }

@@ -13,7 +13,7 @@ use crate::gru::Gru;
 use crate::language_model::{LanguageModel, Past, Reading, state_or_zeros};
 use crate::linear::Linear;
 use crate::lm_batch::LmBatch;
-use crate::losses::cross_entropy;
+use crate::losses::{cross_entropy, packed_cross_entropy};
 use crate::lstm::Lstm;
 use crate::recurrent::{Recurrent, RecurrentConfig, Run};
 use crate::rnn::Rnn;
@@ -187,11 +187,7 @@ impl<L: Recurrent> LanguageModel for RecurrentLm<L> {
                 // What stands on surplus rows reaches no output; any symbol will do.
                 let (logits, run) =
                     self.forward_packed(lengths.pack_ids(tokens, 0), state.as_deref(), lengths);
-                // A batch padded for another vocabulary fails here, by name of both shapes, instead of ignoring a symbol.
-                let logits = logits.reshape(&[ragged.packed, ragged.vocab]);
-                let ignored = u32::try_from(ragged.vocab).unwrap_or(u32::MAX);
-                let targets = g.ids("targets", &[rows, time], ragged.vocab + 1);
-                (cross_entropy(logits, lengths.pack_ids(targets, ignored), Some(ignored)), run)
+                (packed_cross_entropy(logits, lengths, "targets", ragged.vocab, 0.0), run)
             }
         };
         if self.stateful {

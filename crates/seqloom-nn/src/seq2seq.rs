@@ -15,7 +15,7 @@ use crate::encoder_decoder::{Begun, EncoderDecoder, Next, Source};
 use crate::gru::Gru;
 use crate::language_model::Past;
 use crate::linear::Linear;
-use crate::losses::cross_entropy;
+use crate::losses::packed_cross_entropy;
 use crate::lstm::Lstm;
 use crate::recurrent::{Recurrent, RecurrentConfig};
 use crate::translation_batch::{TranslationBatch, TranslationVocab};
@@ -334,9 +334,7 @@ impl<L: Recurrent> Seq2Seq<L> {
         };
         // The head, the widest layer, over true steps alone.
         let logits = self.logits(lengths.pack(features));
-        let ignored = u32::try_from(vocab.target).unwrap_or(u32::MAX);
-        let targets = g.ids("target_outputs", &[rows, time], vocab.target + 1);
-        cross_entropy(logits, lengths.pack_ids(targets, ignored), Some(ignored))
+        packed_cross_entropy(logits, lengths, "target_outputs", vocab.target, 0.0)
     }
 
     /// The decoder step by step: embedded targets [B, T, C] and which of them are given [B, T] (all if `None`) → features

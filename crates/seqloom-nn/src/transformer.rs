@@ -1,6 +1,6 @@
 //! The encoder–decoder Transformer.
 
-use seqloom_graph::{AttentionOptions, CrossEntropyOptions, Graph, Init, Lengths, Params, Tensor};
+use seqloom_graph::{AttentionOptions, Graph, Init, Lengths, Params, Tensor};
 
 use crate::carried::StateShape;
 use crate::dropout::Dropout;
@@ -8,7 +8,7 @@ use crate::embedding::Embedding;
 use crate::encoder_decoder::{Begun, EncoderDecoder, Next, Source};
 use crate::language_model::Past;
 use crate::linear::Linear;
-use crate::losses::cross_entropy;
+use crate::losses::packed_cross_entropy;
 use crate::multi_head_attention::{KeyValues, past_mask};
 use crate::positions::{AbsolutePositions, Place, PositionEmbedding};
 use crate::transformer_block::{BlockConfig, TransformerBlock};
@@ -205,14 +205,9 @@ impl Transformer {
         let inputs = g.ids("target_inputs", &[rows, time], vocab.target);
         let features = self.decode(inputs, &memory, Some(source_lengths));
         let logits = self.logits(lengths.pack(features));
-        let ignored = u32::try_from(vocab.target).unwrap_or(u32::MAX);
-        let targets = g.ids("target_outputs", &[rows, time], vocab.target + 1);
-        let options = CrossEntropyOptions {
-            ignore_index: Some(ignored),
-            // What is measured elsewhere is the likelihood of the very tokens.
-            label_smoothing: if g.is_training() { self.config.label_smoothing } else { 0.0 },
-        };
-        cross_entropy(logits, lengths.pack_ids(targets, ignored), options)
+        // What is measured elsewhere is the likelihood of the very tokens.
+        let smoothing = if g.is_training() { self.config.label_smoothing } else { 0.0 };
+        packed_cross_entropy(logits, lengths, "target_outputs", vocab.target, smoothing)
     }
 
     /// Scaled embeddings with their positions.

@@ -47,20 +47,8 @@ fn main(
             }
             m = total / count;
         }
-        var squares = 0.0f;
-        for (var j = 0u; j < params.cols; j++) {
-            let d = (x[begin + j] - first) - m;
-            squares += d * d;
-        }
-        let r = inverseSqrt(squares / count + params.eps);
-        for (var j = 0u; j < params.cols; j++) {
-            let scaled = ((x[begin + j] - first) - m) * r * weight[j];
-            if CENTRED {
-                y[begin + j] = scaled + bias[j];
-            } else {
-                y[begin + j] = scaled;
-            }
-        }
+        let r = inverseSqrt(squares(begin, 0u, 1u, first, m) / count + params.eps);
+        scale(begin, 0u, 1u, first, m, r);
         mean[row] = first + m;
         rstd[row] = r;
     }

@@ -54,20 +54,9 @@ fn main(
     if CENTRED {
         m = row_sum(lane, total) / count;
     }
-    var squares = 0.0f;
-    for (var j = lane; j < params.cols; j += WORKGROUP) {
-        let d = (x[begin + j] - first) - m;
-        squares += d * d;
-    }
-    let r = inverseSqrt(row_sum(lane, squares) / count + params.eps);
-    for (var j = lane; j < params.cols; j += WORKGROUP) {
-        let scaled = ((x[begin + j] - first) - m) * r * weight[j];
-        if CENTRED {
-            y[begin + j] = scaled + bias[j];
-        } else {
-            y[begin + j] = scaled;
-        }
-    }
+    let spread = row_sum(lane, squares(begin, lane, WORKGROUP, first, m));
+    let r = inverseSqrt(spread / count + params.eps);
+    scale(begin, lane, WORKGROUP, first, m, r);
     if lane == 0u {
         mean[row] = first + m;
         rstd[row] = r;

@@ -1,0 +1,27 @@
+// A normalised row from its first element and its mean: what all forward kernels of the norm family share. Needs the constant
+// CENTRED, `params.cols`, and the bindings x, weight, bias and y.
+//
+// An invocation takes the elements from `lane` on, `step` apart. m is the mean less the row's first element: taking that
+// one off first keeps the digits that a mean large beside the spread would cost.
+
+// The sum of (x - mean)^2.
+fn squares(begin: u32, lane: u32, step: u32, first: f32, m: f32) -> f32 {
+    var sum = 0.0f;
+    for (var j = lane; j < params.cols; j += step) {
+        let d = (x[begin + j] - first) - m;
+        sum += d * d;
+    }
+    return sum;
+}
+
+// y = (x - mean) * r * weight + bias, without the bias unless CENTRED.
+fn scale(begin: u32, lane: u32, step: u32, first: f32, m: f32, r: f32) {
+    for (var j = lane; j < params.cols; j += step) {
+        let scaled = ((x[begin + j] - first) - m) * r * weight[j];
+        if CENTRED {
+            y[begin + j] = scaled + bias[j];
+        } else {
+            y[begin + j] = scaled;
+        }
+    }
+}
