@@ -81,7 +81,7 @@ kernel! {
     /// softmax(q·kᵀ·scale + terms)·v and the log₂ of each row's sum. Grid: (⌈Tq / `columns`·`lanes`⌉, H, B).
     AttentionForwardCpu: "attention_forward_cpu" in "attention/forward_cpu.wgsl",
     params AttentionParams,
-    libs [CONTROL, RNG, ATTENTION, ATTENTION_TILE, ATTENTION_SCORES],
+    libs [CONTROL, RNG, ATTENTION, OCTETS, ATTENTION_TILE, ATTENTION_SCORES],
     subgroups true,
     fusable false,
     spec {
@@ -109,7 +109,7 @@ kernel! {
     /// Gradient of the queries, and parts of that of the terms by distance. Grid: (⌈Tq / 4·`lanes`⌉, H, B).
     AttentionQueryCpu: "attention_query_cpu" in "attention/query_cpu.wgsl",
     params AttentionParams,
-    libs [CONTROL, RNG, ATTENTION, ATTENTION_TILE, ATTENTION_SCORES, ATTENTION_GRADIENT],
+    libs [CONTROL, RNG, ATTENTION, OCTETS, ATTENTION_TILE, ATTENTION_SCORES, ATTENTION_GRADIENT],
     subgroups true,
     fusable false,
     spec {
@@ -138,7 +138,7 @@ kernel! {
     /// Gradients of keys and values. Grid: (⌈Tk / 4·`lanes`⌉, Hkv, B).
     AttentionKeyCpu: "attention_key_cpu" in "attention/key_cpu.wgsl",
     params AttentionParams,
-    libs [CONTROL, RNG, ATTENTION, ATTENTION_TILE, ATTENTION_SCORES, ATTENTION_GRADIENT],
+    libs [CONTROL, RNG, ATTENTION, OCTETS, ATTENTION_TILE, ATTENTION_SCORES, ATTENTION_GRADIENT],
     subgroups true,
     fusable false,
     spec {
@@ -165,7 +165,7 @@ kernel! {
     /// Gradient of the bias. Grid: (⌈Tq / 4·`lanes`⌉, ⌈Tk / `rows`⌉, biases).
     AttentionBiasCpu: "attention_bias_cpu" in "attention/bias_cpu.wgsl",
     params AttentionParams,
-    libs [CONTROL, RNG, ATTENTION, ATTENTION_TILE, ATTENTION_SCORES, ATTENTION_GRADIENT],
+    libs [CONTROL, RNG, ATTENTION, OCTETS, ATTENTION_TILE, ATTENTION_SCORES, ATTENTION_GRADIENT],
     subgroups true,
     fusable false,
     spec {

@@ -57,7 +57,10 @@ pub const RNG: Lib = Lib { name: "lib/rng.wgsl", source: include_str!("../wgsl/l
 pub const POINTWISE: Lib =
     Lib { name: "lib/pointwise.wgsl", source: include_str!("../wgsl/lib/pointwise.wgsl") };
 
-/// A product tile in the registers of one subgroup, by loads of four values; needs the constant LANES.
+/// Sums of a tile in the registers of one subgroup, by eight rows; needs the constant ROWS.
+pub const OCTETS: Lib = Lib { name: "lib/octets.wgsl", source: include_str!("../wgsl/lib/octets.wgsl") };
+
+/// A product tile in the registers of one subgroup, by loads of four values; needs [`OCTETS`] and the constant LANES.
 pub const WIDE_TILE: Lib =
     Lib { name: "lib/wide_tile.wgsl", source: include_str!("../wgsl/lib/wide_tile.wgsl") };
 
@@ -116,7 +119,7 @@ pub const RECURRENT_STEP: Lib =
 pub const RECURRENT_LOOP: Lib =
     Lib { name: "lib/recurrent_loop.wgsl", source: include_str!("../wgsl/lib/recurrent_loop.wgsl") };
 
-/// A product tile in the registers of one subgroup whose halves hold two rows; needs the constant STEP.
+/// A product tile in the registers of one subgroup whose halves hold two rows; needs [`OCTETS`] and the constant STEP.
 pub const PAIRED_TILE: Lib =
     Lib { name: "lib/paired_tile.wgsl", source: include_str!("../wgsl/lib/paired_tile.wgsl") };
 
@@ -124,7 +127,7 @@ pub const PAIRED_TILE: Lib =
 pub const ATTENTION: Lib =
     Lib { name: "lib/attention.wgsl", source: include_str!("../wgsl/lib/attention.wgsl") };
 
-/// A tile of scores in the registers of one subgroup.
+/// A tile of scores in the registers of one subgroup; needs [`OCTETS`].
 pub const ATTENTION_TILE: Lib =
     Lib { name: "lib/attention_tile.wgsl", source: include_str!("../wgsl/lib/attention_tile.wgsl") };
 
@@ -181,6 +184,7 @@ pub fn libs() -> &'static [&'static Lib] {
         &POINTWISE,
         &ROW_SUM,
         &NORM_ROW,
+        &OCTETS,
         &WIDE_TILE,
         &PAIRED_TILE,
         &RECURRENT,

@@ -71,7 +71,7 @@ kernel! {
     /// Grid: (⌈N / 4·lanes⌉, ⌈M / rows⌉, Z).
     MatmulCpu: "matmul_cpu" in "matmul/cpu.wgsl",
     params MatmulCpuParams,
-    libs [PAIRED_TILE],
+    libs [OCTETS, PAIRED_TILE],
     subgroups true,
     fusable false,
     spec {
@@ -98,7 +98,7 @@ kernel! {
     /// Grid: (⌈N / 4·lanes⌉, ⌈M / rows⌉, Z).
     MatmulCpuWide: "matmul_cpu_wide" in "matmul/cpu_wide.wgsl",
     params MatmulCpuParams,
-    libs [WIDE_TILE],
+    libs [OCTETS, WIDE_TILE],
     subgroups true,
     fusable false,
     spec {

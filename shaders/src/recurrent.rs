@@ -53,7 +53,7 @@ macro_rules! cell {
             #[doc = concat!("A step of `", $file, "` by single subgroups. Grid: (groups, ⌈B / rows⌉).")]
             $cpu: $cpu_name in $file,
             params RecurrentParams,
-            libs [RNG, POINTWISE, RECURRENT, $direction, $four, WIDE_TILE, RECURRENT_CPU],
+            libs [RNG, POINTWISE, RECURRENT, $direction, $four, OCTETS, WIDE_TILE, RECURRENT_CPU],
             subgroups true,
             fusable false,
             spec {

@@ -103,7 +103,7 @@ fn main(@builtin(workgroup_id) tile: vec3<u32>, @builtin(subgroup_invocation_id)
             p = tile_weights(tile_masked(p, key, begin, size), lse4(own));
             let g = products(true, v_rows, key, out_at, params.value_width, lane);
             let ds = tile_gradient(tile_kept(p, place, key), g, p, delta4(own));
-            for (var r = 0u; r < rows; r++) { add_row(at + r, exists, tile_row(ds, r)); }
+            for (var r = 0u; r < rows; r++) { add_row(at + r, exists, tile_row(ds.t0, ds.t1, ds.t2, ds.t3, r)); }
         }
     }
 }

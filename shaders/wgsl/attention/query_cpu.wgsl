@@ -77,7 +77,7 @@ fn add_distances(at: u32, apart: i32, lane: u32, s: Sums, sums: vec3<f32>) -> ve
     for (var r = 0u; r < 8u; r++) {
         // The lane whose query is as far from the key, modulo LANES, as this lane's number.
         let source = (u32(apart) + r - lane) % LANES;
-        let x = subgroupShuffle(octet_row(s, r), source);
+        let x = subgroupShuffle(row_of(s, r), source);
         let d = apart + i32(r) - i32(source);
         ends = add_distance(at, d, x.x, ends);
         ends = add_distance(at, d - i32(LANES), x.y, ends);

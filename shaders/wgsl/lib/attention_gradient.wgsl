@@ -53,12 +53,3 @@ fn gradient_by_row(kept: Sums, g: Sums, p: Sums, delta: Eight) -> Sums {
         fma(kept.r6, g.r6, p.r6 * e.z), fma(kept.r7, g.r7, p.r7 * e.w),
     );
 }
-
-// One of eight rows, and one of all.
-fn octet_row(s: Sums, r: u32) -> vec4<f32> {
-    let low = select(select(s.r0, s.r1, r == 1u), select(s.r2, s.r3, r == 3u), r > 1u);
-    let high = select(select(s.r4, s.r5, r == 5u), select(s.r6, s.r7, r == 7u), r > 5u);
-    return select(low, high, r > 3u);
-}
-
-fn tile_row(t: Tile, r: u32) -> vec4<f32> { return octet_row(octet(t, r - r % 8u), r % 8u); }

@@ -5,14 +5,11 @@
 //
 // Such an adapter turns a load into a loop over lanes, in which each value costs less if it comes in fours. So all is read
 // by quads, four channels at a time: lane r loads a quad of row r, and subgroupBroadcast hands it round. As a matrix on
-// the right of a product the tile serves as it lies. Members have names because an indexed array would live in
-// memory, and nothing is a loop because CPU adapters unroll none.
+// the right of a product the tile serves as it lies. Nothing is a loop because CPU adapters unroll none.
 //
-// Needs LANES, ROWS and COLUMNS, a lane's, and the loads `left` (what rows are) and `right` (what columns are): of queries and keys, or with
-// `values` of values and the result's gradient. Widths and strides count quads.
+// Needs octets.wgsl, LANES, ROWS and COLUMNS, a lane's, and the loads `left` (what rows are) and `right` (what columns
+// are): of queries and keys, or with `values` of values and the result's gradient. Widths and strides count quads.
 
-// Eight rows of a tile.
-struct Sums { r0: vec4<f32>, r1: vec4<f32>, r2: vec4<f32>, r3: vec4<f32>, r4: vec4<f32>, r5: vec4<f32>, r6: vec4<f32>, r7: vec4<f32> }
 struct Tile { t0: Sums, t1: Sums, t2: Sums, t3: Sums }
 
 // Four channels of the lane's four columns.

@@ -105,12 +105,7 @@ fn main(
         for (var e = SPREAD * first; e < SPREAD * finished; e++) {
             let b = e / SPREAD;
             let unit = j + e % SPREAD;
-            var sum = row_of(s0, b);
-            if ROWS > 8u { sum = select(sum, row_of(s1, b), (b & 8u) != 0u); }
-            if ROWS > 16u {
-                let lower = select(row_of(s2, b), row_of(s3, b), (b & 8u) != 0u);
-                sum = select(sum, lower, (b & 16u) != 0u);
-            }
+            var sum = tile_row(s0, s1, s2, s3, b);
             if SPREAD == 4u { sum.x = part_of(sum, e); }
             if unit < H { leave(b, unit, finish(now, b, unit, sum, state(b, unit))); }
         }

@@ -1,13 +1,10 @@
 // A tile of matrix product in registers, for one subgroup: eight rows by 4*LANES columns, four values of k a step. Needs
-// LANES, 4 or more.
+// LANES, 4 or more, and octets.wgsl.
 //
 // A CPU adapter makes a loop over the lanes of each storage load, so a load of four values costs little more than one of
 // one. Lane l owns four columns of the tile, the parts of a vec4. Of A a lane holds four values of row l%8 at k to k+3 (with
-// four lanes those of row l, and of row l+4 besides), and subgroupBroadcast hands them round. Members have names because
-// an indexed array would live in memory, and nothing is a loop because such adapters unroll none.
-
-// Eight rows of sums.
-struct Sums { r0: vec4<f32>, r1: vec4<f32>, r2: vec4<f32>, r3: vec4<f32>, r4: vec4<f32>, r5: vec4<f32>, r6: vec4<f32>, r7: vec4<f32> }
+// four lanes those of row l, and of row l+4 besides), and subgroupBroadcast hands them round. Nothing is a loop because
+// such adapters unroll none.
 
 // B[k .. k+4, the four columns of this lane].
 struct Strip { k0: vec4<f32>, k1: vec4<f32>, k2: vec4<f32>, k3: vec4<f32> }
@@ -57,17 +54,4 @@ fn add_rows(v: Held, b: Strip, s: Sums) -> Sums {
             subgroupBroadcast(v.high.x, 7u % LANES), subgroupBroadcast(v.high.y, 7u % LANES), subgroupBroadcast(v.high.z, 7u % LANES), subgroupBroadcast(v.high.w, 7u % LANES), b, s.r7,
         ),
     );
-}
-
-// Row r % 8 of the sums, and part i % 4 of a row, for a loop that finishes them one by one. All of them stay in
-// registers; an indexed array takes half a second to compile, and as many stores as there are sums nearly as long.
-fn row_of(s: Sums, r: u32) -> vec4<f32> {
-    let odd = (r & 1u) != 0u;
-    let low = select(select(s.r0, s.r1, odd), select(s.r2, s.r3, odd), (r & 2u) != 0u);
-    let high = select(select(s.r4, s.r5, odd), select(s.r6, s.r7, odd), (r & 2u) != 0u);
-    return select(low, high, (r & 4u) != 0u);
-}
-fn part_of(row: vec4<f32>, i: u32) -> f32 {
-    let odd = (i & 1u) != 0u;
-    return select(select(row.x, row.y, odd), select(row.z, row.w, odd), (i & 2u) != 0u);
 }

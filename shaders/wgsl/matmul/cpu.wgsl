@@ -15,8 +15,8 @@
 //
 // The adapter compiles all of this at the first dispatch, in a time that grows with the code after inlining. So STEP
 // is not LANES (a few percent slower, compiled in two thirds of the time), the last values of p are taken singly with
-// one load for eight rows, the four columns are stored by a loop, and there is no epilogue but the bias, with
-// which the sums start: each would make a pipeline of its own.
+// one load for eight rows, results are stored by a loop, and there is no epilogue but the bias, with which the sums
+// start: each would make a pipeline of its own.
 //
 // Numeric: f32 FMA in the order of p, from the bias. Rows and columns past the edge read clamped addresses and are not stored.
 
@@ -99,22 +99,6 @@ fn add_outer(z: u32, row: u32, lane: u32, p: u32, b: vec4<f32>, s: Sums) -> Sums
     );
 }
 
-fn store(at: u32, sum: f32) {
-    if ADD { out[at] += sum; } else { out[at] = sum; }
-}
-
-// Stores column c of the lane's four, `rows` of eight rows; `at` is that of the first.
-fn store_rows(at: u32, rows: u32, c: u32, s: Sums) {
-    if rows > 0u { store(at, s.r0[c]); }
-    if rows > 1u { store(at + params.n, s.r1[c]); }
-    if rows > 2u { store(at + 2u * params.n, s.r2[c]); }
-    if rows > 3u { store(at + 3u * params.n, s.r3[c]); }
-    if rows > 4u { store(at + 4u * params.n, s.r4[c]); }
-    if rows > 5u { store(at + 5u * params.n, s.r5[c]); }
-    if rows > 6u { store(at + 6u * params.n, s.r6[c]); }
-    if rows > 7u { store(at + 7u * params.n, s.r7[c]); }
-}
-
 @compute @workgroup_size(LANES)
 fn main(@builtin(workgroup_id) tile: vec3<u32>, @builtin(subgroup_invocation_id) lane: u32) {
     let z = tile.z;
@@ -160,16 +144,14 @@ fn main(@builtin(workgroup_id) tile: vec3<u32>, @builtin(subgroup_invocation_id)
         }
     }
 
-    let rows = params.m - row;
-    for (var c = 0u; c < 4u; c++) {
-        if column + c * LANES < params.n {
-            let at = (z * params.m + row) * params.n + column + c * LANES;
-            store_rows(at, rows, c, s0);
-            if ROWS > 8u { store_rows(at + 8u * params.n, max(rows, 8u) - 8u, c, s1); }
-            if ROWS > 16u {
-                store_rows(at + 16u * params.n, max(rows, 16u) - 16u, c, s2);
-                store_rows(at + 24u * params.n, max(rows, 24u) - 24u, c, s3);
-            }
+    let rows = min(params.m - row, ROWS);
+    for (var r = 0u; r < rows; r++) {
+        let at = (z * params.m + row + r) * params.n + column;
+        let sums = tile_row(s0, s1, s2, s3, r);
+        for (var c = 0u; c < 4u && column + c * LANES < params.n; c++) {
+            let to = at + c * LANES;
+            let sum = part_of(sums, c);
+            if ADD { out[to] += sum; } else { out[to] = sum; }
         }
     }
 }

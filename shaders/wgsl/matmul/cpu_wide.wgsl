@@ -104,21 +104,6 @@ fn add(v: Held, strip: Strip, s: Sums) -> Sums {
     return add_rows(v, strip, s);
 }
 
-// Stores eight rows' sums, as far as there are rows; `at` is that of the first.
-fn store(at: u32, sum: vec4<f32>) {
-    if ADD { out[at / 4u] += sum; } else { out[at / 4u] = sum; }
-}
-fn store_rows(at: u32, rows: u32, s: Sums) {
-    if rows > 0u { store(at, s.r0); }
-    if rows > 1u { store(at + params.n, s.r1); }
-    if rows > 2u { store(at + 2u * params.n, s.r2); }
-    if rows > 3u { store(at + 3u * params.n, s.r3); }
-    if rows > 4u { store(at + 4u * params.n, s.r4); }
-    if rows > 5u { store(at + 5u * params.n, s.r5); }
-    if rows > 6u { store(at + 6u * params.n, s.r6); }
-    if rows > 7u { store(at + 7u * params.n, s.r7); }
-}
-
 @compute @workgroup_size(LANES)
 fn main(@builtin(workgroup_id) tile: vec3<u32>, @builtin(subgroup_invocation_id) lane: u32) {
     let z = tile.z;
@@ -145,13 +130,12 @@ fn main(@builtin(workgroup_id) tile: vec3<u32>, @builtin(subgroup_invocation_id)
         if ROWS > 16u { s2 = add(v2, strip, s2); s3 = add(v3, strip, s3); }
     }
     if own < params.n {
-        let rows = params.m - row;
+        let rows = min(params.m - row, ROWS);
         let at = (z * params.m + row) * params.n + own;
-        store_rows(at, rows, s0);
-        if ROWS > 8u { store_rows(at + 8u * params.n, max(rows, 8u) - 8u, s1); }
-        if ROWS > 16u {
-            store_rows(at + 16u * params.n, max(rows, 16u) - 16u, s2);
-            store_rows(at + 24u * params.n, max(rows, 24u) - 24u, s3);
+        for (var r = 0u; r < rows; r++) {
+            let to = (at + r * params.n) / 4u;
+            let sum = tile_row(s0, s1, s2, s3, r);
+            if ADD { out[to] += sum; } else { out[to] = sum; }
         }
     }
 }
