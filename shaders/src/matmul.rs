@@ -1,11 +1,12 @@
-//! Matrix products: one formula, three kernels.
+//! Matrix products: one formula, four kernels.
 //!
 //! `tiled` is the classic of GPUs, tiles in workgroup memory and sums in registers. `cpu_wide` and `cpu` serve adapters that
 //! run shaders on the CPU's vector units, where a barrier suspends a coroutine and a load costs more than an FMA: one
 //! subgroup a workgroup, no workgroup memory, values handed round by subgroup broadcast. They take no fused code: such an
 //! adapter compiles each pipeline for a good part of a second, and a pass over the result costs it no more than an epilogue
 //! does; a bias they do take, as the value that the sums start with, which is no pipeline of its own. `cpu_wide` loads four
-//! values at once and is the faster by a half; `cpu` is for sizes that are no multiples of 4.
+//! values at once and is the faster by a half; `cpu` is for sizes that are no multiples of 4. `row` multiplies a single row,
+//! as generation does: there the launch is the cost, so it takes a norm before it and fused code behind it.
 //! Strides in the immediates make batches, and all layouts of `cpu`, one kernel each.
 
 use crate::contract::{Kernel, Spec, Variants, ViewParams, kernel, params};
@@ -127,6 +128,48 @@ kernel! {
     ]
 }
 
+params! {
+    /// Immediates of [`MatmulRow`].
+    MatmulRowParams {
+        /// Columns of the result.
+        n: u32,
+        /// K / 4.
+        quads: u32,
+        /// Added to the variance.
+        eps: f32,
+        /// Alignment of `view`.
+        pad: u32,
+        /// How the leaves are read.
+        view: ViewParams,
+    }
+}
+
+kernel! {
+    /// \[1,K\]·\[N,K\]ᵀ → \[1,N\] by one subgroup for eight columns, the row normalised on request; K a multiple of 4. Any
+    /// grid in x.
+    MatmulRow: "matmul_row" in "matmul/row.wgsl",
+    params MatmulRowParams,
+    libs [VIEW],
+    subgroups true,
+    fusable true,
+    spec {
+        /// Invocations of the workgroup, which must be the adapter's fixed subgroup size; at least 4.
+        LANES lanes: u32,
+        /// Normalise the row and scale it by `weight`; otherwise that is not read.
+        NORMED normed: bool,
+        /// Take its mean off first, and add `bias`; otherwise that is not read.
+        CENTRED centred: bool,
+    }
+    bindings { x: Read F32x4, b: Read F32x4, weight: Read F32x4, bias: Read F32x4, out: ReadWrite F32 }
+    shipped [
+        { lanes: 4, normed: true, centred: true },
+        { lanes: 8, normed: false, centred: false },
+        { lanes: 8, normed: true, centred: false },
+        { lanes: 8, normed: true, centred: true },
+        { lanes: 16, normed: true, centred: true },
+    ]
+}
+
 kernel! {
     /// \[Z,M,K\]·\[Z,K,N\] → \[Z,M,N\] by workgroup tiles. Grid: (⌈N / tile_n⌉, ⌈M / tile_m⌉, Z).
     MatmulTiled: "matmul_tiled" in "matmul/tiled.wgsl",
@@ -180,11 +223,13 @@ kernel! {
 }
 
 /// The family's kernels.
-pub(crate) const KERNELS: &[&Kernel] = &[MatmulCpu::KERNEL, MatmulCpuWide::KERNEL, MatmulTiled::KERNEL];
+pub(crate) const KERNELS: &[&Kernel] =
+    &[MatmulCpu::KERNEL, MatmulCpuWide::KERNEL, MatmulRow::KERNEL, MatmulTiled::KERNEL];
 
 /// Adds the family's shipped variants.
 pub(crate) fn variants(out: &mut Variants) {
     out.shipped::<MatmulCpu>();
     out.shipped::<MatmulCpuWide>();
+    out.shipped::<MatmulRow>();
     out.shipped::<MatmulTiled>();
 }

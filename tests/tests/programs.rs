@@ -7,7 +7,7 @@ use seqloom_graph::{
     Arena, Control, DType, Graph, HostTensor, Init, Objective, ParamId, ParamStore, Params, Program, Request,
     StoreKind, Tensor,
 };
-use seqloom_kernels::matmul::takes_epilogue;
+use seqloom_kernels::matmul::Tile;
 use seqloom_tests::compare::{Tolerance, assert_close};
 use seqloom_tests::device;
 
@@ -155,6 +155,11 @@ fn forward_on(
     (program, values)
 }
 
+/// Whether products go by the kernels for CPU adapters.
+fn multiplies_by_rows(device: &Device) -> bool {
+    Tile::all(device.facts()).contains(&Tile::Rows(8))
+}
+
 /// On a GPU the tail of a product is part of its kernel; on a CPU adapter one pipeline multiplies for all models, and the
 /// tail is a pass of its own.
 #[test]
@@ -167,12 +172,40 @@ fn bias_and_activation_ride_on_the_matmul_of_a_gpu() {
     assert!(fused.memory().own() <= plain.memory().own(), "no room for what is fused away");
     assert!(product != activated);
 
-    let facts = device::shared().facts().clone();
     let (apart, same) = forward(|x, w, b| (x.matmul_t(w) + b).tanh());
-    let passes = if takes_epilogue(&facts) { 1 } else { 2 };
+    let passes = if multiplies_by_rows(&device::shared()) { 2 } else { 1 };
     assert_eq!(apart.dispatches(), passes, "{}", apart.explain());
     // The two kernels add in other orders; tanh makes no error larger.
     assert_close("fused", &activated, &same, Tolerance { abs: 2e-6, rel: 2e-6 });
+}
+
+/// One row: a launch costs more than its arithmetic, so on CPU adapters its product takes along the norm before it and what
+/// follows, as long as nobody else reads the normalised row.
+#[test]
+fn a_norm_and_a_residual_ride_on_the_product_of_a_row() {
+    let device = device::shared();
+    let compiled = |branch: for<'g> fn(Tensor<'g>, Tensor<'g>) -> Tensor<'g>| {
+        let mut params = Params::seeded(5);
+        let w = params.add("w", &[8, 8], Init::Normal(1.0));
+        let (weight, bias) =
+            (params.add("weight", &[8], Init::Normal(1.0)), params.add("bias", &[8], Init::Normal(1.0)));
+        let g = Graph::inference(&params);
+        let x = g.input("x", &[1, 8], DType::F32);
+        let y = x.layer_norm(Some(g.param(weight)), Some(g.param(bias)), 1e-5);
+        let out = branch(y, g.param(w)) + x;
+        let store = ParamStore::new(&device, params, StoreKind::Inference).unwrap();
+        let program =
+            Program::compile(&store, &g, Request { outputs: &[("out", out)], objective: None }).unwrap();
+        let x = HostTensor::f32(&[1, 8], (0..8).map(|i| (i as f32).sin()).collect()).unwrap();
+        program.run(&[("x", &x)], &Control::default()).unwrap();
+        (program.dispatches(), program.read("out").unwrap().wait().unwrap())
+    };
+    let (alone, first) = compiled(|y, w| y.matmul_t(w).gelu());
+    // The same with a second reader of the norm, which adds nothing.
+    let (read_twice, second) = compiled(|y, w| y.matmul_t(w).gelu() + y * 0.0);
+    assert_eq!(alone, if multiplies_by_rows(&device) { 1 } else { 2 });
+    assert_eq!(read_twice, 2, "the norm and the product");
+    assert_close("out", &first, &second, Tolerance { abs: 2e-5, rel: 2e-5 });
 }
 
 /// The gated layer over two products.

@@ -6,13 +6,17 @@
 //! become strided reads. A group may stand alone (the `map` kernel), be the head of a reduction, or be the tail of one matrix
 //! product, whose result it then takes as `value` without a trip through memory; where the device's product takes no
 //! epilogue, such a group adds a bias and nothing else. It may also be the head of a norm, which then writes the group's result beside its own, or the tail
-//! of a norm's gradient: what a residual connection adds; or the tail of an embedding: what positions add.
+//! of a norm's gradient: what a residual connection adds; or the tail of an embedding: what positions add. What products take
+//! besides says [`crate::product`].
 //!
 //! Groups are found by marking nodes that need memory and walking down from each; where a kernel would exceed its
 //! bindings or its four strides, one more node is marked and the walk starts again, so it always ends.
 
+use seqloom_device::Facts;
+
 use crate::graph::{Node, NodeId};
 use crate::op::{Binary, Op, ReduceOp};
+use crate::product::{bindings, take_norms, takes_tail};
 use crate::shape::Shape;
 
 /// Strided operands that the kernels' `View` holds.
@@ -65,6 +69,8 @@ pub(crate) struct Fused {
     pub groups: Vec<Option<Group>>,
     /// What some group's kernel computes.
     pub absorbed: Vec<bool>,
+    /// By node, for products, the norm that computes their left operand on the way ([`crate::product`]).
+    pub norms: Vec<Option<NodeId>>,
     /// By node, for norms, the group whose root is their operand, which their kernel computes and writes.
     pub heads: Vec<Option<(NodeId, Group)>>,
     /// By node, the operand whose memory it takes ([`crate::reuse`]).
@@ -88,22 +94,21 @@ pub(crate) fn is_group_root(op: &Op) -> bool {
 
 /// What kernels can take.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Room {
+pub(crate) struct Room<'a> {
     /// Most storage buffers that one kernel may bind.
     pub buffers: usize,
-    /// Whether a matrix product takes any tail, or else a bias alone.
-    pub epilogues: bool,
+    /// What decides which tails a product takes.
+    pub facts: &'a Facts,
 }
 
 /// Decides what lies in memory.
-pub(crate) fn fuse(nodes: &[Node], roots: &[NodeId], room: Room) -> Fused {
+pub(crate) fn fuse(nodes: &[Node], roots: &[NodeId], room: Room<'_>) -> Fused {
     let users = users(nodes, roots);
     let mut in_memory = starts_in_memory(nodes, &users);
-    if !room.epilogues {
-        // A product with a bias is a kernel; what follows it reads the sum.
-        for id in 0..nodes.len() {
-            in_memory[id] |= biased(nodes, id).is_some();
-        }
+    // Where a product takes but a bias, what follows reads the sum.
+    for id in 0..nodes.len() {
+        in_memory[id] |=
+            biased(nodes, id).is_some_and(|(product, _)| !takes_tail(nodes, product, room.facts));
     }
     for &root in roots {
         in_memory[base(nodes, root)] = true;
@@ -117,9 +122,11 @@ pub(crate) fn fuse(nodes: &[Node], roots: &[NodeId], room: Room) -> Fused {
                 for (id, absorbed) in absorbed.iter().enumerate() {
                     in_memory[id] &= !absorbed;
                 }
-                let over = vec![None; nodes.len()];
-                let mut fused = Fused { in_memory, groups, absorbed, heads: vec![None; nodes.len()], over };
-                heads(nodes, &users, room, &mut fused);
+                let [norms, over] = [vec![None; nodes.len()], vec![None; nodes.len()]];
+                let heads = vec![None; nodes.len()];
+                let mut fused = Fused { in_memory, groups, absorbed, norms, heads, over };
+                take_norms(nodes, &users, room.facts, &mut fused);
+                take_heads(nodes, &users, room, &mut fused);
                 return fused;
             }
             Err(one_more) => in_memory[one_more] = true,
@@ -147,10 +154,11 @@ const OF_NORM: usize = 6;
 
 /// Gives each norm the group that computes its operand, if the norm is the first to read it: whoever reads it too finds it in
 /// memory. The tail of a product stays there, since it saves the product's own way through memory.
-fn heads(nodes: &[Node], users: &[Vec<NodeId>], room: Room, fused: &mut Fused) {
+fn take_heads(nodes: &[Node], users: &[Vec<NodeId>], room: Room<'_>, fused: &mut Fused) {
     for (id, node) in nodes.iter().enumerate().filter(|(_, n)| matches!(n.op, Op::Norm { .. })) {
         let operand = base(nodes, node.inputs[0]);
-        if !nodes[operand].op.is_pointwise() || users[operand].iter().min() != Some(&id) {
+        if fused.absorbed[id] || !nodes[operand].op.is_pointwise() || users[operand].iter().min() != Some(&id)
+        {
             continue;
         }
         let fits = |group: &mut Group| {
@@ -223,7 +231,7 @@ struct Walk<'a> {
     users: &'a [Vec<NodeId>],
     in_memory: &'a [bool],
     absorbed: Vec<bool>,
-    room: Room,
+    room: Room<'a>,
 }
 
 impl Walk<'_> {
@@ -247,6 +255,9 @@ impl Walk<'_> {
         // The kernel's own bindings: a product's operands and result, or a result alone.
         let own = match group.value.map(|value| &self.nodes[value].op) {
             Some(Op::NormGrad { .. }) => OF_NORM,
+            Some(Op::MatMul { .. }) => {
+                group.value.map_or(0, |product| bindings(self.nodes, product, self.room.facts))
+            }
             Some(_) => 3,
             None => 2,
         };
@@ -295,7 +306,8 @@ impl Walk<'_> {
     fn absorbs(&self, root: NodeId, id: NodeId) -> bool {
         let takes_tail = match self.nodes[id].op {
             Op::MatMul { .. } => {
-                self.room.epilogues || biased(self.nodes, root).is_some_and(|(product, _)| product == id)
+                takes_tail(self.nodes, id, self.room.facts)
+                    || biased(self.nodes, root).is_some_and(|(product, _)| product == id)
             }
             Op::NormGrad { .. } | Op::Gather => true,
             _ => false,

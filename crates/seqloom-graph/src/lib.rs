@@ -44,6 +44,7 @@ pub mod params;
 mod part;
 mod plan;
 mod pointwise;
+mod product;
 pub mod program;
 pub mod recurrent;
 mod reuse;

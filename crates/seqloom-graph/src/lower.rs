@@ -3,8 +3,7 @@
 use seqloom_device::{Device, Facts, Tuning};
 use seqloom_kernels::tune::{Limits, Tuned, tune};
 use seqloom_kernels::{
-    Fusion, Lowered, attention, cross_entropy, embedding, matmul, norm, pointwise, recurrent, reduce,
-    softmax, view,
+    Fusion, Lowered, attention, cross_entropy, embedding, norm, pointwise, recurrent, reduce, softmax, view,
 };
 
 use crate::codegen::generate;
@@ -13,6 +12,7 @@ use crate::fuse::{Fused, Group, around, base};
 use crate::graph::{Node, NodeId};
 use crate::op::Op;
 use crate::part::part;
+use crate::product::{product, product_with_tail};
 use crate::shape::Shape;
 
 /// One node's computation: launches, and the nodes whose memory they bind.
@@ -35,9 +35,9 @@ pub(crate) struct Step {
 /// Tuning speaks of buckets, and what it found for one problem may be more than another of the bucket can take (a longer
 /// walk, a larger grid): whatever is refused is lowered by the rules.
 #[derive(Clone, Copy)]
-struct Target<'a> {
-    facts: &'a Facts,
-    tuned: &'a Tuned,
+pub(crate) struct Target<'a> {
+    pub facts: &'a Facts,
+    pub tuned: &'a Tuned,
 }
 
 /// The steps that compute every node in memory, in order, by what tuning has found. What it has not found yet is measured
@@ -59,10 +59,13 @@ fn steps(nodes: &[Node], fused: &Fused, target: Target<'_>) -> Result<Vec<Step>,
         let stored = fused.in_memory[id] && !fused.absorbed[id];
         let step = match &fused.groups[id] {
             _ if fused.heads[id].is_some() => lower_headed(nodes, id, fused, target.facts)?,
-            Some(group) => Some(lower_group(nodes, id, group, fused.over[id], target)?),
+            Some(group) => Some(lower_group(nodes, id, group, fused, target)?),
+            None if stored && matches!(node.op, Op::MatMul { .. }) => {
+                Some(product(nodes, id, fused, target)?)
+            }
             None if stored => lower_node(nodes, id, fused.over[id], target)?,
             // The main node of an operation with several outputs has no memory of its own.
-            None if has_outputs(&node.op) => lower_node(nodes, id, None, target)?,
+            None if has_outputs(&node.op) && !fused.absorbed[id] => lower_node(nodes, id, None, target)?,
             None => None,
         };
         steps.extend(step.filter(|s| !s.lowered.launches.is_empty()));
@@ -88,21 +91,20 @@ fn lower_group(
     nodes: &[Node],
     id: NodeId,
     group: &Group,
-    over: Option<NodeId>,
+    fused: &Fused,
     target: Target<'_>,
 ) -> Result<Step, GraphError> {
-    let facts = target.facts;
+    if let Some(value) = group.value.filter(|&value| matches!(nodes[value].op, Op::MatMul { .. })) {
+        return product_with_tail(nodes, id, value, group, fused, target);
+    }
+    let (facts, over) = (target.facts, fused.over[id]);
     let fusion = generate(nodes, id, group, over);
     let node = &nodes[id];
     let (lowered, ins) = match (&node.op, group.value) {
         (_, Some(value)) => {
             let lowered = match &nodes[value].op {
                 Op::NormGrad { .. } => norm_backward(nodes, value, facts, Some(&fusion))?,
-                Op::Gather => gather(nodes, value, facts, Some(&fusion))?,
-                _ if !matmul::takes_epilogue(facts) => {
-                    return biased_product(nodes, id, value, group, target);
-                }
-                _ => product(nodes, value, target, Some(&fusion))?,
+                _ => gather(nodes, value, facts, Some(&fusion))?,
             };
             (lowered, operands(nodes, value))
         }
@@ -118,18 +120,6 @@ fn lower_group(
     Ok(Step { lowered, ins, outs: vec![id], leaves, reads_control: group.reads_control, over })
 }
 
-/// A product.
-fn product(
-    nodes: &[Node],
-    id: NodeId,
-    Target { facts, tuned }: Target<'_>,
-    tail: Option<&Fusion>,
-) -> Result<Lowered, GraphError> {
-    let problem = product_of(nodes, id);
-    let lowered = matmul::lower_as(tuned.tile(&problem, facts), &problem, facts, tail);
-    Ok(lowered.or_else(|_| matmul::lower(&problem, facts, tail))?)
-}
-
 /// An attention or one of its gradients.
 fn attend(
     pass: attention::Pass,
@@ -138,22 +128,6 @@ fn attend(
 ) -> Result<Lowered, GraphError> {
     let lowered = attention::lower_as(tuned.attention(pass, problem, facts), pass, problem, facts);
     Ok(lowered.or_else(|_| attention::lower(pass, problem, facts))?)
-}
-
-/// A product whose only tail is a bias, where products take no other.
-fn biased_product(
-    nodes: &[Node],
-    id: NodeId,
-    product: NodeId,
-    group: &Group,
-    Target { facts, tuned }: Target<'_>,
-) -> Result<Step, GraphError> {
-    let problem = product_of(nodes, product);
-    let lowered = matmul::lower_biased_as(tuned.tile(&problem, facts), &problem, facts)
-        .or_else(|_| matmul::lower_biased(&problem, facts))?;
-    let mut ins = operands(nodes, product);
-    ins.extend(group.leaves.iter().map(|leaf| leaf.node));
-    Ok(Step { lowered, ins, outs: vec![id], leaves: Vec::new(), reads_control: false, over: None })
 }
 
 /// A norm that computes its operand too.
@@ -204,7 +178,6 @@ fn lower_node(
     let node = &nodes[id];
     let shape = |operand: usize| nodes[node.inputs[operand]].shape;
     let lowered = match &node.op {
-        Op::MatMul { .. } => product(nodes, id, target, None)?,
         Op::Window { .. } if part(nodes, id).is_some() => return Ok(None),
         Op::Window { axis, start, take, before } => {
             let along = |value: usize| {
@@ -292,27 +265,6 @@ fn rows_of(x: Shape, centred: bool, eps: f32) -> norm::Problem {
     norm::Problem { rows: x[0], cols: x[1], centred, eps }
 }
 
-fn operands(nodes: &[Node], id: NodeId) -> Vec<NodeId> {
+pub(crate) fn operands(nodes: &[Node], id: NodeId) -> Vec<NodeId> {
     nodes[id].inputs.iter().map(|&input| base(nodes, input)).collect()
-}
-
-/// The product that a node records.
-fn product_of(nodes: &[Node], id: NodeId) -> matmul::Problem {
-    let node = &nodes[id];
-    let (trans_a, trans_b) = match node.op {
-        Op::MatMul { trans_a, trans_b } => (trans_a, trans_b),
-        _ => (false, false),
-    };
-    let a = nodes[node.inputs[0]].shape;
-    let rank = <[usize]>::len(&a);
-    matmul::Problem {
-        batch: a[..rank - 2].iter().product(),
-        m: node.shape[rank - 2],
-        n: node.shape[rank - 1],
-        k: if trans_a { a[rank - 2] } else { a[rank - 1] },
-        trans_a,
-        trans_b,
-        a_batched: true,
-        b_batched: true,
-    }
 }

@@ -147,7 +147,7 @@ impl Program {
         let room = Room {
             // Not what this adapter offers: a kernel is written for every adapter, and a program fuses alike on all.
             buffers: REQUIRED_STORAGE_BUFFERS as usize,
-            epilogues: seqloom_kernels::matmul::takes_epilogue(facts),
+            facts,
         };
         let mut fused = fuse(&nodes, &roots, room);
         reuse(&nodes, &mut fused, &roots);

@@ -11,6 +11,7 @@ use crate::graph::{Node, NodeId};
 use crate::lower::has_outputs;
 use crate::op::Op;
 use crate::part::part;
+use crate::product::read_by;
 use crate::shape::DType;
 
 /// Decides which node takes whose memory, into `fused.over`; operands so taken are no longer leaves of their group.
@@ -48,12 +49,12 @@ fn last_readers(nodes: &[Node], fused: &Fused, roots: &[NodeId]) -> Vec<Option<N
         let head = fused.heads[id].as_ref().map(|(_, group)| group);
         if let Some(group) = head.or(fused.groups[id].as_ref()) {
             group.leaves.iter().for_each(|leaf| last[leaf.node] = Some(id));
-            let product = group.value.map(|value| nodes[value].inputs.as_slice()).unwrap_or_default();
-            product.iter().for_each(|&input| last[base(nodes, input)] = Some(id));
+            let of_value = group.value.map(|value| read_by(nodes, value, fused)).unwrap_or_default();
+            of_value.into_iter().for_each(|input| last[input] = Some(id));
         }
         let computed = fused.groups[id].is_none() && fused.in_memory[id] && !fused.absorbed[id];
-        if has_outputs(&node.op) || computed {
-            node.inputs.iter().for_each(|&input| last[base(nodes, input)] = Some(id));
+        if has_outputs(&node.op) && !fused.absorbed[id] || computed {
+            read_by(nodes, id, fused).into_iter().for_each(|input| last[input] = Some(id));
         }
     }
     roots.iter().for_each(|&root| last[base(nodes, root)] = Some(nodes.len()));

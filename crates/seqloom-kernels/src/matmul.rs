@@ -6,6 +6,8 @@
 //! ([`takes_epilogue`]), so that few pipelines serve all models. On a GPU tiles of both operands are staged in workgroup
 //! memory, and the kernel is told the layouts, because neighbours should load neighbours.
 
+pub mod row;
+
 use std::fmt;
 
 use seqloom_device::Facts;
@@ -140,13 +142,14 @@ impl fmt::Display for Tile {
     }
 }
 
-/// Whether [`lower`] accepts a fusion on this device.
+/// Whether [`lower`] accepts a fusion of this product on this device.
 ///
-/// Not where the CPU variant multiplies. It is compiled for a third of a second, once for each epilogue, while a pass of
-/// its own over the result takes 15 ms to compile; and in the training step of an LSTM (W2) the pass is also the faster.
+/// Not where a CPU adapter multiplies by tiles. Their kernel is compiled for a good part of a second, once for each epilogue,
+/// while a pass of its own over the result takes 15 ms to compile; and in the training step of an LSTM (W2) the pass is
+/// also the faster.
 #[must_use]
-pub fn takes_epilogue(facts: &Facts) -> bool {
-    !prefers_cpu(facts)
+pub fn takes_epilogue(problem: &Problem, facts: &Facts) -> bool {
+    !prefers_cpu(facts) || row::suits(problem, facts)
 }
 
 /// `out[z,i,j] = fused(Σ_p A[z,i,p]·B[z,p,j], (z·M + i)·N + j)`, by the variant that suits the device.
@@ -157,10 +160,13 @@ pub fn takes_epilogue(facts: &Facts) -> bool {
 /// Sizes beyond what a kernel can number or the device's grid can hold, or a fusion that does not fit; any fusion where
 /// [`takes_epilogue`] says no.
 pub fn lower(problem: &Problem, facts: &Facts, fusion: Option<&Fusion>) -> Result<Lowered, KernelError> {
+    if row::suits(problem, facts) {
+        return row::lower(problem, None, facts, fusion);
+    }
     lower_as(Tile::suited(problem, facts), problem, facts, fusion)
 }
 
-/// `out[z,i,j] = bias[j] + Σ_p A[z,i,p]·B[z,p,j]` where [`takes_epilogue`] says no, by the CPU variant: its sums start with the
+/// `out[z,i,j] = bias[j] + Σ_p A[z,i,p]·B[z,p,j]` by the tiles of CPU adapters: their sums start with the
 /// bias, which costs no pass over the result and no pipeline of its own.
 ///
 /// Bindings: `In(0)` A, `In(1)` B, `In(2)` bias `[N]`, `Out(0)` `[batch, M, N]`.

@@ -162,7 +162,7 @@ fn fusions_and_problems_without_meaning() {
     );
     says(softmax::lower(&softmax::Problem { rows: 3, cols: 0, log: true }, &facts), &["softmax", "3 rows"]);
     let cpu = Facts { kind: AdapterKind::Cpu, ..facts };
-    assert!(!matmul::takes_epilogue(&cpu) && matmul::takes_epilogue(&self::facts()));
+    assert!(!matmul::takes_epilogue(&SQUARE, &cpu) && matmul::takes_epilogue(&SQUARE, &self::facts()));
     says(matmul::lower(&SQUARE, &cpu, Some(&Fusion::default())), &["matmul_cpu", "no fused code"]);
 }
 

@@ -1,18 +1,18 @@
 //! Products in every layout, batched every way, with and without fused work, in both variants.
 
 use seqloom_device::Facts;
-use seqloom_kernels::matmul::{self, Problem, Tile};
+use seqloom_kernels::matmul::{self, Problem, Tile, row};
 use seqloom_kernels::{Fusion, Lowered};
 use seqloom_tests::compare::assert_close;
 use seqloom_tests::executor::{Data, Executor, Feed, narrow, random};
-use seqloom_tests::oracle::{matmul as oracle, widen};
+use seqloom_tests::oracle::{matmul as oracle, norm, widen};
 
 use crate::{LOOSE, fusion};
 
 const LAYOUTS: [(bool, bool); 3] = [(false, false), (false, true), (true, false)];
 
 /// M, N, K.
-const SIZES: [(usize, usize, usize); 17] = [
+const SIZES: [(usize, usize, usize); 19] = [
     (1, 1, 1),
     (1, 7, 33),
     (7, 1, 100),
@@ -26,6 +26,9 @@ const SIZES: [(usize, usize, usize); 17] = [
     (1, 257, 257),
     (130, 140, 150),
     (40, 24, 1000),
+    // What the kernel for a single row takes, where the right operand lies as [N, K].
+    (1, 100, 256),
+    (1, 9, 4),
     // Multiples of 4 along what a kernel loads four values of.
     (4, 4, 4),
     (5, 12, 20),
@@ -48,10 +51,13 @@ fn operands(problem: &Problem) -> (Vec<f32>, Vec<f32>) {
     (random(1, times(a_batched) * m * k), random(2, times(b_batched) * k * n))
 }
 
-fn expected(problem: &Problem, a: &[f32], b: &[f32]) -> Vec<f64> {
+fn of(problem: &Problem) -> oracle::Matmul {
     let Problem { batch, m, n, k, trans_a, trans_b, a_batched, b_batched } = *problem;
-    let problem = oracle::Matmul { batch, m, n, k, trans_a, trans_b, a_batched, b_batched };
-    oracle::matmul(&problem, &widen(a), &widen(b))
+    oracle::Matmul { batch, m, n, k, trans_a, trans_b, a_batched, b_batched }
+}
+
+fn expected(problem: &Problem, a: &[f32], b: &[f32]) -> Vec<f64> {
+    oracle::matmul(&of(problem), &widen(a), &widen(b))
 }
 
 fn check(problem: &Problem, fusion: Option<&Fusion>, leaves: &[Data], want: &[f64], a: &[f32], b: &[f32]) {
@@ -62,7 +68,7 @@ fn check(problem: &Problem, fusion: Option<&Fusion>, leaves: &[Data], want: &[f6
         assert_close(&name, &executor.run(&lowered, &feed).out(0), &narrow(want), LOOSE);
     };
     for (kind, facts) in executor.kinds() {
-        if fusion.is_none() || matmul::takes_epilogue(&facts) {
+        if fusion.is_none() || matmul::takes_epilogue(problem, &facts) {
             run(kind, matmul::lower(problem, &facts, fusion).unwrap());
         }
     }
@@ -101,7 +107,8 @@ fn batched_products() {
 #[test]
 fn sums_that_start_with_a_bias() {
     let executor = Executor::shared();
-    let Some((_, facts)) = executor.kinds().into_iter().find(|(_, facts)| !matmul::takes_epilogue(facts))
+    let Some((_, facts)) =
+        executor.kinds().into_iter().find(|(_, facts)| Tile::all(facts).contains(&Tile::Rows(8)))
     else {
         return; // Where products take any tail, a bias is one, and the next test's.
     };
@@ -133,7 +140,9 @@ fn sums_that_start_with_a_bias() {
 #[test]
 fn bias_and_relu_on_the_way_out() {
     for (trans_a, trans_b) in LAYOUTS {
-        for (batch, m, n, k) in [(1, 1, 7, 33), (1, 33, 100, 7), (1, 257, 65, 33), (3, 7, 33, 100)] {
+        let row = [(1, 1, 7, 36), (1, 1, 33, 100)];
+        let tiled = [(1, 1, 7, 33), (1, 33, 100, 7), (1, 257, 65, 33), (3, 7, 33, 100)];
+        for (batch, m, n, k) in tiled.into_iter().chain(row) {
             let problem = Problem { batch, m, n, k, trans_a, trans_b, a_batched: true, b_batched: true };
             let (a, b) = operands(&problem);
             let (bias, residual) = (random(3, n), random(4, batch * m * n));
@@ -149,6 +158,83 @@ fn bias_and_relu_on_the_way_out() {
                 .map(|(i, value)| (value + f64::from(bias[i % n]) + f64::from(residual[i])).max(0.0))
                 .collect();
             check(&problem, Some(&fusion), &[(&bias).into(), (&residual).into()], &want, &a, &b);
+        }
+    }
+}
+
+#[test]
+fn a_row_normalised_on_the_way() {
+    let executor = Executor::shared();
+    for (kind, facts) in executor.kinds() {
+        for ((n, k), centred) in
+            [(1, 4), (100, 128), (13, 36), (700, 260)].into_iter().flat_map(|s| [(s, true), (s, false)])
+        {
+            let problem = Problem {
+                batch: 1,
+                m: 1,
+                n,
+                k,
+                trans_a: false,
+                trans_b: true,
+                a_batched: true,
+                b_batched: true,
+            };
+            let norm = row::Normed { centred, eps: 1e-3 };
+            let (mut a, b) = operands(&problem);
+            // A mean large beside the spread, as a residual stream may have.
+            a.iter_mut().for_each(|value| *value += 30.0);
+            let (weight, bias, residual) = (random(3, k), random(4, k), random(5, n));
+            let normed = norm::forward(
+                k,
+                &widen(&a),
+                &widen(&weight),
+                centred.then_some(&widen(&bias)[..]),
+                f64::from(norm.eps),
+            );
+            let want: Vec<f64> = oracle::matmul(&of(&problem), &normed, &widen(&b))
+                .iter()
+                .zip(&residual)
+                .map(|(sum, residual)| sum + f64::from(*residual))
+                .collect();
+            let fusion = fusion("add(value, leaf0[index])", 1, [1, 1, 1, n as u32], &[]);
+            let lowered = row::lower(&problem, Some(norm), &facts, Some(&fusion));
+            if !row::suits(&problem, &facts) {
+                assert!(lowered.unwrap_err().to_string().contains("does not suit"), "{kind}");
+                continue;
+            }
+            let ins = vec![(&a).into(), (&b).into(), (&weight).into(), (&bias).into()];
+            let feed = Feed { ins, outs: vec![n], leaves: vec![(&residual).into()] };
+            let name = format!("{problem:?} {norm:?} {kind}");
+            assert_close(&name, &executor.run(&lowered.unwrap(), &feed).out(0), &narrow(&want), LOOSE);
+        }
+    }
+}
+
+#[test]
+fn what_the_kernel_for_a_row_leaves_to_tiles() {
+    let executor = Executor::shared();
+    let one = Problem {
+        batch: 1,
+        m: 1,
+        n: 9,
+        k: 8,
+        trans_a: false,
+        trans_b: true,
+        a_batched: true,
+        b_batched: true,
+    };
+    for (kind, facts) in executor.kinds() {
+        assert_eq!(row::suits(&one, &facts), Tile::all(&facts).contains(&Tile::Rows(8)), "{kind}");
+        for other in [
+            Problem { m: 2, ..one },
+            Problem { k: 10, ..one },
+            Problem { k: 0, ..one },
+            Problem { k: 1 << 20, ..one },
+            Problem { batch: 2, ..one },
+            Problem { trans_b: false, ..one },
+            Problem { trans_a: true, ..one },
+        ] {
+            assert!(!row::suits(&other, &facts), "{kind} {other:?}");
         }
     }
 }

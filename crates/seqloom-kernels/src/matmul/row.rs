@@ -1,0 +1,88 @@
+//! The product of a single row with a linear layer's weight, as generation makes it, on CPU adapters.
+//!
+//! A launch costs such an adapter more than the product: it wakes threads. So this variant takes along what else would be
+//! launches, a norm before the product and any pointwise code behind it; its loops are rolled, and each such pipeline
+//! compiles in a fraction of the time that a tile's takes.
+
+use seqloom_device::Facts;
+use seqloom_shaders::matmul::{MatmulRow, MatmulRowParams};
+
+use super::{OP, Problem};
+use crate::error::KernelError;
+use crate::launch::{Fusion, Job, Lowered, Operand, count, grid, lanes, prefers_cpu, view, workgroups};
+
+/// Depth, K, up to which an invocation of few lanes can walk it.
+const MOST_DEPTH: usize = 1 << 16;
+
+/// Columns that a workgroup sums at a time.
+const COLUMNS: u32 = 8;
+
+/// Workgroups: enough for many cores, few enough that each does some work.
+const MOST_WORKGROUPS: u32 = 16;
+
+/// How the row is normalised before it is multiplied ([`crate::norm`]).
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Normed {
+    /// Take the mean off first and add a bias (layer normalisation), or not (root mean square).
+    pub centred: bool,
+    /// Added to the variance.
+    pub eps: f32,
+}
+
+/// Whether [`lower`] accepts the problem on this device, where it is then also the fastest variant.
+#[must_use]
+pub fn suits(problem: &Problem, facts: &Facts) -> bool {
+    let Problem { batch, m, k, trans_a, trans_b, .. } = problem.folded();
+    let walkable = (1..=MOST_DEPTH).contains(&k) && k.is_multiple_of(4);
+    prefers_cpu(facts) && batch == 1 && m == 1 && !trans_a && trans_b && walkable
+}
+
+/// `out[j] = fused(Σ_p X[p]·B[j,p], j)` with `X` the row of `A`, normalised if `norm` says so.
+///
+/// Bindings: `In(0)` A `[1, K]`, `In(1)` B `[N, K]`, `In(2)` the norm's weight `[K]` and, if centred, `In(3)` its bias `[K]`,
+/// `Out(0)` `[1, N]`, `Leaf(i)` as the fusion says.
+///
+/// # Errors
+/// A problem that does not suit ([`suits`]), sizes beyond what a kernel can number or walk, or a fusion that does not fit.
+pub fn lower(
+    problem: &Problem,
+    norm: Option<Normed>,
+    facts: &Facts,
+    fusion: Option<&Fusion>,
+) -> Result<Lowered, KernelError> {
+    let Problem { n, k, .. } = problem.folded();
+    if !suits(problem, facts) {
+        let detail = format!("{problem:?} does not suit the kernel for a single row");
+        return Err(KernelError::Problem { op: OP, detail });
+    }
+    let b = u64::from(count(OP, "B", &[n, k])?);
+    if n == 0 {
+        return Ok(Lowered::default());
+    }
+    let [n, quads] = [n, k / 4].map(|size| size as u32);
+    let lanes = lanes(OP, "row", facts)?;
+    // The walk over K for each group of columns; that of the statistics, done once, is counted with each.
+    let walk = 3 * u64::from(quads.div_ceil(lanes)) + u64::from(COLUMNS);
+    let across = workgroups(OP, n.div_ceil(COLUMNS), walk, (1, MOST_WORKGROUPS), facts)?;
+    let (normed, centred) = (norm.is_some(), norm.is_some_and(|norm| norm.centred));
+    let eps = norm.map_or(0.0, |norm| norm.eps);
+    // A binding that is not read still needs a buffer.
+    let weight = if normed { Operand::In(2) } else { Operand::In(0) };
+    let bias = if centred { Operand::In(3) } else { weight };
+    let kind = match norm {
+        None => "",
+        Some(Normed { centred: true, .. }) => "layer norm, ",
+        Some(Normed { centred: false, .. }) => "rms norm, ",
+    };
+    let job = Job {
+        op: OP,
+        shape: format!("{kind}NT 1x[1x{k}x{n}]"),
+        spec: MatmulRow { lanes, normed, centred },
+        params: MatmulRowParams { n, quads, eps, view: view(OP, fusion)?, ..MatmulRowParams::default() },
+        bindings: vec![Operand::In(0), Operand::In(1), weight, bias, Operand::Out(0)],
+        grid: grid(OP, [across, 1, 1], facts)?,
+        flops: 2 * b,
+        bytes: 4 * (b + k as u64 + u64::from(n)),
+    };
+    Ok(Lowered::single(job.fused(facts, fusion, u64::from(n))?))
+}
