@@ -1,14 +1,14 @@
 #!/usr/bin/env bash
 # Builds every peer. Paths come from the environment, with relative defaults:
 #   PEERS_BUILD  build and install directory   (default: target/peers of the checkout)
-# usage: build.sh [limits] [torch] [candle] [burn-flex] [burn-flex-x86v4] [burn-wgpu] [burn-vulkan]
+# usage: build.sh [limits] [torch] [candle] [burn-flex] [burn-flex-x86v4] [burn-wgpu] [burn-vulkan] [meganeura]
 set -euo pipefail
 here="$(cd "$(dirname "$0")" && pwd)"
 B="${PEERS_BUILD:-$here/../../target/peers}"
 mkdir -p "$B/bin"
 B="$(cd "$B" && pwd)"
 what=("$@")
-[ ${#what[@]} -gt 0 ] || what=(limits torch candle burn-flex burn-flex-x86v4 burn-wgpu burn-vulkan)
+[ ${#what[@]} -gt 0 ] || what=(limits torch candle burn-flex burn-flex-x86v4 burn-wgpu burn-vulkan meganeura)
 
 cargo_build() { # name dir target-dir extra...
   local name=$1 dir=$2 td=$3; shift 3
@@ -29,6 +29,7 @@ for w in "${what[@]}"; do
     burn-flex-x86v4) cargo_build burn-peer-flex-x86v4 burn-peer target-flex --no-default-features --features flex,burn/x86-v4 ;;
     burn-wgpu)   cargo_build burn-peer-wgpu burn-peer target-wgpu --no-default-features --features wgpu ;;
     burn-vulkan) cargo_build burn-peer-vulkan burn-peer target-vulkan --no-default-features --features vulkan ;;
+    meganeura)   cargo_build meganeura-peer meganeura-peer target-meganeura ;;
     torch)
       # The PyPI wheel for Linux x86-64 is the CUDA build: without the CUDA
       # libraries (--no-deps) the import fails, so all of them are installed

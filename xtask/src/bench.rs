@@ -59,7 +59,7 @@ pub struct Options {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     steps: Option<u32>,
     /// Measure the peers that are present in turn with ours, or only these: torch, torch-fused, torch-compile, candle,
-    /// burn-flex, burn-wgpu, burn-vulkan
+    /// burn-flex, burn-wgpu, burn-vulkan, meganeura
     #[arg(long, value_delimiter = ',', num_args = 0.., value_name = "NAMES")]
     peers: Option<Vec<String>>,
     /// Compare with the lines of an earlier --json run

@@ -21,6 +21,7 @@ const KNOWN: &[(&str, bool)] = &[
     ("burn-flex", true),
     ("burn-wgpu", false),
     ("burn-vulkan", false),
+    ("meganeura", false),
 ];
 
 /// A peer that is present.
