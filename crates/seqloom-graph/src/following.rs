@@ -6,9 +6,10 @@
 //! nothing but that input different from step to step, and one program serves all of them.
 
 use crate::derive::Derivation;
-use crate::fuse::{base, is_group_root};
+use crate::fuse::{base, is_group_root, takes_tail};
 use crate::graph::{Graph, Node, NodeId, StateSpec};
 use crate::op::Op;
+use crate::part::memory;
 use crate::shape::{DType, Shape};
 use crate::tensor::{Tensor, here};
 
@@ -130,15 +131,23 @@ pub(crate) fn mark_in_place(nodes: &mut [Node], roots: &[NodeId], states: &[Stat
         }
         let own = base(nodes, nodes[id].inputs[0]);
         let reads =
-            |node: &Node| node.op != Op::Reshape && node.inputs.iter().any(|&i| base(nodes, i) == own);
+            |node: &Node| node.op != Op::Reshape && node.inputs.iter().any(|&i| memory(nodes, i) == own);
         // Kernels run in the order of nodes; one that is written from several runs with the last of them.
-        let before = |at: NodeId| at < id && !is_group_root(&nodes[at].op);
+        let alone = |at: NodeId| !is_group_root(&nodes[at].op) && !may_have_tail(nodes, at);
+        let before = |at: NodeId| at < id && alone(at);
         let free = (0..nodes.len()).filter(|&at| at != id && reads(&nodes[at])).all(before);
         let once = roots.iter().filter(|&&other| base(nodes, other) == id).count() == 1;
         let asked = roots.iter().any(|&other| base(nodes, other) == own);
-        let itself = nodes[id].inputs[1..].iter().any(|&input| base(nodes, input) == own);
+        let itself = nodes[id].inputs[1..].iter().any(|&input| memory(nodes, input) == own);
         if nodes[own].op == Op::State(state) && free && once && !asked && !itself {
             nodes[id].op = Op::Append { in_place: true };
         }
     }
+}
+
+/// Whether the node's kernel may run later than the node stands, with what is computed of it pointwise.
+fn may_have_tail(nodes: &[Node], id: NodeId) -> bool {
+    let follows =
+        |node: &Node| node.op.is_pointwise() && node.inputs.iter().any(|&input| base(nodes, input) == id);
+    takes_tail(&nodes[id].op) && nodes.iter().any(follows)
 }

@@ -86,6 +86,11 @@ pub(crate) fn is_group_root(op: &Op) -> bool {
         || matches!(op, Op::Broadcast | Op::Permute(_) | Op::Reduce { .. })
 }
 
+/// Whether a group can be the tail of the node's kernel, which then runs where the group's root stands.
+pub(crate) fn takes_tail(op: &Op) -> bool {
+    matches!(op, Op::MatMul { .. } | Op::NormGrad { .. } | Op::Gather)
+}
+
 /// What kernels can take.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Room {
@@ -293,14 +298,15 @@ impl Walk<'_> {
 
     /// Whether the group of `root` can be the tail of this node: its only user, and of the same elements.
     fn absorbs(&self, root: NodeId, id: NodeId) -> bool {
-        let takes_tail = match self.nodes[id].op {
-            Op::MatMul { .. } => {
-                self.room.epilogues || biased(self.nodes, root).is_some_and(|(product, _)| product == id)
-            }
-            Op::NormGrad { .. } | Op::Gather => true,
-            _ => false,
-        };
-        takes_tail && self.nodes[root].op.is_pointwise() && !self.absorbed[id] && self.users[id].len() == 1
+        let op = &self.nodes[id].op;
+        let fits = !matches!(op, Op::MatMul { .. })
+            || self.room.epilogues
+            || biased(self.nodes, root).is_some_and(|(product, _)| product == id);
+        takes_tail(op)
+            && fits
+            && self.nodes[root].op.is_pointwise()
+            && !self.absorbed[id]
+            && self.users[id].len() == 1
     }
 
     fn view(&self, id: NodeId, group: &mut Group) -> Result<(), NodeId> {
