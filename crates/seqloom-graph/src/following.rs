@@ -9,7 +9,7 @@ use crate::derive::Derivation;
 use crate::fuse::{base, is_group_root, takes_tail};
 use crate::graph::{Graph, Node, NodeId, StateSpec};
 use crate::op::Op;
-use crate::part::memory;
+use crate::part::{memory, part};
 use crate::shape::{DType, Shape};
 use crate::tensor::{Tensor, here};
 
@@ -143,6 +143,39 @@ pub(crate) fn mark_in_place(nodes: &mut [Node], roots: &[NodeId], states: &[Stat
             nodes[id].op = Op::Append { in_place: true };
         }
     }
+}
+
+/// By node, for appending in place, the one that is done by the same dispatch: as keys and values are, which go into two caches
+/// of one shape at the same places. Nothing runs between the two, and neither reads what the other writes.
+pub(crate) fn pairs(nodes: &[Node]) -> Vec<Option<NodeId>> {
+    let mut partners = vec![None; nodes.len()];
+    let mut open: Option<NodeId> = None;
+    for (id, node) in nodes.iter().enumerate() {
+        if node.op == (Op::Append { in_place: true }) {
+            let first = open.filter(|&first| alike(nodes, first, id));
+            if let Some(first) = first {
+                (partners[first], partners[id]) = (Some(id), Some(first));
+            }
+            open = if first.is_some() { None } else { Some(id) };
+        } else if !matches!(node.op, Op::Reshape | Op::State(_)) && part(nodes, id).is_none() {
+            open = None;
+        }
+    }
+    partners
+}
+
+/// Whether both append as many rows at the same places of caches of one shape, and could do it in any order.
+fn alike(nodes: &[Node], first: NodeId, second: NodeId) -> bool {
+    let [a, b] = [first, second].map(|id| nodes[id].inputs.as_slice());
+    let shapes = |inputs: &[NodeId]| [0, 1].map(|operand| nodes[inputs[operand]].shape);
+    let reads = |rows: NodeId, append: NodeId| {
+        let from = memory(nodes, rows);
+        from == append || from == base(nodes, nodes[append].inputs[0])
+    };
+    shapes(a) == shapes(b)
+        && base(nodes, a[2]) == base(nodes, b[2])
+        && !reads(a[1], second)
+        && !reads(b[1], first)
 }
 
 /// Whether the node's kernel may run later than the node stands, with what is computed of it pointwise.
