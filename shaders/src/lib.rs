@@ -64,6 +64,9 @@ pub const OCTETS: Lib = Lib { name: "lib/octets.wgsl", source: include_str!("../
 pub const WIDE_TILE: Lib =
     Lib { name: "lib/wide_tile.wgsl", source: include_str!("../wgsl/lib/wide_tile.wgsl") };
 
+/// Where appended rows stand; needs the immediates and the binding `first` of a kernel that appends, and [`VIEW`].
+pub const APPEND: Lib = Lib { name: "lib/append.wgsl", source: include_str!("../wgsl/lib/append.wgsl") };
+
 /// A sum over a workgroup; needs the constant WORKGROUP.
 pub const ROW_SUM: Lib = Lib { name: "lib/row_sum.wgsl", source: include_str!("../wgsl/lib/row_sum.wgsl") };
 
@@ -182,6 +185,7 @@ pub fn libs() -> &'static [&'static Lib] {
         &CONTROL,
         &RNG,
         &POINTWISE,
+        &APPEND,
         &ROW_SUM,
         &NORM_ROW,
         &OCTETS,

@@ -2,7 +2,8 @@
 //!
 //! One kernel with numbers instead of four kernels: each of these is a window of the output that reads the input by
 //! strides, and zero outside. Views that a consumer can read by itself (fused code does) are never copied. Appending to a
-//! cache writes its new rows alone, where each sequence has come to; a window of the whole cache would copy all of it.
+//! cache writes its new rows alone, where each sequence has come to; a window of the whole cache would copy all of it. Keys and
+//! values are appended to two caches by one dispatch.
 
 use crate::contract::{Kernel, Spec, Variants, kernel, params};
 
@@ -27,7 +28,7 @@ params! {
 }
 
 params! {
-    /// Immediates of [`Append`].
+    /// Immediates of [`Append`] and [`AppendPair`].
     AppendParams {
         /// B·T·C.
         len: u32,
@@ -44,7 +45,7 @@ kernel! {
     /// out\[b, first\[b\] + t\] = rows\[b, t\]; the other rows of `out` stay. Any grid in x and y.
     Append: "append" in "view/append.wgsl",
     params AppendParams,
-    libs [VIEW],
+    libs [VIEW, APPEND],
     subgroups false,
     fusable false,
     spec {
@@ -52,6 +53,21 @@ kernel! {
         WORKGROUP workgroup: u32,
     }
     bindings { rows: Read U32, first: Read U32, out: ReadWrite U32 }
+    shipped [{ workgroup: 64 }, { workgroup: 256 }]
+}
+
+kernel! {
+    /// [`Append`] for two tensors of one shape, whose new rows begin at the same places. Any grid in x and y.
+    AppendPair: "append_pair" in "view/append_pair.wgsl",
+    params AppendParams,
+    libs [VIEW, APPEND],
+    subgroups false,
+    fusable false,
+    spec {
+        /// Invocations of a workgroup.
+        WORKGROUP workgroup: u32,
+    }
+    bindings { rows_a: Read U32, rows_b: Read U32, first: Read U32, out_a: ReadWrite U32, out_b: ReadWrite U32 }
     shipped [{ workgroup: 64 }, { workgroup: 256 }]
 }
 
@@ -71,10 +87,11 @@ kernel! {
 }
 
 /// The family's kernels.
-pub(crate) const KERNELS: &[&Kernel] = &[Gather::KERNEL, Append::KERNEL];
+pub(crate) const KERNELS: &[&Kernel] = &[Gather::KERNEL, Append::KERNEL, AppendPair::KERNEL];
 
 /// Adds the family's shipped variants.
 pub(crate) fn variants(out: &mut Variants) {
     out.shipped::<Gather>();
     out.shipped::<Append>();
+    out.shipped::<AppendPair>();
 }

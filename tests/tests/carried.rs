@@ -221,3 +221,71 @@ fn positions_are_bounded_by_what_they_index() {
     let refused = none.run(&[("first", &ids(&[1], &[0]))], &Control::default());
     assert!(matches!(refused, Err(GraphError::OutOfRange { .. })));
 }
+
+/// How a program appends to the states `a` and `b` [1, 4, 64], in any order and with anything between; its results are kept.
+type Both = for<'g> fn([Tensor<'g>; 2], [Tensor<'g>; 2], Following<'g>) -> [Tensor<'g>; 2];
+
+/// Dispatches of a run, and what the states hold after two.
+fn grown_pair(grow: Both) -> (usize, [Vec<f32>; 2]) {
+    fn states(g: &Graph) -> [Tensor<'_>; 2] {
+        ["a", "b"].map(|name| g.state(name, &[1, 4, 64]))
+    }
+    let store = store();
+    let grown = program(&store, |g| {
+        let rows = ["rows_a", "rows_b"].map(|name| g.input(name, &[1, 1, 64], DType::F32));
+        let after = grow(states(g), rows, g.following("first", 1, 1));
+        g.keep("a", after[0]);
+        g.keep("b", after[1]);
+        vec![]
+    })
+    .unwrap();
+    for (first, value) in [(0, 1.0), (2, 2.0)] {
+        let rows = [1.0, 10.0].map(|by| HostTensor::f32(&[1, 1, 64], vec![value * by; 64]).unwrap());
+        let inputs = [("rows_a", &rows[0]), ("rows_b", &rows[1]), ("first", &ids(&[1], &[first]))];
+        grown.run(&inputs, &Control::default()).unwrap();
+    }
+    let sums = program(&store, |g| ["a", "b"].into_iter().zip(states(g).map(|state| state.sum(2))).collect())
+        .unwrap();
+    sums.run(&[], &Control::default()).unwrap();
+    (grown.dispatches(), ["a", "b"].map(|name| read(&sums, name).iter().map(|sum| sum / 64.0).collect()))
+}
+
+#[test]
+fn keys_and_values_are_appended_by_one_dispatch() {
+    let (dispatches, held) = grown_pair(|[a, b], [x, y], steps| [a.append(x, steps), b.append(y, steps)]);
+    assert_eq!(dispatches, 1);
+    assert_eq!(held, [[1.0, 0.0, 2.0, 0.0], [10.0, 0.0, 20.0, 0.0]]);
+    // With a use of the first between them, and that the second's rows depend on.
+    let (dispatches, held) = grown_pair(|[a, b], [x, y], steps| {
+        let a = a.append(x, steps);
+        [a, b.append(y + a.max(1).reshape(&[1, 1, 64]), steps)]
+    });
+    assert_eq!(dispatches, 4);
+    assert_eq!(held, [[1.0, 0.0, 2.0, 0.0], [11.0, 0.0, 22.0, 0.0]]);
+}
+
+/// No kernel may read a buffer that it writes, so these are two dispatches, in the order of recording.
+#[test]
+fn rows_out_of_one_cache_into_the_other_are_appended_apart() {
+    let (dispatches, held) = grown_pair(|[a, b], [_, y], steps| {
+        let moved = b.slice(1, 0, 1);
+        [a.append(moved, steps), b.append(y, steps)]
+    });
+    assert_eq!(dispatches, 2);
+    assert_eq!(held, [[0.0, 0.0, 10.0, 0.0], [10.0, 0.0, 20.0, 0.0]]);
+    let (dispatches, held) = grown_pair(|[a, b], [x, _], steps| {
+        let a = a.append(x, steps);
+        [a, b.append(a.slice(1, 0, 1), steps)]
+    });
+    assert_eq!(dispatches, 2);
+    assert_eq!(held, [[1.0, 0.0, 2.0, 0.0], [1.0, 0.0, 1.0, 0.0]]);
+}
+
+/// Where one of two cannot be written in place, the other is.
+#[test]
+fn one_of_two_caches_may_be_copied() {
+    let (dispatches, held) =
+        grown_pair(|[a, b], [x, y], steps| [a.append(x, steps) + a * 0.0, b.append(y, steps)]);
+    assert!(dispatches > 2, "{dispatches}");
+    assert_eq!(held, [[1.0, 0.0, 2.0, 0.0], [10.0, 0.0, 20.0, 0.0]]);
+}

@@ -315,6 +315,23 @@ fn a_step_compiles_and_allocates_nothing() {
     assert!(device.allocated_bytes() < held, "states go with their generators");
 }
 
+/// A block of a step over one sequence: keys and values are projected with the queries and appended to their caches by one
+/// dispatch each, where the parts of the projection can be bound.
+#[test]
+fn a_step_of_one_sequence_projects_once_and_appends_once_a_block() {
+    let count = |rows: usize| {
+        let (model, store) = gpt(|config| *config = GptConfig::new(Vocab::ids(VOCAB), 64, 4, 2, MOST));
+        let mut generator = model.generator(&store).unwrap();
+        generator.greedy_batch(&vec![PROMPTS[0]; rows], 2).unwrap();
+        let explained = generator.program().explain();
+        let of = |kernel: &str| explained.lines().filter(|line| line.contains(kernel)).count();
+        (of("matmul"), of("append_pair"), of("append"))
+    };
+    // Per block: one projection or three, what attention gives, and two of the feed-forward; the head.
+    assert_eq!(count(1), (2 * 4 + 1, 2, 2));
+    assert_eq!(count(3), (2 * 6 + 1, 2, 2));
+}
+
 #[test]
 fn what_cannot_be_generated_is_named() {
     let (model, store) = gpt(|_| ());

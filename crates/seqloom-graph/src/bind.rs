@@ -80,14 +80,6 @@ pub(crate) fn bind(
                 let state = binder.places.get(&base(nodes, node.inputs[0])).cloned();
                 binder.places.extend(state.map(|state| (id, state)));
             }
-            Op::Window { .. } => {
-                if let Some((owner, offset)) = part(nodes, id)
-                    && let Some(whole) = binder.places.get(&owner)
-                {
-                    let place = whole.buffer.slice(whole.offset + offset, node.shape.bytes());
-                    binder.places.insert(id, place);
-                }
-            }
             Op::Input(index) => {
                 binder.places.insert(id, input_slices[*index].clone());
             }
@@ -119,12 +111,20 @@ pub(crate) fn bind(
     }
     let placed: Vec<_> =
         (0..nodes.len()).map(|id| binder.places.contains_key(&id) || !stored(nodes, fused, id)).collect();
-    let plan = plan(steps, &placed, |id| nodes[id].shape.bytes());
+    let plan = plan(nodes, steps, &placed);
     let slots = store.slots().take(&binder.device, &plan.slots)?;
     binder.memory.slots = slots.iter().map(Buffer::bytes).sum();
     for (id, slot) in plan.of_node.iter().enumerate() {
         if let Some(slot) = slot {
             binder.places.insert(id, slots[*slot].slice(0, nodes[id].shape.bytes().max(4)));
+        }
+    }
+    for id in 0..nodes.len() {
+        if let Some((owner, offset)) = part(nodes, id)
+            && let Some(whole) = binder.places.get(&owner)
+        {
+            let place = whole.buffer.slice(whole.offset + offset, nodes[id].shape.bytes());
+            binder.places.insert(id, place);
         }
     }
     let mut wired: Vec<(&Lowered, Vec<Vec<Slice>>)> = Vec::new();

@@ -6,9 +6,10 @@
 //! nothing but that input different from step to step, and one program serves all of them.
 
 use crate::derive::Derivation;
-use crate::fuse::{base, is_group_root};
+use crate::fuse::{base, is_group_root, takes_tail};
 use crate::graph::{Graph, Node, NodeId, StateSpec};
 use crate::op::Op;
+use crate::part::{memory, part};
 use crate::shape::{DType, Shape};
 use crate::tensor::{Tensor, here};
 
@@ -130,15 +131,56 @@ pub(crate) fn mark_in_place(nodes: &mut [Node], roots: &[NodeId], states: &[Stat
         }
         let own = base(nodes, nodes[id].inputs[0]);
         let reads =
-            |node: &Node| node.op != Op::Reshape && node.inputs.iter().any(|&i| base(nodes, i) == own);
+            |node: &Node| node.op != Op::Reshape && node.inputs.iter().any(|&i| memory(nodes, i) == own);
         // Kernels run in the order of nodes; one that is written from several runs with the last of them.
-        let before = |at: NodeId| at < id && !is_group_root(&nodes[at].op);
+        let alone = |at: NodeId| !is_group_root(&nodes[at].op) && !may_have_tail(nodes, at);
+        let before = |at: NodeId| at < id && alone(at);
         let free = (0..nodes.len()).filter(|&at| at != id && reads(&nodes[at])).all(before);
         let once = roots.iter().filter(|&&other| base(nodes, other) == id).count() == 1;
         let asked = roots.iter().any(|&other| base(nodes, other) == own);
-        let itself = nodes[id].inputs[1..].iter().any(|&input| base(nodes, input) == own);
+        let itself = nodes[id].inputs[1..].iter().any(|&input| memory(nodes, input) == own);
         if nodes[own].op == Op::State(state) && free && once && !asked && !itself {
             nodes[id].op = Op::Append { in_place: true };
         }
     }
+}
+
+/// By node, for appending in place, the one that is done by the same dispatch: as keys and values are, which go into two caches
+/// of one shape at the same places. Nothing runs between the two, and neither reads what the other writes.
+pub(crate) fn pairs(nodes: &[Node]) -> Vec<Option<NodeId>> {
+    let mut partners = vec![None; nodes.len()];
+    let mut open: Option<NodeId> = None;
+    for (id, node) in nodes.iter().enumerate() {
+        if node.op == (Op::Append { in_place: true }) {
+            let first = open.filter(|&first| alike(nodes, first, id));
+            if let Some(first) = first {
+                (partners[first], partners[id]) = (Some(id), Some(first));
+            }
+            open = if first.is_some() { None } else { Some(id) };
+        } else if !matches!(node.op, Op::Reshape | Op::State(_)) && part(nodes, id).is_none() {
+            open = None;
+        }
+    }
+    partners
+}
+
+/// Whether both append as many rows at the same places of caches of one shape, and could do it in any order.
+fn alike(nodes: &[Node], first: NodeId, second: NodeId) -> bool {
+    let [a, b] = [first, second].map(|id| nodes[id].inputs.as_slice());
+    let shapes = |inputs: &[NodeId]| [0, 1].map(|operand| nodes[inputs[operand]].shape);
+    let reads = |rows: NodeId, append: NodeId| {
+        let from = memory(nodes, rows);
+        from == append || from == base(nodes, nodes[append].inputs[0])
+    };
+    shapes(a) == shapes(b)
+        && base(nodes, a[2]) == base(nodes, b[2])
+        && !reads(a[1], second)
+        && !reads(b[1], first)
+}
+
+/// Whether the node's kernel may run later than the node stands, with what is computed of it pointwise.
+fn may_have_tail(nodes: &[Node], id: NodeId) -> bool {
+    let follows =
+        |node: &Node| node.op.is_pointwise() && node.inputs.iter().any(|&input| base(nodes, input) == id);
+    takes_tail(&nodes[id].op) && nodes.iter().any(follows)
 }

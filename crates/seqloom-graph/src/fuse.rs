@@ -16,7 +16,7 @@ use seqloom_device::Facts;
 
 use crate::graph::{Node, NodeId};
 use crate::op::{Binary, Op, ReduceOp};
-use crate::product::{bindings, take_norms, takes_tail};
+use crate::product::{bindings, take_norms, takes_any_tail};
 use crate::shape::Shape;
 
 /// Strided operands that the kernels' `View` holds.
@@ -92,6 +92,11 @@ pub(crate) fn is_group_root(op: &Op) -> bool {
         || matches!(op, Op::Broadcast | Op::Permute(_) | Op::Reduce { .. })
 }
 
+/// Whether a group can be the tail of the node's kernel, which then runs where the group's root stands.
+pub(crate) fn takes_tail(op: &Op) -> bool {
+    matches!(op, Op::MatMul { .. } | Op::NormGrad { .. } | Op::Gather)
+}
+
 /// What kernels can take.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Room<'a> {
@@ -108,7 +113,7 @@ pub(crate) fn fuse(nodes: &[Node], roots: &[NodeId], room: Room<'_>) -> Fused {
     // Where a product takes but a bias, what follows reads the sum.
     for id in 0..nodes.len() {
         in_memory[id] |=
-            biased(nodes, id).is_some_and(|(product, _)| !takes_tail(nodes, product, room.facts));
+            biased(nodes, id).is_some_and(|(product, _)| !takes_any_tail(nodes, product, room.facts));
     }
     for &root in roots {
         in_memory[base(nodes, root)] = true;
@@ -304,15 +309,15 @@ impl Walk<'_> {
 
     /// Whether the group of `root` can be the tail of this node: its only user, and of the same elements.
     fn absorbs(&self, root: NodeId, id: NodeId) -> bool {
-        let takes_tail = match self.nodes[id].op {
-            Op::MatMul { .. } => {
-                takes_tail(self.nodes, id, self.room.facts)
-                    || biased(self.nodes, root).is_some_and(|(product, _)| product == id)
-            }
-            Op::NormGrad { .. } | Op::Gather => true,
-            _ => false,
-        };
-        takes_tail && self.nodes[root].op.is_pointwise() && !self.absorbed[id] && self.users[id].len() == 1
+        let op = &self.nodes[id].op;
+        let fits = !matches!(op, Op::MatMul { .. })
+            || takes_any_tail(self.nodes, id, self.room.facts)
+            || biased(self.nodes, root).is_some_and(|(product, _)| product == id);
+        takes_tail(op)
+            && fits
+            && self.nodes[root].op.is_pointwise()
+            && !self.absorbed[id]
+            && self.users[id].len() == 1
     }
 
     fn view(&self, id: NodeId, group: &mut Group) -> Result<(), NodeId> {

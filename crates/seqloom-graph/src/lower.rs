@@ -8,6 +8,7 @@ use seqloom_kernels::{
 
 use crate::codegen::generate;
 use crate::error::GraphError;
+use crate::following::pairs;
 use crate::fuse::{Fused, Group, around, base};
 use crate::graph::{Node, NodeId};
 use crate::op::Op;
@@ -55,11 +56,13 @@ pub(crate) fn lower(nodes: &[Node], fused: &Fused, device: &Device) -> Result<Ve
 
 fn steps(nodes: &[Node], fused: &Fused, target: Target<'_>) -> Result<Vec<Step>, GraphError> {
     let mut steps = Vec::new();
+    let partners = pairs(nodes);
     for (id, node) in nodes.iter().enumerate() {
         let stored = fused.in_memory[id] && !fused.absorbed[id];
         let step = match &fused.groups[id] {
             _ if fused.heads[id].is_some() => lower_headed(nodes, id, fused, target.facts)?,
             Some(group) => Some(lower_group(nodes, id, group, fused, target)?),
+            None if partners[id].is_some() => lower_pair(nodes, id, partners[id], target.facts)?,
             None if stored && matches!(node.op, Op::MatMul { .. }) => {
                 Some(product(nodes, id, fused, target)?)
             }
@@ -209,13 +212,8 @@ fn lower_node(
             cross_entropy::lower_backward(&problem, over.is_some(), facts)?
         }
         Op::Gather | Op::Rearrange => gather(nodes, id, facts, None)?,
-        Op::Append { in_place } => {
-            let (cache, rows) = (shape(0), shape(1));
-            let [batch, keys] = [cache[0], cache[1]];
-            let channels = cache[2..].iter().product();
-            let problem = view::AppendProblem { batch, keys, time: rows[1], channels, in_place: *in_place };
-            view::lower_append(&problem, facts)?
-        }
+        Op::Append { in_place: false } => append(nodes, id, view::AppendTarget::Copy, facts)?,
+        Op::Append { in_place: true } => append(nodes, id, view::AppendTarget::InPlace, facts)?,
         Op::GatherGrad => embedding::lower_backward(&table(node.shape, shape(1)), facts)?,
         Op::Recurrent(recurrence) => {
             let steps = shape(node.inputs.len() - 1);
@@ -243,6 +241,33 @@ fn lower_node(
     let reads_control = matches!(node.op, Op::Attention(_) | Op::AttentionGrad(..));
     let outs = if has_outputs(&node.op) { outputs(nodes, id) } else { vec![id] };
     Ok(Some(Step { lowered, ins: operands(nodes, id), outs, leaves: Vec::new(), reads_control, over }))
+}
+
+/// Rows appended to a cache, or to two.
+fn append(
+    nodes: &[Node],
+    id: NodeId,
+    target: view::AppendTarget,
+    facts: &Facts,
+) -> Result<Lowered, GraphError> {
+    let [cache, rows] = [0, 1].map(|operand| nodes[nodes[id].inputs[operand]].shape);
+    let [batch, keys, time] = [cache[0], cache[1], rows[1]];
+    let channels = cache[2..].iter().product();
+    Ok(view::lower_append(&view::AppendProblem { batch, keys, time, channels, target }, facts)?)
+}
+
+/// Two appendings in place, by the second one's step.
+fn lower_pair(
+    nodes: &[Node],
+    id: NodeId,
+    partner: Option<NodeId>,
+    facts: &Facts,
+) -> Result<Option<Step>, GraphError> {
+    let Some(first) = partner.filter(|&first| first < id) else { return Ok(None) };
+    let lowered = append(nodes, first, view::AppendTarget::PairInPlace, facts)?;
+    let ins = [first, id].map(|append| operands(nodes, append)).concat();
+    let outs = vec![first, id];
+    Ok(Some(Step { lowered, ins, outs, leaves: Vec::new(), reads_control: false, over: None }))
 }
 
 /// Output nodes of an operation that has several; they follow it directly.

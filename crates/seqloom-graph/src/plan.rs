@@ -4,10 +4,12 @@
 //! tracks whole buffers: a kernel may not read and write one, unless it is bound once, for writing; a step that is written
 //! so passes its operand's slot on to its result. Any other tensor takes the smallest free slot that holds it; failing
 //! that the largest free one grows, and only with none free a new one is made. The plan is known before anything is
-//! allocated. Scratch is a tensor that lives for one step.
+//! allocated. Scratch is a tensor that lives for one step. A window that is bound in place keeps the tensor alive that it
+//! lies in.
 
-use crate::graph::NodeId;
+use crate::graph::Node;
 use crate::lower::Step;
+use crate::part::memory;
 
 /// Memory of one program's intermediate tensors.
 #[derive(Debug, Default)]
@@ -20,26 +22,28 @@ pub(crate) struct Plan {
     pub of_scratch: Vec<Vec<usize>>,
 }
 
-/// Plans the slots of all nodes that steps write and `placed` does not put elsewhere. `bytes` gives a node's size.
-pub(crate) fn plan(steps: &[Step], placed: &[bool], bytes: impl Fn(NodeId) -> u64) -> Plan {
-    let mut last_use = vec![0; placed.len()];
+/// Plans the slots of all nodes that steps write and `placed` does not put elsewhere.
+pub(crate) fn plan(nodes: &[Node], steps: &[Step], placed: &[bool]) -> Plan {
+    let owners: Vec<_> = (0..nodes.len()).map(|id| memory(nodes, id)).collect();
+    let mut last_use = vec![0; nodes.len()];
     for (at, step) in steps.iter().enumerate() {
         for &node in step.ins.iter().chain(&step.leaves).chain(&step.outs).chain(&step.over) {
-            last_use[node] = at;
+            last_use[owners[node]] = at;
         }
     }
-    let mut plan = Plan { of_node: vec![None; placed.len()], ..Plan::default() };
+    let mut plan = Plan { of_node: vec![None; nodes.len()], ..Plan::default() };
     let mut free: Vec<usize> = Vec::new();
     for (at, step) in steps.iter().enumerate() {
         for &node in step.outs.iter().filter(|&&node| !placed[node]) {
             let inherited = step.over.and_then(|operand| plan.of_node[operand]);
-            let slot = inherited.unwrap_or_else(|| plan.take(&mut free, bytes(node)));
+            let slot = inherited.unwrap_or_else(|| plan.take(&mut free, nodes[node].shape.bytes()));
             plan.of_node[node] = Some(slot);
         }
         let scratch: Vec<_> = step.lowered.scratch.iter().map(|&bytes| plan.take(&mut free, bytes)).collect();
         free.extend(&scratch);
         plan.of_scratch.push(scratch);
-        let mut ended: Vec<_> = step.ins.iter().chain(&step.leaves).chain(&step.outs).copied().collect();
+        let touched = step.ins.iter().chain(&step.leaves).chain(&step.outs);
+        let mut ended: Vec<_> = touched.map(|&node| owners[node]).collect();
         ended.sort_unstable();
         ended.dedup();
         // An operand that is written over leaves its slot to the result.

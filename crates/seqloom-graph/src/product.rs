@@ -14,6 +14,7 @@ use crate::fuse::{Fused, Group, base};
 use crate::graph::{Node, NodeId};
 use crate::lower::{Step, Target, operands, outputs};
 use crate::op::Op;
+use crate::part::memory;
 
 /// The product that a node records.
 pub(crate) fn product_of(nodes: &[Node], id: NodeId) -> matmul::Problem {
@@ -37,7 +38,7 @@ pub(crate) fn product_of(nodes: &[Node], id: NodeId) -> matmul::Problem {
 }
 
 /// Whether a product takes any tail, or else a bias alone.
-pub(crate) fn takes_tail(nodes: &[Node], id: NodeId, facts: &Facts) -> bool {
+pub(crate) fn takes_any_tail(nodes: &[Node], id: NodeId, facts: &Facts) -> bool {
     matmul::takes_epilogue(&product_of(nodes, id), facts)
 }
 
@@ -58,7 +59,10 @@ pub(crate) fn take_norms(nodes: &[Node], users: &[Vec<NodeId>], facts: &Facts, f
             a == y && b != y && row::suits(&product_of(nodes, user), facts)
         };
         let kept = !users[mean].is_empty() || !users[rstd].is_empty();
-        if kept || users[y].is_empty() || !users[y].iter().all(takes) {
+        // A state may be written in place behind whoever reads it, judged by where they stand; this norm moves.
+        let operand = memory(nodes, nodes[norm].inputs[0]);
+        let moves = !matches!(nodes[operand].op, Op::State(_));
+        if kept || !moves || users[y].is_empty() || !users[y].iter().all(takes) {
             continue;
         }
         users[y].iter().for_each(|&product| fused.norms[product] = Some(norm));
@@ -103,7 +107,7 @@ pub(crate) fn product_with_tail(
 ) -> Result<Step, GraphError> {
     let leaves: Vec<_> = group.leaves.iter().map(|leaf| leaf.node).collect();
     let mut ins = read_by(nodes, product, fused);
-    if takes_tail(nodes, product, target.facts) {
+    if takes_any_tail(nodes, product, target.facts) {
         let tail = generate(nodes, root, group, None);
         let lowered = launches(nodes, product, fused, target, Some(&tail))?;
         return Ok(Step {

@@ -4,13 +4,14 @@
 //! A kernel may not bind one buffer both for reading and for writing, so this is decided before code is generated: a
 //! pointwise pass takes such an operand as `value`, which is what its output held before, and the gradient of a
 //! cross-entropy is a kernel that finds the logits there. What lies in a place of its own (a parameter, an input, a tensor
-//! that is read after the run) is never written over, nor does a result that must lie in one take another's memory.
+//! that is read after the run) is never written over, nor does a result that must lie in one take another's memory. Whoever reads
+//! a window that is bound in place reads the tensor that it lies in.
 
-use crate::fuse::{Access, Fused, base};
+use crate::fuse::{Access, Fused, Leaf, base};
 use crate::graph::{Node, NodeId};
 use crate::lower::has_outputs;
 use crate::op::Op;
-use crate::part::part;
+use crate::part::{memory, part};
 use crate::product::read_by;
 use crate::shape::DType;
 
@@ -25,10 +26,12 @@ pub(crate) fn reuse(nodes: &[Node], fused: &mut Fused, roots: &[NodeId]) {
         }
         fused.over[id] = match (&node.op, &mut fused.groups[id]) {
             (Op::CrossEntropyGrad { .. }, _) => {
-                Some(base(nodes, node.inputs[0])).filter(|&logits| ends(logits, id))
+                let alone = |logits| node.inputs[1..].iter().all(|&other| memory(nodes, other) != logits);
+                Some(base(nodes, node.inputs[0])).filter(|&logits| ends(logits, id) && alone(logits))
             }
             (op, Some(group)) if op.is_pointwise() && group.value.is_none() => {
-                let once = |node: NodeId| group.leaves.iter().filter(|leaf| leaf.node == node).count() == 1;
+                let reads = |leaf: &&Leaf, node| memory(nodes, leaf.node) == node;
+                let once = |node: NodeId| group.leaves.iter().filter(|leaf| reads(leaf, node)).count() == 1;
                 let found = group.leaves.iter().position(|leaf| {
                     leaf.access == Access::Same
                         && nodes[leaf.node].dtype == DType::F32
@@ -48,16 +51,16 @@ fn last_readers(nodes: &[Node], fused: &Fused, roots: &[NodeId]) -> Vec<Option<N
     for (id, node) in nodes.iter().enumerate() {
         let head = fused.heads[id].as_ref().map(|(_, group)| group);
         if let Some(group) = head.or(fused.groups[id].as_ref()) {
-            group.leaves.iter().for_each(|leaf| last[leaf.node] = Some(id));
+            group.leaves.iter().for_each(|leaf| last[memory(nodes, leaf.node)] = Some(id));
             let of_value = group.value.map(|value| read_by(nodes, value, fused)).unwrap_or_default();
-            of_value.into_iter().for_each(|input| last[input] = Some(id));
+            of_value.into_iter().for_each(|input| last[memory(nodes, input)] = Some(id));
         }
         let computed = fused.groups[id].is_none() && fused.in_memory[id] && !fused.absorbed[id];
         if has_outputs(&node.op) && !fused.absorbed[id] || computed {
-            read_by(nodes, id, fused).into_iter().for_each(|input| last[input] = Some(id));
+            read_by(nodes, id, fused).into_iter().for_each(|input| last[memory(nodes, input)] = Some(id));
         }
     }
-    roots.iter().for_each(|&root| last[base(nodes, root)] = Some(nodes.len()));
+    roots.iter().for_each(|&root| last[memory(nodes, root)] = Some(nodes.len()));
     last
 }
 

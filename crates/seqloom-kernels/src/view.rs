@@ -4,7 +4,7 @@
 //! rows for a tensor that holds the rows before them.
 
 use seqloom_device::Facts;
-use seqloom_shaders::view::{Append, AppendParams, Gather, GatherParams};
+use seqloom_shaders::view::{Append, AppendPair, AppendParams, Gather, GatherParams};
 
 use crate::error::KernelError;
 use crate::launch::{Job, Lowered, Operand, count, striding};
@@ -88,19 +88,30 @@ pub struct AppendProblem {
     pub time: usize,
     /// C.
     pub channels: usize,
-    /// The cache itself is the result: it lies where the result is written, and nothing of it is copied.
-    pub in_place: bool,
+    /// Where the result lies.
+    pub target: AppendTarget,
+}
+
+/// What new rows are written into.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum AppendTarget {
+    /// A copy of the cache.
+    Copy,
+    /// The cache itself, which lies where the result is written.
+    InPlace,
+    /// Two caches themselves, each with rows of its own that begin at the same places.
+    PairInPlace,
 }
 
 /// `out = cache` but `out[b, first[b] + t] = rows[b, t]`, as copies of 32-bit words.
 ///
 /// Bindings: `In(0)` cache `[B, S, C]`, `In(1)` rows `[B, T, C]`, `In(2)` first `[B]` u32, `Out(0)` `[B, S, C]`; in place
-/// `In(0)` is not bound.
+/// `In(0)` is not bound. Of a pair, `In(3)`, `In(4)` and `Out(1)` are the second's cache, rows and result.
 ///
 /// # Errors
 /// More new rows than the cache holds, or sizes beyond what a kernel can number.
 pub fn lower_append(problem: &AppendProblem, facts: &Facts) -> Result<Lowered, KernelError> {
-    let AppendProblem { batch, keys, time, channels, in_place } = *problem;
+    let AppendProblem { batch, keys, time, channels, target } = *problem;
     let op = "append";
     if time > keys {
         return Err(KernelError::Problem { op, detail: format!("{time} new rows for a cache of {keys}") });
@@ -109,22 +120,27 @@ pub fn lower_append(problem: &AppendProblem, facts: &Facts) -> Result<Lowered, K
     // What the kernel adds up before it sees that a row would pass the end.
     count(op, "end of a sequence", &[keys + time, channels])?;
     let len = count(op, "rows", &[batch, time, channels])?;
-    let mut lowered = if in_place { Lowered::default() } else { lower(&Problem::copy(all as usize), facts)? };
+    let mut lowered = match target {
+        AppendTarget::Copy => lower(&Problem::copy(all as usize), facts)?,
+        AppendTarget::InPlace | AppendTarget::PairInPlace => Lowered::default(),
+    };
     if len == 0 {
         return Ok(lowered);
     }
     let [keys, time, channels] = [keys, time, channels].map(|size| size as u32);
     let (workgroup, grid) = striding(op, len, 0, facts)?;
-    let job = Job {
-        op,
-        shape: format!("B={batch} S={keys} T={time} C={channels}"),
-        spec: Append { workgroup },
-        params: AppendParams { len, keys, time, channels },
-        bindings: vec![Operand::In(1), Operand::In(2), Operand::Out(0)],
-        grid,
-        flops: 0,
-        bytes: 8 * u64::from(len) + 4 * batch as u64,
+    let shape = format!("B={batch} S={keys} T={time} C={channels}");
+    let params = AppendParams { len, keys, time, channels };
+    let moved = |caches: u64| caches * 8 * u64::from(len) + 4 * batch as u64;
+    let launch = if target == AppendTarget::PairInPlace {
+        let [ins, outs] = [[1, 4, 2].map(Operand::In).to_vec(), [0, 1].map(Operand::Out).to_vec()];
+        let (spec, bindings, bytes) = (AppendPair { workgroup }, [ins, outs].concat(), moved(2));
+        Job { op, shape, spec, params, bindings, grid, flops: 0, bytes }.plain(facts)?
+    } else {
+        let bindings = vec![Operand::In(1), Operand::In(2), Operand::Out(0)];
+        let (spec, bytes) = (Append { workgroup }, moved(1));
+        Job { op, shape, spec, params, bindings, grid, flops: 0, bytes }.plain(facts)?
     };
-    lowered.launches.push(job.plain(facts)?);
+    lowered.launches.push(launch);
     Ok(lowered)
 }

@@ -179,19 +179,27 @@ impl MultiHeadAttention {
     /// Records the projections of self-attention: x [B, T, C] at these places → queries [B, T, H, D], keys and values.
     ///
     /// Three products, with parts of the joint weight: cutting the weight copies far less than cutting the result of one
-    /// product would, forward and backward.
+    /// product would, forward and backward. A single row, as when a sequence is generated, is one product: the parts of its
+    /// result lie in one piece each, so they are read where they lie.
     #[track_caller]
     #[must_use]
     pub fn project<'g>(&self, x: Tensor<'g>, place: Place<'g>) -> (Tensor<'g>, KeyValues<'g>) {
-        (self.queries(x, place), self.memory(x, place))
+        let x = self.checked(x);
+        let [query, keys, values] = match self.weights {
+            Weights::Joint(weight) if x.rank() == 3 && x.dim(0) * x.dim(1) == 1 => {
+                let joint = x.matmul_t(x.graph().param(weight)) + x.graph().param(self.bias);
+                self.parts().map(|(start, size)| joint.slice(-1, start, size))
+            }
+            _ => [0, 1, 2].map(|index| self.part(x, index)),
+        };
+        (self.turned_queries(query, place), self.turned(keys, values, place))
     }
 
     /// Records the projection of queries alone: x [B, T, C] → [B, T, H, D].
     #[track_caller]
     #[must_use]
     pub fn queries<'g>(&self, x: Tensor<'g>, place: Place<'g>) -> Tensor<'g> {
-        let query = self.part(self.checked(x), 0);
-        self.relative.turned(self.split(query, self.heads), place, self.most)
+        self.turned_queries(self.part(self.checked(x), 0), place)
     }
 
     /// Records the projection of what is attended to: m [B, S, M] → keys and values.
@@ -199,8 +207,7 @@ impl MultiHeadAttention {
     #[must_use]
     pub fn memory<'g>(&self, memory: Tensor<'g>, place: Place<'g>) -> KeyValues<'g> {
         let memory = self.checked(memory);
-        let keys = self.relative.turned(self.split(self.part(memory, 1), self.key_heads), place, self.most);
-        KeyValues { keys, values: self.split(self.part(memory, 2), self.key_heads) }
+        self.turned(self.part(memory, 1), self.part(memory, 2), place)
     }
 
     /// Records the attention of projected queries [B, T, H, D] and the last projection → [B, T, C].
@@ -245,6 +252,19 @@ impl MultiHeadAttention {
             Weights::Apart(weights) => g.param(weights[index]),
         };
         x.matmul_t(weight) + g.param(self.bias).slice(0, start, size)
+    }
+
+    /// Projected queries [B, T, C] in heads, at their places.
+    #[track_caller]
+    fn turned_queries<'g>(&self, query: Tensor<'g>, place: Place<'g>) -> Tensor<'g> {
+        self.relative.turned(self.split(query, self.heads), place, self.most)
+    }
+
+    /// Projected keys and values [B, S, Hkv·D] in heads, the keys at their places.
+    #[track_caller]
+    fn turned<'g>(&self, keys: Tensor<'g>, values: Tensor<'g>, place: Place<'g>) -> KeyValues<'g> {
+        let keys = self.relative.turned(self.split(keys, self.key_heads), place, self.most);
+        KeyValues { keys, values: self.split(values, self.key_heads) }
     }
 
     /// [B, T, heads·D] → [B, T, heads, D].

@@ -2,8 +2,7 @@
 //
 // Shapes: rows [B, T, C]; first [B]; out [B, S, C], of which everything else stays as it is.
 // Grid: any number of workgroups in x and y; invocations stride over the rows, neighbours copy neighbours.
-// Numeric: words are copied as bits. first[b] + T <= S is the host's to check; what would pass S is left out here, so that
-// no row reaches into the next sequence.
+// Numeric: words are copied as bits, but for those that would pass S.
 
 const WORKGROUP: u32 = 64u; // spec
 
@@ -27,12 +26,8 @@ fn main(
 ) {
     let row = groups.x * WORKGROUP;
     let stride = row * groups.y;
-    let one = params.time * params.channels;
     for (var i = gid.x + gid.y * row; i < params.len; i += stride) {
-        let b = divide(i, one);
-        // Among the elements of its sequence; S * C of them can be numbered, so this cannot wrap.
-        let at = min(first[b], params.keys) * params.channels + (i - b * one);
-        let all = params.keys * params.channels;
-        if at < all { out[b * all + at] = rows[i]; }
+        let at = appended(i);
+        if at != NOWHERE { out[at] = rows[i]; }
     }
 }

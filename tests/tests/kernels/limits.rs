@@ -78,7 +78,13 @@ fn sizes_that_do_not_fit_32_bits() {
         offset: 7,
     };
     says(view::lower(&copy, &facts), &["view", "input", "4294967303"]);
-    let cache = view::AppendProblem { batch: 1, keys: 1 << 20, time: 1, channels: 1 << 12, in_place: true };
+    let cache = view::AppendProblem {
+        batch: 1,
+        keys: 1 << 20,
+        time: 1,
+        channels: 1 << 12,
+        target: view::AppendTarget::InPlace,
+    };
     says(view::lower_append(&cache, &facts), &["append", "cache", "[1, 1048576, 4096]"]);
     let many = view::AppendProblem { keys: 2, time: 3, ..cache };
     says(view::lower_append(&many, &facts), &["append", "3 new rows", "cache of 2"]);

@@ -1,7 +1,7 @@
 //! Strided copies: bits in, bits out.
 
-use seqloom_kernels::view::{self, AppendProblem, Problem};
-use seqloom_tests::executor::{Executor, Feed};
+use seqloom_kernels::view::{self, AppendProblem, AppendTarget, Problem};
+use seqloom_tests::executor::{Data, Executor, Feed};
 use seqloom_tests::oracle::view::{Gather, gather};
 
 fn check(name: &str, source: usize, problem: Problem) {
@@ -87,13 +87,42 @@ fn new_rows_of_a_cache() {
             let size = time * channels;
             want[(b * keys + first as usize) * channels..][..size].copy_from_slice(&rows[b * size..][..size]);
         }
-        let problem = AppendProblem { batch, keys, time, channels, in_place: false };
+        let problem = AppendProblem { batch, keys, time, channels, target: AppendTarget::Copy };
         for (kind, facts) in executor.kinds() {
             let lowered = view::lower_append(&problem, &facts).unwrap();
             let ins = vec![(&cache).into(), (&rows).into(), (&first).into()];
             let feed = Feed { ins, outs: vec![want.len()], ..Feed::default() };
             let got: Vec<u32> = executor.run(&lowered, &feed).out(0).iter().map(|x| x.to_bits()).collect();
             assert_eq!(got, want, "{problem:?} {kind}");
+        }
+    }
+}
+
+/// Both caches of a pair hold what each would hold alone; all else of them stays.
+#[test]
+fn new_rows_of_two_caches() {
+    let executor = Executor::shared();
+    let (batch, keys, time, channels) = (3, 7, 2, 5);
+    let rows = |salt: u32| (0..(batch * time * channels) as u32).map(|i| i * 7 + salt).collect::<Vec<_>>();
+    let (rows_a, rows_b, first, none) = (rows(1000), rows(2000), vec![0, 5, 3], Vec::new());
+    let problem = AppendProblem { batch, keys, time, channels, target: AppendTarget::PairInPlace };
+    for (kind, facts) in executor.kinds() {
+        let lowered = view::lower_append(&problem, &facts).unwrap();
+        let ins = [&none, &rows_a, &first, &none, &rows_b].map(Data::from).to_vec();
+        let outs = vec![batch * keys * channels; 2];
+        let ran = executor.run(&lowered, &Feed { ins, outs, ..Feed::default() });
+        for (out, rows) in [&rows_a, &rows_b].into_iter().enumerate() {
+            let got: Vec<u32> = ran.out(out).iter().map(|x| x.to_bits()).collect();
+            // What no row is written to is as the executor left it.
+            let untouched = got[channels * 2];
+            let mut want = vec![untouched; batch * keys * channels];
+            for (b, &first) in first.iter().enumerate() {
+                let size = time * channels;
+                want[(b * keys + first as usize) * channels..][..size]
+                    .copy_from_slice(&rows[b * size..][..size]);
+            }
+            assert_eq!(got, want, "cache {out} {kind}");
+            assert!(f32::from_bits(untouched).is_nan(), "poison");
         }
     }
 }

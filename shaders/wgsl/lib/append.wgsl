@@ -1,0 +1,15 @@
+// Where the elements of new rows [B, T, C] stand in what they are appended to, [B, S, C]; needs the immediates of a kernel
+// that appends, its binding `first`, and `divide`.
+//
+// first[b] + T <= S is the host's to check; what would pass S goes nowhere, so that no row reaches into the next sequence.
+
+const NOWHERE: u32 = 0xffffffffu; // no tensor has an element of this number
+
+fn appended(i: u32) -> u32 {
+    let one = params.time * params.channels;
+    let b = divide(i, one);
+    // Among the elements of its sequence; S * C of them can be numbered, so this cannot wrap.
+    let at = min(first[b], params.keys) * params.channels + (i - b * one);
+    let all = params.keys * params.channels;
+    return select(NOWHERE, b * all + at, at < all);
+}
