@@ -56,7 +56,7 @@ pub(crate) fn take_norms(nodes: &[Node], users: &[Vec<NodeId>], facts: &Facts, f
                 return false;
             };
             let [a, b] = [0, 1].map(|operand| base(nodes, node.inputs[operand]));
-            a == y && b != y && row::suits(&product_of(nodes, user), facts)
+            a == y && b != y && row::takes_norm(&product_of(nodes, user), facts)
         };
         let kept = !users[mean].is_empty() || !users[rstd].is_empty();
         // A state may be written in place behind whoever reads it, judged by where they stand; this norm moves.

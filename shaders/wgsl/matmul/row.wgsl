@@ -17,6 +17,9 @@ const CENTRED: bool = false; // spec
 // Columns of a group.
 const COLUMNS: u32 = 8u;
 
+// K / 4 at most, if NORMED.
+const MOST_QUADS: u32 = 1024u;
+
 struct Params {
     n: u32,
     quads: u32, // K / 4
@@ -34,34 +37,35 @@ var<immediate> params: Params;
 
 fn fused(value: f32, index: u32) -> f32 { return value; } // spec
 
-// The row's first element, its mean less that, and 1 / its deviation.
-struct Statistics { first: f32, mean: f32, rstd: f32 }
+// The normalised row. A lane reads what it wrote itself, so there is nothing to wait for.
+var<workgroup> normed: array<vec4<f32>, MOST_QUADS>;
 
-fn statistics(lane: u32) -> Statistics {
-    var s = Statistics(0.0f, 0.0f, 1.0f);
-    if NORMED {
-        let count = f32(4u * params.quads);
-        if CENTRED {
-            s.first = x[0u].x;
-            var total = vec4(0.0f);
-            for (var p = lane; p < params.quads; p += LANES) { total += x[p] - s.first; }
-            s.mean = subgroupAdd(dot(total, vec4(1.0f))) / count;
-        }
-        var squares = vec4(0.0f);
-        for (var p = lane; p < params.quads; p += LANES) {
-            let d = (x[p] - s.first) - s.mean;
-            squares += d * d;
-        }
-        s.rstd = inverseSqrt(subgroupAdd(dot(squares, vec4(1.0f))) / count + params.eps);
+fn normalise(lane: u32) {
+    let count = f32(4u * params.quads);
+    var first = 0.0f;
+    var mean = 0.0f; // less the first element, for the reason that norm/forward.wgsl gives
+    if CENTRED {
+        first = x[0u].x;
+        var sum = vec4(0.0f);
+        for (var p = lane; p < params.quads; p += LANES) { sum += x[p] - first; }
+        mean = subgroupAdd(dot(sum, vec4(1.0f))) / count;
     }
-    return s;
+    var squares = vec4(0.0f);
+    for (var p = lane; p < params.quads; p += LANES) {
+        let d = (x[p] - first) - mean;
+        squares += d * d;
+    }
+    let rstd = inverseSqrt(subgroupAdd(dot(squares, vec4(1.0f))) / count + params.eps);
+    for (var p = lane; p < params.quads; p += LANES) {
+        var v = ((x[p] - first) - mean) * rstd * weight[p];
+        if CENTRED { v += bias[p]; }
+        normed[p] = v;
+    }
 }
 
-fn operand(p: u32, s: Statistics) -> vec4<f32> {
-    var v = x[p];
-    if NORMED { v = ((v - s.first) - s.mean) * s.rstd * weight[p]; }
-    if CENTRED { v += bias[p]; }
-    return v;
+fn operand(p: u32) -> vec4<f32> {
+    if NORMED { return normed[p]; }
+    return x[p];
 }
 
 fn total(v: vec4<f32>) -> vec4<f32> {
@@ -74,14 +78,14 @@ fn main(
     @builtin(num_workgroups) tiles: vec3<u32>,
     @builtin(subgroup_invocation_id) lane: u32,
 ) {
-    let s = statistics(lane);
+    if NORMED { normalise(lane); }
     for (var j = tile.x * COLUMNS; j < params.n; j += tiles.x * COLUMNS) {
         let low_at = min(j + vec4(0u, 1u, 2u, 3u), vec4(params.n - 1u)) * params.quads;
         let high_at = min(j + vec4(4u, 5u, 6u, 7u), vec4(params.n - 1u)) * params.quads;
         var low = vec4(0.0f);
         var high = vec4(0.0f);
         for (var p = lane; p < params.quads; p += LANES) {
-            let v = operand(p, s);
+            let v = operand(p);
             low += vec4(dot(v, b[low_at.x + p]), dot(v, b[low_at.y + p]), dot(v, b[low_at.z + p]), dot(v, b[low_at.w + p]));
             high += vec4(
                 dot(v, b[high_at.x + p]), dot(v, b[high_at.y + p]), dot(v, b[high_at.z + p]), dot(v, b[high_at.w + p]),

@@ -166,8 +166,9 @@ fn bias_and_relu_on_the_way_out() {
 fn a_row_normalised_on_the_way() {
     let executor = Executor::shared();
     for (kind, facts) in executor.kinds() {
-        for ((n, k), centred) in
-            [(1, 4), (100, 128), (13, 36), (700, 260)].into_iter().flat_map(|s| [(s, true), (s, false)])
+        for ((n, k), centred) in [(1, 4), (100, 128), (13, 36), (700, 260), (9, 4096)]
+            .into_iter()
+            .flat_map(|s| [(s, true), (s, false)])
         {
             let problem = Problem {
                 batch: 1,
@@ -236,5 +237,8 @@ fn what_the_kernel_for_a_row_leaves_to_tiles() {
         ] {
             assert!(!row::suits(&other, &facts), "{kind} {other:?}");
         }
+        let deep = Problem { k: 4100, ..one };
+        assert_eq!(row::suits(&deep, &facts), row::takes_norm(&one, &facts), "{kind}");
+        assert!(!row::takes_norm(&deep, &facts), "{kind}: more than the workgroup's memory holds");
     }
 }

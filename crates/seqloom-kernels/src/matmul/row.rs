@@ -17,8 +17,13 @@ const MOST_DEPTH: usize = 1 << 16;
 /// Columns that a workgroup sums at a time.
 const COLUMNS: u32 = 8;
 
-/// Workgroups: enough for many cores, few enough that each does some work.
+/// Depth of a row that is normalised: what the kernel's workgroup memory holds.
+const MOST_NORMED: usize = 4096;
+
+/// Workgroups: enough for many cores, few enough that each has more to do than waking a thread takes, and the norm is not
+/// taken more often than that. Work is counted in quads of B by eight columns.
 const MOST_WORKGROUPS: u32 = 16;
+const WORK: u64 = 512;
 
 /// How the row is normalised before it is multiplied ([`crate::norm`]).
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -37,13 +42,19 @@ pub fn suits(problem: &Problem, facts: &Facts) -> bool {
     prefers_cpu(facts) && batch == 1 && m == 1 && !trans_a && trans_b && walkable
 }
 
+/// Whether [`lower`] takes a norm before the product as well.
+#[must_use]
+pub fn takes_norm(problem: &Problem, facts: &Facts) -> bool {
+    suits(problem, facts) && problem.k <= MOST_NORMED
+}
+
 /// `out[j] = fused(Σ_p X[p]·B[j,p], j)` with `X` the row of `A`, normalised if `norm` says so.
 ///
 /// Bindings: `In(0)` A `[1, K]`, `In(1)` B `[N, K]`, `In(2)` the norm's weight `[K]` and, if centred, `In(3)` its bias `[K]`,
 /// `Out(0)` `[1, N]`, `Leaf(i)` as the fusion says.
 ///
 /// # Errors
-/// A problem that does not suit ([`suits`]), sizes beyond what a kernel can number or walk, or a fusion that does not fit.
+/// A problem that does not suit ([`suits`], with a norm [`takes_norm`]), sizes beyond what a kernel can number or walk, or a fusion that does not fit.
 pub fn lower(
     problem: &Problem,
     norm: Option<Normed>,
@@ -51,7 +62,7 @@ pub fn lower(
     fusion: Option<&Fusion>,
 ) -> Result<Lowered, KernelError> {
     let Problem { n, k, .. } = problem.folded();
-    if !suits(problem, facts) {
+    if !(if norm.is_some() { takes_norm(problem, facts) } else { suits(problem, facts) }) {
         let detail = format!("{problem:?} does not suit the kernel for a single row");
         return Err(KernelError::Problem { op: OP, detail });
     }
@@ -61,9 +72,11 @@ pub fn lower(
     }
     let [n, quads] = [n, k / 4].map(|size| size as u32);
     let lanes = lanes(OP, "row", facts)?;
-    // The walk over K for each group of columns; that of the statistics, done once, is counted with each.
-    let walk = 3 * u64::from(quads.div_ceil(lanes)) + u64::from(COLUMNS);
-    let across = workgroups(OP, n.div_ceil(COLUMNS), walk, (1, MOST_WORKGROUPS), facts)?;
+    // The walk over K for each group of columns; those of the norm, done once, are counted with each.
+    let walk = 4 * u64::from(quads.div_ceil(lanes)) + u64::from(COLUMNS);
+    let groups = n.div_ceil(COLUMNS);
+    let worthwhile = (u64::from(groups) * u64::from(quads)).div_ceil(WORK).min(MOST_WORKGROUPS.into()) as u32;
+    let across = workgroups(OP, groups, walk, (1, worthwhile), facts)?;
     let (normed, centred) = (norm.is_some(), norm.is_some_and(|norm| norm.centred));
     let eps = norm.map_or(0.0, |norm| norm.eps);
     // A binding that is not read still needs a buffer.
