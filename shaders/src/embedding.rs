@@ -41,7 +41,7 @@ kernel! {
     /// out\[n\] = fused(table\[ids\[n\]\]), of 0 for an id of V or more. Any grid in x and y.
     EmbeddingForward: "embedding_forward" in "embedding/forward.wgsl",
     params EmbeddingParams,
-    libs [VIEW],
+    libs [VALUE, VIEW],
     subgroups false,
     fusable true,
     spec {

@@ -131,7 +131,7 @@ kernel! {
     /// \[Z,M,K\]·\[Z,K,N\] → \[Z,M,N\] by workgroup tiles. Grid: (⌈N / tile_n⌉, ⌈M / tile_m⌉, Z).
     MatmulTiled: "matmul_tiled" in "matmul/tiled.wgsl",
     params MatmulParams,
-    libs [VIEW],
+    libs [VALUE, VIEW],
     subgroups false,
     fusable true,
     spec {

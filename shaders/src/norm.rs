@@ -93,7 +93,7 @@ kernel! {
     /// [`NormForward`] of rows that fused code computes, which it stores too.
     NormResidual: "norm_residual" in "norm/residual.wgsl",
     params NormResidualParams,
-    libs [VIEW, ROW_SUM, NORM_ROW],
+    libs [VALUE, VIEW, ROW_SUM, NORM_ROW],
     subgroups false,
     fusable true,
     spec {
@@ -115,7 +115,7 @@ kernel! {
     /// [`NormResidual`] with an invocation per row. Any grid in x and y.
     NormResidualCpu: "norm_residual_cpu" in "norm/residual_cpu.wgsl",
     params NormResidualParams,
-    libs [VIEW, NORM_ROW],
+    libs [VALUE, VIEW, NORM_ROW],
     subgroups false,
     fusable true,
     spec {
@@ -132,7 +132,7 @@ kernel! {
     /// dx of [`NormForward`], a workgroup per row: at least `rows` workgroups in x and y.
     NormBackward: "norm_backward" in "norm/backward.wgsl",
     params NormBackwardParams,
-    libs [VIEW, ROW_SUM],
+    libs [VALUE, VIEW, ROW_SUM],
     subgroups false,
     fusable true,
     spec {
@@ -154,7 +154,7 @@ kernel! {
     /// [`NormBackward`] with an invocation per row. Any grid in x and y.
     NormBackwardCpu: "norm_backward_cpu" in "norm/backward_cpu.wgsl",
     params NormBackwardParams,
-    libs [VIEW],
+    libs [VALUE, VIEW],
     subgroups false,
     fusable true,
     spec {

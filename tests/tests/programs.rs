@@ -434,3 +434,53 @@ fn programs_do_not_see_each_others_gradients() {
 fn tail() -> Control {
     Control { loss_scale: 1.0, step: 1, ..Control::default() }
 }
+
+/// Operands of the same shape, from the start again, held along rows, stretched in the middle, transposed, of ids, and dropout.
+fn every_access<'g>(g: &'g Graph, inner: usize) -> (Tensor<'g>, Vec<(&'static str, HostTensor)>) {
+    let mut fed = Vec::new();
+    let mut input = |name: &'static str, dims: &[usize]| {
+        let of = (0..dims.iter().product()).map(|i: usize| (i as f32 * 0.7 + name.len() as f32).sin());
+        fed.push((name, HostTensor::f32(dims, of.collect()).unwrap()));
+        g.input(name, dims, DType::F32)
+    };
+    let same = input("a", &[2, 3, 4, inner]);
+    let repeated = same * input("ab", &[inner]) + input("abc", &[1]);
+    let held = repeated + input("abcd", &[2, 3, 1, 1]);
+    let stretched = held * input("abcde", &[2, 1, 4, inner]) - input("abcdef", &[2, 1, 4, 1]);
+    let turned = stretched + input("abcdefg", &[2, 4, 3, inner]).transpose(1, 2);
+    fed.push(("ids", HostTensor::u32(&[2, 3], vec![0, 1, 2, 3, 4, 5]).unwrap()));
+    let ids = g.ids("ids", &[2, 3], 6).to_f32().reshape(&[2, 3, 1, 1]);
+    ((turned * ids).gelu().dropout(0.3), fed)
+}
+
+/// An adapter that takes four neighbours at once computes what one does that takes each on its own.
+#[test]
+fn neighbours_are_taken_at_once_where_that_is_cheap() {
+    let on = |device: &Device, inner: usize| {
+        let params = Params::seeded(5);
+        let g = Graph::training(&params);
+        let (y, fed) = every_access(&g, inner);
+        let outputs = [("y", y), ("sum", y.sum(0)), ("most", y.max(1))];
+        let store = ParamStore::new(device, params, StoreKind::Inference).unwrap();
+        let program = Program::compile(&store, &g, Request { outputs: &outputs, objective: None }).unwrap();
+        let fed: Vec<_> = fed.iter().map(|(name, tensor)| (*name, tensor)).collect();
+        program.run(&fed, &Control { seed: 3, ..Control::default() }).unwrap();
+        let labels: Vec<_> = program.infos().iter().map(|info| info.label.clone()).collect();
+        let read = |(name, _): &(&str, Tensor<'_>)| program.read(name).unwrap().wait().unwrap();
+        (outputs.iter().map(read).collect::<Vec<_>>(), labels)
+    };
+    let usual = device::shared();
+    for (inner, width) in [(8, "Value=4"), (6, "Value=1")] {
+        let (each, _) = on(&device::shared_as_gpu(), inner);
+        let (at_once, labels) = on(&usual, inner);
+        // The same operations on the same numbers, which a compiler may contract.
+        for (each, at_once) in each.iter().zip(&at_once) {
+            assert_close("neighbours", at_once, each, Tolerance { abs: 2e-6, rel: 2e-6 });
+        }
+        if usual.facts().is_cpu() {
+            // Six ids become numbers one by one.
+            let mut others = labels.iter().filter(|label| !label.ends_with(" 6"));
+            assert!(others.all(|label| label.contains(width)), "{labels:?}");
+        }
+    }
+}

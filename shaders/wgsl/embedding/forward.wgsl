@@ -21,7 +21,7 @@ var<immediate> params: Params;
 @group(0) @binding(1) var<storage, read> ids: array<u32>;       // [N]
 @group(0) @binding(2) var<storage, read_write> out: array<f32>; // [N, C]
 
-fn fused(value: f32, index: u32) -> f32 { return value; } // spec
+fn fused(value: Value, index: u32) -> Value { return value; } // spec
 
 @compute @workgroup_size(WORKGROUP)
 fn main(
