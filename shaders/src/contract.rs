@@ -54,7 +54,9 @@ pub enum Elem {
     U32,
     /// `array<vec4<f32>>`: loads of 16 bytes.
     F32x4,
-    /// Either of f32, as the kernel's helpers or its specialisation choose: the buffer's content is the same.
+    /// `array<vec4<u32>>`.
+    U32x4,
+    /// One or four f32 or u32, as the kernel's helpers or its specialisation choose: the buffer's content is the same.
     Packed,
     /// The struct `Control` of `lib/control.wgsl`, bound as a struct and not as an array.
     Control,
@@ -67,6 +69,7 @@ impl Elem {
             Elem::F32 => "array<f32>",
             Elem::U32 => "array<u32>",
             Elem::F32x4 => "array<vec4<f32>>",
+            Elem::U32x4 => "array<vec4<u32>>",
             Elem::Packed => "array<Packed>",
             Elem::Control => "Control",
         }

@@ -3,7 +3,7 @@
 //! The backward pass takes the tokens sorted by id, which the host knows as soon as it knows the ids. Atomics would
 //! make the sum depend on arrival, and a scan of all tokens per id costs V × N.
 
-use crate::contract::{Kernel, Spec, Variants, ViewParams, kernel, params};
+use crate::contract::{Kernel, Spec, Variants, ViewParams, Width, kernel, params};
 
 params! {
     /// Immediates of [`EmbeddingForward`].
@@ -47,9 +47,15 @@ kernel! {
     spec {
         /// Invocations of a workgroup.
         WORKGROUP workgroup: u32,
+        /// How many elements an invocation takes at once.
+        Value width: Width,
     }
-    bindings { table: Read F32, ids: Read U32, out: ReadWrite F32 }
-    shipped [{ workgroup: 64 }, { workgroup: 256 }]
+    bindings { table: Read Packed, ids: Read U32, out: ReadWrite Packed }
+    shipped [
+        { workgroup: 64, width: Width::One },
+        { workgroup: 64, width: Width::Four },
+        { workgroup: 256, width: Width::One },
+    ]
 }
 
 kernel! {
@@ -57,15 +63,21 @@ kernel! {
     /// and y.
     EmbeddingBackward: "embedding_backward" in "embedding/backward.wgsl",
     params EmbeddingBackwardParams,
-    libs [VIEW],
+    libs [VALUE, VIEW],
     subgroups false,
     fusable false,
     spec {
         /// Invocations of a workgroup.
         WORKGROUP workgroup: u32,
+        /// How many elements an invocation takes at once.
+        Value width: Width,
     }
-    bindings { dy: Read F32, order: Read U32, starts: Read U32, dtable: ReadWrite F32 }
-    shipped [{ workgroup: 64 }, { workgroup: 256 }]
+    bindings { dy: Read Packed, order: Read U32, starts: Read U32, dtable: ReadWrite Packed }
+    shipped [
+        { workgroup: 64, width: Width::One },
+        { workgroup: 64, width: Width::Four },
+        { workgroup: 256, width: Width::One },
+    ]
 }
 
 /// The family's kernels.

@@ -3,7 +3,7 @@
 //! The clip factor and the decision to skip a step that is not finite are taken on the device, from the `Control`
 //! written before each step: no number of a step is frozen into a program, and nothing waits for the host.
 
-use crate::contract::{Kernel, Spec, Variants, kernel, params};
+use crate::contract::{Kernel, Spec, Variants, Width, kernel, params};
 
 params! {
     /// Immediates of [`NormPartial`].
@@ -65,22 +65,28 @@ kernel! {
     /// One AdamW step of `weights`, `moment1`, `moment2`; none where stats\[2\] is not 0. Any grid in x and y.
     AdamW: "adamw" in "optimizer/adamw.wgsl",
     params AdamWParams,
-    libs [CONTROL],
+    libs [VALUE, CONTROL],
     subgroups false,
     fusable false,
     spec {
         /// Invocations of a workgroup.
         WORKGROUP workgroup: u32,
+        /// How many elements an invocation takes at once.
+        Value width: Width,
     }
     bindings {
         control: Read Control,
         stats: Read F32,
-        grads: Read F32,
-        weights: ReadWrite F32,
-        moment1: ReadWrite F32,
-        moment2: ReadWrite F32,
+        grads: Read Packed,
+        weights: ReadWrite Packed,
+        moment1: ReadWrite Packed,
+        moment2: ReadWrite Packed,
     }
-    shipped [{ workgroup: 64 }, { workgroup: 256 }]
+    shipped [
+        { workgroup: 64, width: Width::One },
+        { workgroup: 64, width: Width::Four },
+        { workgroup: 256, width: Width::One },
+    ]
 }
 
 /// The family's kernels.

@@ -4,7 +4,7 @@
 //! strides, and zero outside. Views that a consumer can read by itself (fused code does) are never copied. Appending to a
 //! cache writes its new rows alone, where each sequence has come to; a window of the whole cache would copy all of it.
 
-use crate::contract::{Kernel, Spec, Variants, kernel, params};
+use crate::contract::{Kernel, Spec, Variants, Width, kernel, params};
 
 params! {
     /// Immediates of [`Gather`].
@@ -65,9 +65,15 @@ kernel! {
     spec {
         /// Invocations of a workgroup.
         WORKGROUP workgroup: u32,
+        /// How many elements an invocation takes at once.
+        Word width: Width,
     }
-    bindings { x: Read U32, out: ReadWrite U32 }
-    shipped [{ workgroup: 64 }, { workgroup: 256 }]
+    bindings { x: Read Packed, out: ReadWrite Packed }
+    shipped [
+        { workgroup: 64, width: Width::One },
+        { workgroup: 64, width: Width::Four },
+        { workgroup: 256, width: Width::One },
+    ]
 }
 
 /// The family's kernels.

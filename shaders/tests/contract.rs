@@ -247,7 +247,7 @@ fn marked_lines_and_values_must_agree() {
 #[test]
 fn fused_code_must_fit() {
     let code = FusedCode::sample(Width::One);
-    let refused = assemble(&Gather { workgroup: 64 }, Some(&code));
+    let refused = assemble(&Gather { workgroup: 64, width: Width::One }, Some(&code));
     assert_eq!(refused, Err(AssembleError::NotFusable { kernel: "gather" }));
     let lineless = Kernel { fusable: true, ..GOOD };
     let lineless = assemble_parts(&lineless, &VALUES, None);
