@@ -69,7 +69,7 @@ pub const WIDE_TILE: Lib =
 /// A sum over a workgroup; needs the constant WORKGROUP.
 pub const ROW_SUM: Lib = Lib { name: "lib/row_sum.wgsl", source: include_str!("../wgsl/lib/row_sum.wgsl") };
 
-/// A row's normalisation from its mean; needs the constant CENTRED and a forward norm kernel's bindings.
+/// A row's normalisation from its mean; needs [`VALUE`], the constant CENTRED and a forward norm kernel's bindings.
 pub const NORM_ROW: Lib =
     Lib { name: "lib/norm_row.wgsl", source: include_str!("../wgsl/lib/norm_row.wgsl") };
 

@@ -5,7 +5,7 @@
 //! around what follows the norm, or before it, the sums ride on the norm's kernels. The backward kernels give the operand's
 //! gradient; those of weight and bias are sums over rows, and reductions with a pointwise head.
 
-use crate::contract::{Kernel, Spec, Variants, ViewParams, kernel, params};
+use crate::contract::{Kernel, Spec, Variants, ViewParams, Width, kernel, params};
 
 params! {
     /// Immediates of [`NormForward`] and [`NormForwardCpu`].
@@ -54,7 +54,7 @@ kernel! {
     /// mean is 0 and the bias is not read.
     NormForward: "norm_forward" in "norm/forward.wgsl",
     params NormParams,
-    libs [ROW_SUM, NORM_ROW],
+    libs [VALUE, ROW_SUM, NORM_ROW],
     subgroups false,
     fusable false,
     spec {
@@ -76,7 +76,7 @@ kernel! {
     /// [`NormForward`] with an invocation per row. Any grid in x and y.
     NormForwardCpu: "norm_forward_cpu" in "norm/forward_cpu.wgsl",
     params NormParams,
-    libs [NORM_ROW],
+    libs [VALUE, NORM_ROW],
     subgroups false,
     fusable false,
     spec {
@@ -84,9 +84,16 @@ kernel! {
         WORKGROUP workgroup: u32,
         /// Take the mean off first.
         CENTRED centred: bool,
+        /// How many elements an invocation takes at once.
+        Value width: Width,
     }
-    bindings { x: Read F32, weight: Read F32, bias: Read F32, y: ReadWrite F32, mean: ReadWrite F32, rstd: ReadWrite F32 }
-    shipped [{ workgroup: 64, centred: true }, { workgroup: 64, centred: false }]
+    bindings { x: Read Packed, weight: Read Packed, bias: Read Packed, y: ReadWrite Packed, mean: ReadWrite F32, rstd: ReadWrite F32 }
+    shipped [
+        { workgroup: 64, centred: true, width: Width::One },
+        { workgroup: 64, centred: false, width: Width::One },
+        { workgroup: 64, centred: true, width: Width::Four },
+        { workgroup: 64, centred: false, width: Width::Four },
+    ]
 }
 
 kernel! {
@@ -123,9 +130,16 @@ kernel! {
         WORKGROUP workgroup: u32,
         /// Take the mean off first.
         CENTRED centred: bool,
+        /// How many elements an invocation takes at once.
+        Value width: Width,
     }
-    bindings { weight: Read F32, bias: Read F32, y: ReadWrite F32, mean: ReadWrite F32, rstd: ReadWrite F32, x: ReadWrite F32 }
-    shipped [{ workgroup: 64, centred: true }, { workgroup: 64, centred: false }]
+    bindings { weight: Read Packed, bias: Read Packed, y: ReadWrite Packed, mean: ReadWrite F32, rstd: ReadWrite F32, x: ReadWrite Packed }
+    shipped [
+        { workgroup: 64, centred: true, width: Width::One },
+        { workgroup: 64, centred: false, width: Width::One },
+        { workgroup: 64, centred: true, width: Width::Four },
+        { workgroup: 64, centred: false, width: Width::Four },
+    ]
 }
 
 kernel! {
@@ -162,9 +176,16 @@ kernel! {
         WORKGROUP workgroup: u32,
         /// Whether the mean was taken off.
         CENTRED centred: bool,
+        /// How many elements an invocation takes at once.
+        Value width: Width,
     }
-    bindings { x: Read F32, dy: Read F32, weight: Read F32, mean: Read F32, rstd: Read F32, dx: ReadWrite F32 }
-    shipped [{ workgroup: 64, centred: true }, { workgroup: 64, centred: false }]
+    bindings { x: Read Packed, dy: Read Packed, weight: Read Packed, mean: Read F32, rstd: Read F32, dx: ReadWrite Packed }
+    shipped [
+        { workgroup: 64, centred: true, width: Width::One },
+        { workgroup: 64, centred: false, width: Width::One },
+        { workgroup: 64, centred: true, width: Width::Four },
+        { workgroup: 64, centred: false, width: Width::Four },
+    ]
 }
 
 /// The family's kernels.

@@ -4,3 +4,12 @@
 // one over tensors whose elements are fours: indices, lengths of rows and strides count those.
 
 alias Value = f32; // spec
+
+// The mean of the four, exactly the element where it is one.
+fn mean_of(value: Value) -> f32 {
+    let parts = vec4<f32>(value) * 0.25f;
+    return (parts.x + parts.y) + (parts.z + parts.w);
+}
+
+// The first of the four, or the element.
+fn first_of(value: Value) -> f32 { return vec4<f32>(value).x; }
