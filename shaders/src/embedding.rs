@@ -12,7 +12,7 @@ params! {
         tokens: u32,
         /// V; at least 1.
         vocab: u32,
-        /// C; at least 1.
+        /// C in Values; at least 1.
         channels: u32,
         /// Alignment of `view`.
         pad: u32,
@@ -28,7 +28,7 @@ params! {
         tokens: u32,
         /// V; at least 1.
         vocab: u32,
-        /// C; at least 1.
+        /// C in Values; at least 1.
         channels: u32,
         /// First place of `order` that this launch adds; where it is not 0, to what the launches before it left.
         first: u32,

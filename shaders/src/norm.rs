@@ -12,7 +12,7 @@ params! {
     NormParams {
         /// Rows.
         rows: u32,
-        /// Elements of a row; at least 1.
+        /// Values of a row; at least 1.
         cols: u32,
         /// Added to the variance.
         eps: f32,
@@ -24,7 +24,7 @@ params! {
     NormResidualParams {
         /// Rows.
         rows: u32,
-        /// Elements of a row; at least 1.
+        /// Values of a row; at least 1.
         cols: u32,
         /// Added to the variance.
         eps: f32,
@@ -40,7 +40,7 @@ params! {
     NormBackwardParams {
         /// Rows.
         rows: u32,
-        /// Elements of a row; at least 1.
+        /// Values of a row; at least 1.
         cols: u32,
         /// Alignment of `view`.
         pad: [u32; 2],

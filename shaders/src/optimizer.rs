@@ -8,10 +8,12 @@ use crate::contract::{Kernel, Spec, Variants, Width, kernel, params};
 params! {
     /// Immediates of [`NormPartial`].
     NormPartialParams {
-        /// Elements of the gradients.
+        /// Values of the gradients.
         len: u32,
         /// First partial that this launch writes; it writes one per workgroup.
         offset: u32,
+        /// Elements of a Value.
+        parts: f32,
     }
 }
 
@@ -26,7 +28,7 @@ params! {
 params! {
     /// Immediates of [`AdamW`].
     AdamWParams {
-        /// Elements of each arena.
+        /// Values of each arena.
         len: u32,
     }
 }
@@ -35,15 +37,21 @@ kernel! {
     /// partials\[offset + workgroup\] = sum of squares of the workgroup's share. Any grid in x and y.
     NormPartial: "norm_partial" in "optimizer/norm_partial.wgsl",
     params NormPartialParams,
-    libs [],
+    libs [VALUE],
     subgroups false,
     fusable false,
     spec {
         /// Invocations of a workgroup; a power of two.
         WORKGROUP workgroup: u32,
+        /// How many elements an invocation takes at once.
+        Value width: Width,
     }
-    bindings { grads: Read F32, partials: ReadWrite F32 }
-    shipped [{ workgroup: 64 }, { workgroup: 256 }]
+    bindings { grads: Read Packed, partials: ReadWrite F32 }
+    shipped [
+        { workgroup: 64, width: Width::One },
+        { workgroup: 64, width: Width::Four },
+        { workgroup: 256, width: Width::One },
+    ]
 }
 
 kernel! {

@@ -8,7 +8,7 @@ use crate::contract::{Kernel, Spec, Variants, ViewParams, Width, kernel, params}
 params! {
     /// Immediates of [`Map`].
     MapParams {
-        /// Elements of the output.
+        /// Values of the output.
         len: u32,
         /// Alignment of `view`.
         pad: [u32; 3],

@@ -13,7 +13,7 @@ params! {
         outer: u32,
         /// Extent of the axis; at least 1.
         len: u32,
-        /// Product of the extents after the axis; 1 for rows.
+        /// Product of the extents after the axis, in Values; 1 for rows.
         inner: u32,
         /// ceil(len / chunk_len): results per axis.
         chunks: u32,

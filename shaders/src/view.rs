@@ -7,7 +7,7 @@
 use crate::contract::{Kernel, Spec, Variants, Width, kernel, params};
 
 params! {
-    /// Immediates of [`Gather`].
+    /// Immediates of [`Gather`], in Words.
     GatherParams {
         /// Extents of the output, outermost first; 1 where unused.
         dims: [u32; 4],
@@ -17,7 +17,7 @@ params! {
         lo: [u32; 4],
         /// Extent of the window on each axis; outside it the output is 0.
         extent: [u32; 4],
-        /// Elements of the output.
+        /// Words of the output.
         len: u32,
         /// Element of the input that stands at `lo`.
         offset: u32,

@@ -39,12 +39,14 @@ pub fn lower(chunks: &[usize], facts: &Facts) -> Result<Lowered, KernelError> {
 
     let mut partials = 0;
     for (i, len) in full() {
-        let groups = workgroups(OP, len, 0, (workgroup, most), facts)?;
+        let width = width(len, None, facts);
+        let (items, parts) = (len / width.elements(), width.elements() as f32);
+        let groups = workgroups(OP, items, 0, (workgroup, most), facts)?;
         let job = Job {
             op: OP,
             shape: len.to_string(),
-            spec: NormPartial { workgroup },
-            params: NormPartialParams { len, offset: partials },
+            spec: NormPartial { workgroup, width },
+            params: NormPartialParams { len: items, offset: partials, parts },
             bindings: vec![Operand::In(1 + PER_CHUNK * i), Operand::Scratch(0)],
             grid: flat_grid(OP, groups, workgroup, facts)?,
             flops: 2 * u64::from(len),

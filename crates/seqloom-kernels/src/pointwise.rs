@@ -1,7 +1,8 @@
 //! A graph of pointwise operations as one pass: all of the arithmetic is fused code.
 //!
 //! There is one kernel for every graph: it strides over its output by the size of its grid, so that the same shader
-//! serves a GPU with an invocation per element and a CPU adapter with a few fat workgroups.
+//! serves a GPU with an invocation per element and a CPU adapter with a few fat workgroups. The latter takes four elements
+//! at once where the fused code can.
 
 use seqloom_device::Facts;
 use seqloom_shaders::pointwise::{Map, MapParams};
