@@ -6,23 +6,23 @@
 //! scalars but cannot size a register tile; a preprocessor would make the file on disk something other than WGSL.
 //!
 //! Marked lines: `const NAME: u32|f32|bool = ...; // spec` takes a value and must get one; `alias Name = ...; // spec`
-//! keeps its default for now; `fn fused(value: f32, index: u32) -> f32 { return value; } // spec` keeps its default
-//! unless fused code is given. Anything else that carries the mark is an error, so a typing slip cannot pass.
+//! keeps its default unless a width is given; `fn fused(value: Value, index: u32) -> Value { return value; } // spec` keeps
+//! its unless fused code is given. Anything else that carries the mark is an error, so a typing slip cannot pass.
 
 use std::fmt::Write as _;
 
-use crate::contract::{Access, Elem, Kernel, Spec, Value};
+use crate::contract::{Access, Elem, Kernel, Spec, Value, Width};
 use crate::{FUSED_LIBS, REQUIRED_STORAGE_BUFFERS};
 
 /// The mark at the end of a line that `assemble` may replace.
 const MARK: &str = "// spec";
 
 /// The head of the function that fused code replaces.
-const FUSED_HEAD: &str = "fn fused(value: f32, index: u32) -> f32 {";
+const FUSED_HEAD: &str = "fn fused(value: Value, index: u32) -> Value {";
 
 /// Generated code for a fusable kernel.
 ///
-/// `body` is the body of `fn fused(value: f32, index: u32) -> f32`; it may call what `lib/pointwise.wgsl` and
+/// `body` is the body of `fn fused(value: Value, index: u32) -> Value`, where `index` counts Values; it may call what `lib/pointwise.wgsl` and
 /// `lib/view.wgsl` define, and reads the bindings `leaf0`, `leaf1`, ... that `leaves` lists.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct FusedCode {
@@ -34,7 +34,23 @@ pub struct FusedCode {
 
 impl FusedCode {
     /// Code with a leaf of every element type, for the contract test.
-    pub fn sample() -> Self {
+    pub fn sample(width: Width) -> Self {
+        match width {
+            Width::One => Self::sample_of_one(),
+            Width::Four => Self::sample_of_four(),
+        }
+    }
+
+    fn sample_of_four() -> Self {
+        let body = "    let view = params.view;\n\
+            \x20   let x = leaf0[strided(index, view.dims, view.s0)];\n\
+            \x20   let id = leaf1[strided(index, view.dims, view.s1)];\n\
+            \x20   let kept = dropout_four(gelu_erf(add(value, x)), 0.9f, leaf2.seed, 3u, index);\n\
+            \x20   return select_(greater(Value(to_f32(id)), Value(0.5f)), kept, tanh_(x));\n";
+        FusedCode { body: body.to_owned(), leaves: vec![Elem::F32x4, Elem::U32, Elem::Control] }
+    }
+
+    fn sample_of_one() -> Self {
         let body = "    let view = params.view;\n\
             \x20   let x = leaf0[strided(index, view.dims, view.s0)];\n\
             \x20   let id = leaf1[strided(index, view.dims, view.s1)];\n\
@@ -272,8 +288,26 @@ impl Joined<'_> {
                     }
                     None => self.source.push_str(code),
                 }
-            } else if code.starts_with("alias ") {
-                self.source.push_str(code);
+            } else if let Some((name, declared)) = alias(code) {
+                let given = self.values.iter().find(|(given, _)| *given == name);
+                let ty = match given {
+                    Some((given, Value::Width(width))) => {
+                        self.used.push(given);
+                        parts(declared, *width)
+                    }
+                    None => declared.to_owned(),
+                    Some((_, value)) => {
+                        return Err(AssembleError::Type {
+                            kernel,
+                            file,
+                            line: at,
+                            name: name.to_owned(),
+                            declared: declared.to_owned(),
+                            value: format!("{value:?}"),
+                        });
+                    }
+                };
+                let _ = write!(self.source, "alias {name} = {ty};");
             } else {
                 let text = || code.to_owned();
                 let (name, declared) = constant(code).ok_or_else(|| AssembleError::Malformed {
@@ -299,6 +333,20 @@ impl Joined<'_> {
             self.source.push('\n');
         }
         Ok(())
+    }
+}
+
+/// Name and type of `alias NAME = TYPE;`.
+fn alias(code: &str) -> Option<(&str, &str)> {
+    let (name, declared) = code.strip_prefix("alias ")?.strip_suffix(';')?.split_once('=')?;
+    Some((name.trim(), declared.trim()))
+}
+
+/// The WGSL type of so many neighbours of type `of`.
+fn parts(of: &str, width: Width) -> String {
+    match width {
+        Width::One => of.to_owned(),
+        Width::Four => format!("vec4<{of}>"),
     }
 }
 
@@ -328,6 +376,7 @@ fn label(kernel: &Kernel, values: &[(&'static str, Value)], fused: bool) -> Stri
             Value::U32(value) => value.to_string(),
             Value::F32(value) => format!("{value:?}"),
             Value::Bool(value) => value.to_string(),
+            Value::Width(value) => value.elements().to_string(),
         };
         let _ = write!(label, "{}{name}={value}", if i == 0 { '[' } else { ' ' });
     }

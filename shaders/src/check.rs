@@ -182,6 +182,7 @@ impl<'a> Checker<'a> {
                     TypeInner::Scalar(Scalar::F32) => Some(Elem::F32),
                     TypeInner::Scalar(Scalar::U32) => Some(Elem::U32),
                     TypeInner::Vector { size: VectorSize::Quad, scalar: Scalar::F32 } => Some(Elem::F32x4),
+                    TypeInner::Vector { size: VectorSize::Quad, scalar: Scalar::U32 } => Some(Elem::U32x4),
                     _ => None,
                 }
             }
@@ -326,5 +327,6 @@ fn translate(module: &Module, info: &ModuleInfo, faults: &mut Vec<String>) -> Op
 
 /// Whether a binding's type is one that the contract allows.
 fn fits(holds: Elem, declared: Elem) -> bool {
-    holds == declared || declared == Elem::Packed && matches!(holds, Elem::F32 | Elem::F32x4)
+    let packs = matches!(holds, Elem::F32 | Elem::F32x4 | Elem::U32 | Elem::U32x4);
+    holds == declared || declared == Elem::Packed && packs
 }

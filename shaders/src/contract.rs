@@ -19,7 +19,7 @@
 //!     subgroups false,
 //!     fusable true,
 //!     spec { /// Docs.
-//!            WORKGROUP workgroup: u32 }        // WGSL constant, then the Rust field; types u32, f32, bool
+//!            WORKGROUP workgroup: u32 }        // WGSL constant, then the Rust field; types u32, f32, bool, Width
 //!     bindings { x: Read U32, out: ReadWrite F32 }
 //!     shipped [{ workgroup: 64 }, { workgroup: 256 }]   // or the name of a function that returns a Vec<Thing>
 //! }
@@ -54,7 +54,9 @@ pub enum Elem {
     U32,
     /// `array<vec4<f32>>`: loads of 16 bytes.
     F32x4,
-    /// One of these two, as the kernel's helpers choose by defining `Packed`: the buffer's content is the same.
+    /// `array<vec4<u32>>`.
+    U32x4,
+    /// One or four f32 or u32, as the kernel's helpers or its specialisation choose: the buffer's content is the same.
     Packed,
     /// The struct `Control` of `lib/control.wgsl`, bound as a struct and not as an array.
     Control,
@@ -67,6 +69,7 @@ impl Elem {
             Elem::F32 => "array<f32>",
             Elem::U32 => "array<u32>",
             Elem::F32x4 => "array<vec4<f32>>",
+            Elem::U32x4 => "array<vec4<u32>>",
             Elem::Packed => "array<Packed>",
             Elem::Control => "Control",
         }
@@ -113,6 +116,29 @@ pub enum Value {
     F32(f32),
     /// For `const X: bool`.
     Bool(bool),
+    /// For `alias X = f32` and the like.
+    Width(Width),
+}
+
+/// How many neighbouring elements a kernel computes with at once.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Width {
+    /// Each on its own.
+    #[default]
+    One,
+    /// Four, as the parts of a `vec4`; lengths of rows are multiples of 4.
+    Four,
+}
+
+impl Width {
+    /// The number.
+    #[must_use]
+    pub fn elements(self) -> u32 {
+        match self {
+            Width::One => 1,
+            Width::Four => 4,
+        }
+    }
 }
 
 impl From<u32> for Value {
@@ -124,6 +150,12 @@ impl From<u32> for Value {
 impl From<f32> for Value {
     fn from(value: f32) -> Self {
         Value::F32(value)
+    }
+}
+
+impl From<Width> for Value {
+    fn from(value: Width) -> Self {
+        Value::Width(value)
     }
 }
 
@@ -144,7 +176,7 @@ pub struct Kernel {
     pub source: &'static str,
     /// Helpers, in the order in which they are joined.
     pub libs: &'static [&'static Lib],
-    /// Names of the `const` spec lines.
+    /// Names of the spec lines that take a value.
     pub spec: &'static [&'static str],
     /// Members of `struct Params`, padding left out.
     pub params: &'static [Field],
@@ -166,6 +198,14 @@ pub trait Spec: Sized {
     type Params: Params;
     /// The value of each spec line, by WGSL name.
     fn values(&self) -> Vec<(&'static str, Value)>;
+    /// How many elements the kernel, and fused code in it, computes with at once.
+    fn width(&self) -> Width {
+        let widths = self.values().into_iter().map(|(_, value)| match value {
+            Value::Width(width) => width,
+            _ => Width::One,
+        });
+        widths.max_by_key(|width| width.elements()).unwrap_or_default()
+    }
     /// The specialisations that the project uses, for the contract test and for dumps.
     fn shipped() -> Vec<Self>;
 }
@@ -267,7 +307,7 @@ impl Variants {
         for spec in S::shipped() {
             self.0.push(assemble(&spec, None));
             if S::KERNEL.fusable {
-                self.0.push(assemble(&spec, Some(&FusedCode::sample())));
+                self.0.push(assemble(&spec, Some(&FusedCode::sample(spec.width()))));
             }
         }
     }

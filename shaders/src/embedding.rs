@@ -3,7 +3,7 @@
 //! The backward pass takes the tokens sorted by id, which the host knows as soon as it knows the ids. Atomics would
 //! make the sum depend on arrival, and a scan of all tokens per id costs V × N.
 
-use crate::contract::{Kernel, Spec, Variants, ViewParams, kernel, params};
+use crate::contract::{Kernel, Spec, Variants, ViewParams, Width, kernel, params};
 
 params! {
     /// Immediates of [`EmbeddingForward`].
@@ -12,7 +12,7 @@ params! {
         tokens: u32,
         /// V; at least 1.
         vocab: u32,
-        /// C; at least 1.
+        /// C in Values; at least 1.
         channels: u32,
         /// Alignment of `view`.
         pad: u32,
@@ -28,7 +28,7 @@ params! {
         tokens: u32,
         /// V; at least 1.
         vocab: u32,
-        /// C; at least 1.
+        /// C in Values; at least 1.
         channels: u32,
         /// First place of `order` that this launch adds; where it is not 0, to what the launches before it left.
         first: u32,
@@ -41,15 +41,21 @@ kernel! {
     /// out\[n\] = fused(table\[ids\[n\]\]), of 0 for an id of V or more. Any grid in x and y.
     EmbeddingForward: "embedding_forward" in "embedding/forward.wgsl",
     params EmbeddingParams,
-    libs [VIEW],
+    libs [VALUE, VIEW],
     subgroups false,
     fusable true,
     spec {
         /// Invocations of a workgroup.
         WORKGROUP workgroup: u32,
+        /// How many elements an invocation takes at once.
+        Value width: Width,
     }
-    bindings { table: Read F32, ids: Read U32, out: ReadWrite F32 }
-    shipped [{ workgroup: 64 }, { workgroup: 256 }]
+    bindings { table: Read Packed, ids: Read U32, out: ReadWrite Packed }
+    shipped [
+        { workgroup: 64, width: Width::One },
+        { workgroup: 64, width: Width::Four },
+        { workgroup: 256, width: Width::One },
+    ]
 }
 
 kernel! {
@@ -57,15 +63,21 @@ kernel! {
     /// and y.
     EmbeddingBackward: "embedding_backward" in "embedding/backward.wgsl",
     params EmbeddingBackwardParams,
-    libs [VIEW],
+    libs [VALUE, VIEW],
     subgroups false,
     fusable false,
     spec {
         /// Invocations of a workgroup.
         WORKGROUP workgroup: u32,
+        /// How many elements an invocation takes at once.
+        Value width: Width,
     }
-    bindings { dy: Read F32, order: Read U32, starts: Read U32, dtable: ReadWrite F32 }
-    shipped [{ workgroup: 64 }, { workgroup: 256 }]
+    bindings { dy: Read Packed, order: Read U32, starts: Read U32, dtable: ReadWrite Packed }
+    shipped [
+        { workgroup: 64, width: Width::One },
+        { workgroup: 64, width: Width::Four },
+        { workgroup: 256, width: Width::One },
+    ]
 }
 
 /// The family's kernels.

@@ -30,7 +30,9 @@ pub mod view;
 use std::sync::LazyLock;
 
 pub use assemble::{AssembleError, FusedCode, Wgsl, assemble, assemble_parts};
-pub use contract::{Access, Binding, Control, Elem, Field, Kernel, Lib, Params, Spec, Value, ViewParams};
+pub use contract::{
+    Access, Binding, Control, Elem, Field, Kernel, Lib, Params, Spec, Value, ViewParams, Width,
+};
 
 /// Storage buffers in one stage that a device must offer (WebGPU promises 8; adapters in use offer far more).
 pub const REQUIRED_STORAGE_BUFFERS: u32 = 12;
@@ -44,6 +46,9 @@ pub const MAX_WORKGROUP_INVOCATIONS: u32 = 256;
 /// Bytes of workgroup memory that a kernel may use (WebGPU's default limit).
 pub const MAX_WORKGROUP_BYTES: u32 = 16384;
 
+/// What fused code computes with: one element or four.
+pub const VALUE: Lib = Lib { name: "lib/value.wgsl", source: include_str!("../wgsl/lib/value.wgsl") };
+
 /// `struct View` and strided reads.
 pub const VIEW: Lib = Lib { name: "lib/view.wgsl", source: include_str!("../wgsl/lib/view.wgsl") };
 
@@ -53,7 +58,7 @@ pub const CONTROL: Lib = Lib { name: "lib/control.wgsl", source: include_str!(".
 /// Counter-based random numbers.
 pub const RNG: Lib = Lib { name: "lib/rng.wgsl", source: include_str!("../wgsl/lib/rng.wgsl") };
 
-/// The functions that fused code is made of; needs [`RNG`].
+/// The functions that fused code is made of; needs [`VALUE`] and [`RNG`].
 pub const POINTWISE: Lib =
     Lib { name: "lib/pointwise.wgsl", source: include_str!("../wgsl/lib/pointwise.wgsl") };
 
@@ -70,7 +75,7 @@ pub const APPEND: Lib = Lib { name: "lib/append.wgsl", source: include_str!("../
 /// A sum over a workgroup; needs the constant WORKGROUP.
 pub const ROW_SUM: Lib = Lib { name: "lib/row_sum.wgsl", source: include_str!("../wgsl/lib/row_sum.wgsl") };
 
-/// A row's normalisation from its mean; needs the constant CENTRED and a forward norm kernel's bindings.
+/// A row's normalisation from its mean; needs [`VALUE`], the constant CENTRED and a forward norm kernel's bindings.
 pub const NORM_ROW: Lib =
     Lib { name: "lib/norm_row.wgsl", source: include_str!("../wgsl/lib/norm_row.wgsl") };
 
@@ -149,7 +154,7 @@ pub const ATTENTION_WORKGROUP: Lib = Lib {
 };
 
 /// What `assemble` joins, besides a kernel's own helpers, where fused code is given.
-pub const FUSED_LIBS: &[&Lib] = &[&VIEW, &CONTROL, &RNG, &POINTWISE];
+pub const FUSED_LIBS: &[&Lib] = &[&VALUE, &VIEW, &CONTROL, &RNG, &POINTWISE];
 
 static KERNELS: LazyLock<Vec<&'static Kernel>> = LazyLock::new(|| {
     [
@@ -181,6 +186,7 @@ pub fn kernel(name: &str) -> Option<&'static Kernel> {
 /// Every file of helpers, each after those that it needs.
 pub fn libs() -> &'static [&'static Lib] {
     &[
+        &VALUE,
         &VIEW,
         &CONTROL,
         &RNG,

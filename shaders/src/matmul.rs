@@ -149,7 +149,7 @@ kernel! {
     /// grid in x.
     MatmulRow: "matmul_row" in "matmul/row.wgsl",
     params MatmulRowParams,
-    libs [VIEW],
+    libs [VALUE, VIEW],
     subgroups true,
     fusable true,
     spec {
@@ -174,7 +174,7 @@ kernel! {
     /// \[Z,M,K\]·\[Z,K,N\] → \[Z,M,N\] by workgroup tiles. Grid: (⌈N / tile_n⌉, ⌈M / tile_m⌉, Z).
     MatmulTiled: "matmul_tiled" in "matmul/tiled.wgsl",
     params MatmulParams,
-    libs [VIEW],
+    libs [VALUE, VIEW],
     subgroups false,
     fusable true,
     spec {

@@ -5,14 +5,14 @@
 //! around what follows the norm, or before it, the sums ride on the norm's kernels. The backward kernels give the operand's
 //! gradient; those of weight and bias are sums over rows, and reductions with a pointwise head.
 
-use crate::contract::{Kernel, Spec, Variants, ViewParams, kernel, params};
+use crate::contract::{Kernel, Spec, Variants, ViewParams, Width, kernel, params};
 
 params! {
     /// Immediates of [`NormForward`] and [`NormForwardCpu`].
     NormParams {
         /// Rows.
         rows: u32,
-        /// Elements of a row; at least 1.
+        /// Values of a row; at least 1.
         cols: u32,
         /// Added to the variance.
         eps: f32,
@@ -24,7 +24,7 @@ params! {
     NormResidualParams {
         /// Rows.
         rows: u32,
-        /// Elements of a row; at least 1.
+        /// Values of a row; at least 1.
         cols: u32,
         /// Added to the variance.
         eps: f32,
@@ -40,7 +40,7 @@ params! {
     NormBackwardParams {
         /// Rows.
         rows: u32,
-        /// Elements of a row; at least 1.
+        /// Values of a row; at least 1.
         cols: u32,
         /// Alignment of `view`.
         pad: [u32; 2],
@@ -54,7 +54,7 @@ kernel! {
     /// mean is 0 and the bias is not read.
     NormForward: "norm_forward" in "norm/forward.wgsl",
     params NormParams,
-    libs [ROW_SUM, NORM_ROW],
+    libs [VALUE, ROW_SUM, NORM_ROW],
     subgroups false,
     fusable false,
     spec {
@@ -76,7 +76,7 @@ kernel! {
     /// [`NormForward`] with an invocation per row. Any grid in x and y.
     NormForwardCpu: "norm_forward_cpu" in "norm/forward_cpu.wgsl",
     params NormParams,
-    libs [NORM_ROW],
+    libs [VALUE, NORM_ROW],
     subgroups false,
     fusable false,
     spec {
@@ -84,16 +84,23 @@ kernel! {
         WORKGROUP workgroup: u32,
         /// Take the mean off first.
         CENTRED centred: bool,
+        /// How many elements an invocation takes at once.
+        Value width: Width,
     }
-    bindings { x: Read F32, weight: Read F32, bias: Read F32, y: ReadWrite F32, mean: ReadWrite F32, rstd: ReadWrite F32 }
-    shipped [{ workgroup: 64, centred: true }, { workgroup: 64, centred: false }]
+    bindings { x: Read Packed, weight: Read Packed, bias: Read Packed, y: ReadWrite Packed, mean: ReadWrite F32, rstd: ReadWrite F32 }
+    shipped [
+        { workgroup: 64, centred: true, width: Width::One },
+        { workgroup: 64, centred: false, width: Width::One },
+        { workgroup: 64, centred: true, width: Width::Four },
+        { workgroup: 64, centred: false, width: Width::Four },
+    ]
 }
 
 kernel! {
     /// [`NormForward`] of rows that fused code computes, which it stores too.
     NormResidual: "norm_residual" in "norm/residual.wgsl",
     params NormResidualParams,
-    libs [VIEW, ROW_SUM, NORM_ROW],
+    libs [VALUE, VIEW, ROW_SUM, NORM_ROW],
     subgroups false,
     fusable true,
     spec {
@@ -115,7 +122,7 @@ kernel! {
     /// [`NormResidual`] with an invocation per row. Any grid in x and y.
     NormResidualCpu: "norm_residual_cpu" in "norm/residual_cpu.wgsl",
     params NormResidualParams,
-    libs [VIEW, NORM_ROW],
+    libs [VALUE, VIEW, NORM_ROW],
     subgroups false,
     fusable true,
     spec {
@@ -123,16 +130,23 @@ kernel! {
         WORKGROUP workgroup: u32,
         /// Take the mean off first.
         CENTRED centred: bool,
+        /// How many elements an invocation takes at once.
+        Value width: Width,
     }
-    bindings { weight: Read F32, bias: Read F32, y: ReadWrite F32, mean: ReadWrite F32, rstd: ReadWrite F32, x: ReadWrite F32 }
-    shipped [{ workgroup: 64, centred: true }, { workgroup: 64, centred: false }]
+    bindings { weight: Read Packed, bias: Read Packed, y: ReadWrite Packed, mean: ReadWrite F32, rstd: ReadWrite F32, x: ReadWrite Packed }
+    shipped [
+        { workgroup: 64, centred: true, width: Width::One },
+        { workgroup: 64, centred: false, width: Width::One },
+        { workgroup: 64, centred: true, width: Width::Four },
+        { workgroup: 64, centred: false, width: Width::Four },
+    ]
 }
 
 kernel! {
     /// dx of [`NormForward`], a workgroup per row: at least `rows` workgroups in x and y.
     NormBackward: "norm_backward" in "norm/backward.wgsl",
     params NormBackwardParams,
-    libs [VIEW, ROW_SUM],
+    libs [VALUE, VIEW, ROW_SUM],
     subgroups false,
     fusable true,
     spec {
@@ -154,7 +168,7 @@ kernel! {
     /// [`NormBackward`] with an invocation per row. Any grid in x and y.
     NormBackwardCpu: "norm_backward_cpu" in "norm/backward_cpu.wgsl",
     params NormBackwardParams,
-    libs [VIEW],
+    libs [VALUE, VIEW],
     subgroups false,
     fusable true,
     spec {
@@ -162,9 +176,16 @@ kernel! {
         WORKGROUP workgroup: u32,
         /// Whether the mean was taken off.
         CENTRED centred: bool,
+        /// How many elements an invocation takes at once.
+        Value width: Width,
     }
-    bindings { x: Read F32, dy: Read F32, weight: Read F32, mean: Read F32, rstd: Read F32, dx: ReadWrite F32 }
-    shipped [{ workgroup: 64, centred: true }, { workgroup: 64, centred: false }]
+    bindings { x: Read Packed, dy: Read Packed, weight: Read Packed, mean: Read F32, rstd: Read F32, dx: ReadWrite Packed }
+    shipped [
+        { workgroup: 64, centred: true, width: Width::One },
+        { workgroup: 64, centred: false, width: Width::One },
+        { workgroup: 64, centred: true, width: Width::Four },
+        { workgroup: 64, centred: false, width: Width::Four },
+    ]
 }
 
 /// The family's kernels.

@@ -3,15 +3,17 @@
 //! The clip factor and the decision to skip a step that is not finite are taken on the device, from the `Control`
 //! written before each step: no number of a step is frozen into a program, and nothing waits for the host.
 
-use crate::contract::{Kernel, Spec, Variants, kernel, params};
+use crate::contract::{Kernel, Spec, Variants, Width, kernel, params};
 
 params! {
     /// Immediates of [`NormPartial`].
     NormPartialParams {
-        /// Elements of the gradients.
+        /// Values of the gradients.
         len: u32,
         /// First partial that this launch writes; it writes one per workgroup.
         offset: u32,
+        /// Elements of a Value.
+        parts: f32,
     }
 }
 
@@ -26,7 +28,7 @@ params! {
 params! {
     /// Immediates of [`AdamW`].
     AdamWParams {
-        /// Elements of each arena.
+        /// Values of each arena.
         len: u32,
     }
 }
@@ -35,15 +37,21 @@ kernel! {
     /// partials\[offset + workgroup\] = sum of squares of the workgroup's share. Any grid in x and y.
     NormPartial: "norm_partial" in "optimizer/norm_partial.wgsl",
     params NormPartialParams,
-    libs [],
+    libs [VALUE],
     subgroups false,
     fusable false,
     spec {
         /// Invocations of a workgroup; a power of two.
         WORKGROUP workgroup: u32,
+        /// How many elements an invocation takes at once.
+        Value width: Width,
     }
-    bindings { grads: Read F32, partials: ReadWrite F32 }
-    shipped [{ workgroup: 64 }, { workgroup: 256 }]
+    bindings { grads: Read Packed, partials: ReadWrite F32 }
+    shipped [
+        { workgroup: 64, width: Width::One },
+        { workgroup: 64, width: Width::Four },
+        { workgroup: 256, width: Width::One },
+    ]
 }
 
 kernel! {
@@ -65,22 +73,28 @@ kernel! {
     /// One AdamW step of `weights`, `moment1`, `moment2`; none where stats\[2\] is not 0. Any grid in x and y.
     AdamW: "adamw" in "optimizer/adamw.wgsl",
     params AdamWParams,
-    libs [CONTROL],
+    libs [VALUE, CONTROL],
     subgroups false,
     fusable false,
     spec {
         /// Invocations of a workgroup.
         WORKGROUP workgroup: u32,
+        /// How many elements an invocation takes at once.
+        Value width: Width,
     }
     bindings {
         control: Read Control,
         stats: Read F32,
-        grads: Read F32,
-        weights: ReadWrite F32,
-        moment1: ReadWrite F32,
-        moment2: ReadWrite F32,
+        grads: Read Packed,
+        weights: ReadWrite Packed,
+        moment1: ReadWrite Packed,
+        moment2: ReadWrite Packed,
     }
-    shipped [{ workgroup: 64 }, { workgroup: 256 }]
+    shipped [
+        { workgroup: 64, width: Width::One },
+        { workgroup: 64, width: Width::Four },
+        { workgroup: 256, width: Width::One },
+    ]
 }
 
 /// The family's kernels.

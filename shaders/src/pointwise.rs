@@ -3,12 +3,12 @@
 //! There is no kernel per operation: the operations are the functions of `lib/pointwise.wgsl`, and the fuser writes
 //! calls of them. A launch of one operation is a fused graph of one node.
 
-use crate::contract::{Kernel, Spec, Variants, ViewParams, kernel, params};
+use crate::contract::{Kernel, Spec, Variants, ViewParams, Width, kernel, params};
 
 params! {
     /// Immediates of [`Map`].
     MapParams {
-        /// Elements of the output.
+        /// Values of the output.
         len: u32,
         /// Alignment of `view`.
         pad: [u32; 3],
@@ -21,15 +21,21 @@ kernel! {
     /// out\[i\] = fused(out\[i\], i), i < len. Any grid in x and y: invocations stride over the output.
     Map: "map" in "pointwise/map.wgsl",
     params MapParams,
-    libs [VIEW],
+    libs [VALUE, VIEW],
     subgroups false,
     fusable true,
     spec {
         /// Invocations of a workgroup.
         WORKGROUP workgroup: u32,
+        /// How many elements an invocation takes at once.
+        Value width: Width,
     }
-    bindings { out: ReadWrite F32 }
-    shipped [{ workgroup: 64 }, { workgroup: 256 }]
+    bindings { out: ReadWrite Packed }
+    shipped [
+        { workgroup: 64, width: Width::One },
+        { workgroup: 64, width: Width::Four },
+        { workgroup: 256, width: Width::One },
+    ]
 }
 
 /// The family's kernels.

@@ -53,7 +53,7 @@ macro_rules! cell {
             #[doc = concat!("A step of `", $file, "` by single subgroups. Grid: (groups, ⌈B / rows⌉).")]
             $cpu: $cpu_name in $file,
             params RecurrentParams,
-            libs [RNG, POINTWISE, RECURRENT, $direction, $four, OCTETS, WIDE_TILE, RECURRENT_CPU],
+            libs [VALUE, RNG, POINTWISE, RECURRENT, $direction, $four, OCTETS, WIDE_TILE, RECURRENT_CPU],
             subgroups true,
             fusable false,
             spec {
@@ -80,7 +80,7 @@ macro_rules! cell {
             #[doc = concat!("A step of `", $file, "` by workgroup tiles. Grid: (⌈H / units⌉, ⌈B / rows⌉).")]
             $step: $step_name in $file,
             params RecurrentParams,
-            libs [RNG, POINTWISE, RECURRENT, $direction, $one, RECURRENT_STEP],
+            libs [VALUE, RNG, POINTWISE, RECURRENT, $direction, $one, RECURRENT_STEP],
             subgroups false,
             fusable false,
             spec {
@@ -102,7 +102,7 @@ macro_rules! cell {
             )]
             $walk: $walk_name in $file,
             params RecurrentParams,
-            libs [RNG, POINTWISE, RECURRENT, $direction, $one, RECURRENT_LOOP],
+            libs [VALUE, RNG, POINTWISE, RECURRENT, $direction, $one, RECURRENT_LOOP],
             subgroups false,
             fusable false,
             spec {

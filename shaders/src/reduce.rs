@@ -4,7 +4,7 @@
 //! is a CPU, for which barriers are dear; rows (a workgroup per result) where the reduced axis is the last one.
 //! Either is its own second stage. No atomics: a float sum in arrival order would differ from run to run.
 
-use crate::contract::{Kernel, Spec, Variants, ViewParams, kernel, params};
+use crate::contract::{Kernel, Spec, Variants, ViewParams, Width, kernel, params};
 
 params! {
     /// Immediates of [`ReduceColumns`] and [`ReduceRows`]: x is seen as \[outer, len, inner\].
@@ -13,7 +13,7 @@ params! {
         outer: u32,
         /// Extent of the axis; at least 1.
         len: u32,
-        /// Product of the extents after the axis; 1 for rows.
+        /// Product of the extents after the axis, in Values; 1 for rows.
         inner: u32,
         /// ceil(len / chunk_len): results per axis.
         chunks: u32,
@@ -30,7 +30,7 @@ kernel! {
     /// \[outer, len, inner\] -> \[outer, chunks, inner\], one invocation per result. Any grid in x and y.
     ReduceColumns: "reduce_columns" in "reduce/columns.wgsl",
     params ReduceParams,
-    libs [VIEW],
+    libs [VALUE, VIEW],
     subgroups false,
     fusable true,
     spec {
@@ -38,13 +38,17 @@ kernel! {
         WORKGROUP workgroup: u32,
         /// Maximum instead of sum.
         MAX max: bool,
+        /// How many elements an invocation takes at once.
+        Value width: Width,
     }
-    bindings { out: ReadWrite F32 }
+    bindings { out: ReadWrite Packed }
     shipped [
-        { workgroup: 64, max: false },
-        { workgroup: 64, max: true },
-        { workgroup: 256, max: false },
-        { workgroup: 256, max: true },
+        { workgroup: 64, max: false, width: Width::One },
+        { workgroup: 64, max: true, width: Width::One },
+        { workgroup: 64, max: false, width: Width::Four },
+        { workgroup: 64, max: true, width: Width::Four },
+        { workgroup: 256, max: false, width: Width::One },
+        { workgroup: 256, max: true, width: Width::One },
     ]
 }
 
@@ -52,7 +56,7 @@ kernel! {
     /// \[outer, len\] -> \[outer, chunks\], one workgroup per result: at least outer * chunks of them in x and y.
     ReduceRows: "reduce_rows" in "reduce/rows.wgsl",
     params ReduceParams,
-    libs [VIEW],
+    libs [VALUE, VIEW],
     subgroups false,
     fusable true,
     spec {

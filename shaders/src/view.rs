@@ -5,10 +5,10 @@
 //! cache writes its new rows alone, where each sequence has come to; a window of the whole cache would copy all of it. Keys and
 //! values are appended to two caches by one dispatch.
 
-use crate::contract::{Kernel, Spec, Variants, kernel, params};
+use crate::contract::{Kernel, Spec, Variants, Width, kernel, params};
 
 params! {
-    /// Immediates of [`Gather`].
+    /// Immediates of [`Gather`], in Words.
     GatherParams {
         /// Extents of the output, outermost first; 1 where unused.
         dims: [u32; 4],
@@ -18,7 +18,7 @@ params! {
         lo: [u32; 4],
         /// Extent of the window on each axis; outside it the output is 0.
         extent: [u32; 4],
-        /// Elements of the output.
+        /// Words of the output.
         len: u32,
         /// Element of the input that stands at `lo`.
         offset: u32,
@@ -81,9 +81,15 @@ kernel! {
     spec {
         /// Invocations of a workgroup.
         WORKGROUP workgroup: u32,
+        /// How many elements an invocation takes at once.
+        Word width: Width,
     }
-    bindings { x: Read U32, out: ReadWrite U32 }
-    shipped [{ workgroup: 64 }, { workgroup: 256 }]
+    bindings { x: Read Packed, out: ReadWrite Packed }
+    shipped [
+        { workgroup: 64, width: Width::One },
+        { workgroup: 64, width: Width::Four },
+        { workgroup: 256, width: Width::One },
+    ]
 }
 
 /// The family's kernels.

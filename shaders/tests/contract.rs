@@ -8,8 +8,8 @@ use std::collections::HashSet;
 
 use seqloom_shaders::check::check;
 use seqloom_shaders::{
-    Access, AssembleError, Binding, Elem, FusedCode, Kernel, Spec, Value, Wgsl, assemble, assemble_parts,
-    kernel, kernels, libs, pointwise::Map, variants, view::Gather,
+    Access, AssembleError, Binding, Elem, FusedCode, Kernel, Spec, Value, Wgsl, Width, assemble,
+    assemble_parts, kernel, kernels, libs, pointwise::Map, variants, view::Gather,
 };
 
 /// Fails with all of `faults`.
@@ -103,11 +103,16 @@ fn files_parse_with_their_defaults() {
 
 #[test]
 fn assembling_is_repeatable_and_replaces_values() {
-    let code = FusedCode::sample();
-    let first = assemble(&Map { workgroup: 128 }, Some(&code)).unwrap();
-    assert_eq!(first, assemble(&Map { workgroup: 128 }, Some(&code)).unwrap());
-    assert_eq!(first.label, "map[WORKGROUP=128]+fused");
+    let code = FusedCode::sample(Width::One);
+    let one = Map { workgroup: 128, width: Width::One };
+    let first = assemble(&one, Some(&code)).unwrap();
+    assert_eq!(first, assemble(&one, Some(&code)).unwrap());
+    assert_eq!(first.label, "map[WORKGROUP=128 Value=1]+fused");
     assert!(first.source.contains("const WORKGROUP: u32 = 128u;"));
+    assert!(first.source.contains("alias Value = f32;"));
+    let four = assemble(&Map { width: Width::Four, ..one }, Some(&FusedCode::sample(Width::Four))).unwrap();
+    assert_eq!(four.label, "map[WORKGROUP=128 Value=4]+fused");
+    assert!(four.source.contains("alias Value = vec4<f32>;"));
     assert_eq!(first.bindings, [Access::ReadWrite, Access::Read, Access::Read, Access::Read]);
     assert_eq!(first.immediate_bytes, 96);
 }
@@ -227,6 +232,13 @@ fn marked_lines_and_values_must_agree() {
         let mistyped = assemble_parts(&GOOD, &[VALUES[0], ("GAIN", value)], None);
         assert!(matches!(mistyped, Err(AssembleError::Type { line: 2, .. })), "{mistyped:?}");
     }
+    // An alias keeps its default, or becomes as wide as is said.
+    let words = Kernel { source: "alias Word = u32; // spec\n", ..GOOD };
+    let word = |given: &[_]| assemble_parts(&words, given, None);
+    assert_eq!(word(&[]).unwrap().source, "alias Word = u32;\n");
+    assert_eq!(word(&[("Word", Value::Width(Width::Four))]).unwrap().source, "alias Word = vec4<u32>;\n");
+    let mistyped = word(&[("Word", Value::U32(4))]);
+    assert!(matches!(mistyped, Err(AssembleError::Type { line: 1, .. })), "{mistyped:?}");
     let malformed = Kernel { source: "override WORKGROUP: u32 = 8u; // spec\n", ..GOOD };
     let malformed = assemble_parts(&malformed, &VALUES, None);
     assert!(matches!(malformed, Err(AssembleError::Malformed { line: 1, .. })));
@@ -234,8 +246,8 @@ fn marked_lines_and_values_must_agree() {
 
 #[test]
 fn fused_code_must_fit() {
-    let code = FusedCode::sample();
-    let refused = assemble(&Gather { workgroup: 64 }, Some(&code));
+    let code = FusedCode::sample(Width::One);
+    let refused = assemble(&Gather { workgroup: 64, width: Width::One }, Some(&code));
     assert_eq!(refused, Err(AssembleError::NotFusable { kernel: "gather" }));
     let lineless = Kernel { fusable: true, ..GOOD };
     let lineless = assemble_parts(&lineless, &VALUES, None);
@@ -244,6 +256,6 @@ fn fused_code_must_fit() {
     let secret = assemble_parts(&secret, &[VALUES[0]], None);
     assert!(matches!(secret, Err(AssembleError::FusedLine { expected: 0, found: 1, .. })));
     let many = FusedCode { body: "    return value;".to_owned(), leaves: vec![Elem::F32; 12] };
-    let many = assemble(&Map { workgroup: 64 }, Some(&many));
+    let many = assemble(&Map { workgroup: 64, width: Width::One }, Some(&many));
     assert!(matches!(many, Err(AssembleError::TooManyBindings { leaves: 12, .. })));
 }

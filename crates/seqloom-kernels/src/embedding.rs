@@ -14,7 +14,9 @@ use seqloom_shaders::embedding::{
 };
 
 use crate::error::KernelError;
-use crate::launch::{Fusion, Job, Lowered, MOST_ITERATIONS, Operand, count, prefers_cpu, striding, view};
+use crate::launch::{
+    Fusion, Job, Lowered, MOST_ITERATIONS, Operand, count, prefers_cpu, striding, view_at, width,
+};
 
 const OP: &str = "embedding";
 
@@ -63,15 +65,17 @@ pub fn lower_forward(
     tail: Option<&Fusion>,
 ) -> Result<Lowered, KernelError> {
     let (params, rows, _) = problem.params()?;
-    let params = EmbeddingParams { view: view(OP, tail)?, ..params };
+    let width = width(params.channels, tail, facts);
+    let channels = params.channels / width.elements();
+    let params = EmbeddingParams { channels, view: view_at(OP, tail, width)?, ..params };
     if rows == 0 {
         return Ok(Lowered::default());
     }
-    let (workgroup, grid) = striding(OP, rows, 0, facts)?;
+    let (workgroup, grid) = striding(OP, rows / width.elements(), 0, facts)?;
     let job = Job {
         op: OP,
         shape: problem.shape(),
-        spec: EmbeddingForward { workgroup },
+        spec: EmbeddingForward { workgroup, width },
         params,
         bindings: vec![Operand::In(0), Operand::In(1), Operand::Out(0)],
         grid,
@@ -90,7 +94,9 @@ pub fn lower_forward(
 pub fn lower_backward(problem: &Problem, facts: &Facts) -> Result<Lowered, KernelError> {
     let (EmbeddingParams { tokens, vocab, channels, .. }, _, table) = problem.params()?;
     let most = if prefers_cpu(facts) { MOST_TOKENS } else { u32::MAX };
-    let (workgroup, grid) = striding(OP, table, u64::from(tokens.min(most)) + 1, facts)?;
+    let width = width(channels, None, facts);
+    let items = table / width.elements();
+    let (workgroup, grid) = striding(OP, items, u64::from(tokens.min(most)) + 1, facts)?;
     let mut lowered = Lowered::default();
     // Without tokens there is still a launch, to write zeros.
     for first in (0..tokens.max(1)).step_by(most as usize) {
@@ -99,8 +105,14 @@ pub fn lower_backward(problem: &Problem, facts: &Facts) -> Result<Lowered, Kerne
         let job = Job {
             op: OP,
             shape: problem.shape(),
-            spec: EmbeddingBackward { workgroup },
-            params: EmbeddingBackwardParams { tokens, vocab, channels, first, end },
+            spec: EmbeddingBackward { workgroup, width },
+            params: EmbeddingBackwardParams {
+                channels: channels / width.elements(),
+                tokens,
+                vocab,
+                first,
+                end,
+            },
             bindings: vec![Operand::In(0), Operand::In(1), Operand::In(2), Operand::Out(0)],
             grid,
             flops: rows,

@@ -9,7 +9,7 @@
 
 use bytemuck::bytes_of;
 use seqloom_device::Facts;
-use seqloom_shaders::{Elem, FusedCode, Spec, ViewParams, Wgsl, assemble};
+use seqloom_shaders::{Elem, FusedCode, Spec, ViewParams, Wgsl, Width, assemble};
 
 use crate::error::KernelError;
 
@@ -28,9 +28,28 @@ pub struct Fusion {
     pub dims: [u32; 4],
     /// Element strides of the views `params.view.s0` to `s3`; at most [`MAX_STRIDES`].
     pub strides: Vec<[u32; 4]>,
+    /// The same work on four neighbours at a time, if its leaves can be read so: code, extents and strides for tensors whose
+    /// elements are fours. The leaves are the same buffers in the same order.
+    pub four: Option<Box<Fusion>>,
 }
 
 impl Fusion {
+    /// A head that passes its one f32 operand on.
+    #[must_use]
+    pub fn identity() -> Self {
+        let of = |elem| FusedCode { body: "    return leaf0[index];\n".to_owned(), leaves: vec![elem] };
+        let four = Fusion { code: of(Elem::F32x4), ..Self::default() };
+        Self { code: of(Elem::F32), four: Some(Box::new(four)), ..Self::default() }
+    }
+
+    /// The work for a kernel of that width, which [`width`] has allowed.
+    pub(crate) fn at(&self, width: Width) -> &Self {
+        match width {
+            Width::One => self,
+            Width::Four => self.four.as_deref().unwrap_or(self),
+        }
+    }
+
     /// The view as a kernel's immediates carry it.
     fn view(&self, op: &'static str) -> Result<ViewParams, KernelError> {
         if self.strides.len() > MAX_STRIDES {
@@ -137,7 +156,8 @@ impl<S: Spec> Job<S> {
         elements: u64,
     ) -> Result<Launch, KernelError> {
         let Some(fusion) = fusion else { return self.finish(facts, None) };
-        let mut launch = self.finish(facts, Some(&fusion.code))?;
+        let width = self.spec.width();
+        let mut launch = self.finish(facts, Some(&fusion.at(width).code))?;
         launch.bindings.extend((0..fusion.code.leaves.len()).map(Operand::Leaf));
         launch.flops += elements * fusion.code.leaves.len().max(1) as u64;
         launch.bytes += fusion.bytes(elements);
@@ -189,7 +209,23 @@ impl<S: Spec> Job<S> {
 
 /// The view of `fusion`, or an unused one.
 pub(crate) fn view(op: &'static str, fusion: Option<&Fusion>) -> Result<ViewParams, KernelError> {
-    fusion.map_or(Ok(ViewParams::default()), |fusion| fusion.view(op))
+    view_at(op, fusion, Width::One)
+}
+
+/// The view of `fusion` for a kernel of that width, or an unused one.
+pub(crate) fn view_at(
+    op: &'static str,
+    fusion: Option<&Fusion>,
+    width: Width,
+) -> Result<ViewParams, KernelError> {
+    fusion.map_or(Ok(ViewParams::default()), |fusion| fusion.at(width).view(op))
+}
+
+/// How many neighbours of rows of `along` elements a kernel takes at once: four where a load is a loop over lanes however
+/// much it loads, which is on CPU adapters, and the rows and the fused code can be cut so.
+pub(crate) fn width(along: u32, fusion: Option<&Fusion>, facts: &Facts) -> Width {
+    let fits = along.is_multiple_of(4) && fusion.is_none_or(|fusion| fusion.four.is_some());
+    if fits && prefers_cpu(facts) { Width::Four } else { Width::One }
 }
 
 /// The number of elements of a tensor of those extents, or the extent itself of a single axis.

@@ -9,13 +9,16 @@
 //! [2048, 128], 45.4 instead of 49.2 over [1024, 768] (lavapipe).
 
 use seqloom_device::Facts;
+use seqloom_shaders::Width;
 use seqloom_shaders::norm::{
     NormBackward, NormBackwardCpu, NormBackwardParams, NormForward, NormForwardCpu, NormParams, NormResidual,
     NormResidualCpu, NormResidualParams,
 };
 
 use crate::error::KernelError;
-use crate::launch::{Fusion, Job, Lowered, Operand, check_iterations, count, flat_grid, striding, view};
+use crate::launch::{
+    Fusion, Job, Lowered, Operand, check_iterations, count, flat_grid, striding, view_at, width,
+};
 use crate::softmax::{Variant, iterations, row_workgroup};
 
 const OP: &str = "norm";
@@ -50,6 +53,14 @@ impl Problem {
     }
 }
 
+/// How many neighbours a variant takes at once: an invocation that has a row to itself, whatever pays.
+fn variant_width(variant: Variant, cols: u32, fusion: Option<&Fusion>, facts: &Facts) -> Width {
+    match variant {
+        Variant::Workgroup => Width::One,
+        Variant::Invocation => width(cols, fusion, facts),
+    }
+}
+
 /// `y = (x − m)·r·weight + bias` with `r = 1/√(mean((x − m)²) + eps)` and `m` the row's mean; not centred, `m` is 0 and no
 /// bias is read. By the variant that suits the device.
 ///
@@ -69,7 +80,9 @@ pub fn lower_forward(problem: &Problem, facts: &Facts) -> Result<Lowered, Kernel
 pub fn lower_forward_as(variant: Variant, problem: &Problem, facts: &Facts) -> Result<Lowered, KernelError> {
     let Some((rows, cols, len)) = problem.sizes()? else { return Ok(Lowered::default()) };
     let (op, shape, centred) = (OP, problem.shape("forward"), problem.centred);
-    let params = NormParams { rows, cols, eps: problem.eps };
+    let width = variant_width(variant, cols, None, facts);
+    let values = cols / width.elements();
+    let params = NormParams { rows, cols: values, eps: problem.eps };
     // A binding that is not read still needs a buffer.
     let bias = Operand::In(if centred { 2 } else { 1 });
     let bindings =
@@ -83,8 +96,8 @@ pub fn lower_forward_as(variant: Variant, problem: &Problem, facts: &Facts) -> R
             Job { op, shape, spec, params, bindings, grid, flops, bytes }.plain(facts)?
         }
         Variant::Invocation => {
-            let (_, grid) = striding(OP, rows, iterations(cols, 1), facts)?;
-            let spec = NormForwardCpu { workgroup: 64, centred };
+            let (_, grid) = striding(OP, rows, iterations(values, 1), facts)?;
+            let spec = NormForwardCpu { workgroup: 64, centred, width };
             Job { op, shape, spec, params, bindings, grid, flops, bytes }.plain(facts)?
         }
     };
@@ -113,8 +126,10 @@ pub fn lower_residual_as(
 ) -> Result<Lowered, KernelError> {
     let Some((rows, cols, len)) = problem.sizes()? else { return Ok(Lowered::default()) };
     let (op, shape, centred) = (OP, problem.shape("residual"), problem.centred);
-    let (eps, view) = (problem.eps, view(OP, Some(head))?);
-    let params = NormResidualParams { rows, cols, eps, view, ..NormResidualParams::default() };
+    let width = variant_width(variant, cols, Some(head), facts);
+    let values = cols / width.elements();
+    let (eps, view) = (problem.eps, view_at(OP, Some(head), width)?);
+    let params = NormResidualParams { rows, cols: values, eps, view, ..NormResidualParams::default() };
     let mut bindings = vec![Operand::In(1), Operand::In(if centred { 2 } else { 1 })];
     bindings.extend((0..4).map(Operand::Out));
     let (flops, bytes) = (8 * len, 8 * (len + u64::from(rows) + u64::from(cols)));
@@ -126,8 +141,8 @@ pub fn lower_residual_as(
             Job { op, shape, spec, params, bindings, grid, flops, bytes }.fused(facts, Some(head), len)?
         }
         Variant::Invocation => {
-            let (_, grid) = striding(OP, rows, iterations(cols, 1), facts)?;
-            let spec = NormResidualCpu { workgroup: 64, centred };
+            let (_, grid) = striding(OP, rows, iterations(values, 1), facts)?;
+            let spec = NormResidualCpu { workgroup: 64, centred, width };
             Job { op, shape, spec, params, bindings, grid, flops, bytes }.fused(facts, Some(head), len)?
         }
     };
@@ -162,7 +177,10 @@ pub fn lower_backward_as(
 ) -> Result<Lowered, KernelError> {
     let Some((rows, cols, len)) = problem.sizes()? else { return Ok(Lowered::default()) };
     let (op, shape, centred) = (OP, problem.shape("backward"), problem.centred);
-    let params = NormBackwardParams { rows, cols, view: view(OP, tail)?, ..NormBackwardParams::default() };
+    let width = variant_width(variant, cols, tail, facts);
+    let values = cols / width.elements();
+    let view = view_at(OP, tail, width)?;
+    let params = NormBackwardParams { rows, cols: values, view, ..NormBackwardParams::default() };
     let mut bindings: Vec<_> = (0..5).map(Operand::In).collect();
     bindings.push(Operand::Out(0));
     let (flops, bytes) = (14 * len, 4 * (3 * len + 2 * u64::from(rows) + u64::from(cols)));
@@ -174,8 +192,8 @@ pub fn lower_backward_as(
             Job { op, shape, spec, params, bindings, grid, flops, bytes }.fused(facts, tail, len)?
         }
         Variant::Invocation => {
-            let (_, grid) = striding(OP, rows, iterations(cols, 1), facts)?;
-            let spec = NormBackwardCpu { workgroup: 64, centred };
+            let (_, grid) = striding(OP, rows, iterations(values, 1), facts)?;
+            let spec = NormBackwardCpu { workgroup: 64, centred, width };
             Job { op, shape, spec, params, bindings, grid, flops, bytes }.fused(facts, tail, len)?
         }
     };

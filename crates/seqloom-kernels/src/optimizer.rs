@@ -11,7 +11,7 @@ use seqloom_shaders::optimizer::{
 };
 
 use crate::error::KernelError;
-use crate::launch::{Job, Lowered, Operand, count, flat_grid, prefers_cpu, striding, workgroups};
+use crate::launch::{Job, Lowered, Operand, count, flat_grid, prefers_cpu, striding, width, workgroups};
 
 const OP: &str = "optimizer";
 
@@ -39,12 +39,14 @@ pub fn lower(chunks: &[usize], facts: &Facts) -> Result<Lowered, KernelError> {
 
     let mut partials = 0;
     for (i, len) in full() {
-        let groups = workgroups(OP, len, 0, (workgroup, most), facts)?;
+        let width = width(len, None, facts);
+        let (items, parts) = (len / width.elements(), width.elements() as f32);
+        let groups = workgroups(OP, items, 0, (workgroup, most), facts)?;
         let job = Job {
             op: OP,
             shape: len.to_string(),
-            spec: NormPartial { workgroup },
-            params: NormPartialParams { len, offset: partials },
+            spec: NormPartial { workgroup, width },
+            params: NormPartialParams { len: items, offset: partials, parts },
             bindings: vec![Operand::In(1 + PER_CHUNK * i), Operand::Scratch(0)],
             grid: flat_grid(OP, groups, workgroup, facts)?,
             flops: 2 * u64::from(len),
@@ -70,14 +72,16 @@ pub fn lower(chunks: &[usize], facts: &Facts) -> Result<Lowered, KernelError> {
     };
     lowered.launches.push(finish.plain(facts)?);
     for (i, len) in full() {
-        let (workgroup, grid) = striding(OP, len, 0, facts)?;
+        let width = width(len, None, facts);
+        let items = len / width.elements();
+        let (workgroup, grid) = striding(OP, items, 0, facts)?;
         let mut bindings = vec![Operand::In(0), Operand::Out(0)];
         bindings.extend((0..PER_CHUNK).map(|buffer| Operand::In(1 + PER_CHUNK * i + buffer)));
         let update = Job {
             op: OP,
             shape: len.to_string(),
-            spec: AdamW { workgroup },
-            params: AdamWParams { len },
+            spec: AdamW { workgroup, width },
+            params: AdamWParams { len: items },
             bindings,
             grid,
             flops: 16 * u64::from(len),

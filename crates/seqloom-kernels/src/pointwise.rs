@@ -1,13 +1,14 @@
 //! A graph of pointwise operations as one pass: all of the arithmetic is fused code.
 //!
 //! There is one kernel for every graph: it strides over its output by the size of its grid, so that the same shader
-//! serves a GPU with an invocation per element and a CPU adapter with a few fat workgroups.
+//! serves a GPU with an invocation per element and a CPU adapter with a few fat workgroups. The latter takes four elements
+//! at once where the fused code can.
 
 use seqloom_device::Facts;
 use seqloom_shaders::pointwise::{Map, MapParams};
 
 use crate::error::KernelError;
-use crate::launch::{Fusion, Job, Lowered, Operand, count, striding, view};
+use crate::launch::{Fusion, Job, Lowered, Operand, count, striding, view_at, width};
 
 const OP: &str = "pointwise";
 
@@ -23,12 +24,14 @@ pub fn lower(len: usize, over: bool, facts: &Facts, fusion: &Fusion) -> Result<L
     if len == 0 {
         return Ok(Lowered::default());
     }
-    let (workgroup, grid) = striding(OP, len, 0, facts)?;
+    let width = width(len, Some(fusion), facts);
+    let items = len / width.elements();
+    let (workgroup, grid) = striding(OP, items, 0, facts)?;
     let job = Job {
         op: OP,
         shape: len.to_string(),
-        spec: Map { workgroup },
-        params: MapParams { len, view: view(OP, Some(fusion))?, ..MapParams::default() },
+        spec: Map { workgroup, width },
+        params: MapParams { len: items, view: view_at(OP, Some(fusion), width)?, ..MapParams::default() },
         bindings: vec![Operand::Out(0)],
         grid,
         flops: 0,

@@ -14,11 +14,12 @@ use std::fmt;
 
 use seqloom_device::Facts;
 use seqloom_shaders::reduce::{ReduceColumns, ReduceParams, ReduceRows};
-use seqloom_shaders::{Elem, FusedCode, Spec};
+use seqloom_shaders::{Spec, Width};
 
 use crate::error::KernelError;
 use crate::launch::{
-    Fusion, Job, Launch, Lowered, MOST_ITERATIONS, Operand, count, flat_grid, prefers_cpu, striding, view,
+    Fusion, Job, Launch, Lowered, MOST_ITERATIONS, Operand, count, flat_grid, prefers_cpu, striding, view_at,
+    width,
 };
 
 const OP: &str = "reduce";
@@ -185,9 +186,14 @@ pub fn lower_as(cut: Cut, problem: &Problem, facts: &Facts, fusion: &Fusion) -> 
     }
     let chunk_len = cut.chunk_len(len);
     let chunks = len.div_ceil(chunk_len);
-    let view = view(OP, Some(fusion))?;
+    let width = match variant {
+        Variant::Columns => width(inner, Some(fusion), facts),
+        Variant::Rows => Width::One,
+    };
+    let view = view_at(OP, Some(fusion), width)?;
+    let inner = inner / width.elements();
     let first = ReduceParams { outer, len, inner, chunks, chunk_len, view, ..ReduceParams::default() };
-    let stage = |params, out| Stage { variant, op: problem.op, params, out };
+    let stage = |params, out| Stage { variant, width, op: problem.op, params, out };
     if chunks == 1 {
         let launch = stage(first, Operand::Out(0)).launch(facts, Head::Fused(fusion, head))?;
         return Ok(Lowered::single(launch));
@@ -215,19 +221,21 @@ enum Head<'a> {
 /// One launch of a plan.
 struct Stage {
     variant: Variant,
+    width: Width,
     op: ReduceOp,
+    /// In Values of that width.
     params: ReduceParams,
     out: Operand,
 }
 
 impl Stage {
     fn launch(self, facts: &Facts, head: Head<'_>) -> Result<Launch, KernelError> {
-        let max = self.op == ReduceOp::Max;
+        let (max, width) = (self.op == ReduceOp::Max, self.width);
         let results = self.params.outer * self.params.chunks * self.params.inner;
         match self.variant {
             Variant::Columns => {
                 let (workgroup, grid) = striding(OP, results, u64::from(self.params.chunk_len) + 1, facts)?;
-                self.finish(ReduceColumns { workgroup, max }, grid, facts, head)
+                self.finish(ReduceColumns { workgroup, max, width }, grid, facts, head)
             }
             Variant::Rows => {
                 let workgroup = if self.params.chunk_len <= 128 { 64 } else { 256 };
@@ -245,6 +253,7 @@ impl Stage {
         head: Head<'_>,
     ) -> Result<Launch, KernelError> {
         let ReduceParams { outer, len, inner, chunks, .. } = self.params;
+        let inner = inner * self.width.elements();
         let elements = u64::from(outer) * u64::from(len) * u64::from(inner);
         let written = 4 * u64::from(outer) * u64::from(chunks) * u64::from(inner);
         let job = Job {
@@ -260,8 +269,8 @@ impl Stage {
         match head {
             Head::Fused(fusion, elements) => job.fused(facts, Some(fusion), u64::from(elements)),
             Head::Scratch => {
-                let code = FusedCode { body: "    return leaf0[index];\n".into(), leaves: vec![Elem::F32] };
-                let mut launch = job.reading(facts, &code, &[Operand::Scratch(0)])?;
+                let head = Fusion::identity();
+                let mut launch = job.reading(facts, &head.at(self.width).code, &[Operand::Scratch(0)])?;
                 launch.bytes += 4 * elements;
                 Ok(launch)
             }

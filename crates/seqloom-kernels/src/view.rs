@@ -4,10 +4,11 @@
 //! rows for a tensor that holds the rows before them.
 
 use seqloom_device::Facts;
+use seqloom_shaders::Width;
 use seqloom_shaders::view::{Append, AppendPair, AppendParams, Gather, GatherParams};
 
 use crate::error::KernelError;
-use crate::launch::{Job, Lowered, Operand, count, striding};
+use crate::launch::{Job, Lowered, Operand, count, prefers_cpu, striding};
 
 const OP: &str = "view";
 
@@ -33,6 +34,22 @@ impl Problem {
         let dims = [1, 1, 1, u32::try_from(len).unwrap_or(u32::MAX)];
         Self { dims, strides: [0, 0, 0, 1], lo: [0; 4], extent: dims, offset: 0 }
     }
+
+    /// The same copy of tensors whose elements are fours, if the window's rows are fours of both.
+    fn fours(&self) -> Option<Self> {
+        let quarter = |size: u32| size.is_multiple_of(4).then_some(size / 4);
+        let last = |[a, b, c, d]: [u32; 4]| Some([a, b, c, quarter(d)?]);
+        let [a, b, c, 1] = self.strides else { return None };
+        // Along an axis of one element the stride does not matter.
+        let far = |axis: usize, stride: u32| if self.dims[axis] > 1 { quarter(stride) } else { Some(0) };
+        Some(Self {
+            dims: last(self.dims)?,
+            strides: [far(0, a)?, far(1, b)?, far(2, c)?, 1],
+            lo: last(self.lo)?,
+            extent: last(self.extent)?,
+            offset: quarter(self.offset)?,
+        })
+    }
 }
 
 /// `out[p] = lo <= p < lo + extent on all axes ? x[offset + (p - lo)·strides] : 0`, as copies of 32-bit words.
@@ -55,18 +72,23 @@ pub fn lower(problem: &Problem, facts: &Facts) -> Result<Lowered, KernelError> {
         last = last.saturating_add(steps);
     }
     count(OP, "address in the input", &[usize::try_from(last).unwrap_or(usize::MAX)])?;
-    let (workgroup, grid) = striding(OP, len, 0, facts)?;
+    let (width, words) = match problem.fours() {
+        Some(fours) if prefers_cpu(facts) => (Width::Four, fours),
+        _ => (Width::One, *problem),
+    };
+    let items = len / width.elements();
+    let (workgroup, grid) = striding(OP, items, 0, facts)?;
     let job = Job {
         op: OP,
         shape: format!("{dims:?}"),
-        spec: Gather { workgroup },
+        spec: Gather { workgroup, width },
         params: GatherParams {
-            dims: problem.dims,
-            strides: problem.strides,
-            lo: problem.lo,
-            extent: problem.extent,
-            len,
-            offset: problem.offset,
+            dims: words.dims,
+            strides: words.strides,
+            lo: words.lo,
+            extent: words.extent,
+            len: items,
+            offset: words.offset,
             ..GatherParams::default()
         },
         bindings: vec![Operand::In(0), Operand::Out(0)],

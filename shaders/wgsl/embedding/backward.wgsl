@@ -24,10 +24,10 @@ struct Params {
 
 var<immediate> params: Params;
 
-@group(0) @binding(0) var<storage, read> dy: array<f32>;           // [N, C]
+@group(0) @binding(0) var<storage, read> dy: array<Value>;           // [N, C]
 @group(0) @binding(1) var<storage, read> order: array<u32>;        // [N]
 @group(0) @binding(2) var<storage, read> starts: array<u32>;       // [V + 1]
-@group(0) @binding(3) var<storage, read_write> dtable: array<f32>; // [V, C]
+@group(0) @binding(3) var<storage, read_write> dtable: array<Value>; // [V, C]
 
 @compute @workgroup_size(WORKGROUP)
 fn main(
@@ -41,7 +41,7 @@ fn main(
         let v = divide(i, params.channels);
         let c = i - v * params.channels;
         let end = min(starts[v + 1u], params.end);
-        var acc = 0.0f;
+        var acc = Value(0.0f);
         if params.first > 0u { acc = dtable[i]; }
         for (var s = max(starts[v], params.first); s < end; s++) {
             let n = min(order[s], params.tokens - 1u);

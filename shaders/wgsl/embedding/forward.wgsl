@@ -1,7 +1,7 @@
 // Rows of a table by id: out[n, c] = fused(table[ids[n], c], n * C + c), with 0 for the element where ids[n] >= V. The fused
 // code is what follows an embedding: a scale, the position's vector, dropout.
 //
-// Shapes: table [V, C]; ids [N]; out [N, C].
+// Shapes: table [V, C]; ids [N]; out [N, C]; C counts Values.
 // Grid: any number of workgroups in x and y; invocations stride over N * C, neighbours copy neighbours.
 // Numeric: a copy, but for the fused code. Whether an id >= V is a mistake is the host's to say; for rows that are only moved about it means
 // that nothing stands there.
@@ -17,11 +17,11 @@ struct Params {
 
 var<immediate> params: Params;
 
-@group(0) @binding(0) var<storage, read> table: array<f32>;     // [V, C]
+@group(0) @binding(0) var<storage, read> table: array<Value>;     // [V, C]
 @group(0) @binding(1) var<storage, read> ids: array<u32>;       // [N]
-@group(0) @binding(2) var<storage, read_write> out: array<f32>; // [N, C]
+@group(0) @binding(2) var<storage, read_write> out: array<Value>; // [N, C]
 
-fn fused(value: f32, index: u32) -> f32 { return value; } // spec
+fn fused(value: Value, index: u32) -> Value { return value; } // spec
 
 @compute @workgroup_size(WORKGROUP)
 fn main(
@@ -36,6 +36,6 @@ fn main(
         let c = i - n * params.channels;
         let id = ids[n];
         let value = table[min(id, params.vocab - 1u) * params.channels + c];
-        out[i] = fused(select(0.0, value, id < params.vocab), i);
+        out[i] = fused(select(Value(0.0f), value, id < params.vocab), i);
     }
 }

@@ -1,12 +1,12 @@
-// A normalised row from its first element and its mean: what all forward kernels of the norm family share. Needs the constant
+// A normalised row from its first element and its mean: what all forward kernels of the norm family share. Needs value.wgsl, the constant
 // CENTRED, `params.cols`, and the bindings x, weight, bias and y.
 //
-// An invocation takes the elements from `lane` on, `step` apart. m is the mean less the row's first element: taking that
+// A row counts Values. An invocation takes those from `lane` on, `step` apart. m is the mean less the row's first element: taking that
 // one off first keeps the digits that a mean large beside the spread would cost.
 
-// The sum of (x - mean)^2.
-fn squares(begin: u32, lane: u32, step: u32, first: f32, m: f32) -> f32 {
-    var sum = 0.0f;
+// The sum of (x - mean)^2, each part of a Value on its own.
+fn squares(begin: u32, lane: u32, step: u32, first: f32, m: f32) -> Value {
+    var sum = Value(0.0f);
     for (var j = lane; j < params.cols; j += step) {
         let d = (x[begin + j] - first) - m;
         sum += d * d;

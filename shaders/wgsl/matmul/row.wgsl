@@ -35,7 +35,7 @@ var<immediate> params: Params;
 @group(0) @binding(3) var<storage, read> bias: array<vec4<f32>>; // [K], if CENTRED
 @group(0) @binding(4) var<storage, read_write> out: array<f32>; // [N]
 
-fn fused(value: f32, index: u32) -> f32 { return value; } // spec
+fn fused(value: Value, index: u32) -> Value { return value; } // spec
 
 // The normalised row. A lane reads what it wrote itself, so there is nothing to wait for.
 var<workgroup> normed: array<vec4<f32>, MOST_QUADS>;

@@ -48,7 +48,7 @@ var<immediate> params: Params;
 var<workgroup> tile_a: array<f32, TILE_K * PITCH_A>; // [TILE_K, TILE_M]
 var<workgroup> tile_b: array<f32, TILE_K * PITCH_B>; // [TILE_K, TILE_N]
 
-fn fused(value: f32, index: u32) -> f32 { return value; } // spec
+fn fused(value: Value, index: u32) -> Value { return value; } // spec
 
 fn fill_a(z: u32, row0: u32, p0: u32, lid: u32) {
     for (var e = lid; e < TILE_M * TILE_K; e += WORKGROUP) {

@@ -3,9 +3,9 @@
 // h[j] = (x[j] - mean) * rstd, g[j] = dy[j] * weight[j];
 // dx[j] = fused(rstd * (g[j] - h[j] * mean_k(g[k] * h[k]) - mean_k g[k])), without CENTRED less the last term
 //
-// Shapes: x, dy, dx [rows, cols]; weight [cols]; mean, rstd [rows]; cols >= 1.
+// Shapes: x, dy, dx [rows, cols]; weight [cols]; mean, rstd [rows]; cols >= 1 and counts Values.
 // Grid: any number of workgroups in x and y; invocations stride over the rows.
-// Numeric: sums in order.
+// Numeric: sums in order, those of a Value's parts apart.
 
 const WORKGROUP: u32 = 64u; // spec
 const CENTRED: bool = true; // spec
@@ -18,14 +18,14 @@ struct Params {
 
 var<immediate> params: Params;
 
-@group(0) @binding(0) var<storage, read> x: array<f32>;        // [rows, cols]
-@group(0) @binding(1) var<storage, read> dy: array<f32>;       // [rows, cols]
-@group(0) @binding(2) var<storage, read> weight: array<f32>;   // [cols]
+@group(0) @binding(0) var<storage, read> x: array<Value>;        // [rows, cols]
+@group(0) @binding(1) var<storage, read> dy: array<Value>;       // [rows, cols]
+@group(0) @binding(2) var<storage, read> weight: array<Value>;   // [cols]
 @group(0) @binding(3) var<storage, read> mean: array<f32>;     // [rows]
 @group(0) @binding(4) var<storage, read> rstd: array<f32>;     // [rows]
-@group(0) @binding(5) var<storage, read_write> dx: array<f32>; // [rows, cols]
+@group(0) @binding(5) var<storage, read_write> dx: array<Value>; // [rows, cols]
 
-fn fused(value: f32, index: u32) -> f32 { return value; } // spec
+fn fused(value: Value, index: u32) -> Value { return value; } // spec
 
 @compute @workgroup_size(WORKGROUP)
 fn main(
@@ -39,15 +39,15 @@ fn main(
         let begin = row * params.cols;
         let m = mean[row];
         let r = rstd[row];
-        var plain = 0.0f;
-        var along = 0.0f;
+        var plains = Value(0.0f);
+        var alongs = Value(0.0f);
         for (var j = 0u; j < params.cols; j++) {
             let g = dy[begin + j] * weight[j];
-            plain += g;
-            along += g * ((x[begin + j] - m) * r);
+            plains += g;
+            alongs += g * ((x[begin + j] - m) * r);
         }
-        along /= count;
-        plain = select(0.0f, plain / count, CENTRED);
+        let along = mean_of(alongs) / count;
+        let plain = select(0.0f, mean_of(plains) / count, CENTRED);
         for (var j = 0u; j < params.cols; j++) {
             let g = dy[begin + j] * weight[j];
             let h = (x[begin + j] - m) * r;

@@ -4,10 +4,11 @@
 // CENTRED:  m = mean_j x[j], v = mean_j (x[j] - m)^2, r = 1 / sqrt(v + eps);  y[j] = (x[j] - m) * r * weight[j] + bias[j]
 // else:     m = 0,           v = mean_j x[j]^2,       r = 1 / sqrt(v + eps);  y[j] = x[j] * r * weight[j]
 //
-// Shapes: x, y [rows, cols]; weight, bias [cols]; mean, rstd [rows] hold m and r for the gradient; cols >= 1. Without
-// CENTRED `bias` is not read.
+// Shapes: x, y [rows, cols]; weight, bias [cols]; mean, rstd [rows] hold m and r for the gradient; cols >= 1 and
+// counts Values. Without CENTRED `bias` is not read.
 // Grid: any number of workgroups in x and y; invocations stride over the rows.
-// Numeric: two passes, and every element less the row's first one, for the reason that forward.wgsl gives; sums in order.
+// Numeric: two passes, and every element less the row's first one, for the reason that forward.wgsl gives; sums in order, those of a
+// Value's parts apart.
 
 const WORKGROUP: u32 = 64u; // spec
 const CENTRED: bool = true; // spec
@@ -20,10 +21,10 @@ struct Params {
 
 var<immediate> params: Params;
 
-@group(0) @binding(0) var<storage, read> x: array<f32>;          // [rows, cols]
-@group(0) @binding(1) var<storage, read> weight: array<f32>;     // [cols]
-@group(0) @binding(2) var<storage, read> bias: array<f32>;       // [cols]
-@group(0) @binding(3) var<storage, read_write> y: array<f32>;    // [rows, cols]
+@group(0) @binding(0) var<storage, read> x: array<Value>;          // [rows, cols]
+@group(0) @binding(1) var<storage, read> weight: array<Value>;     // [cols]
+@group(0) @binding(2) var<storage, read> bias: array<Value>;       // [cols]
+@group(0) @binding(3) var<storage, read_write> y: array<Value>;    // [rows, cols]
 @group(0) @binding(4) var<storage, read_write> mean: array<f32>; // [rows]
 @group(0) @binding(5) var<storage, read_write> rstd: array<f32>; // [rows]
 
@@ -40,14 +41,14 @@ fn main(
         var first = 0.0f;
         var m = 0.0f;
         if CENTRED {
-            first = x[begin];
-            var total = 0.0f;
+            first = first_of(x[begin]);
+            var total = Value(0.0f);
             for (var j = 0u; j < params.cols; j++) {
                 total += x[begin + j] - first;
             }
-            m = total / count;
+            m = mean_of(total) / count;
         }
-        let r = inverseSqrt(squares(begin, 0u, 1u, first, m) / count + params.eps);
+        let r = inverseSqrt(mean_of(squares(begin, 0u, 1u, first, m)) / count + params.eps);
         scale(begin, 0u, 1u, first, m, r);
         mean[row] = first + m;
         rstd[row] = r;

@@ -26,7 +26,7 @@ var<immediate> params: Params;
 @group(0) @binding(4) var<storage, read_write> rstd: array<f32>; // [rows]
 @group(0) @binding(5) var<storage, read_write> x: array<f32>;    // [rows, cols]
 
-fn fused(value: f32, index: u32) -> f32 { return value; } // spec
+fn fused(value: Value, index: u32) -> Value { return value; } // spec
 
 @compute @workgroup_size(WORKGROUP)
 fn main(

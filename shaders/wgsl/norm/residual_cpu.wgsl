@@ -3,7 +3,8 @@
 //
 // x[j] = fused(0, j);  y[j] = (x[j] - m) * r * weight[j] + bias[j], with m and r as in forward.wgsl
 //
-// Shapes: x, y [rows, cols]; weight, bias [cols]; mean, rstd [rows]; cols >= 1. Without CENTRED `bias` is not read.
+// Shapes: x, y [rows, cols]; weight, bias [cols]; mean, rstd [rows]; cols >= 1 and counts Values. Without CENTRED `bias` is not
+// read.
 // Grid: any number of workgroups in x and y; invocations stride over the rows.
 // Numeric: as forward_cpu.wgsl. The head is computed once for each element, and read back by the invocation that stored it.
 
@@ -19,14 +20,14 @@ struct Params {
 
 var<immediate> params: Params;
 
-@group(0) @binding(0) var<storage, read> weight: array<f32>;     // [cols]
-@group(0) @binding(1) var<storage, read> bias: array<f32>;       // [cols]
-@group(0) @binding(2) var<storage, read_write> y: array<f32>;    // [rows, cols]
+@group(0) @binding(0) var<storage, read> weight: array<Value>;     // [cols]
+@group(0) @binding(1) var<storage, read> bias: array<Value>;       // [cols]
+@group(0) @binding(2) var<storage, read_write> y: array<Value>;    // [rows, cols]
 @group(0) @binding(3) var<storage, read_write> mean: array<f32>; // [rows]
 @group(0) @binding(4) var<storage, read_write> rstd: array<f32>; // [rows]
-@group(0) @binding(5) var<storage, read_write> x: array<f32>;    // [rows, cols]
+@group(0) @binding(5) var<storage, read_write> x: array<Value>;    // [rows, cols]
 
-fn fused(value: f32, index: u32) -> f32 { return value; } // spec
+fn fused(value: Value, index: u32) -> Value { return value; } // spec
 
 @compute @workgroup_size(WORKGROUP)
 fn main(
@@ -39,15 +40,15 @@ fn main(
     for (var row = gid.x + gid.y * line; row < params.rows; row += stride) {
         let begin = row * params.cols;
         var first = 0.0f;
-        var total = 0.0f;
+        var total = Value(0.0f);
         for (var j = 0u; j < params.cols; j++) {
-            let value = fused(0.0f, begin + j);
+            let value = fused(Value(0.0f), begin + j);
             x[begin + j] = value;
-            first = select(first, value, CENTRED && j == 0u);
+            first = select(first, first_of(value), CENTRED && j == 0u);
             total += value - first;
         }
-        let m = select(0.0f, total / count, CENTRED);
-        let r = inverseSqrt(squares(begin, 0u, 1u, first, m) / count + params.eps);
+        let m = select(0.0f, mean_of(total) / count, CENTRED);
+        let r = inverseSqrt(mean_of(squares(begin, 0u, 1u, first, m)) / count + params.eps);
         scale(begin, 0u, 1u, first, m, r);
         mean[row] = first + m;
         rstd[row] = r;

@@ -1,4 +1,4 @@
-// AdamW with decoupled decay, as PyTorch's: one element of the arenas per turn.
+// AdamW with decoupled decay, as PyTorch's: one Value of the arenas per turn.
 //
 // g  = grads * stats[1]                                     (clip factor and 1 / loss_scale)
 // m  = beta1 * m + (1 - beta1) * g                          moment1
@@ -7,7 +7,7 @@
 // w  = w - lr * (m * correction1) / (sqrt(v * correction2) + eps)
 // Nothing changes where stats[2] != 0 (a gradient was not finite).
 //
-// Shapes: grads, weights, moment1, moment2 [len]; stats [4] of norm_finish.wgsl.
+// Shapes: grads, weights, moment1, moment2 [len], in Values; stats [4] of norm_finish.wgsl.
 // Grid: any number of workgroups in x and y; invocations stride over the arena.
 // Numeric: f32 throughout; the corrections come from the host, which computes 1 - beta^t in f64.
 
@@ -21,10 +21,10 @@ var<immediate> params: Params;
 
 @group(0) @binding(0) var<storage, read> control: Control;
 @group(0) @binding(1) var<storage, read> stats: array<f32>;         // [4]
-@group(0) @binding(2) var<storage, read> grads: array<f32>;         // [len]
-@group(0) @binding(3) var<storage, read_write> weights: array<f32>; // [len]
-@group(0) @binding(4) var<storage, read_write> moment1: array<f32>; // [len]
-@group(0) @binding(5) var<storage, read_write> moment2: array<f32>; // [len]
+@group(0) @binding(2) var<storage, read> grads: array<Value>;         // [len]
+@group(0) @binding(3) var<storage, read_write> weights: array<Value>; // [len]
+@group(0) @binding(4) var<storage, read_write> moment1: array<Value>; // [len]
+@group(0) @binding(5) var<storage, read_write> moment2: array<Value>; // [len]
 
 @compute @workgroup_size(WORKGROUP)
 fn main(

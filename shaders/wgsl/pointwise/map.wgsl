@@ -1,7 +1,7 @@
 // out[i] = fused(out[i], i) for every i < len: a whole graph of pointwise operations in one pass, written over one of its
 // operands, or over memory whose contents the fused code ignores.
 //
-// Shapes: out [len]; the operands are the leaves of the fused code, read through `params.view`.
+// Shapes: out [len], in Values; the operands are the leaves of the fused code, read through `params.view`.
 // Grid: any number of workgroups in x and y; each invocation strides over the output by the grid's size, so the
 // launcher chooses many thin workgroups (GPU) or few fat ones (CPU). Neighbours write neighbours.
 // Numeric: none of its own; every element is computed on its own.
@@ -15,9 +15,9 @@ struct Params {
 
 var<immediate> params: Params;
 
-@group(0) @binding(0) var<storage, read_write> out: array<f32>; // [len]
+@group(0) @binding(0) var<storage, read_write> out: array<Value>; // [len]
 
-fn fused(value: f32, index: u32) -> f32 { return value; } // spec
+fn fused(value: Value, index: u32) -> Value { return value; } // spec
 
 @compute @workgroup_size(WORKGROUP)
 fn main(

@@ -2,7 +2,7 @@
 //
 // out[o, c, i] = reduce over r in [c * chunk_len, min((c + 1) * chunk_len, len)) of fused(0, (o * len + r) * inner + i)
 //
-// Shapes: x is what the fused code computes, never stored; chunks = ceil(len / chunk_len), so no chunk is empty.
+// Shapes: inner counts Values, which are neighbours in a row; x is what the fused code computes, never stored; chunks = ceil(len / chunk_len), so no chunk is empty.
 // A long axis is reduced in two launches of this kernel: chunks first, then the chunks' results with chunks = 1.
 // Grid: any number of workgroups in x and y; invocations stride over the outer * chunks * inner results, and
 // neighbours read neighbouring columns.
@@ -23,9 +23,9 @@ struct Params {
 
 var<immediate> params: Params;
 
-@group(0) @binding(0) var<storage, read_write> out: array<f32>; // [outer, chunks, inner]
+@group(0) @binding(0) var<storage, read_write> out: array<Value>; // [outer, chunks, inner]
 
-fn fused(value: f32, index: u32) -> f32 { return value; } // spec
+fn fused(value: Value, index: u32) -> Value { return value; } // spec
 
 @compute @workgroup_size(WORKGROUP)
 fn main(
@@ -42,9 +42,9 @@ fn main(
         let begin = (part - o * params.chunks) * params.chunk_len;
         let end = min(begin + params.chunk_len, params.len);
         let base = o * params.len * params.inner + i;
-        var acc = 0.0f;
+        var acc = Value(0.0f);
         for (var r = begin; r < end; r++) {
-            let value = fused(0.0f, base + r * params.inner);
+            let value = fused(Value(0.0f), base + r * params.inner);
             if MAX {
                 acc = select(max(acc, value), value, r == begin);
             } else {

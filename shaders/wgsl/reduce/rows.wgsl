@@ -27,7 +27,7 @@ var<immediate> params: Params;
 
 var<workgroup> partial: array<f32, WORKGROUP>;
 
-fn fused(value: f32, index: u32) -> f32 { return value; } // spec
+fn fused(value: Value, index: u32) -> Value { return value; } // spec
 
 fn combine(a: f32, b: f32) -> f32 {
     if MAX {

@@ -5,9 +5,11 @@
 //
 // Shapes: out [dims], len = product of dims; x is any tensor that the window's addresses fall into.
 // Grid: any number of workgroups in x and y; invocations stride over the output.
+// A Word is an element, or four that are neighbours in x and in out; all numbers count Words.
 // Numeric: words are copied as bits (u32), so f32 and u32 tensors pass unchanged, NaN payloads included.
 
 const WORKGROUP: u32 = 64u; // spec
+alias Word = u32; // spec
 
 struct Params {
     dims: vec4<u32>,    // extents of out, outermost first
@@ -20,8 +22,8 @@ struct Params {
 
 var<immediate> params: Params;
 
-@group(0) @binding(0) var<storage, read> x: array<u32>;
-@group(0) @binding(1) var<storage, read_write> out: array<u32>; // [len]
+@group(0) @binding(0) var<storage, read> x: array<Word>;
+@group(0) @binding(1) var<storage, read_write> out: array<Word>; // [len]
 
 @compute @workgroup_size(WORKGROUP)
 fn main(
@@ -37,7 +39,7 @@ fn main(
         let idx = vec4<u32>(q0, q1 - q0 * params.dims.y, q2 - q1 * params.dims.z, i - q2 * params.dims.w);
         // Wraps to a huge number below lo, so one comparison covers both ends.
         let at = idx - params.lo;
-        var value = 0u;
+        var value = Word(0u);
         if all(at < params.extent) {
             let s = at * params.strides;
             value = x[params.offset + s.x + s.y + s.z + s.w];

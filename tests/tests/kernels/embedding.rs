@@ -5,7 +5,7 @@ use seqloom_tests::compare::{assert_close, assert_same_bits};
 use seqloom_tests::executor::{Executor, Feed, narrow, random, random_ids};
 use seqloom_tests::oracle::{embedding as oracle, widen};
 
-use crate::{LOOSE, TIGHT, fusion};
+use crate::{LOOSE, TIGHT, fusion, with_fours};
 
 #[test]
 fn forward_and_backward() {
@@ -36,8 +36,8 @@ fn forward_and_backward() {
 
             // The vectors of positions that repeat, added to scaled rows.
             let positions = random(4, channels);
-            let tail = "add(mul(value, 0.5f), leaf0[repeated(index, view.s0.x)])";
-            let tail = fusion(tail, 1, [1; 4], &[[channels as u32, 0, 0, 0]]);
+            let tail = "add(mul(value, Value(0.5f)), leaf0[repeated(index, view.s0.x)])";
+            let tail = with_fours(fusion(tail, 1, [1; 4], &[[channels as u32, 0, 0, 0]]));
             let lowered = embedding::lower_forward(&problem, &facts, Some(&tail)).unwrap();
             let with_tail = Feed { leaves: vec![(&positions).into()], ..feed.clone() };
             let want: Vec<f32> =

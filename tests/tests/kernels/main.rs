@@ -32,5 +32,19 @@ const LOOSE: Tolerance = Tolerance { abs: 2e-5, rel: 2e-5 };
 /// Fused code over f32 leaves with these views; `[]` for leaves that are read by `index`.
 fn fusion(body: &str, leaves: usize, dims: [u32; 4], strides: &[[u32; 4]]) -> Fusion {
     let body = format!("    let view = params.view;\n    return {body};\n");
-    Fusion { code: FusedCode { body, leaves: vec![Elem::F32; leaves] }, dims, strides: strides.to_vec() }
+    let code = FusedCode { body, leaves: vec![Elem::F32; leaves] };
+    Fusion { code, dims, strides: strides.to_vec(), four: None }
+}
+
+/// The same fusion with its form for tensors whose elements are fours: the code, over leaves that it reads by neighbours.
+fn with_fours(fusion: Fusion) -> Fusion {
+    let Fusion { code, dims: [a, b, c, row], strides, .. } = &fusion;
+    let quarters = |&[a, b, c, d]: &[u32; 4]| [a / 4, b / 4, c / 4, d];
+    let four = Fusion {
+        code: FusedCode { leaves: vec![Elem::F32x4; code.leaves.len()], ..code.clone() },
+        dims: [*a, *b, *c, row / 4],
+        strides: strides.iter().map(quarters).collect(),
+        four: None,
+    };
+    Fusion { four: Some(Box::new(four)), ..fusion }
 }

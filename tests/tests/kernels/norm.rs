@@ -7,7 +7,7 @@ use seqloom_tests::compare::{Tolerance, assert_close};
 use seqloom_tests::executor::{Executor, Feed, narrow, random};
 use seqloom_tests::oracle::{norm as oracle, widen};
 
-use crate::fusion;
+use crate::{fusion, with_fours};
 
 const SIZES: [(usize, usize); 8] =
     [(1, 1), (1, 7), (7, 1), (33, 33), (100, 65), (3, 257), (257, 100), (70, 1000)];
@@ -82,8 +82,8 @@ fn rows_of_every_size() {
 #[test]
 fn residual_connections_ride_along() {
     let executor = Executor::shared();
-    let head = fusion("add(mul(leaf0[index], 0.5f), leaf1[index])", 2, [1; 4], &[]);
-    let tail = fusion("add(value, leaf0[index])", 1, [1; 4], &[]);
+    let head = with_fours(fusion("add(mul(leaf0[index], Value(0.5f)), leaf1[index])", 2, [1; 4], &[]));
+    let tail = with_fours(fusion("add(value, leaf0[index])", 1, [1; 4], &[]));
     for ((rows, cols), centred) in SIZES.into_iter().flat_map(|size| [(size, true), (size, false)]) {
         let given = Rows::new(rows, cols);
         let other = random(6, rows * cols);

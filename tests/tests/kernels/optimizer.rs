@@ -97,7 +97,7 @@ fn a_gradient_that_is_not_finite_changes_nothing() {
         for bad in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY, 1e30] {
             // Also in the last element of the last chunk: one bad gradient anywhere skips all of the step.
             for (chunk, element) in [(0, 0), (0, 6), (1, 256)] {
-                let mut chunks = chunks_of(&[7, 257]);
+                let mut chunks = chunks_of(&[8, 257]);
                 chunks[chunk][0][element] = bad;
                 let control = Control { lr: 0.1, clip_norm: 1.0, weight_decay: 0.1, ..Control::default() };
                 let ran = run(&facts, &chunks, control);

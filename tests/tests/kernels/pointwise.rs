@@ -42,6 +42,13 @@ fn slope(of: fn(f64) -> f64, x: f64) -> f64 {
     (of(x + 3e-5) - of(x - 3e-5)) / 6e-5
 }
 
+/// Code by one element and by four, over a leaf of f32 and others.
+fn in_both_widths(one: &str, four: &str, others: &[Elem]) -> Fusion {
+    let of = |body: &str, elem| FusedCode { body: body.to_owned(), leaves: [&[elem], others].concat() };
+    let wide = Fusion { code: of(four, Elem::F32x4), ..Fusion::default() };
+    Fusion { code: of(one, Elem::F32), four: Some(Box::new(wide)), ..Fusion::default() }
+}
+
 #[test]
 fn functions_of_one_operand() {
     let cases: [Case; 22] = [
@@ -49,11 +56,11 @@ fn functions_of_one_operand() {
         ("abs_(x)", f64::abs),
         ("sign_(x)", |x| if x == 0.0 { 0.0 } else { x.signum() }),
         ("square(x)", |x| x * x),
-        ("exp_(min_(x, 20.0f))", |x| x.min(20.0).exp()),
-        ("log_(add(abs_(x), 0.5f))", |x| (x.abs() + 0.5).ln()),
+        ("exp_(min_(x, Value(20.0f)))", |x| x.min(20.0).exp()),
+        ("log_(add(abs_(x), Value(0.5f)))", |x| (x.abs() + 0.5).ln()),
         ("sqrt_(abs_(x))", |x| x.abs().sqrt()),
-        ("rsqrt_(add(abs_(x), 0.5f))", |x| (x.abs() + 0.5).sqrt().recip()),
-        ("recip(add(abs_(x), 0.5f))", |x| (x.abs() + 0.5).recip()),
+        ("rsqrt_(add(abs_(x), Value(0.5f)))", |x| (x.abs() + 0.5).sqrt().recip()),
+        ("recip(add(abs_(x), Value(0.5f)))", |x| (x.abs() + 0.5).recip()),
         ("tanh_(x)", f64::tanh),
         ("sigmoid(x)", oracle::sigmoid),
         ("relu(x)", oracle::relu),
@@ -63,30 +70,35 @@ fn functions_of_one_operand() {
         ("gelu_tanh_grad(x)", |x| slope(oracle::gelu_tanh, x)),
         ("gelu_erf_grad(x)", |x| slope(oracle::gelu_erf, x)),
         ("silu_grad(x)", |x| slope(oracle::silu, x)),
-        ("pow_(x, 3.0f)", |x| x.powi(3)),
-        ("sub(sin_(clamp(x, -3.0f, 3.0f)), cos_(clamp(x, -3.0f, 3.0f)))", |x| {
+        ("pow_(x, Value(3.0f))", |x| x.powi(3)),
+        ("sub(sin_(clamp(x, Value(-3.0f), Value(3.0f))), cos_(clamp(x, Value(-3.0f), Value(3.0f))))", |x| {
             x.clamp(-3.0, 3.0).sin() - x.clamp(-3.0, 3.0).cos()
         }),
-        ("select_(greater(x, 0.5f), max_(x, 1.0f), div(x, 3.0f))", |x| {
+        ("select_(greater(x, Value(0.5f)), max_(x, Value(1.0f)), div(x, Value(3.0f)))", |x| {
             if x > 0.5 { x.max(1.0) } else { x / 3.0 }
         }),
-        ("add(less(x, 0.0f), equal(x, 0.0f))", |x| if x <= 0.0 { 1.0 } else { 0.0 }),
+        ("add(less(x, Value(0.0f)), equal(x, Value(0.0f)))", |x| if x <= 0.0 { 1.0 } else { 0.0 }),
     ];
     let executor = Executor::shared();
     // A grid of moderate arguments, and those at which a careless formula overflows.
     let mut x: Vec<f32> = (-80..=80).map(|i| i as f32 * 0.11).collect();
     x.extend([-100.0, 100.0, -0.0, 1e-4, -1e-4, 30.0, -30.0]);
+    assert_eq!(x.len() % 4, 0, "an adapter of CPU kind takes four at a time");
     let wide: Vec<f64> = x.iter().map(|&x| f64::from(x)).collect();
     for (body, meaning) in cases {
-        let code = FusedCode {
-            body: format!("    let x = leaf0[index];\n    return {body};\n"),
-            leaves: vec![Elem::F32],
-        };
-        let fusion = Fusion { code, ..Fusion::default() };
-        let lowered = pointwise::lower(x.len(), false, executor.facts(), &fusion).unwrap();
-        let feed = Feed { leaves: vec![(&x).into()], outs: vec![x.len()], ..Feed::default() };
+        let code = format!("    let x = leaf0[index];\n    return {body};\n");
+        let fusion = in_both_widths(&code, &code, &[]);
         let want: Vec<f64> = wide.iter().map(|&x| meaning(x)).collect();
-        assert_close(body, &executor.run(&lowered, &feed).out(0), &narrow(&want), TIGHT);
+        for (kind, facts) in executor.kinds() {
+            let lowered = pointwise::lower(x.len(), false, &facts, &fusion).unwrap();
+            let feed = Feed { leaves: vec![(&x).into()], outs: vec![x.len()], ..Feed::default() };
+            assert_close(
+                &format!("{body} {kind}"),
+                &executor.run(&lowered, &feed).out(0),
+                &narrow(&want),
+                TIGHT,
+            );
+        }
     }
 }
 
@@ -111,11 +123,8 @@ fn dropout_keeps_its_share_and_its_mask() {
     let executor = Executor::shared();
     let (len, keep) = (20_000, 0.8f32);
     let x = vec![3.0f32; len];
-    let code = FusedCode {
-        body: "    return dropout(leaf0[index], 0.8f, leaf1.seed, 5u, index);\n".into(),
-        leaves: vec![Elem::F32, Elem::Control],
-    };
-    let fusion = Fusion { code, ..Fusion::default() };
+    let by = |function| format!("    return {function}(leaf0[index], 0.8f, leaf1.seed, 5u, index);\n");
+    let fusion = in_both_widths(&by("dropout"), &by("dropout_four"), &[Elem::Control]);
     let run = |facts: &_, seed| {
         let lowered = pointwise::lower(len, false, facts, &fusion).unwrap();
         let control = Control { seed, ..Control::default() };
@@ -128,6 +137,6 @@ fn dropout_keeps_its_share_and_its_mask() {
     let kept = mask.iter().filter(|y| **y != 0.0).count() as f32 / len as f32;
     // Four standard deviations.
     assert!((kept - keep).abs() < 4.0 * (keep * (1.0 - keep) / len as f32).sqrt(), "kept {kept} of all");
-    assert_eq!(mask, run(&cpu, 9), "the mask depends on the grid");
+    assert_eq!(mask, run(&cpu, 9), "the mask depends on the grid or the width");
     assert_ne!(mask, run(&gpu, 10), "the mask does not depend on the seed");
 }

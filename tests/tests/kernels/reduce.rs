@@ -1,11 +1,12 @@
 //! Reductions over any axis, in one launch and in two, with a head that broadcasts.
 
+use seqloom_kernels::Fusion;
 use seqloom_kernels::reduce::{self, Cut, Problem, ReduceOp, Variant};
 use seqloom_tests::compare::{assert_close, assert_same_bits};
 use seqloom_tests::executor::{Executor, Feed, narrow, random};
 use seqloom_tests::oracle::reduce as oracle;
 
-use crate::{LOOSE, fusion};
+use crate::{LOOSE, fusion, with_fours};
 
 const SIZES: [(usize, usize, usize); 14] = [
     (1, 1, 1),
@@ -36,7 +37,7 @@ fn sums_and_maxima_with_a_head() {
             let strides = [[0, (len * inner) as u32, inner as u32, 1], [0, 0, 0, 1]];
             let body = "square(add(leaf0[strided(index, view.dims, view.s0)], leaf1[strided(index, view.dims, \
                         view.s1)]))";
-            let fusion = fusion(body, 2, dims, &strides);
+            let fusion = with_fours(fusion(body, 2, dims, &strides));
             let head: Vec<f64> =
                 (0..x.len()).map(|i| (f64::from(x[i]) + f64::from(shift[i % inner])).powi(2)).collect();
             let feed = Feed {
@@ -79,7 +80,7 @@ fn maximum_of_negative_and_infinite_values() {
         for len in [1, 7, 100, 257] {
             let mut x: Vec<f32> = random(3, 2 * len).iter().map(|x| x - 5.0).collect();
             x[..len].fill(f32::NEG_INFINITY);
-            let fusion = fusion("leaf0[index]", 1, [1; 4], &[]);
+            let fusion = Fusion::identity();
             let problem = Problem { outer: 2, len, inner: 1, op: ReduceOp::Max };
             let feed = Feed { leaves: vec![(&x).into()], outs: vec![2], ..Feed::default() };
             let want = [f32::NEG_INFINITY, x[len..].iter().copied().fold(f32::NEG_INFINITY, f32::max)];
@@ -99,7 +100,7 @@ fn same_bits_whatever_the_grid() {
     let [(_, gpu), (_, cpu)] = executor.kinds();
     let problem = Problem { outer: 1, len: 5000, inner: 3, op: ReduceOp::Sum };
     let x = random(4, 15_000);
-    let fusion = fusion("leaf0[index]", 1, [1; 4], &[]);
+    let fusion = Fusion::identity();
     let feed = Feed { leaves: vec![(&x).into()], outs: vec![3], ..Feed::default() };
     let run = |facts: &_| {
         let lowered =

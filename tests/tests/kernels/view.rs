@@ -59,6 +59,21 @@ fn pads() {
     }
 }
 
+/// Windows whose rows are fours of both tensors, and such as are so in one number less.
+#[test]
+fn rows_of_fours() {
+    for (row, lo, size, from) in
+        [(64, 16, 32, 8), (64, 0, 64, 0), (64, 18, 32, 8), (62, 16, 32, 8), (64, 16, 30, 8), (64, 16, 32, 7)]
+    {
+        let dims = [2, 3, 1, row];
+        let problem =
+            |strides| Problem { dims, strides, lo: [0, 1, 0, lo], extent: [2, 2, 1, size], offset: from };
+        check("rows", 1000, problem([400, 96, 5, 1]));
+        check("rows apart", 1000, problem([401, 98, 4, 1]));
+        check("columns", 1000, problem([400, 96, 4, 2]));
+    }
+}
+
 #[test]
 fn broadcasts() {
     check("rows", 33, whole([1, 4, 7, 33], [0, 0, 0, 1], 0));

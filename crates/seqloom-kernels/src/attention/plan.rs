@@ -2,11 +2,11 @@
 
 use bytemuck::bytes_of;
 use seqloom_device::Facts;
+use seqloom_shaders::Spec;
 use seqloom_shaders::attention::{
     AttentionBias, AttentionBiasCpu, AttentionForward, AttentionForwardCpu, AttentionKey, AttentionKeyCpu,
     AttentionParams, AttentionQuery, AttentionQueryCpu,
 };
-use seqloom_shaders::{Elem, FusedCode, Spec};
 
 use super::{Bias, FARTHEST, Layout, OP, Pass, Problem, Start};
 use crate::error::KernelError;
@@ -326,13 +326,8 @@ impl<'a> Plan<'a> {
         let row = heads as usize * columns as usize;
         let parts = count(OP, "parts of the gradient by distance", &[workgroups, row])?;
         lowered.scratch.push(4 * u64::from(parts));
-        let identity = Fusion {
-            code: FusedCode { body: "    return leaf0[index];\n".to_owned(), leaves: vec![Elem::F32] },
-            dims: [1; 4],
-            strides: Vec::new(),
-        };
         let sum = reduce::Problem { outer: 1, len: workgroups, inner: row, op: ReduceOp::Sum };
-        let sum = reduce::lower(&sum, facts, &identity)?;
+        let sum = reduce::lower(&sum, facts, &Fusion::identity())?;
         let rewired = |operand: Operand| match operand {
             Operand::Leaf(_) => Operand::Scratch(0),
             Operand::Scratch(i) => Operand::Scratch(i + 1),

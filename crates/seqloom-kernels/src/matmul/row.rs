@@ -23,7 +23,7 @@ const MOST_NORMED: usize = 4096;
 /// Workgroups: enough for many cores, few enough that each has more to do than waking a thread takes, and the norm is not
 /// taken more often than that. Work is counted in quads of B by eight columns.
 const MOST_WORKGROUPS: u32 = 16;
-const WORK: u64 = 512;
+const WORK: u64 = 64;
 
 /// How the row is normalised before it is multiplied ([`crate::norm`]).
 #[derive(Clone, Copy, Debug, PartialEq)]

@@ -3,7 +3,6 @@
 use std::fmt::Display;
 
 use seqloom_device::Facts;
-use seqloom_shaders::{Elem, FusedCode};
 
 use super::operands::{Operands, counts};
 use crate::error::KernelError;
@@ -121,7 +120,7 @@ impl Task {
                 reduce::Cut::suited(problem, facts),
                 reduce::Cut::all(problem, facts),
                 |cut| cut.cost(problem, facts),
-                |cut| reduce::lower_as(cut, problem, facts, &plain_head()),
+                |cut| reduce::lower_as(cut, problem, facts, &Fusion::identity()),
             ),
             Task::RecurrentForward(problem) | Task::RecurrentBackward(problem) => {
                 let problem = full(problem);
@@ -169,12 +168,6 @@ fn recurrence(problem: &recurrent::Problem, sizes: impl Fn(&[usize]) -> String) 
 fn full(problem: &recurrent::Problem) -> recurrent::Problem {
     let rows = if problem.packed { counts(problem).iter().sum() } else { problem.rows };
     recurrent::Problem { rows, ..*problem }
-}
-
-/// A head that passes its one operand on.
-fn plain_head() -> Fusion {
-    let code = FusedCode { body: "    return leaf0[index];\n".into(), leaves: vec![Elem::F32] };
-    Fusion { code, ..Fusion::default() }
 }
 
 /// The candidates of a family, `suited` first.
