@@ -2,9 +2,9 @@
 //!
 //! How far each row of a batch has come is a number that the host knows, so it is an input; positions and lengths follow from
 //! it on the host. A cache of keys and values is a carried state ([`Graph::state`]) of fixed size, appended to and kept: its
-//! new rows are then written where the state lies, which costs as much as those rows and not as much as the cache; two caches
-//! of one shape, as keys and values have them, take theirs by one dispatch. So is nothing but that input different from step to step, and one program serves all of
-//! them.
+//! new rows are then written where the state lies, which costs as much as those rows and not as much as the cache; two
+//! caches of one shape, as keys and values have them, take theirs by one dispatch. So is nothing but that input different
+//! from step to step, and one program serves all of them.
 
 use crate::derive::Derivation;
 use crate::fuse::{base, is_group_root, takes_tail};

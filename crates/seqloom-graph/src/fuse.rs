@@ -5,9 +5,9 @@
 //! computed from operand elements of the same row-major index, so reshapes vanish, and stretched or transposed operands
 //! become strided reads. A group may stand alone (the `map` kernel), be the head of a reduction, or be the tail of one matrix
 //! product, whose result it then takes as `value` without a trip through memory; where the device's product takes no
-//! epilogue, such a group adds a bias and nothing else. It may also be the head of a norm, which then writes the group's result beside its own, or the tail
-//! of a norm's gradient: what a residual connection adds; or the tail of an embedding: what positions add. What products take
-//! besides says [`crate::product`].
+//! epilogue, such a group adds a bias and nothing else. It may also be the head of a norm, which then writes the group's
+//! result beside its own, or the tail of a norm's gradient: what a residual connection adds; or the tail of an embedding:
+//! what positions add. What products take besides says [`crate::product`].
 //!
 //! Groups are found by marking nodes that need memory and walking down from each; where a kernel would exceed its
 //! bindings or its four strides, one more node is marked and the walk starts again, so it always ends.
