@@ -20,8 +20,8 @@ const COLUMNS: u32 = 8;
 /// Depth of a row that is normalised: what the kernel's workgroup memory holds.
 const MOST_NORMED: usize = 4096;
 
-/// Workgroups: enough for many cores, few enough that each has more to do than waking a thread takes, and the norm is not
-/// taken more often than that. Work is counted in quads of B by eight columns.
+/// Workgroups: enough for many cores, few enough that the norm, which each takes anew, stays the smaller part; and what makes
+/// one worthwhile, in quads of K by groups of columns.
 const MOST_WORKGROUPS: u32 = 16;
 const WORK: u64 = 64;
 
@@ -54,7 +54,8 @@ pub fn takes_norm(problem: &Problem, facts: &Facts) -> bool {
 /// `Out(0)` `[1, N]`, `Leaf(i)` as the fusion says.
 ///
 /// # Errors
-/// A problem that does not suit ([`suits`], with a norm [`takes_norm`]), sizes beyond what a kernel can number or walk, or a fusion that does not fit.
+/// A problem that does not suit ([`suits`], with a norm [`takes_norm`]), sizes beyond what a kernel can number or walk, or a
+/// fusion that does not fit.
 pub fn lower(
     problem: &Problem,
     norm: Option<Normed>,
