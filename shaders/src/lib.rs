@@ -62,6 +62,10 @@ pub const RNG: Lib = Lib { name: "lib/rng.wgsl", source: include_str!("../wgsl/l
 pub const POINTWISE: Lib =
     Lib { name: "lib/pointwise.wgsl", source: include_str!("../wgsl/lib/pointwise.wgsl") };
 
+/// The immediates of the matrix products of CPU adapters.
+pub const PRODUCT_CPU: Lib =
+    Lib { name: "lib/product_cpu.wgsl", source: include_str!("../wgsl/lib/product_cpu.wgsl") };
+
 /// Sums of a tile in the registers of one subgroup, by eight rows; needs the constant ROWS.
 pub const OCTETS: Lib = Lib { name: "lib/octets.wgsl", source: include_str!("../wgsl/lib/octets.wgsl") };
 
@@ -69,7 +73,7 @@ pub const OCTETS: Lib = Lib { name: "lib/octets.wgsl", source: include_str!("../
 pub const WIDE_TILE: Lib =
     Lib { name: "lib/wide_tile.wgsl", source: include_str!("../wgsl/lib/wide_tile.wgsl") };
 
-/// Where appended rows stand; needs the immediates and the binding `first` of a kernel that appends, and [`VIEW`].
+/// Where appended rows stand, with the immediates that say so; needs the binding `first` of a kernel that appends, and [`VIEW`].
 pub const APPEND: Lib = Lib { name: "lib/append.wgsl", source: include_str!("../wgsl/lib/append.wgsl") };
 
 /// A sum over a workgroup; needs the constant WORKGROUP.
@@ -194,6 +198,7 @@ pub fn libs() -> &'static [&'static Lib] {
         &APPEND,
         &ROW_SUM,
         &NORM_ROW,
+        &PRODUCT_CPU,
         &OCTETS,
         &WIDE_TILE,
         &PAIRED_TILE,

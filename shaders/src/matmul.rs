@@ -72,7 +72,7 @@ kernel! {
     /// Grid: (⌈N / 4·lanes⌉, ⌈M / rows⌉, Z).
     MatmulCpu: "matmul_cpu" in "matmul/cpu.wgsl",
     params MatmulCpuParams,
-    libs [OCTETS, PAIRED_TILE],
+    libs [PRODUCT_CPU, OCTETS, PAIRED_TILE],
     subgroups true,
     fusable false,
     spec {
@@ -99,7 +99,7 @@ kernel! {
     /// Grid: (⌈N / 4·lanes⌉, ⌈M / rows⌉, Z).
     MatmulCpuWide: "matmul_cpu_wide" in "matmul/cpu_wide.wgsl",
     params MatmulCpuParams,
-    libs [OCTETS, WIDE_TILE],
+    libs [PRODUCT_CPU, OCTETS, WIDE_TILE],
     subgroups true,
     fusable false,
     spec {

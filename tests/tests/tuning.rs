@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use seqloom_device::{AdapterKind, Device, DeviceError, DeviceOptions, Facts, Tuning};
 use seqloom_graph::{DType, GraphError, HostTensor, ParamStore, Params, Program, Request, StoreKind};
-use seqloom_kernels::attention::{self, Bias, Dropout, Layout, Pass, Start};
+use seqloom_kernels::attention::{self, Bias, Dropout, Pass, Start};
 use seqloom_kernels::matmul::{self, Tile};
 use seqloom_kernels::recurrent::{self, Activation, Cell, Form};
 use seqloom_kernels::reduce;
@@ -160,25 +160,7 @@ fn tasks() -> Vec<Task> {
 
 /// Attention with everything, and with nothing.
 fn attentions() -> Vec<Task> {
-    let plain = attention::Problem {
-        batch: 2,
-        heads: 2,
-        key_heads: 1,
-        queries: 9,
-        keys: 20,
-        width: 8,
-        value_width: 6,
-        layout: Layout::TimeFirst,
-        scale: 0.3,
-        start: Start::At(0),
-        before: None,
-        after: None,
-        lengths: false,
-        bias: None,
-        slopes: false,
-        radius: None,
-        dropout: None,
-    };
+    let plain = attention::Problem { scale: 0.3, ..attention::Problem::plain([2, 2, 1, 9, 20, 8, 6]) };
     let full = attention::Problem {
         after: Some(0),
         lengths: true,

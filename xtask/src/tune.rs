@@ -7,7 +7,7 @@
 
 use seqloom::prelude::*;
 use seqloom_device::{AdapterKind, Tuning};
-use seqloom_kernels::attention::{self, Layout, Pass, Start};
+use seqloom_kernels::attention::{self, Pass};
 use seqloom_kernels::matmul;
 use seqloom_kernels::recurrent::{self, Activation, Cell};
 use seqloom_kernels::reduce::{self, ReduceOp};
@@ -145,26 +145,8 @@ fn recurrences() -> Vec<Task> {
 /// Causal heads, over a sequence and over a few keys.
 fn attentions() -> Vec<Task> {
     let of = |(batch, heads, keys)| {
-        let (key_heads, queries, width, value_width) = (heads, keys, 64, 64);
-        let problem = attention::Problem {
-            batch,
-            heads,
-            key_heads,
-            queries,
-            keys,
-            width,
-            value_width,
-            layout: Layout::TimeFirst,
-            scale: 0.125,
-            start: Start::At(0),
-            before: None,
-            after: Some(0),
-            lengths: false,
-            bias: None,
-            slopes: false,
-            radius: None,
-            dropout: None,
-        };
+        let plain = attention::Problem::plain([batch, heads, heads, keys, keys, 64, 64]);
+        let problem = attention::Problem { after: Some(0), ..plain };
         [Pass::Forward, Pass::Query { learned: false }, Pass::Key].map(|pass| Task::Attention(pass, problem))
     };
     [(32, 4, 24), (8, 4, 256)].map(of).concat()

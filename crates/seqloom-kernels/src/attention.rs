@@ -102,6 +102,33 @@ pub struct Problem {
     pub dropout: Option<Dropout>,
 }
 
+impl Problem {
+    /// The attention of those sizes, B, H, Hkv, Tq, Tk, D and Dv, with the usual scale 1/√D, by time first, without masks, terms and
+    /// dropout.
+    #[must_use]
+    pub fn plain([batch, heads, key_heads, queries, keys, width, value_width]: [usize; 7]) -> Self {
+        Self {
+            batch,
+            heads,
+            key_heads,
+            queries,
+            keys,
+            width,
+            value_width,
+            layout: Layout::TimeFirst,
+            scale: 1.0 / (width as f32).sqrt(),
+            start: Start::At(0),
+            before: None,
+            after: None,
+            lengths: false,
+            bias: None,
+            slopes: false,
+            radius: None,
+            dropout: None,
+        }
+    }
+}
+
 /// Keys, or queries, up to which a tile of fewer rows is as good.
 const SHORT_WALK: usize = 128;
 

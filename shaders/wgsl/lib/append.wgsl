@@ -1,7 +1,16 @@
-// Where the elements of new rows [B, T, C] stand in what they are appended to, [B, S, C]; needs the immediates of a kernel
-// that appends, its binding `first`, and `divide`.
+// Where the elements of new rows [B, T, C] stand in what they are appended to, [B, S, C]; with the immediates
+// of the kernels that append. Needs the binding `first`, and `divide`.
 //
 // first[b] + T <= S is the host's to check; what would pass S goes nowhere, so that no row reaches into the next sequence.
+
+struct Params {
+    len: u32,      // B * T * C
+    keys: u32,     // S
+    time: u32,     // T
+    channels: u32, // C
+}
+
+var<immediate> params: Params;
 
 const NOWHERE: u32 = 0xffffffffu; // no tensor has an element of this number
 

@@ -30,21 +30,6 @@ const STEP: u32 = LANES / 2u;
 // Rows that one load covers where p is the same in all lanes, counted within eight.
 const SPAN: u32 = min(LANES, 8u);
 
-struct Params {
-    m: u32,
-    n: u32,
-    first: u32, // the sum's first p and its end: 0 and K, unless it is cut
-    end: u32,
-    a_row: u32,
-    a_col: u32,
-    a_batch: u32,
-    b_row: u32,
-    b_col: u32,
-    b_batch: u32,
-    biased: u32, // whether the sums start with the bias, and not with 0
-}
-var<immediate> params: Params;
-
 @group(0) @binding(0) var<storage, read> a: array<f32>; // [Z,M,K], strided
 @group(0) @binding(1) var<storage, read> b: array<f32>; // [Z,K,N], strided
 @group(0) @binding(2) var<storage, read> bias: array<f32>; // [N], if biased

@@ -19,21 +19,6 @@ const A_ROWS: bool = false; // spec
 const B_COLUMNS: bool = true; // spec
 const ADD: bool = false; // spec
 
-struct Params {
-    m: u32,
-    n: u32,
-    first: u32, // the sum's first p and its end: 0 and K, unless it is cut
-    end: u32,
-    a_row: u32,
-    a_col: u32,
-    a_batch: u32,
-    b_row: u32,
-    b_col: u32,
-    b_batch: u32,
-    biased: u32, // whether the sums start with the bias, and not with 0
-}
-var<immediate> params: Params;
-
 @group(0) @binding(0) var<storage, read> a: array<vec4<f32>>; // [Z,M,K], strided
 @group(0) @binding(1) var<storage, read> b: array<vec4<f32>>; // [Z,K,N], strided
 @group(0) @binding(2) var<storage, read> bias: array<vec4<f32>>; // [N], if biased

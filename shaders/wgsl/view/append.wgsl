@@ -6,15 +6,6 @@
 
 const WORKGROUP: u32 = 64u; // spec
 
-struct Params {
-    len: u32,      // B * T * C
-    keys: u32,     // S
-    time: u32,     // T
-    channels: u32, // C
-}
-
-var<immediate> params: Params;
-
 @group(0) @binding(0) var<storage, read> rows: array<u32>;      // [B, T, C]
 @group(0) @binding(1) var<storage, read> first: array<u32>;     // [B]
 @group(0) @binding(2) var<storage, read_write> out: array<u32>; // [B, S, C]

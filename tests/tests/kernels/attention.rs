@@ -24,29 +24,6 @@ struct Case {
     dout: Vec<f64>,
 }
 
-/// An attention without masks, of those sizes: B, H, Hkv, Tq, Tk, D, Dv.
-fn plain([batch, heads, key_heads, queries, keys, width, value_width]: [usize; 7]) -> Problem {
-    Problem {
-        batch,
-        heads,
-        key_heads,
-        queries,
-        keys,
-        width,
-        value_width,
-        layout: Layout::TimeFirst,
-        scale: 1.0 / (width as f32).sqrt(),
-        start: Start::At(0),
-        before: None,
-        after: None,
-        lengths: false,
-        bias: None,
-        slopes: false,
-        radius: None,
-        dropout: None,
-    }
-}
-
 fn case(name: &str, problem: Problem) -> Case {
     let Problem { batch, heads, key_heads, queries, keys, width, value_width, .. } = problem;
     let numbers = |seed, len| widen(&random(seed, len));
@@ -100,7 +77,7 @@ fn cases() -> Vec<Case> {
     let causal = |problem: Problem| Problem { after: Some(0), ..problem };
     let shared = Some(Bias { batched: false, per_head: false });
     let dropout = Some(Dropout { keep: 0.75, stream: 3 });
-    let long = plain([2, 2, 2, 45, 77, 12, 20]);
+    let long = Problem::plain([2, 2, 2, 45, 77, 12, 20]);
     let every = Problem {
         lengths: true,
         bias: Some(Bias { batched: false, per_head: true }),
@@ -109,23 +86,26 @@ fn cases() -> Vec<Case> {
         dropout,
         before: Some(30),
         after: Some(9),
-        ..plain([5, 4, 2, 45, 51, 12, 9])
+        ..Problem::plain([5, 4, 2, 45, 51, 12, 9])
     };
     vec![
-        case("one element", plain([1, 1, 1, 1, 1, 1, 1])),
-        case("no keys", plain([1, 2, 1, 3, 0, 4, 4])),
-        case("few keys", causal(plain([2, 2, 2, 7, 7, 4, 4]))),
+        case("one element", Problem::plain([1, 1, 1, 1, 1, 1, 1])),
+        case("no keys", Problem::plain([1, 2, 1, 3, 0, 4, 4])),
+        case("few keys", causal(Problem::plain([2, 2, 2, 7, 7, 4, 4]))),
         case("cross", long),
-        case("causal", causal(plain([2, 3, 3, 70, 70, 8, 8]))),
-        case("wide", causal(plain([1, 1, 1, 40, 40, 70, 130]))),
+        case("causal", causal(Problem::plain([2, 3, 3, 70, 70, 8, 8]))),
+        case("wide", causal(Problem::plain([1, 1, 1, 40, 40, 70, 130]))),
         case("offset", Problem { start: Start::At(32), ..causal(long) }),
         case("before the keys' end", Problem { start: Start::At(90), before: Some(20), ..causal(long) }),
-        case("grouped", causal(plain([2, 6, 2, 35, 35, 9, 5]))),
-        case("window", Problem { before: Some(5), after: Some(3), ..plain([1, 2, 2, 100, 100, 8, 8]) }),
-        case("lengths", Problem { lengths: true, ..plain([5, 2, 1, 21, 40, 8, 8]) }),
+        case("grouped", causal(Problem::plain([2, 6, 2, 35, 35, 9, 5]))),
+        case(
+            "window",
+            Problem { before: Some(5), after: Some(3), ..Problem::plain([1, 2, 2, 100, 100, 8, 8]) },
+        ),
+        case("lengths", Problem { lengths: true, ..Problem::plain([5, 2, 1, 21, 40, 8, 8]) }),
         case(
             "at the end",
-            Problem { lengths: true, start: Start::AtEnd, ..causal(plain([5, 2, 2, 3, 40, 8, 8])) },
+            Problem { lengths: true, start: Start::AtEnd, ..causal(Problem::plain([5, 2, 2, 3, 40, 8, 8])) },
         ),
         case("shared bias", Problem { bias: shared, ..long }),
         case(
@@ -137,7 +117,7 @@ fn cases() -> Vec<Case> {
             Problem { bias: Some(Bias { batched: true, per_head: false }), lengths: true, ..long },
         ),
         case("bias of both", Problem { bias: Some(Bias { batched: true, per_head: true }), ..long }),
-        case("slopes", Problem { slopes: true, ..causal(plain([2, 4, 2, 40, 40, 8, 8])) }),
+        case("slopes", Problem { slopes: true, ..causal(Problem::plain([2, 4, 2, 40, 40, 8, 8])) }),
         case("relative", Problem { radius: Some(9), ..long }),
         case("one distance", Problem { radius: Some(0), ..causal(long) }),
         case("far distances", Problem { radius: Some(100), start: Start::At(20), ..long }),
@@ -277,7 +257,7 @@ fn heads_first(values: &[f64], [batch, time, heads]: [usize; 3]) -> Vec<f64> {
 #[test]
 fn heads_may_come_first() {
     let executor = Executor::shared();
-    let usual = case("heads first", plain([2, 4, 2, 9, 11, 5, 3]));
+    let usual = case("heads first", Problem::plain([2, 4, 2, 9, 11, 5, 3]));
     let problem = Problem { layout: Layout::HeadsFirst, ..usual.problem };
     let (queries, keys) = ([2, 9, 4], [2, 11, 2]);
     let out = heads_first(&oracle::forward(&usual.sizes, &usual.inputs), queries);
@@ -317,7 +297,7 @@ fn nothing_to_attend_to() {
         Problem {
             bias: Some(Bias { batched: false, per_head: false }),
             lengths: true,
-            ..plain([3, 1, 1, 9, 40, 8, 8])
+            ..Problem::plain([3, 1, 1, 9, 40, 8, 8])
         },
     );
     if let Some((bias, _)) = &mut case.inputs.bias {
@@ -353,8 +333,8 @@ fn long_sums() {
         return;
     }
     let bias = Some(Bias { batched: false, per_head: false });
-    let many_heads = Problem { after: Some(0), ..plain([1, 192, 1, 160, 160, 64, 64]) };
-    let many_rows = Problem { bias, ..plain([44, 64, 64, 8, 8, 64, 64]) };
+    let many_heads = Problem { after: Some(0), ..Problem::plain([1, 192, 1, 160, 160, 64, 64]) };
+    let many_rows = Problem { bias, ..Problem::plain([44, 64, 64, 8, 8, 64, 64]) };
     // How long, follows from the size of the subgroup: the longest that one launch takes.
     let longest = |pass: Pass, of: fn(usize) -> Problem| {
         let lengths = (1..).map(|n| of(60_000 * 5 / (5 + n)));
@@ -367,14 +347,15 @@ fn long_sums() {
         lengths: true,
         start: Start::At(50_000),
         after: Some(0),
-        ..plain([2, 1, 1, 8, 60_000, 64, 64])
+        ..Problem::plain([2, 1, 1, 8, 60_000, 64, 64])
     };
     let distances = Problem { radius: Some(9), slopes: true, ..many_keys };
-    let many_queries = Problem { lengths: true, after: Some(0), ..plain([2, 2, 1, 40_000, 8, 64, 64]) };
+    let many_queries =
+        Problem { lengths: true, after: Some(0), ..Problem::plain([2, 2, 1, 40_000, 8, 64, 64]) };
     let runs = [
-        (Pass::Forward, longest(Pass::Forward, |keys| plain([1, 1, 1, 3, keys, 64, 64])), false),
-        (query, longest(query, |keys| plain([1, 1, 1, 3, keys, 64, 64])), false),
-        (Pass::Key, longest(Pass::Key, |queries| plain([1, 1, 1, queries, 3, 64, 64])), false),
+        (Pass::Forward, longest(Pass::Forward, |keys| Problem::plain([1, 1, 1, 3, keys, 64, 64])), false),
+        (query, longest(query, |keys| Problem::plain([1, 1, 1, 3, keys, 64, 64])), false),
+        (Pass::Key, longest(Pass::Key, |queries| Problem::plain([1, 1, 1, queries, 3, 64, 64])), false),
         (Pass::Forward, many_keys, true),
         (learned, distances, true),
         (Pass::Key, many_queries, true),
@@ -406,11 +387,12 @@ fn long_sums() {
             assert_close(&format!("{pass:?} {i}"), &ran.out(i), want, tolerance);
         }
     }
-    let wide = plain([1, 1, 1, 3, 3, 64, 1_000_000]);
+    let wide = Problem::plain([1, 1, 1, 3, 3, 64, 1_000_000]);
     let error = attention::lower(Pass::Forward, &wide, &facts).unwrap_err().to_string();
     assert!(error.contains("widths 64 and 1000000") && error.contains("can walk"), "{error}");
     // A window bounds what is walked, so that one launch takes as long a sequence as one likes.
-    let windowed = Problem { before: Some(100), after: Some(0), ..plain([1, 1, 1, 3, 1_000_000, 64, 64]) };
+    let windowed =
+        Problem { before: Some(100), after: Some(0), ..Problem::plain([1, 1, 1, 3, 1_000_000, 64, 64]) };
     assert_eq!(attention::lower(Pass::Forward, &windowed, &facts).unwrap().launches.len(), 1);
 }
 
@@ -421,7 +403,7 @@ fn problems_that_contradict_themselves() {
         let message = attention::lower(pass, &problem, executor.facts()).unwrap_err().to_string();
         assert!(message.contains("attention") && message.contains(part), "`{message}` does not say `{part}`");
     };
-    let usual = plain([2, 4, 2, 5, 7, 3, 3]);
+    let usual = Problem::plain([2, 4, 2, 5, 7, 3, 3]);
     says(Pass::Forward, Problem { width: 0, ..usual }, "queries of width 0");
     says(Pass::Forward, Problem { key_heads: 3, ..usual }, "4 heads cannot share 3 key heads");
     says(Pass::Forward, Problem { heads: 0, ..usual }, "0 heads");

@@ -62,8 +62,9 @@ pub fn lower(
     facts: &Facts,
     fusion: Option<&Fusion>,
 ) -> Result<Lowered, KernelError> {
-    let Problem { n, k, .. } = problem.folded();
-    if !(if norm.is_some() { takes_norm(problem, facts) } else { suits(problem, facts) }) {
+    let Problem { n, k, .. } = *problem;
+    let fits = if norm.is_some() { takes_norm } else { suits };
+    if !fits(problem, facts) {
         let detail = format!("{problem:?} does not suit the kernel for a single row");
         return Err(KernelError::Problem { op: OP, detail });
     }
