@@ -4,9 +4,10 @@
 //! have such lines too, where several kernels leave the same thing open. It reads
 //! lines and nothing else: no expressions, no conditions, no includes. An override of the pipeline would do for
 //! scalars but cannot size a register tile; a preprocessor would make the file on disk something other than WGSL.
+//! Extensions are enabled here, since that must stand before everything else: for kernels with cooperative matrices.
 //!
 //! Marked lines: `const NAME: u32|f32|bool = ...; // spec` takes a value and must get one; `alias Name = ...; // spec`
-//! keeps its default unless a width is given; `fn fused(value: Value, index: u32) -> Value { return value; } // spec` keeps
+//! keeps its default unless a width is given, but a `coop_mat16x16` takes the side that is given as `SIDE`; `fn fused(value: Value, index: u32) -> Value { return value; } // spec` keeps
 //! its unless fused code is given. Anything else that carries the mark is an error, so a typing slip cannot pass.
 
 use std::fmt::Write as _;
@@ -16,6 +17,9 @@ use crate::{FUSED_LIBS, REQUIRED_STORAGE_BUFFERS};
 
 /// The mark at the end of a line that `assemble` may replace.
 const MARK: &str = "// spec";
+
+/// The value that is the side of cooperative matrices, which stands in the names of their types.
+const SIDE: &str = "SIDE";
 
 /// The head of the function that fused code replaces.
 const FUSED_HEAD: &str = "fn fused(value: Value, index: u32) -> Value {";
@@ -75,6 +79,8 @@ pub struct Wgsl {
     pub immediate_bytes: u32,
     /// Whether subgroup built-ins are used.
     pub subgroups: bool,
+    /// Whether cooperative matrices of 16-bit floats are used.
+    pub cooperative: bool,
 }
 
 /// Why a kernel could not be assembled.
@@ -206,6 +212,9 @@ pub fn assemble_parts(
 
     let mut joined =
         Joined { kernel, values, fused, source: String::new(), used: Vec::new(), fused_lines: 0 };
+    if kernel.cooperative {
+        joined.source.push_str("enable f16;\nenable wgpu_cooperative_matrix;\n");
+    }
     let more = if fused.is_some() { FUSED_LIBS } else { &[] };
     for (i, lib) in kernel.libs.iter().chain(more).enumerate() {
         // A fusable kernel may list one of the libs of fused code for its own use.
@@ -251,6 +260,7 @@ pub fn assemble_parts(
         bindings,
         immediate_bytes: kernel.params_size,
         subgroups: kernel.subgroups,
+        cooperative: kernel.cooperative,
     })
 }
 
@@ -267,6 +277,14 @@ struct Joined<'a> {
 }
 
 impl Joined<'_> {
+    /// A declared type; a cooperative matrix with the side that `SIDE` has been given.
+    fn sized(&self, declared: &str) -> String {
+        match self.values.iter().find(|(name, _)| *name == SIDE) {
+            Some((_, Value::U32(side))) => declared.replace("_mat16x16", &format!("_mat{side}x{side}")),
+            _ => declared.to_owned(),
+        }
+    }
+
     /// Appends a file with its marked lines replaced.
     fn append(&mut self, file: &'static str, text: &str) -> Result<(), AssembleError> {
         let kernel = self.kernel.name;
@@ -295,7 +313,7 @@ impl Joined<'_> {
                         self.used.push(given);
                         parts(declared, *width)
                     }
-                    None => declared.to_owned(),
+                    None => self.sized(declared),
                     Some((_, value)) => {
                         return Err(AssembleError::Type {
                             kernel,

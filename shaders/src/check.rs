@@ -19,7 +19,8 @@ use naga::{
 use crate::contract::{fields, size_of_field};
 use crate::{Access, Control, Elem, Field, Kernel, ViewParams, Wgsl};
 use crate::{
-    MAX_WORKGROUP_BYTES, MAX_WORKGROUP_INVOCATIONS, REQUIRED_IMMEDIATE_BYTES, REQUIRED_STORAGE_BUFFERS,
+    COOPERATIVE_WORKGROUP_BYTES, MAX_WORKGROUP_BYTES, MAX_WORKGROUP_INVOCATIONS, REQUIRED_IMMEDIATE_BYTES,
+    REQUIRED_STORAGE_BUFFERS,
 };
 
 /// Bytes of the four stride vectors of `View`.
@@ -32,8 +33,8 @@ pub struct Translations {
     pub spirv: Vec<u32>,
     /// Metal Shading Language 2.4, for Metal.
     pub msl: String,
-    /// HLSL of shader model 6.0, for DX12.
-    pub hlsl: String,
+    /// HLSL of shader model 6.0, for DX12; none with cooperative matrices, which it lacks.
+    pub hlsl: Option<String>,
 }
 
 /// Checks `wgsl`, assembled from `kernel`, and translates it.
@@ -53,6 +54,9 @@ fn inspect(wgsl: &Wgsl, kernel: &Kernel) -> Result<Translations, Vec<String>> {
     if kernel.subgroups {
         capabilities |= Capabilities::SUBGROUP;
     }
+    if kernel.cooperative {
+        capabilities |= Capabilities::COOPERATIVE_MATRIX | Capabilities::SHADER_FLOAT16;
+    }
     let info = Validator::new(ValidationFlags::all(), capabilities)
         .validate(&module)
         .map_err(|error| vec![format!("is not valid: {}", error.emit_to_string(&wgsl.source))])?;
@@ -61,17 +65,21 @@ fn inspect(wgsl: &Wgsl, kernel: &Kernel) -> Result<Translations, Vec<String>> {
 
     let mut checker = Checker { module: &module, info: &info, layouter: &layouter, faults: Vec::new() };
     if kernel.subgroups {
-        let without = Validator::new(ValidationFlags::all(), Capabilities::IMMEDIATES).validate(&module);
+        let others = capabilities - Capabilities::SUBGROUP;
+        let without = Validator::new(ValidationFlags::all(), others).validate(&module);
         checker.expect(without.is_err(), || "declares subgroups and uses none".to_owned());
     }
     checker.expect(wgsl.subgroups == kernel.subgroups, || {
         format!("assembled with subgroups {}, the contract says {}", wgsl.subgroups, kernel.subgroups)
     });
+    checker.expect(wgsl.cooperative == kernel.cooperative, || {
+        format!("assembled with cooperative {}, the contract says {}", wgsl.cooperative, kernel.cooperative)
+    });
     checker.entry_point();
     checker.bindings(wgsl, kernel);
     checker.immediates(wgsl, kernel);
-    checker.workgroup_memory();
-    let translations = translate(&module, &info, &mut checker.faults);
+    checker.workgroup_memory(kernel);
+    let translations = translate(&module, &info, kernel.cooperative, &mut checker.faults);
     match translations {
         Some(translations) if checker.faults.is_empty() => Ok(translations),
         _ => Err(checker.faults),
@@ -260,15 +268,16 @@ impl<'a> Checker<'a> {
     }
 
     /// Workgroup variables within the limit.
-    fn workgroup_memory(&mut self) {
+    fn workgroup_memory(&mut self, kernel: &Kernel) {
+        let limit = if kernel.cooperative { COOPERATIVE_WORKGROUP_BYTES } else { MAX_WORKGROUP_BYTES };
         let globals = self.globals(|space| space == AddressSpace::WorkGroup);
         // Each variable may start at a multiple of 16, as WebGPU counts.
         let bytes: u64 = globals
             .iter()
             .map(|(_, global)| u64::from(self.layouter[global.ty].size).next_multiple_of(16))
             .sum();
-        self.expect(bytes <= u64::from(MAX_WORKGROUP_BYTES), || {
-            format!("has {bytes} bytes of workgroup memory, limit {MAX_WORKGROUP_BYTES}")
+        self.expect(bytes <= u64::from(limit), || {
+            format!("has {bytes} bytes of workgroup memory, limit {limit}")
         });
     }
 }
@@ -285,7 +294,12 @@ fn access_of(space: AddressSpace) -> Option<Access> {
 }
 
 /// Writes the three languages; what a back end refuses is a fault.
-fn translate(module: &Module, info: &ModuleInfo, faults: &mut Vec<String>) -> Option<Translations> {
+fn translate(
+    module: &Module,
+    info: &ModuleInfo,
+    cooperative: bool,
+    faults: &mut Vec<String>,
+) -> Option<Translations> {
     let spirv_options = spv::Options { lang_version: (1, 3), ..Default::default() };
     let spirv = spv::write_vec(module, info, &spirv_options, None)
         .map_err(|error| faults.push(format!("cannot be written as SPIR-V: {error}")))
@@ -301,6 +315,11 @@ fn translate(module: &Module, info: &ModuleInfo, faults: &mut Vec<String>) -> Op
         faults.extend(refused.map(|error| format!("cannot be written as MSL: {error}")));
         sound.then_some(text)
     });
+    let hlsl = if cooperative { None } else { Some(as_hlsl(module, info, faults)?) };
+    Some(Translations { spirv: spirv?, msl: msl?, hlsl })
+}
+
+fn as_hlsl(module: &Module, info: &ModuleInfo, faults: &mut Vec<String>) -> Option<String> {
     let hlsl_options = hlsl::Options {
         shader_model: hlsl::ShaderModel::V6_0,
         // Any register will do for a listing; without one the writer refuses immediates.
@@ -322,7 +341,7 @@ fn translate(module: &Module, info: &ModuleInfo, faults: &mut Vec<String>) -> Op
         })
         .map_err(|error| faults.push(format!("cannot be written as HLSL: {error}")))
         .ok();
-    Some(Translations { spirv: spirv?, msl: msl?, hlsl: hlsl.map(|()| text)? })
+    hlsl.map(|()| text)
 }
 
 /// Whether a binding's type is one that the contract allows.

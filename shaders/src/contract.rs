@@ -186,6 +186,8 @@ pub struct Kernel {
     pub bindings: &'static [Binding],
     /// Whether it uses subgroup built-ins.
     pub subgroups: bool,
+    /// Whether it uses cooperative matrices of 16-bit floats.
+    pub cooperative: bool,
     /// Whether it has a `fn fused` line that generated code may replace.
     pub fusable: bool,
 }
@@ -356,6 +358,7 @@ macro_rules! kernel {
         params $params:ty,
         libs [$($lib:ident),* $(,)?],
         subgroups $subgroups:literal,
+        $(cooperative $cooperative:literal,)?
         fusable $fusable:literal,
         spec { $($(#[$field_doc:meta])* $constant:ident $field:ident: $ty:ty),* $(,)? }
         bindings { $($binding:ident: $access:ident $elem:ident),* $(,)? }
@@ -380,6 +383,7 @@ macro_rules! kernel {
                     elem: $crate::contract::Elem::$elem,
                 }),*],
                 subgroups: $subgroups,
+                cooperative: false $(|| $cooperative)?,
                 fusable: $fusable,
             };
             type Params = $params;

@@ -46,6 +46,9 @@ pub const MAX_WORKGROUP_INVOCATIONS: u32 = 256;
 /// Bytes of workgroup memory that a kernel may use (WebGPU's default limit).
 pub const MAX_WORKGROUP_BYTES: u32 = 16384;
 
+/// Bytes of workgroup memory that a kernel with cooperative matrices may use: adapters that have them have more than others.
+pub const COOPERATIVE_WORKGROUP_BYTES: u32 = 32768;
+
 /// What fused code computes with: one element or four.
 pub const VALUE: Lib = Lib { name: "lib/value.wgsl", source: include_str!("../wgsl/lib/value.wgsl") };
 

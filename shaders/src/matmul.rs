@@ -1,4 +1,4 @@
-//! Matrix products: one formula, four kernels.
+//! Matrix products: one formula, five kernels.
 //!
 //! `tiled` is the classic of GPUs, tiles in workgroup memory and sums in registers. `cpu_wide` and `cpu` serve adapters that
 //! run shaders on the CPU's vector units, where a barrier suspends a coroutine and a load costs more than an FMA: one
@@ -6,7 +6,8 @@
 //! adapter compiles each pipeline for a good part of a second, and a pass over the result costs it no more than an epilogue
 //! does; a bias they do take, as the value that the sums start with, which is no pipeline of its own. `cpu_wide` loads four
 //! values at once and is the faster by a half; `cpu` is for sizes that are no multiples of 4. `row` multiplies a single row,
-//! as generation does: there the launch is the cost, so it takes a norm before it and fused code behind it.
+//! as generation does: there the launch is the cost, so it takes a norm before it and fused code behind it. `cooperative`
+//! is `tiled` for GPUs that multiply small matrices of 16-bit floats in hardware, for those who ask for that.
 //! Strides in the immediates make batches, and all layouts of `cpu`, one kernel each.
 
 use crate::contract::{Kernel, Spec, Variants, ViewParams, kernel, params};
@@ -40,7 +41,7 @@ params! {
 }
 
 params! {
-    /// Immediates of [`MatmulTiled`]: A\[z,i,p\] = a\[z·a_batch + i·a_row + p·a_col\], B\[z,p,j\] likewise.
+    /// Immediates of [`MatmulTiled`] and [`MatmulCooperative`]: A\[z,i,p\] = a\[z·a_batch + i·a_row + p·a_col\], B\[z,p,j\] likewise.
     MatmulParams {
         /// Rows of A and of the result.
         m: u32,
@@ -222,9 +223,67 @@ kernel! {
     ]
 }
 
+kernel! {
+    /// \[Z,M,K\]·\[Z,K,N\] → \[Z,M,N\] by cooperative matrices of 16-bit floats with f32 sums. A workgroup's tile is
+    /// side·fragments·subgroups high and wide. Grid: (⌈N / width⌉, ⌈M / height⌉, Z).
+    MatmulCooperative: "matmul_cooperative" in "matmul/cooperative.wgsl",
+    params MatmulParams,
+    libs [VALUE, VIEW],
+    subgroups true,
+    cooperative true,
+    fusable true,
+    spec {
+        /// Invocations of a subgroup, which must be the adapter's fixed size.
+        LANES lanes: u32,
+        /// Rows and columns of a cooperative matrix: 8 or 16.
+        SIDE side: u32,
+        /// Subgroups of a workgroup, from top to bottom.
+        SUBGROUPS_M subgroups_m: u32,
+        /// Subgroups of a workgroup, from left to right.
+        SUBGROUPS_N subgroups_n: u32,
+        /// Matrices of a subgroup, from top to bottom.
+        FRAGMENTS_M fragments_m: u32,
+        /// Matrices of a subgroup, from left to right.
+        FRAGMENTS_N fragments_n: u32,
+        /// A lies in memory as [K, M].
+        TRANS_A trans_a: bool,
+        /// B lies in memory as [N, K].
+        TRANS_B trans_b: bool,
+    }
+    bindings { a: Read F32, b: Read F32, out: ReadWrite F32 }
+    shipped cooperative
+}
+
+/// Both tiles of both sides in all layouts.
+fn cooperative() -> Vec<MatmulCooperative> {
+    let of = |lanes, side, (subgroups_n, fragments_m), trans_a, trans_b| MatmulCooperative {
+        lanes,
+        side,
+        subgroups_m: 2,
+        subgroups_n,
+        fragments_m,
+        fragments_n: 2,
+        trans_a,
+        trans_b,
+    };
+    let mut all = Vec::new();
+    for (trans_a, trans_b) in [(false, false), (false, true), (true, false), (true, true)] {
+        for shape in [(2, 2), (4, 4)] {
+            all.push(of(32, 16, shape, trans_a, trans_b));
+            all.push(of(8, 8, shape, trans_a, trans_b));
+        }
+    }
+    all
+}
+
 /// The family's kernels.
-pub(crate) const KERNELS: &[&Kernel] =
-    &[MatmulCpu::KERNEL, MatmulCpuWide::KERNEL, MatmulRow::KERNEL, MatmulTiled::KERNEL];
+pub(crate) const KERNELS: &[&Kernel] = &[
+    MatmulCpu::KERNEL,
+    MatmulCpuWide::KERNEL,
+    MatmulRow::KERNEL,
+    MatmulTiled::KERNEL,
+    MatmulCooperative::KERNEL,
+];
 
 /// Adds the family's shipped variants.
 pub(crate) fn variants(out: &mut Variants) {
@@ -232,4 +291,5 @@ pub(crate) fn variants(out: &mut Variants) {
     out.shipped::<MatmulCpuWide>();
     out.shipped::<MatmulRow>();
     out.shipped::<MatmulTiled>();
+    out.shipped::<MatmulCooperative>();
 }

@@ -33,7 +33,8 @@ fn card(facts: &Facts) -> String {
         Some(s) => format!("{} to {}", s.min, s.max),
         None => "no".to_owned(),
     };
-    let rows: [(&str, String, &str); 16] = [
+    let cooperative = facts.cooperative.map_or("no".to_owned(), |side| format!("{side}×{side} of f16"));
+    let rows: [(&str, String, &str); 17] = [
         ("kind", kind(facts.kind).to_owned(), ""),
         ("backend", facts.backend.clone(), ""),
         ("driver", facts.driver.clone(), ""),
@@ -48,6 +49,7 @@ fn card(facts: &Facts) -> String {
         ("offset alignment", facts.offset_alignment.to_string(), ""),
         ("subgroup size", subgroups, ""),
         ("f16", yes(facts.f16), ""),
+        ("cooperative matrices", cooperative, ""),
         ("timestamps", yes(facts.timestamps), ""),
         ("pipeline cache", yes(facts.pipeline_cache), ""),
     ];

@@ -68,7 +68,10 @@ fn dump(folder: &Path, wgsl: &Wgsl, written: &Translations) -> Result<()> {
     workspace::write(&folder.join(format!("{name}.wgsl")), &wgsl.source)?;
     workspace::write(&folder.join(format!("{name}.spv")), spirv)?;
     workspace::write(&folder.join(format!("{name}.metal")), &written.msl)?;
-    workspace::write(&folder.join(format!("{name}.hlsl")), &written.hlsl)
+    match &written.hlsl {
+        Some(hlsl) => workspace::write(&folder.join(format!("{name}.hlsl")), hlsl),
+        None => Ok(()),
+    }
 }
 
 /// A label such as `map[WORKGROUP=64]+fused` as a file name that needs no quotes: `map-WORKGROUP=64-fused`.

@@ -113,6 +113,9 @@ pub struct Facts {
     pub immediates: bool,
     /// Whether kernels can compute in 16-bit floats.
     pub f16: bool,
+    /// Rows and columns of the square matrices of 16-bit floats that it multiplies in hardware with f32 sums, 16 or 8; `None`
+    /// where it has no such cooperative matrices.
+    pub cooperative: Option<u32>,
     /// Largest buffer.
     pub max_buffer_bytes: u64,
     /// Largest range of a buffer that a kernel can bind.

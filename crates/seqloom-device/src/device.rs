@@ -51,6 +51,11 @@ pub struct DeviceOptions {
     /// The kind of adapter that kernels are chosen for; `None` is the adapter's own. A software adapter told to be a
     /// discrete GPU runs, slowly, what a GPU would: this is how a machine without one tests that.
     pub kind: Option<AdapterKind>,
+    /// Multiply matrices in half precision where no gradients are asked for, if the adapter has cooperative matrices, which
+    /// are several times as fast: operands are rounded to 16-bit floats, a relative error of up to 5·10⁻⁴ each, and are
+    /// infinite beyond 65504; sums stay f32. Elsewhere, and in training, where small gradients would be lost, products
+    /// are f32 as ever. What PyTorch calls a lower `float32_matmul_precision`.
+    pub half_products: bool,
     /// Longest wait for the device before [`DeviceError::Timeout`]; `None` is ten minutes.
     pub timeout: Option<Duration>,
 }
@@ -127,7 +132,10 @@ impl Device {
         let facts: Vec<Facts> = found.iter().map(|found| found.facts.clone()).collect();
         let mut chosen = found.swap_remove(choose(&facts, asked.as_ref())?);
         chosen.facts.kind = options.kind.unwrap_or(chosen.facts.kind);
-        let (raw, queue) = probe::open(&chosen)?;
+        if !options.half_products {
+            chosen.facts.cooperative = None; // Kernels must not use what is not enabled.
+        }
+        let (raw, queue) = probe::open(&chosen, options.half_products)?;
         let fault = Fault::watch(&raw);
         let checks = options.checks.unwrap_or(cfg!(debug_assertions));
         let folder = options.cache_dir.as_deref();

@@ -134,6 +134,9 @@ impl Device {
         if wgsl.subgroups && facts.subgroups.is_none() {
             return Err(self.unsupported(format!("subgroups, which kernel {} uses", wgsl.label)));
         }
+        if wgsl.cooperative && facts.cooperative.is_none() {
+            return Err(self.unsupported(format!("cooperative matrices, which kernel {} uses", wgsl.label)));
+        }
         if bindings > facts.max_storage_buffers || wgsl.immediate_bytes > facts.max_immediate_bytes {
             return Err(self.unsupported(format!(
                 "room for {bindings} storage buffers and {} bytes of immediates, which kernel {} uses",

@@ -3,7 +3,10 @@
 //! The list is made anew each time: drivers come and go (a software driver may just have been installed), and holding an
 //! instance open for the life of the process would hide that.
 
-use wgpu::{AdapterInfo, Backend, Backends, DeviceType, Features, Instance};
+use wgpu::{
+    AdapterInfo, Backend, Backends, CooperativeMatrixProperties, CooperativeScalarType, DeviceType,
+    ExperimentalFeatures, Features, Instance,
+};
 
 use crate::adapter::{AdapterKind, Facts, Subgroups};
 use crate::error::DeviceError;
@@ -22,6 +25,10 @@ pub(crate) fn wanted() -> Features {
         | Features::PIPELINE_CACHE
         | Features::SHADER_F16
 }
+
+/// What cooperative matrices of 16-bit floats take besides. wgpu counts them as experimental: the driver's word is all that
+/// vouches for them, so they are enabled only for those who ask for half precision.
+const COOPERATIVE: Features = Features::EXPERIMENTAL_COOPERATIVE_MATRIX;
 
 /// All adapters of the machine, in the order of the machine; none is an empty list, not an error.
 pub(crate) fn adapters() -> Vec<Found> {
@@ -59,6 +66,10 @@ fn facts(index: usize, adapter: &wgpu::Adapter) -> Facts {
         pipeline_cache: features.contains(Features::PIPELINE_CACHE),
         immediates: features.contains(Features::IMMEDIATES),
         f16: features.contains(Features::SHADER_F16),
+        cooperative: features
+            .contains(COOPERATIVE | Features::SHADER_F16 | Features::SUBGROUP)
+            .then(|| side(&adapter.cooperative_matrix_properties()))
+            .flatten(),
         max_buffer_bytes: limits.max_buffer_size,
         max_binding_bytes: limits.max_storage_buffer_binding_size,
         max_storage_buffers: limits.max_storage_buffers_per_shader_stage,
@@ -70,16 +81,34 @@ fn facts(index: usize, adapter: &wgpu::Adapter) -> Facts {
     }
 }
 
-/// Opens an adapter with its real limits and every wanted feature that it has.
+/// The larger square matrices of 16-bit floats with f32 sums among those that an adapter multiplies.
+fn side(listed: &[CooperativeMatrixProperties]) -> Option<u32> {
+    let fits = |matrix: &&CooperativeMatrixProperties| {
+        matrix.m_size == matrix.n_size
+            && matrix.m_size == matrix.k_size
+            && matrix.ab_type == CooperativeScalarType::F16
+            && matrix.cr_type == CooperativeScalarType::F32
+    };
+    listed.iter().filter(fits).map(|matrix| matrix.m_size).max()
+}
+
+/// Opens an adapter with its real limits and every wanted feature that it has, cooperative matrices only on request.
 ///
 /// # Errors
 /// [`DeviceError::Open`] with the driver's words.
-pub(crate) fn open(found: &Found) -> Result<(wgpu::Device, wgpu::Queue), DeviceError> {
+pub(crate) fn open(found: &Found, cooperative: bool) -> Result<(wgpu::Device, wgpu::Queue), DeviceError> {
+    let (wanted, experiments) = if cooperative && found.facts.cooperative.is_some() {
+        // SAFETY: wgpu asks its caller to know that an experimental feature may be unsound. The one that is used reaches
+        // kernels of this project's own table alone, which pass a test of their results before anything relies on them.
+        (wanted() | COOPERATIVE, unsafe { ExperimentalFeatures::enabled() })
+    } else {
+        (wanted(), ExperimentalFeatures::disabled())
+    };
     let request = found.adapter.request_device(&wgpu::DeviceDescriptor {
         label: Some("seqloom"),
-        required_features: found.adapter.features() & wanted(),
+        required_features: found.adapter.features() & wanted,
         required_limits: found.adapter.limits(),
-        experimental_features: wgpu::ExperimentalFeatures::disabled(),
+        experimental_features: experiments,
         // Buffers are made while a program is compiled and never in a step, so small blocks cost no time worth having.
         memory_hints: wgpu::MemoryHints::MemoryUsage,
         trace: wgpu::Trace::Off,

@@ -17,6 +17,7 @@ fn facts(name: &str, kind: AdapterKind) -> Facts {
         pipeline_cache: true,
         immediates: true,
         f16: true,
+        cooperative: None,
         max_buffer_bytes: 1 << 32,
         max_binding_bytes: 1 << 31,
         max_storage_buffers: 16,

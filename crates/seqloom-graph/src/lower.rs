@@ -1,7 +1,7 @@
 //! Groups and nodes to launches: each step is what one node in memory needs to be computed.
 
 use seqloom_device::{Device, Facts, Tuning};
-use seqloom_kernels::tune::{Limits, Tuned, tune};
+use seqloom_kernels::tune::{Limits, Tuned, trusts_half, tune};
 use seqloom_kernels::{
     Fusion, Lowered, attention, cross_entropy, embedding, norm, pointwise, recurrent, reduce, softmax, view,
 };
@@ -39,19 +39,27 @@ pub(crate) struct Step {
 pub(crate) struct Target<'a> {
     pub facts: &'a Facts,
     pub tuned: &'a Tuned,
+    /// Whether products may be taken in half precision.
+    pub half: bool,
 }
 
 /// The steps that compute every node in memory, in order, by what tuning has found. What it has not found yet is measured
-/// first, if the device was opened so.
-pub(crate) fn lower(nodes: &[Node], fused: &Fused, device: &Device) -> Result<Vec<Step>, GraphError> {
+/// first, if the device was opened so. `half` allows products in half precision, where the device has them.
+pub(crate) fn lower(
+    nodes: &[Node],
+    fused: &Fused,
+    device: &Device,
+    half: bool,
+) -> Result<Vec<Step>, GraphError> {
+    let half = half && trusts_half(device)?;
     let tuned = Tuned::of(device);
-    let first = steps(nodes, fused, Target { facts: device.facts(), tuned: &tuned })?;
+    let first = steps(nodes, fused, Target { facts: device.facts(), tuned: &tuned, half })?;
     let unknown = tuned.unknown();
     if device.tuning() != Tuning::Full || unknown.is_empty() {
         return Ok(first);
     }
     tune(device, &unknown, &Limits::default())?;
-    steps(nodes, fused, Target { facts: device.facts(), tuned: &Tuned::of(device) })
+    steps(nodes, fused, Target { facts: device.facts(), tuned: &Tuned::of(device), half })
 }
 
 fn steps(nodes: &[Node], fused: &Fused, target: Target<'_>) -> Result<Vec<Step>, GraphError> {
@@ -127,7 +135,7 @@ fn lower_group(
 fn attend(
     pass: attention::Pass,
     problem: &attention::Problem,
-    Target { facts, tuned }: Target<'_>,
+    Target { facts, tuned, .. }: Target<'_>,
 ) -> Result<Lowered, GraphError> {
     let lowered = attention::lower_as(tuned.attention(pass, problem, facts), pass, problem, facts);
     Ok(lowered.or_else(|_| attention::lower(pass, problem, facts))?)

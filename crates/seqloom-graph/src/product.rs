@@ -6,7 +6,8 @@
 //! again for each product that reads it is cheap.
 
 use seqloom_device::Facts;
-use seqloom_kernels::{Fusion, Lowered, matmul, matmul::row};
+use seqloom_kernels::matmul::{self, cooperative, row};
+use seqloom_kernels::{Fusion, Lowered};
 
 use crate::codegen::generate;
 use crate::error::GraphError;
@@ -130,7 +131,7 @@ fn launches(
     nodes: &[Node],
     id: NodeId,
     fused: &Fused,
-    Target { facts, tuned }: Target<'_>,
+    Target { facts, tuned, half }: Target<'_>,
     tail: Option<&Fusion>,
 ) -> Result<Lowered, GraphError> {
     let problem = product_of(nodes, id);
@@ -140,6 +141,9 @@ fn launches(
             _ => None,
         });
         return Ok(row::lower(&problem, norm, facts, tail)?);
+    }
+    if half && cooperative::suits(&problem, facts) {
+        return Ok(cooperative::lower(&problem, facts, tail)?);
     }
     let lowered = matmul::lower_as(tuned.tile(&problem, facts), &problem, facts, tail);
     Ok(lowered.or_else(|_| matmul::lower(&problem, facts, tail))?)

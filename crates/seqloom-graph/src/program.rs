@@ -151,7 +151,8 @@ impl Program {
         };
         let mut fused = fuse(&nodes, &roots, room);
         reuse(&nodes, &mut fused, &roots);
-        let steps = lower(&nodes, &fused, store.device())?;
+        // Small gradients would be lost in half precision.
+        let steps = lower(&nodes, &fused, store.device(), request.objective.is_none())?;
         let placed = Roots {
             grads: grads.iter().map(|(param, _)| *param).zip(roots.iter().copied()).collect(),
             outputs: roots[grads.len()..].to_vec(),

@@ -4,8 +4,10 @@
 //! loads and barriers and hardly for arithmetic. It loads four values at once where sizes are multiples of 4, by a kernel
 //! for each layout, and else one by one through strides; it takes a bias along and no other epilogue
 //! ([`takes_epilogue`]), so that few pipelines serve all models. On a GPU tiles of both operands are staged in workgroup
-//! memory, and the kernel is told the layouts, because neighbours should load neighbours.
+//! memory, and the kernel is told the layouts, because neighbours should load neighbours. Besides, [`row`] for a single row
+//! on CPU adapters, and [`cooperative`] for half precision on GPUs.
 
+pub mod cooperative;
 pub mod row;
 
 use std::fmt;

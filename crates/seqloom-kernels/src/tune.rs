@@ -9,8 +9,10 @@
 //!
 //! Nothing here happens unasked: [`tune`] is called where the device was opened with
 //! [`Tuning::Full`](seqloom_device::Tuning::Full), and by `cargo xtask tune`. How candidates are checked and timed is
-//! `trial`'s subject, made-up operands are that of `operands`.
+//! `trial`'s subject, made-up operands are that of `operands`; `half` uses both to find out whether a driver's cooperative
+//! matrices are right.
 
+mod half;
 mod operands;
 mod report;
 mod task;
@@ -22,6 +24,7 @@ use std::fmt::Display;
 
 use seqloom_device::{Device, DeviceError, Facts};
 
+pub use half::trusts_half;
 pub use operands::Operands;
 pub use report::{Outcome, Report, Skip, Trial};
 pub use task::{Candidate, Task};

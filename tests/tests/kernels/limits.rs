@@ -20,6 +20,7 @@ pub(crate) fn facts() -> Facts {
         pipeline_cache: false,
         immediates: true,
         f16: false,
+        cooperative: None,
         max_buffer_bytes: 1 << 30,
         max_binding_bytes: 1 << 30,
         max_storage_buffers: 12,

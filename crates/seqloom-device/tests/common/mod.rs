@@ -51,6 +51,7 @@ pub fn wgsl(label: &str, source: &str, bindings: &[Access], immediate_bytes: u32
         bindings: bindings.to_vec(),
         immediate_bytes,
         subgroups: false,
+        cooperative: false,
     }
 }
 

@@ -1,0 +1,100 @@
+//! Products in half precision by cooperative matrices, for GPUs that have them and callers who asked for that
+//! (`DeviceOptions::half_products`).
+//!
+//! A variant apart from [`super::Tile`]: its results are not those of the others. Where its numbers stand, and whether a
+//! driver's matrices are to be trusted at all, is [`crate::tune::trusts_half`]'s subject.
+
+use seqloom_device::Facts;
+use seqloom_shaders::COOPERATIVE_WORKGROUP_BYTES;
+use seqloom_shaders::matmul::MatmulCooperative;
+
+use super::{ENOUGH_TILES, OP, Plan, Problem, launches};
+use crate::error::KernelError;
+use crate::launch::{Fusion, Launch, Lowered, lanes, prefers_cpu};
+
+/// Subgroups of a workgroup and matrices of a subgroup, from top to bottom and from left to right.
+#[derive(Clone, Copy, Debug)]
+struct Shape {
+    subgroups: [u32; 2],
+    fragments: [u32; 2],
+}
+
+/// 128×128 results a workgroup with matrices of 16×16, and 64×64.
+const LARGE: Shape = Shape { subgroups: [2, 4], fragments: [4, 2] };
+const SMALL: Shape = Shape { subgroups: [2, 2], fragments: [2, 2] };
+
+impl Shape {
+    /// Rows and columns of a workgroup's results.
+    fn size(self, side: u32) -> [u32; 2] {
+        [0, 1].map(|axis| side * self.subgroups[axis] * self.fragments[axis])
+    }
+
+    fn invocations(self, lanes: u32) -> u32 {
+        lanes * self.subgroups[0] * self.subgroups[1]
+    }
+
+    /// Large tiles read less, small ones occupy more of the device.
+    fn suited(problem: &Problem, side: u32, facts: &Facts) -> Self {
+        let [height, width] = LARGE.size(side).map(|size| size as usize);
+        let tiles = problem.m.div_ceil(height).saturating_mul(problem.n.div_ceil(width));
+        let fits =
+            facts.lanes().is_some_and(|lanes| LARGE.invocations(lanes) <= facts.max_workgroup_invocations);
+        let enough = tiles.saturating_mul(problem.batch) as u64 >= ENOUGH_TILES;
+        if fits && enough { LARGE } else { SMALL }
+    }
+}
+
+/// Whether [`lower`] accepts the problem on this device: a GPU with cooperative matrices and a fixed subgroup size, and a
+/// product that fills at least one matrix.
+#[must_use]
+pub fn suits(problem: &Problem, facts: &Facts) -> bool {
+    let Problem { m, n, k, .. } = problem.folded();
+    let (Some(side), Some(lanes)) = (facts.cooperative, facts.lanes()) else { return false };
+    !prefers_cpu(facts)
+        && m.min(n).min(k) >= side as usize
+        && SMALL.invocations(lanes) <= facts.max_workgroup_invocations
+        && COOPERATIVE_WORKGROUP_BYTES <= facts.max_workgroup_bytes
+}
+
+/// `out[z,i,j] = fused(Σ_p half(A[z,i,p])·half(B[z,p,j]), (z·M + i)·N + j)` with operands rounded to 16-bit floats and f32 sums.
+///
+/// Bindings: as [`super::lower`].
+///
+/// # Errors
+/// A problem that does not suit ([`suits`]), sizes beyond what a kernel can number or the device's grid can hold, or a fusion
+/// that does not fit.
+pub fn lower(problem: &Problem, facts: &Facts, fusion: Option<&Fusion>) -> Result<Lowered, KernelError> {
+    let (Some(side), true) = (facts.cooperative, suits(problem, facts)) else {
+        let detail = format!("{problem:?} does not suit cooperative matrices");
+        return Err(KernelError::Problem { op: OP, detail });
+    };
+    let shape = Shape::suited(&problem.folded(), side, facts);
+    launches(problem, fusion, |plan| Ok(vec![plan.cooperative(side, shape, facts, fusion)?]))
+}
+
+impl Plan {
+    fn cooperative(
+        &self,
+        side: u32,
+        shape: Shape,
+        facts: &Facts,
+        fusion: Option<&Fusion>,
+    ) -> Result<Launch, KernelError> {
+        let lanes = lanes(OP, "cooperative", facts)?;
+        let ([subgroups_m, subgroups_n], [fragments_m, fragments_n]) = (shape.subgroups, shape.fragments);
+        let (trans_a, trans_b) = (self.trans_a, self.trans_b);
+        let spec = MatmulCooperative {
+            lanes,
+            side,
+            subgroups_m,
+            subgroups_n,
+            fragments_m,
+            fragments_n,
+            trans_a,
+            trans_b,
+        };
+        let [height, width] = shape.size(side);
+        let grid = self.grid(height, width, facts)?;
+        self.job(spec, self.params, grid).fused(facts, fusion, u64::from(self.results))
+    }
+}

@@ -1,0 +1,71 @@
+//! Whether products in half precision may be relied on: cooperative matrices beside the scalar path.
+//!
+//! They are experimental in wgpu, and what a driver does with orders, roles and mixed types is tested little. So the first
+//! program that wants them multiplies once by both paths, in the layouts that between them use every kind of load.
+
+use seqloom_device::{Device, Facts};
+
+use super::{Candidate, Limits, Operands, Outcome, TuneError, compare};
+use crate::error::KernelError;
+use crate::launch::Lowered;
+use crate::matmul::{self, Problem, cooperative};
+
+/// Under which the outcome is noted about the device, and what it can be.
+const NOTE: &str = "cooperative matrices";
+const RIGHT: &str = "right";
+const WRONG: &str = "wrong";
+
+/// Whether the device multiplies in half precision as it should: it was opened for that, has cooperative matrices, and they
+/// give what the scalar kernel gives. Found out once for each device.
+///
+/// # Errors
+/// [`TuneError`] if the device is lost or does not finish; matrices that fail otherwise are merely not trusted.
+pub fn trusts_half(device: &Device) -> Result<bool, TuneError> {
+    let layouts = [(false, false), (true, true)].map(|(trans_a, trans_b)| problem(trans_a, trans_b));
+    if !layouts.iter().all(|problem| cooperative::suits(problem, device.facts())) {
+        return Ok(false);
+    }
+    if let Some(noted) = device.notes().get(NOTE) {
+        return Ok(noted == RIGHT);
+    }
+    for problem in &layouts {
+        let limits = Limits { rounds: 1, cost: f64::INFINITY, ..Limits::default() };
+        let report = compare(device, NOTE, &eighths(problem), &candidates(problem, device.facts()), &limits)?;
+        let wrong = report.trials.iter().any(|trial| !matches!(trial.outcome, Outcome::Timed(_)));
+        device.note(NOTE, if wrong { WRONG } else { RIGHT });
+        if wrong {
+            tracing::warn!(adapter = %device.facts(), ?report, "cooperative matrices do not multiply as they should");
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+/// Several tiles in each direction, none of them whole.
+fn problem(trans_a: bool, trans_b: bool) -> Problem {
+    Problem { batch: 2, m: 150, n: 170, k: 90, trans_a, trans_b, a_batched: true, b_batched: true }
+}
+
+/// The scalar path first.
+fn candidates(problem: &Problem, facts: &Facts) -> [Candidate; 2] {
+    let of = |name: &str, lowered: Result<Lowered, KernelError>| Candidate {
+        name: name.to_owned(),
+        cost: 1.0,
+        lowered,
+        ended: None,
+    };
+    [
+        of("scalar", matmul::lower(problem, facts, None)),
+        of("cooperative", cooperative::lower(problem, facts, None)),
+    ]
+}
+
+/// Operands of eighths from −1 to 1, which 16-bit floats hold and whose sums f32 does: both paths must agree exactly.
+fn eighths(problem: &Problem) -> Operands {
+    let Problem { batch, m, n, k, .. } = *problem;
+    let values = |step: usize, count: usize| {
+        (0..count).map(|i| ((i * step % 17) as f32 / 8.0 - 1.0).to_bits()).collect::<Vec<_>>()
+    };
+    let ins = vec![values(7919, batch * m * k), values(104_729, batch * k * n)];
+    Operands { ins, leaves: Vec::new(), outs: vec![batch * m * n] }
+}

@@ -1,0 +1,160 @@
+// out[z,i,j] = fused(sum over p of half(A[z,i,p]) * half(B[z,p,j]))    by cooperative matrices: tensor cores and their like
+//
+// A[z,i,p] = a[z*a_batch + i*a_row + p*a_col], [Z,M,K]; B[z,p,j] = b[z*b_batch + p*b_row + j*b_col], [Z,K,N];
+// out [Z,M,N] row-major. A stride of 0 broadcasts over the batch. half(x) is the 16-bit float nearest to x.
+// Grid: (ceil(N / TILE_N), ceil(M / TILE_M), Z). The workgroup has SUBGROUPS_M x SUBGROUPS_N subgroups of LANES
+// invocations; each owns FRAGMENTS_M x FRAGMENTS_N matrices of SIDE x SIDE results, whose sums it keeps in registers.
+//
+// Both operands are staged in workgroup memory as 16-bit floats, as they lie (TRANS_A: A as [K,M], TRANS_B: B as [N,K]), so
+// that neighbouring invocations read and write neighbouring words; a cooperative load takes either order. Lines are
+// padded by PAD halves, 16 bytes, which spreads them over the banks and keeps what such loads want aligned.
+// Results go through workgroup memory, a matrix at a time: where a cooperative matrix holds which element is the driver's
+// secret, and edges and fused code need to know.
+//
+// Numeric: products of halves are exact in f32, in which sums are taken, within a matrix in the hardware's order. Values of
+// 65520 and more become infinite, those below 3e-8 become 0. Elements past an edge count as 0 and are not stored.
+
+const LANES: u32 = 32u; // spec
+const SIDE: u32 = 16u; // spec
+const SUBGROUPS_M: u32 = 2u; // spec
+const SUBGROUPS_N: u32 = 2u; // spec
+const FRAGMENTS_M: u32 = 2u; // spec
+const FRAGMENTS_N: u32 = 2u; // spec
+const TRANS_A: bool = false; // spec
+const TRANS_B: bool = false; // spec
+
+alias Left = coop_mat16x16<f16, A>; // spec
+alias Right = coop_mat16x16<f16, B>; // spec
+alias Sum = coop_mat16x16<f32, C>; // spec
+
+const PAD: u32 = 8u;
+const TILE_M: u32 = SIDE * FRAGMENTS_M * SUBGROUPS_M;
+const TILE_N: u32 = SIDE * FRAGMENTS_N * SUBGROUPS_N;
+const TILE_K: u32 = 2u * SIDE;
+const WORKGROUP: u32 = LANES * SUBGROUPS_M * SUBGROUPS_N;
+const PITCH_A: u32 = u32(TRANS_A) * TILE_M + u32(!TRANS_A) * TILE_K + PAD;
+const PITCH_B: u32 = u32(TRANS_B) * TILE_K + u32(!TRANS_B) * TILE_N + PAD;
+const LINES_A: u32 = u32(TRANS_A) * TILE_K + u32(!TRANS_A) * TILE_M;
+const LINES_B: u32 = u32(TRANS_B) * TILE_N + u32(!TRANS_B) * TILE_K;
+
+struct Params {
+    m: u32,
+    n: u32,
+    k: u32,
+    a_row: u32,
+    a_col: u32,
+    a_batch: u32,
+    b_row: u32,
+    b_col: u32,
+    b_batch: u32,
+    view: View,
+}
+var<immediate> params: Params;
+
+@group(0) @binding(0) var<storage, read> a: array<f32>; // [Z,M,K], strided
+@group(0) @binding(1) var<storage, read> b: array<f32>; // [Z,K,N], strided
+@group(0) @binding(2) var<storage, read_write> out: array<f32>; // [Z,M,N]
+
+var<workgroup> tile_a: array<f16, LINES_A * PITCH_A>; // [TILE_M, TILE_K], or transposed
+var<workgroup> tile_b: array<f16, LINES_B * PITCH_B>; // [TILE_K, TILE_N], or transposed
+var<workgroup> results: array<f32, SUBGROUPS_M * SUBGROUPS_N * SIDE * SIDE>; // a matrix of each subgroup
+
+fn fused(value: Value, index: u32) -> Value { return value; } // spec
+
+// Where A[i,p] and B[p,j] lie in their tiles.
+fn place_a(i: u32, p: u32) -> u32 {
+    if TRANS_A { return p * PITCH_A + i; }
+    return i * PITCH_A + p;
+}
+
+fn place_b(p: u32, j: u32) -> u32 {
+    if TRANS_B { return j * PITCH_B + p; }
+    return p * PITCH_B + j;
+}
+
+fn fill_a(z: u32, row0: u32, p0: u32, lid: u32) {
+    for (var e = lid; e < TILE_M * TILE_K; e += WORKGROUP) {
+        let i = select(e / TILE_K, e % TILE_M, TRANS_A);
+        let p = select(e % TILE_K, e / TILE_M, TRANS_A);
+        var value = 0.0f;
+        if row0 + i < params.m && p0 + p < params.k {
+            value = a[z * params.a_batch + (row0 + i) * params.a_row + (p0 + p) * params.a_col];
+        }
+        tile_a[place_a(i, p)] = f16(value);
+    }
+}
+
+fn fill_b(z: u32, column0: u32, p0: u32, lid: u32) {
+    for (var e = lid; e < TILE_N * TILE_K; e += WORKGROUP) {
+        let j = select(e % TILE_N, e / TILE_K, TRANS_B);
+        let p = select(e / TILE_N, e % TILE_K, TRANS_B);
+        var value = 0.0f;
+        if column0 + j < params.n && p0 + p < params.k {
+            value = b[z * params.b_batch + (p0 + p) * params.b_row + (column0 + j) * params.b_col];
+        }
+        tile_b[place_b(p, j)] = f16(value);
+    }
+}
+
+// Matrices of the tiles; a plain cooperative load takes columns one after another, one with a T rows.
+fn load_a(i: u32, p: u32) -> Left {
+    if TRANS_A { return coopLoad<Left>(&tile_a[place_a(i, p)], PITCH_A); }
+    return coopLoadT<Left>(&tile_a[place_a(i, p)], PITCH_A);
+}
+
+fn load_b(p: u32, j: u32) -> Right {
+    if TRANS_B { return coopLoad<Right>(&tile_b[place_b(p, j)], PITCH_B); }
+    return coopLoadT<Right>(&tile_b[place_b(p, j)], PITCH_B);
+}
+
+@compute @workgroup_size(WORKGROUP)
+fn main(
+    @builtin(workgroup_id) tile: vec3<u32>,
+    @builtin(local_invocation_index) lid: u32,
+    @builtin(subgroup_id) subgroup: u32,
+    @builtin(subgroup_invocation_id) lane: u32,
+) {
+    let z = tile.z;
+    let row0 = tile.y * TILE_M;
+    let column0 = tile.x * TILE_N;
+    // This subgroup's share of the tile.
+    let top = subgroup / SUBGROUPS_N * (FRAGMENTS_M * SIDE);
+    let left = subgroup % SUBGROUPS_N * (FRAGMENTS_N * SIDE);
+
+    // Loops over these have constant bounds, which GPU compilers unroll into registers.
+    var sums: array<Sum, FRAGMENTS_M * FRAGMENTS_N>; // 0
+    for (var p0 = 0u; p0 < params.k; p0 += TILE_K) {
+        fill_a(z, row0, p0, lid);
+        fill_b(z, column0, p0, lid);
+        workgroupBarrier();
+        for (var p = 0u; p < TILE_K; p += SIDE) {
+            var right: array<Right, FRAGMENTS_N>;
+            for (var c = 0u; c < FRAGMENTS_N; c++) { right[c] = load_b(p, left + c * SIDE); }
+            for (var r = 0u; r < FRAGMENTS_M; r++) {
+                let row = load_a(top + r * SIDE, p);
+                for (var c = 0u; c < FRAGMENTS_N; c++) {
+                    let at = r * FRAGMENTS_N + c;
+                    sums[at] = coopMultiplyAdd(row, right[c], sums[at]);
+                }
+            }
+        }
+        workgroupBarrier();
+    }
+
+    let own = subgroup * (SIDE * SIDE);
+    for (var r = 0u; r < FRAGMENTS_M; r++) {
+        for (var c = 0u; c < FRAGMENTS_N; c++) {
+            coopStoreT(sums[r * FRAGMENTS_N + c], &results[own], SIDE);
+            workgroupBarrier();
+            for (var e = lane; e < SIDE * SIDE; e += LANES) {
+                let row = row0 + top + r * SIDE + e / SIDE;
+                let column = column0 + left + c * SIDE + e % SIDE;
+                if row < params.m && column < params.n {
+                    let at = (z * params.m + row) * params.n + column;
+                    out[at] = fused(results[own + e], at);
+                }
+            }
+            workgroupBarrier();
+        }
+    }
+}
