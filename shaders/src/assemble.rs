@@ -212,9 +212,7 @@ pub fn assemble_parts(
 
     let mut joined =
         Joined { kernel, values, fused, source: String::new(), used: Vec::new(), fused_lines: 0 };
-    if kernel.cooperative {
-        joined.source.push_str("enable f16;\nenable wgpu_cooperative_matrix;\n");
-    }
+    joined.source.push_str(kernel.extensions());
     let more = if fused.is_some() { FUSED_LIBS } else { &[] };
     for (i, lib) in kernel.libs.iter().chain(more).enumerate() {
         // A fusable kernel may list one of the libs of fused code for its own use.

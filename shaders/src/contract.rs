@@ -192,6 +192,14 @@ pub struct Kernel {
     pub fusable: bool,
 }
 
+impl Kernel {
+    /// What enables the extensions that it uses; stands before everything else.
+    #[must_use]
+    pub fn extensions(&self) -> &'static str {
+        if self.cooperative { "enable f16;\nenable wgpu_cooperative_matrix;\n" } else { "" }
+    }
+}
+
 /// A typed specialisation of one kernel; declared by the `kernel!` macro.
 pub trait Spec: Sized {
     /// The contract of the kernel.

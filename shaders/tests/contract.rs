@@ -7,6 +7,7 @@
 use std::collections::HashSet;
 
 use seqloom_shaders::check::check;
+use seqloom_shaders::matmul::MatmulCooperative;
 use seqloom_shaders::{
     Access, AssembleError, Binding, Elem, FusedCode, Kernel, Spec, Value, Wgsl, Width, assemble,
     assemble_parts, kernel, kernels, libs, pointwise::Map, variants, view::Gather,
@@ -29,7 +30,9 @@ fn every_shipped_variant_keeps_its_contract() {
                     Err(found) => faults.extend(found),
                     Ok(written) => {
                         assert!(
-                            !written.spirv.is_empty() && !written.msl.is_empty() && !written.hlsl.is_empty()
+                            !written.spirv.is_empty()
+                                && !written.msl.is_empty()
+                                && written.hlsl.as_ref().is_none_or(|hlsl| !hlsl.is_empty())
                         );
                     }
                 },
@@ -92,13 +95,28 @@ fn every_wgsl_file_is_listed() {
 fn files_parse_with_their_defaults() {
     let mut faults = Vec::new();
     for kernel in kernels() {
-        let mut source: String = kernel.libs.iter().map(|lib| lib.source).collect();
+        let mut source = kernel.extensions().to_owned();
+        kernel.libs.iter().for_each(|lib| source.push_str(lib.source));
         source.push_str(kernel.source);
         if let Err(error) = naga::front::wgsl::parse_str(&source) {
             faults.push(format!("{}: {}", kernel.file, error.emit_to_string(&source)));
         }
     }
     report(&faults);
+}
+
+#[test]
+fn cooperative_matrices_take_their_side_and_extensions_come_first() {
+    for spec in MatmulCooperative::shipped() {
+        let source = assemble(&spec, None).unwrap().source;
+        assert!(source.starts_with("enable f16;\nenable wgpu_cooperative_matrix;\n"), "{source}");
+        let side = spec.side;
+        for part in [format!("SIDE: u32 = {side}u;"), format!("alias Left = coop_mat{side}x{side}<f16, A>;")]
+        {
+            assert!(source.contains(&part), "{part} is not in\n{source}");
+        }
+        assert_eq!(source.contains("mat16x16"), side == 16);
+    }
 }
 
 #[test]
@@ -142,6 +160,7 @@ const GOOD: Kernel = Kernel {
         Binding { name: "out", access: Access::ReadWrite, elem: Elem::F32 },
     ],
     subgroups: false,
+    cooperative: false,
     fusable: false,
 };
 

@@ -12,6 +12,7 @@ mod chart;
 mod generate;
 mod kernels;
 mod language;
+mod large;
 mod matmul;
 mod measure;
 mod peers;
@@ -252,8 +253,11 @@ enum Measured {
 }
 
 fn measured(options: &CaseOptions) -> Result<Measured> {
-    let device =
-        Device::open(DeviceOptions { cache_dir: options.cache_dir.clone(), ..DeviceOptions::default() })?;
+    let device = Device::open(DeviceOptions {
+        cache_dir: options.cache_dir.clone(),
+        half_products: large::is_half(&options.case),
+        ..DeviceOptions::default()
+    })?;
     let CaseOptions { workload, case, steps, rounds, .. } = options;
     let Some(known) = cases::workload(workload) else {
         return Ok(Measured::Study(study::study(&device, workload, case, *steps)?));

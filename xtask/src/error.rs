@@ -71,6 +71,12 @@ pub enum XtaskError {
         /// How many there are.
         of: usize,
     },
+    /// A case in half precision on an adapter without right cooperative matrices.
+    #[error("{adapter} does not multiply in half precision: it has no cooperative matrices that are right")]
+    NoHalf {
+        /// The adapter.
+        adapter: String,
+    },
     /// The command line asks for something that does not exist.
     #[error("{what} `{asked}` is unknown; there are: {known}")]
     Unknown {

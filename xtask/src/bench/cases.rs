@@ -6,7 +6,7 @@
 use seqloom::device::Device;
 
 use super::subject::Subject;
-use super::{attention, generate, kernels, language, matmul, transformer};
+use super::{attention, generate, kernels, language, large, matmul, transformer};
 use crate::error::{Result, XtaskError};
 
 /// Makes a case's subject on a device.
@@ -85,8 +85,12 @@ pub const WORKLOADS: &[Workload] = &[
         cases: &["generate_kv", "generate_nocache"],
         make: generate::subject,
     },
+    Workload { name: LARGE, title: "sizes that fill a GPU", cases: large::CASES, make: large::subject },
     Workload { name: KERNELS, title: "kernel families alone", cases: kernels::CASES, make: kernels::subject },
 ];
+
+/// What only a GPU runs in a time that anybody waits for.
+const LARGE: &str = "large";
 
 /// The one workload that is none of the peers'.
 const KERNELS: &str = "kernels";
@@ -139,7 +143,8 @@ fn everything() -> impl Iterator<Item = (&'static str, &'static [&'static str])>
     WORKLOADS.iter().map(|workload| (workload.name, workload.cases)).chain(STUDIES.iter().copied())
 }
 
-/// The cases of these workloads, or those among them that were asked for. `all` is every workload that peers have too.
+/// The cases of these workloads, or those among them that were asked for. `all` is every workload that peers have too, but
+/// not the large one.
 ///
 /// # Errors
 /// [`XtaskError::Unknown`] for a workload or case that does not exist.
@@ -151,7 +156,9 @@ pub fn asked(workloads: &[String], cases: &[String]) -> Result<Vec<Asked>> {
     for name in workloads {
         match everything().find(|(known, _)| known == name) {
             Some(found) => chosen.push(found),
-            None if name == "all" => chosen.extend(shared().map(|w| (w.name, w.cases))),
+            None if name == "all" => {
+                chosen.extend(shared().filter(|w| w.name != LARGE).map(|w| (w.name, w.cases)));
+            }
             None => {
                 return unknown(
                     "workload",
@@ -194,8 +201,9 @@ mod tests {
     #[test]
     fn all_is_every_workload_of_the_peers_and_no_study() {
         let all = names(&["all"], &[]).unwrap();
-        assert_eq!(all.len(), shared().map(|workload| workload.cases.len()).sum::<usize>());
-        assert!(is_shared("W1") && !is_shared(KERNELS) && !is_shared("growth"));
+        let usual = shared().filter(|workload| workload.name != LARGE);
+        assert_eq!(all.len(), usual.map(|workload| workload.cases.len()).sum::<usize>());
+        assert!(is_shared("W1") && is_shared(LARGE) && !is_shared(KERNELS) && !is_shared("growth"));
         assert!(!all.contains(&"attention_memory") && !all.contains(&"transpose_1024x1024"));
     }
 }

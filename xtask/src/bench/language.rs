@@ -35,7 +35,7 @@ pub fn subject(device: &Device, case: &str) -> Result<Box<dyn Subject>> {
     let cell = case.trim_end_matches(|c: char| c.is_ascii_digit());
     let layers = case[cell.len()..].parse().unwrap_or(1);
     let (trainer, params) = trainer_of(cell, device, layers, HIDDEN)?;
-    Ok(Box::new(Training { trainer, batch: windows(ROWS, TIME)?, params }))
+    Ok(Box::new(Training { trainer, batch: windows(ROWS, TIME, VOCAB)?, params }))
 }
 
 /// A trainer of the language model over this cell with so many layers and hidden units, and its number of parameters.
@@ -71,8 +71,8 @@ fn trainer<L: Recurrent + 'static>(
 ///
 /// # Errors
 /// None for sizes above 0.
-pub fn windows(rows: usize, time: usize) -> Result<LmBatch> {
-    let tokens = tokens(42, rows * (time + 1), VOCAB as u64);
+pub fn windows(rows: usize, time: usize, vocab: usize) -> Result<LmBatch> {
+    let tokens = tokens(42, rows * (time + 1), vocab as u64);
     let part =
         |from: usize| tokens.chunks(time + 1).flat_map(|row| row[from..from + time].to_vec()).collect();
     Ok(LmBatch::new(rows, time, part(0), part(1)).map_err(seqloom::Error::from)?)

@@ -17,6 +17,7 @@ const KNOWN: &[(&str, bool)] = &[
     ("torch", true),
     ("torch-fused", false),
     ("torch-compile", false),
+    ("torch-bf16", false),
     ("candle", true),
     ("burn-flex", true),
     ("burn-wgpu", false),

@@ -8,7 +8,7 @@ use std::time::Instant;
 use seqloom::prelude::*;
 
 use super::attention::attention;
-use super::language::{ragged as ragged_batch, trainer_of, windows};
+use super::language::{VOCAB, ragged as ragged_batch, trainer_of, windows};
 use super::stats::{exponent, least};
 use super::subject::{Subject, Training};
 use super::table::{Table, number};
@@ -123,7 +123,7 @@ impl Curve {
         let mut subjects: Vec<Box<dyn Subject>> = Vec::new();
         for (rows, time, layers) in sizes.iter().map(with) {
             let (trainer, params) = trainer_of(cell, device, layers, hidden)?;
-            subjects.push(Box::new(Training { trainer, batch: windows(rows, time)?, params }));
+            subjects.push(Box::new(Training { trainer, batch: windows(rows, time, VOCAB)?, params }));
         }
         let values = in_turns(&mut subjects, turns)?;
         Ok(Self { sizes_are, sizes: floats(sizes), unit: "ms", values, result_is: "exponent", limit })
@@ -159,7 +159,7 @@ impl Curve {
 /// A batch whose rows are half as long on average, against full rows: the ratio of their times.
 fn ragged(device: &Device, cell: &str, turns: Option<u32>) -> Result<Curve> {
     let (rows, time, hidden) = RAGGED;
-    let batches = [windows(rows, time)?, ragged_batch(rows, time)?];
+    let batches = [windows(rows, time, VOCAB)?, ragged_batch(rows, time)?];
     let sizes = batches.iter().map(|b| b.token_count() as f64 / rows as f64).collect();
     let mut subjects: Vec<Box<dyn Subject>> = Vec::new();
     for batch in batches {

@@ -36,7 +36,7 @@ pub fn decoder_only(device: &Device, _: &str) -> Result<Box<dyn Subject>> {
     let model = gpt(&mut params);
     let count = params.count();
     let trainer = Trainer::new(device, params, adam(), move |g, batch: &LmBatch| model.loss(g, batch))?;
-    Ok(Box::new(Training { trainer, batch: windows(ROWS, TIME)?, params: count }))
+    Ok(Box::new(Training { trainer, batch: windows(ROWS, TIME, VOCAB)?, params: count }))
 }
 
 /// W5: a training step of the encoder–decoder.
@@ -69,6 +69,7 @@ pub fn encoder_decoder(device: &Device, _: &str) -> Result<Box<dyn Subject>> {
     Ok(Box::new(Training { trainer, batch, params: count }))
 }
 
-fn adam() -> AdamW {
+/// What trains them.
+pub fn adam() -> AdamW {
     AdamW { lr: 1e-3, beta1: 0.9, beta2: 0.999, eps: 1e-8, weight_decay: 0.01, clip_norm: None }
 }
