@@ -65,6 +65,13 @@ pub const RNG: Lib = Lib { name: "lib/rng.wgsl", source: include_str!("../wgsl/l
 pub const POINTWISE: Lib =
     Lib { name: "lib/pointwise.wgsl", source: include_str!("../wgsl/lib/pointwise.wgsl") };
 
+/// The immediates of the products of GPUs.
+pub const PRODUCT: Lib = Lib { name: "lib/product.wgsl", source: include_str!("../wgsl/lib/product.wgsl") };
+
+/// Loads of four values for the tiles of products of GPUs; needs [`PRODUCT`].
+pub const PRODUCT_WIDE: Lib =
+    Lib { name: "lib/product_wide.wgsl", source: include_str!("../wgsl/lib/product_wide.wgsl") };
+
 /// The immediates of the matrix products of CPU adapters.
 pub const PRODUCT_CPU: Lib =
     Lib { name: "lib/product_cpu.wgsl", source: include_str!("../wgsl/lib/product_cpu.wgsl") };
@@ -201,6 +208,8 @@ pub fn libs() -> &'static [&'static Lib] {
         &APPEND,
         &ROW_SUM,
         &NORM_ROW,
+        &PRODUCT,
+        &PRODUCT_WIDE,
         &PRODUCT_CPU,
         &OCTETS,
         &WIDE_TILE,

@@ -1,6 +1,7 @@
-//! Matrix products: one formula, five kernels.
+//! Matrix products: one formula, six kernels.
 //!
-//! `tiled` is the classic of GPUs, tiles in workgroup memory and sums in registers. `cpu_wide` and `cpu` serve adapters that
+//! `tiled` is the classic of GPUs, tiles in workgroup memory and sums in registers; `tiled_wide` is the same by four values at
+//! once, where sizes are multiples of 4, and reads a quarter as often. `cpu_wide` and `cpu` serve adapters that
 //! run shaders on the CPU's vector units, where a barrier suspends a coroutine and a load costs more than an FMA: one
 //! subgroup a workgroup, no workgroup memory, values handed round by subgroup broadcast. They take no fused code: such an
 //! adapter compiles each pipeline for a good part of a second, and a pass over the result costs it no more than an epilogue
@@ -10,7 +11,7 @@
 //! is `tiled` for GPUs that multiply small matrices of 16-bit floats in hardware, for those who ask for that.
 //! Strides in the immediates make batches, and all layouts of `cpu`, one kernel each.
 
-use crate::contract::{Kernel, Spec, Variants, ViewParams, kernel, params};
+use crate::contract::{Kernel, Spec, Variants, ViewParams, Width, kernel, params};
 
 params! {
     /// Immediates of [`MatmulCpu`]: as [`MatmulParams`], with a part of the sum and without a view.
@@ -41,7 +42,7 @@ params! {
 }
 
 params! {
-    /// Immediates of [`MatmulTiled`] and [`MatmulCooperative`]: A\[z,i,p\] = a\[z·a_batch + i·a_row + p·a_col\], B\[z,p,j\] likewise.
+    /// Immediates of [`MatmulTiled`], [`MatmulTiledWide`] and [`MatmulCooperative`]: A\[z,i,p\] = a\[z·a_batch + i·a_row + p·a_col\], B\[z,p,j\] likewise.
     MatmulParams {
         /// Rows of A and of the result.
         m: u32,
@@ -175,7 +176,7 @@ kernel! {
     /// \[Z,M,K\]·\[Z,K,N\] → \[Z,M,N\] by workgroup tiles. Grid: (⌈N / tile_n⌉, ⌈M / tile_m⌉, Z).
     MatmulTiled: "matmul_tiled" in "matmul/tiled.wgsl",
     params MatmulParams,
-    libs [VALUE, VIEW],
+    libs [VALUE, VIEW, PRODUCT],
     subgroups false,
     fusable true,
     spec {
@@ -195,32 +196,81 @@ kernel! {
         TRANS_B trans_b: bool,
     }
     bindings { a: Read F32, b: Read F32, out: ReadWrite F32 }
-    shipped [
-        { tile_m: 128, tile_n: 128, tile_k: 8, thread_m: 8, thread_n: 8, trans_a: false, trans_b: false },
-        { tile_m: 128, tile_n: 128, tile_k: 8, thread_m: 8, thread_n: 8, trans_a: false, trans_b: true },
-        { tile_m: 128, tile_n: 128, tile_k: 8, thread_m: 8, thread_n: 8, trans_a: true, trans_b: false },
-        { tile_m: 128, tile_n: 128, tile_k: 8, thread_m: 8, thread_n: 8, trans_a: true, trans_b: true },
-        { tile_m: 128, tile_n: 64, tile_k: 16, thread_m: 8, thread_n: 4, trans_a: false, trans_b: false },
-        { tile_m: 128, tile_n: 64, tile_k: 16, thread_m: 8, thread_n: 4, trans_a: false, trans_b: true },
-        { tile_m: 128, tile_n: 64, tile_k: 16, thread_m: 8, thread_n: 4, trans_a: true, trans_b: false },
-        { tile_m: 128, tile_n: 64, tile_k: 16, thread_m: 8, thread_n: 4, trans_a: true, trans_b: true },
-        { tile_m: 64, tile_n: 64, tile_k: 16, thread_m: 8, thread_n: 4, trans_a: false, trans_b: false },
-        { tile_m: 64, tile_n: 64, tile_k: 16, thread_m: 8, thread_n: 4, trans_a: false, trans_b: true },
-        { tile_m: 64, tile_n: 64, tile_k: 16, thread_m: 8, thread_n: 4, trans_a: true, trans_b: false },
-        { tile_m: 64, tile_n: 64, tile_k: 16, thread_m: 8, thread_n: 4, trans_a: true, trans_b: true },
-        { tile_m: 64, tile_n: 64, tile_k: 16, thread_m: 4, thread_n: 4, trans_a: false, trans_b: false },
-        { tile_m: 64, tile_n: 64, tile_k: 16, thread_m: 4, thread_n: 4, trans_a: false, trans_b: true },
-        { tile_m: 64, tile_n: 64, tile_k: 16, thread_m: 4, thread_n: 4, trans_a: true, trans_b: false },
-        { tile_m: 64, tile_n: 64, tile_k: 16, thread_m: 4, thread_n: 4, trans_a: true, trans_b: true },
-        { tile_m: 32, tile_n: 32, tile_k: 16, thread_m: 4, thread_n: 4, trans_a: false, trans_b: false },
-        { tile_m: 32, tile_n: 32, tile_k: 16, thread_m: 4, thread_n: 4, trans_a: false, trans_b: true },
-        { tile_m: 32, tile_n: 32, tile_k: 16, thread_m: 4, thread_n: 4, trans_a: true, trans_b: false },
-        { tile_m: 32, tile_n: 32, tile_k: 16, thread_m: 4, thread_n: 4, trans_a: true, trans_b: true },
-        { tile_m: 32, tile_n: 32, tile_k: 8, thread_m: 4, thread_n: 4, trans_a: false, trans_b: false },
-        { tile_m: 32, tile_n: 32, tile_k: 8, thread_m: 4, thread_n: 4, trans_a: false, trans_b: true },
-        { tile_m: 32, tile_n: 32, tile_k: 8, thread_m: 4, thread_n: 4, trans_a: true, trans_b: false },
-        { tile_m: 32, tile_n: 32, tile_k: 8, thread_m: 4, thread_n: 4, trans_a: true, trans_b: true },
-    ]
+    shipped tiled
+}
+
+kernel! {
+    /// [`MatmulTiled`] with loads, stores and fused code of four values, for sizes that are multiples of 4.
+    MatmulTiledWide: "matmul_tiled_wide" in "matmul/tiled_wide.wgsl",
+    params MatmulParams,
+    libs [VALUE, VIEW, PRODUCT, PRODUCT_WIDE],
+    subgroups false,
+    fusable true,
+    spec {
+        /// Rows of a workgroup's tile.
+        TILE_M tile_m: u32,
+        /// Columns of a workgroup's tile.
+        TILE_N tile_n: u32,
+        /// Depth of a workgroup's tile: a multiple of 4, such that the invocations load each tile of an operand by as many
+        /// vectors each.
+        TILE_K tile_k: u32,
+        /// Rows of an invocation's tile, a multiple of 4; divides `tile_m`.
+        THREAD_M thread_m: u32,
+        /// Columns of an invocation's tile, a multiple of 4; divides `tile_n`.
+        THREAD_N thread_n: u32,
+        /// A lies in memory as [K, M].
+        TRANS_A trans_a: bool,
+        /// B lies in memory as [N, K].
+        TRANS_B trans_b: bool,
+        /// Four.
+        Value width: Width,
+    }
+    bindings { a: Read F32x4, b: Read F32x4, out: ReadWrite F32x4 }
+    shipped tiled_wide
+}
+
+/// Tiles of workgroup and invocation, `[tile_m, tile_n, tile_k, thread_m, thread_n]`, large to small. None needs more workgroup
+/// memory than the 16 KiB that every device has.
+pub const TILES: [[u32; 5]; 6] = [
+    [128, 128, 8, 8, 8],
+    [128, 64, 16, 8, 4],
+    [64, 64, 16, 8, 4],
+    [64, 64, 16, 4, 4],
+    [32, 32, 16, 4, 4],
+    [32, 32, 8, 4, 4],
+];
+
+const LAYOUTS: [(bool, bool); 4] = [(false, false), (false, true), (true, false), (true, true)];
+
+/// Every tile in every layout.
+fn tiled() -> Vec<MatmulTiled> {
+    let of = |[tile_m, tile_n, tile_k, thread_m, thread_n]: [u32; 5]| {
+        LAYOUTS.map(|(trans_a, trans_b)| MatmulTiled {
+            tile_m,
+            tile_n,
+            tile_k,
+            thread_m,
+            thread_n,
+            trans_a,
+            trans_b,
+        })
+    };
+    TILES.into_iter().flat_map(of).collect()
+}
+
+/// The same by four values.
+fn tiled_wide() -> Vec<MatmulTiledWide> {
+    let of = |MatmulTiled { tile_m, tile_n, tile_k, thread_m, thread_n, trans_a, trans_b }| MatmulTiledWide {
+        tile_m,
+        tile_n,
+        tile_k,
+        thread_m,
+        thread_n,
+        trans_a,
+        trans_b,
+        width: Width::Four,
+    };
+    tiled().into_iter().map(of).collect()
 }
 
 kernel! {
@@ -228,7 +278,7 @@ kernel! {
     /// side·fragments·subgroups high and wide. Grid: (⌈N / width⌉, ⌈M / height⌉, Z).
     MatmulCooperative: "matmul_cooperative" in "matmul/cooperative.wgsl",
     params MatmulParams,
-    libs [VALUE, VIEW],
+    libs [VALUE, VIEW, PRODUCT, PRODUCT_WIDE],
     subgroups true,
     cooperative true,
     fusable true,
@@ -250,11 +300,11 @@ kernel! {
         /// B lies in memory as [N, K].
         TRANS_B trans_b: bool,
     }
-    bindings { a: Read F32, b: Read F32, out: ReadWrite F32 }
+    bindings { a: Read F32x4, b: Read F32x4, out: ReadWrite F32 }
     shipped cooperative
 }
 
-/// Both tiles of both sides in all layouts.
+/// Both tiles in all layouts, as GPUs of NVIDIA and of Apple take them, and llvmpipe.
 fn cooperative() -> Vec<MatmulCooperative> {
     let of = |lanes, side, (subgroups_n, fragments_m), trans_a, trans_b| MatmulCooperative {
         lanes,
@@ -267,9 +317,10 @@ fn cooperative() -> Vec<MatmulCooperative> {
         trans_b,
     };
     let mut all = Vec::new();
-    for (trans_a, trans_b) in [(false, false), (false, true), (true, false), (true, true)] {
+    for (trans_a, trans_b) in LAYOUTS {
         for shape in [(2, 2), (4, 4)] {
             all.push(of(32, 16, shape, trans_a, trans_b));
+            all.push(of(32, 8, shape, trans_a, trans_b));
             all.push(of(8, 8, shape, trans_a, trans_b));
         }
     }
@@ -282,6 +333,7 @@ pub(crate) const KERNELS: &[&Kernel] = &[
     MatmulCpuWide::KERNEL,
     MatmulRow::KERNEL,
     MatmulTiled::KERNEL,
+    MatmulTiledWide::KERNEL,
     MatmulCooperative::KERNEL,
 ];
 
@@ -291,5 +343,6 @@ pub(crate) fn variants(out: &mut Variants) {
     out.shipped::<MatmulCpuWide>();
     out.shipped::<MatmulRow>();
     out.shipped::<MatmulTiled>();
+    out.shipped::<MatmulTiledWide>();
     out.shipped::<MatmulCooperative>();
 }

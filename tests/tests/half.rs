@@ -6,7 +6,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // A test stops at the first surprise.
 
-use seqloom_device::{AdapterKind, Device, DeviceOptions};
+use seqloom_device::{AdapterKind, Device, DeviceOptions, Facts, Subgroups};
 use seqloom_graph::{
     Control, DType, Graph, HostTensor, Init, Objective, ParamStore, Params, Program, Request, StoreKind,
     Tensor,
@@ -70,13 +70,13 @@ fn products_of_halves_are_exact() {
     type Body = for<'g> fn(&[Tensor<'g>]) -> Tensor<'g>;
     let cases: [(&[usize], &[usize], Body); 7] = [
         (&[64, 64], &[64, 64], |x| x[0].matmul(x[1])),
-        (&[19, 70], &[70, 33], |x| x[0].matmul(x[1])),
-        (&[150, 90], &[170, 90], |x| x[0].matmul_t(x[1])),
-        (&[90, 150], &[90, 170], |x| x[0].t_matmul(x[1])),
-        (&[3, 40, 50], &[3, 50, 60], |x| x[0].matmul(x[1])),
-        (&[2, 30, 90], &[170, 90], |x| x[0].matmul_t(x[1]).relu()),
+        (&[19, 72], &[72, 36], |x| x[0].matmul(x[1])),
+        (&[150, 92], &[172, 92], |x| x[0].matmul_t(x[1])),
+        (&[90, 152], &[90, 172], |x| x[0].t_matmul(x[1])),
+        (&[3, 40, 52], &[3, 52, 60], |x| x[0].matmul(x[1])),
+        (&[2, 30, 92], &[172, 92], |x| x[0].matmul_t(x[1]).relu()),
         // Enough tiles for the large ones.
-        (&[1040, 24], &[24, 1030], |x| x[0].matmul(x[1])),
+        (&[1040, 24], &[24, 1032], |x| x[0].matmul(x[1])),
     ];
     for (a, b, body) in cases {
         let inputs = [eighths(a, 7919), eighths(b, 104_729)];
@@ -141,6 +141,16 @@ fn the_kernel_refuses_what_it_cannot_do() {
         let error = cooperative::lower(&fits, &facts, None).expect_err(what);
         assert!(error.to_string().contains("cooperative"), "{error}");
     }
-    let thin = Problem { m: 7, ..fits };
-    assert!(!cooperative::suits(&thin, &facts), "fewer rows than a matrix has");
+    let capable = Facts {
+        cooperative: Some(16),
+        subgroups: Some(Subgroups { min: 32, max: 32 }),
+        max_workgroup_bytes: 32768,
+        ..facts
+    };
+    assert!(cooperative::suits(&fits, &capable));
+    for (what, problem) in
+        [("fewer rows than a matrix has", Problem { m: 7, ..fits }), ("no fours", Problem { k: 66, ..fits })]
+    {
+        assert!(!cooperative::suits(&problem, &capable), "{what}");
+    }
 }

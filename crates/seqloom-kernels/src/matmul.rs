@@ -4,7 +4,8 @@
 //! loads and barriers and hardly for arithmetic. It loads four values at once where sizes are multiples of 4, by a kernel
 //! for each layout, and else one by one through strides; it takes a bias along and no other epilogue
 //! ([`takes_epilogue`]), so that few pipelines serve all models. On a GPU tiles of both operands are staged in workgroup
-//! memory, and the kernel is told the layouts, because neighbours should load neighbours. Besides, [`row`] for a single row
+//! memory, by four values at once where sizes are multiples of 4, and the kernel is told the layouts, because neighbours
+//! should load neighbours. Besides, [`row`] for a single row
 //! on CPU adapters, and [`cooperative`] for half precision on GPUs.
 
 pub mod cooperative;
@@ -13,13 +14,15 @@ pub mod row;
 use std::fmt;
 
 use seqloom_device::Facts;
-use seqloom_shaders::Spec;
-use seqloom_shaders::matmul::{MatmulCpu, MatmulCpuParams, MatmulCpuWide, MatmulParams, MatmulTiled};
+use seqloom_shaders::matmul::{
+    MatmulCpu, MatmulCpuParams, MatmulCpuWide, MatmulParams, MatmulTiled, MatmulTiledWide, TILES,
+};
+use seqloom_shaders::{Spec, Width};
 
 use crate::error::KernelError;
 use crate::launch::{
     FEWEST_LANES, Fusion, Job, Launch, Lowered, MOST_ITERATIONS, Operand, count, grid, lanes, prefers_cpu,
-    view,
+    view, view_at,
 };
 
 const OP: &str = "matmul";
@@ -69,18 +72,22 @@ pub enum Tile {
 /// The tiles that the kernel for CPU adapters is specialised to.
 const ROWS: [u32; 3] = [8, 16, 32];
 
-/// The tiles that the kernel for GPUs is specialised to, large to small. None needs more workgroup memory than the 16 KiB
-/// that every device has.
-const SHARED: [Tile; 6] = [
-    Tile::Shared { size: [128, 128], depth: 8, thread: [8, 8] },
-    Tile::Shared { size: [128, 64], depth: 16, thread: [8, 4] },
-    Tile::Shared { size: [64, 64], depth: 16, thread: [8, 4] },
-    LARGE,
-    SMALL,
-    Tile::Shared { size: [32, 32], depth: 8, thread: [4, 4] },
-];
-const LARGE: Tile = Tile::Shared { size: [64, 64], depth: 16, thread: [4, 4] };
-const SMALL: Tile = Tile::Shared { size: [32, 32], depth: 16, thread: [4, 4] };
+/// The tiles that the kernels for GPUs are specialised to, large to small, and those that rules take.
+const SHARED: [Tile; TILES.len()] = {
+    let (mut tiles, mut at) = ([shared(TILES[0]); TILES.len()], 0);
+    while at < TILES.len() {
+        tiles[at] = shared(TILES[at]);
+        at += 1;
+    }
+    tiles
+};
+const HUGE: Tile = SHARED[0];
+const LARGE: Tile = SHARED[3];
+const SMALL: Tile = SHARED[4];
+
+const fn shared([tile_m, tile_n, depth, thread_m, thread_n]: [u32; 5]) -> Tile {
+    Tile::Shared { size: [tile_m, tile_n], depth, thread: [thread_m, thread_n] }
+}
 
 impl Tile {
     /// The tile that suits problem and device, as far as rules can tell.
@@ -95,9 +102,15 @@ impl Tile {
                 _ => 32,
             });
         }
-        let tiles = m.div_ceil(64).saturating_mul(n.div_ceil(64)).saturating_mul(batch);
+        let enough = |side: usize, tiles: u64| {
+            m.div_ceil(side).saturating_mul(n.div_ceil(side)).saturating_mul(batch) as u64 >= tiles
+        };
         // Large tiles read less, small ones occupy more of the device; an edge wastes the rest of its tile.
-        if tiles as u64 >= ENOUGH_TILES && m > 32 && n > 32 { LARGE } else { SMALL }
+        match m.min(n) {
+            65.. if enough(128, 2 * ENOUGH_TILES) => HUGE,
+            33.. if enough(64, ENOUGH_TILES) => LARGE,
+            _ => SMALL,
+        }
     }
 
     /// Every tile that this kind of device may multiply by.
@@ -231,10 +244,19 @@ impl Problem {
             _ => *self,
         }
     }
+
+    /// Whether the sizes are those of the kernels that load four values at once.
+    fn is_wide(&self) -> bool {
+        let Problem { m, n, k, trans_a, trans_b, .. } = *self;
+        let [a, b] = [if trans_a { m } else { k }, if trans_b { k } else { n }];
+        k > 0 && [n, a, b].iter().all(|size| size.is_multiple_of(4))
+    }
 }
 
 /// A problem whose sizes have been checked.
 struct Plan {
+    /// Whether four values can be loaded at once.
+    wide: bool,
     batch: u32,
     trans_a: bool,
     trans_b: bool,
@@ -269,7 +291,7 @@ impl Plan {
         };
         let flops = 2 * u64::from(results) * u64::from(k);
         let bytes = 4 * (u64::from(a) + u64::from(b) + u64::from(results));
-        Ok(Plan { batch, trans_a, trans_b, params, results, flops, bytes })
+        Ok(Plan { wide: problem.is_wide(), batch, trans_a, trans_b, params, results, flops, bytes })
     }
 
     /// One launch, or as many as the iterations of a long sum take; all but the first add to the result.
@@ -282,7 +304,6 @@ impl Plan {
     ) -> Result<Vec<Launch>, KernelError> {
         let lanes = lanes(OP, "cpu", facts)?;
         let grid = self.grid(rows, 4 * lanes, facts)?;
-        let wide = self.is_wide();
         // A step of the kernel takes four values, or half as many as a subgroup has lanes; the rest, one by one, are fewer
         // than that.
         let longest = (MOST_ITERATIONS - lanes) * (lanes / 2);
@@ -306,7 +327,7 @@ impl Plan {
             };
             let add = first > 0;
             let flops = 2 * u64::from(self.results) * u64::from(end - first);
-            if wide {
+            if self.wide {
                 let spec = MatmulCpuWide { lanes, rows, a_rows: self.trans_a, b_columns: !self.trans_b, add };
                 self.cpu_job(spec, params, grid, flops, biased).fused(facts, fusion, u64::from(self.results))
             } else {
@@ -316,15 +337,6 @@ impl Plan {
         };
         // Without anything to sum there is still a launch, to write zeros.
         (0..k.max(1)).step_by(longest as usize).map(part).collect()
-    }
-
-    /// Whether the sizes are those of the kernel that loads four values at once.
-    fn is_wide(&self) -> bool {
-        let MatmulParams { m, n, k, .. } = self.params;
-        let whole = |size: u32| size.is_multiple_of(4);
-        let a = whole(if self.trans_a { m } else { k });
-        let b = whole(if self.trans_b { k } else { n });
-        k > 0 && whole(n) && a && b
     }
 
     fn cpu_job<S: Spec>(
@@ -351,9 +363,17 @@ impl Plan {
         fusion: Option<&Fusion>,
     ) -> Result<Launch, KernelError> {
         let (trans_a, trans_b) = (self.trans_a, self.trans_b);
-        let spec = MatmulTiled { tile_m, tile_n, tile_k, thread_m, thread_n, trans_a, trans_b };
         let grid = self.grid(tile_m, tile_n, facts)?;
-        self.job(spec, self.params, grid).fused(facts, fusion, u64::from(self.results))
+        let results = u64::from(self.results);
+        if self.wide && fusion.is_none_or(|fusion| fusion.four.is_some()) {
+            let width = Width::Four;
+            let spec =
+                MatmulTiledWide { tile_m, tile_n, tile_k, thread_m, thread_n, trans_a, trans_b, width };
+            let params = MatmulParams { view: view_at(OP, fusion, width)?, ..self.params };
+            return self.job(spec, params, grid).fused(facts, fusion, results);
+        }
+        let spec = MatmulTiled { tile_m, tile_n, tile_k, thread_m, thread_n, trans_a, trans_b };
+        self.job(spec, self.params, grid).fused(facts, fusion, results)
     }
 
     fn grid(&self, tile_m: u32, tile_n: u32, facts: &Facts) -> Result<[u32; 3], KernelError> {

@@ -1,7 +1,7 @@
 // out[z,i,j] = fused(sum over p of half(A[z,i,p]) * half(B[z,p,j]))    by cooperative matrices: tensor cores and their like
 //
 // A[z,i,p] = a[z*a_batch + i*a_row + p*a_col], [Z,M,K]; B[z,p,j] = b[z*b_batch + p*b_row + j*b_col], [Z,K,N];
-// out [Z,M,N] row-major. A stride of 0 broadcasts over the batch. half(x) is the 16-bit float nearest to x.
+// out [Z,M,N] row-major. half(x) is the 16-bit float nearest to x. lib/product_wide.wgsl says which sizes are multiples of 4.
 // Grid: (ceil(N / TILE_N), ceil(M / TILE_M), Z). The workgroup has SUBGROUPS_M x SUBGROUPS_N subgroups of LANES
 // invocations; each owns FRAGMENTS_M x FRAGMENTS_N matrices of SIDE x SIDE results, whose sums it keeps in registers.
 //
@@ -36,23 +36,12 @@ const PITCH_A: u32 = u32(TRANS_A) * TILE_M + u32(!TRANS_A) * TILE_K + PAD;
 const PITCH_B: u32 = u32(TRANS_B) * TILE_K + u32(!TRANS_B) * TILE_N + PAD;
 const LINES_A: u32 = u32(TRANS_A) * TILE_K + u32(!TRANS_A) * TILE_M;
 const LINES_B: u32 = u32(TRANS_B) * TILE_N + u32(!TRANS_B) * TILE_K;
+// Vectors of four that an invocation loads for a tile.
+const LOADS_A: u32 = TILE_M * TILE_K / (4u * WORKGROUP);
+const LOADS_B: u32 = TILE_N * TILE_K / (4u * WORKGROUP);
 
-struct Params {
-    m: u32,
-    n: u32,
-    k: u32,
-    a_row: u32,
-    a_col: u32,
-    a_batch: u32,
-    b_row: u32,
-    b_col: u32,
-    b_batch: u32,
-    view: View,
-}
-var<immediate> params: Params;
-
-@group(0) @binding(0) var<storage, read> a: array<f32>; // [Z,M,K], strided
-@group(0) @binding(1) var<storage, read> b: array<f32>; // [Z,K,N], strided
+@group(0) @binding(0) var<storage, read> a: array<vec4<f32>>; // [Z,M,K], strided
+@group(0) @binding(1) var<storage, read> b: array<vec4<f32>>; // [Z,K,N], strided
 @group(0) @binding(2) var<storage, read_write> out: array<f32>; // [Z,M,N]
 
 var<workgroup> tile_a: array<f16, LINES_A * PITCH_A>; // [TILE_M, TILE_K], or transposed
@@ -62,49 +51,39 @@ var<workgroup> results: array<f32, SUBGROUPS_M * SUBGROUPS_N * SIDE * SIDE>; // 
 fn fused(value: Value, index: u32) -> Value { return value; } // spec
 
 // Where A[i,p] and B[p,j] lie in their tiles.
-fn place_a(i: u32, p: u32) -> u32 {
+fn at_a(i: u32, p: u32) -> u32 {
     if TRANS_A { return p * PITCH_A + i; }
     return i * PITCH_A + p;
 }
 
-fn place_b(p: u32, j: u32) -> u32 {
+fn at_b(p: u32, j: u32) -> u32 {
     if TRANS_B { return j * PITCH_B + p; }
     return p * PITCH_B + j;
 }
 
-fn fill_a(z: u32, row0: u32, p0: u32, lid: u32) {
-    for (var e = lid; e < TILE_M * TILE_K; e += WORKGROUP) {
-        let i = select(e / TILE_K, e % TILE_M, TRANS_A);
-        let p = select(e % TILE_K, e / TILE_M, TRANS_A);
-        var value = 0.0f;
-        if row0 + i < params.m && p0 + p < params.k {
-            value = a[z * params.a_batch + (row0 + i) * params.a_row + (p0 + p) * params.a_col];
-        }
-        tile_a[place_a(i, p)] = f16(value);
-    }
+fn store_a(e: u32, v: vec4<f32>) {
+    let own = place_a(e);
+    let at = at_a(own.x, own.y);
+    let half = vec4<f16>(v);
+    for (var i = 0u; i < 4u; i++) { tile_a[at + i] = half[i]; }
 }
 
-fn fill_b(z: u32, column0: u32, p0: u32, lid: u32) {
-    for (var e = lid; e < TILE_N * TILE_K; e += WORKGROUP) {
-        let j = select(e % TILE_N, e / TILE_K, TRANS_B);
-        let p = select(e / TILE_N, e % TILE_K, TRANS_B);
-        var value = 0.0f;
-        if column0 + j < params.n && p0 + p < params.k {
-            value = b[z * params.b_batch + (p0 + p) * params.b_row + (column0 + j) * params.b_col];
-        }
-        tile_b[place_b(p, j)] = f16(value);
-    }
+fn store_b(e: u32, v: vec4<f32>) {
+    let own = place_b(e);
+    let at = at_b(own.y, own.x);
+    let half = vec4<f16>(v);
+    for (var i = 0u; i < 4u; i++) { tile_b[at + i] = half[i]; }
 }
 
 // Matrices of the tiles; a plain cooperative load takes columns one after another, one with a T rows.
-fn load_a(i: u32, p: u32) -> Left {
-    if TRANS_A { return coopLoad<Left>(&tile_a[place_a(i, p)], PITCH_A); }
-    return coopLoadT<Left>(&tile_a[place_a(i, p)], PITCH_A);
+fn matrix_a(i: u32, p: u32) -> Left {
+    if TRANS_A { return coopLoad<Left>(&tile_a[at_a(i, p)], PITCH_A); }
+    return coopLoadT<Left>(&tile_a[at_a(i, p)], PITCH_A);
 }
 
-fn load_b(p: u32, j: u32) -> Right {
-    if TRANS_B { return coopLoad<Right>(&tile_b[place_b(p, j)], PITCH_B); }
-    return coopLoadT<Right>(&tile_b[place_b(p, j)], PITCH_B);
+fn matrix_b(p: u32, j: u32) -> Right {
+    if TRANS_B { return coopLoad<Right>(&tile_b[at_b(p, j)], PITCH_B); }
+    return coopLoadT<Right>(&tile_b[at_b(p, j)], PITCH_B);
 }
 
 @compute @workgroup_size(WORKGROUP)
@@ -123,15 +102,23 @@ fn main(
 
     // Loops over these have constant bounds, which GPU compilers unroll into registers.
     var sums: array<Sum, FRAGMENTS_M * FRAGMENTS_N>; // 0
+    var next_a: array<vec4<f32>, LOADS_A>;
+    var next_b: array<vec4<f32>, LOADS_B>;
+    for (var e = 0u; e < LOADS_A; e++) { next_a[e] = load_a(z, row0, 0u, lid + e * WORKGROUP); }
+    for (var e = 0u; e < LOADS_B; e++) { next_b[e] = load_b(z, column0, 0u, lid + e * WORKGROUP); }
     for (var p0 = 0u; p0 < params.k; p0 += TILE_K) {
-        fill_a(z, row0, p0, lid);
-        fill_b(z, column0, p0, lid);
+        for (var e = 0u; e < LOADS_A; e++) { store_a(lid + e * WORKGROUP, next_a[e]); }
+        for (var e = 0u; e < LOADS_B; e++) { store_b(lid + e * WORKGROUP, next_b[e]); }
         workgroupBarrier();
+        // The next tile, on its way while this one is multiplied; past the end zeros that nobody stores.
+        let p1 = p0 + TILE_K;
+        for (var e = 0u; e < LOADS_A; e++) { next_a[e] = load_a(z, row0, p1, lid + e * WORKGROUP); }
+        for (var e = 0u; e < LOADS_B; e++) { next_b[e] = load_b(z, column0, p1, lid + e * WORKGROUP); }
         for (var p = 0u; p < TILE_K; p += SIDE) {
             var right: array<Right, FRAGMENTS_N>;
-            for (var c = 0u; c < FRAGMENTS_N; c++) { right[c] = load_b(p, left + c * SIDE); }
+            for (var c = 0u; c < FRAGMENTS_N; c++) { right[c] = matrix_b(p, left + c * SIDE); }
             for (var r = 0u; r < FRAGMENTS_M; r++) {
-                let row = load_a(top + r * SIDE, p);
+                let row = matrix_a(top + r * SIDE, p);
                 for (var c = 0u; c < FRAGMENTS_N; c++) {
                     let at = r * FRAGMENTS_N + c;
                     sums[at] = coopMultiplyAdd(row, right[c], sums[at]);

@@ -27,20 +27,6 @@ const WORKGROUP: u32 = ROWS * COLUMNS;
 const PITCH_A: u32 = TILE_M + PAD;
 const PITCH_B: u32 = TILE_N + PAD;
 
-struct Params {
-    m: u32,
-    n: u32,
-    k: u32,
-    a_row: u32,
-    a_col: u32,
-    a_batch: u32,
-    b_row: u32,
-    b_col: u32,
-    b_batch: u32,
-    view: View,
-}
-var<immediate> params: Params;
-
 @group(0) @binding(0) var<storage, read> a: array<f32>; // [Z,M,K], strided
 @group(0) @binding(1) var<storage, read> b: array<f32>; // [Z,K,N], strided
 @group(0) @binding(2) var<storage, read_write> out: array<f32>; // [Z,M,N]

@@ -7,7 +7,7 @@ use seqloom_tests::compare::assert_close;
 use seqloom_tests::executor::{Data, Executor, Feed, narrow, random};
 use seqloom_tests::oracle::{matmul as oracle, norm, widen};
 
-use crate::{LOOSE, fusion};
+use crate::{LOOSE, fusion, with_fours};
 
 const LAYOUTS: [(bool, bool); 3] = [(false, false), (false, true), (true, false)];
 
@@ -141,7 +141,14 @@ fn sums_that_start_with_a_bias() {
 fn bias_and_relu_on_the_way_out() {
     for (trans_a, trans_b) in LAYOUTS {
         let row = [(1, 1, 7, 36), (1, 1, 33, 100)];
-        let tiled = [(1, 1, 7, 33), (1, 33, 100, 7), (1, 257, 65, 33), (3, 7, 33, 100)];
+        let tiled = [
+            (1, 1, 7, 33),
+            (1, 33, 100, 7),
+            (1, 257, 65, 33),
+            (3, 7, 33, 100),
+            (3, 36, 100, 44),
+            (1, 132, 68, 36),
+        ];
         for (batch, m, n, k) in tiled.into_iter().chain(row) {
             let problem = Problem { batch, m, n, k, trans_a, trans_b, a_batched: true, b_batched: true };
             let (a, b) = operands(&problem);
@@ -151,7 +158,8 @@ fn bias_and_relu_on_the_way_out() {
             let strides = [[0, 0, 0, 1], [0, (m * n) as u32, n as u32, 1]];
             let body = "relu(add(add(value, leaf0[strided(index, view.dims, view.s0)]), \
                         leaf1[strided(index, view.dims, view.s1)]))";
-            let fusion = fusion(body, 2, dims, &strides);
+            let plain = fusion(body, 2, dims, &strides);
+            let fusion = if n % 4 == 0 { with_fours(plain) } else { plain };
             let want: Vec<f64> = expected(&problem, &a, &b)
                 .iter()
                 .enumerate()

@@ -45,14 +45,18 @@ impl Shape {
 }
 
 /// Whether [`lower`] accepts the problem on this device: a GPU with cooperative matrices and a fixed subgroup size, and a
-/// product that fills at least one matrix.
+/// product that fills at least one matrix and whose sizes are multiples of 4 wherever memory is read along them.
 #[must_use]
 pub fn suits(problem: &Problem, facts: &Facts) -> bool {
-    let Problem { m, n, k, .. } = problem.folded();
+    let problem = problem.folded();
+    let Problem { m, n, k, .. } = problem;
     let (Some(side), Some(lanes)) = (facts.cooperative, facts.lanes()) else { return false };
     !prefers_cpu(facts)
+        && problem.is_wide()
         && m.min(n).min(k) >= side as usize
         && SMALL.invocations(lanes) <= facts.max_workgroup_invocations
+        // Each invocation loads as many vectors of a tile as the others, whichever the shape.
+        && (side * side / 2).is_multiple_of(lanes)
         && COOPERATIVE_WORKGROUP_BYTES <= facts.max_workgroup_bytes
 }
 

@@ -1,0 +1,16 @@
+// The immediates of the matrix products of GPUs. Strides count values, whatever a kernel loads at once; one of 0 broadcasts over
+// the batch.
+
+struct Params {
+    m: u32,
+    n: u32,
+    k: u32,
+    a_row: u32,
+    a_col: u32,
+    a_batch: u32,
+    b_row: u32,
+    b_col: u32,
+    b_batch: u32,
+    view: View,
+}
+var<immediate> params: Params;

@@ -1,0 +1,29 @@
+// Loads of four values for the tiles of matrix products, and the registers on their way to workgroup memory. Needs TILE_M, TILE_N,
+// TILE_K, TRANS_A, TRANS_B, the operands a and b of vectors, and product.wgsl.
+//
+// N is a multiple of 4, as is the size of the axis along which each operand lies in memory: with TRANS_A that of A is M, else
+// K; with TRANS_B that of B is K, else N. So four neighbours are within the operand or outside, never both.
+
+// The first of the four elements that load number e of a tile brings: where it stands along the operand's own axis, on which the
+// tile has SIZE, and along p. Neighbours walk along memory, which is the own axis or p.
+fn place(e: u32, size: u32, along_own: bool) -> vec2<u32> {
+    if along_own { return vec2(e % (size / 4u) * 4u, e / (size / 4u)); }
+    return vec2(e / (TILE_K / 4u), e % (TILE_K / 4u) * 4u);
+}
+
+fn place_a(e: u32) -> vec2<u32> { return place(e, TILE_M, TRANS_A); }
+
+fn place_b(e: u32) -> vec2<u32> { return place(e, TILE_N, !TRANS_B); }
+
+// Past an edge it is 0.
+fn load_a(z: u32, row0: u32, p0: u32, e: u32) -> vec4<f32> {
+    let at = place_a(e) + vec2(row0, p0);
+    if at.x >= params.m || at.y >= params.k { return vec4(0.0f); }
+    return a[(z * params.a_batch + at.x * params.a_row + at.y * params.a_col) / 4u];
+}
+
+fn load_b(z: u32, column0: u32, p0: u32, e: u32) -> vec4<f32> {
+    let at = place_b(e) + vec2(column0, p0);
+    if at.x >= params.n || at.y >= params.k { return vec4(0.0f); }
+    return b[(z * params.b_batch + at.y * params.b_row + at.x * params.b_col) / 4u];
+}

@@ -1,0 +1,112 @@
+// out[z,i,j] = fused(sum over p of A[z,i,p] * B[z,p,j])    as matmul_tiled, four values at a time
+//
+// A[z,i,p] = a[z*a_batch + i*a_row + p*a_col], [Z,M,K]; B[z,p,j] = b[z*b_batch + p*b_row + j*b_col], [Z,K,N];
+// out [Z,M,N] row-major. lib/product_wide.wgsl says which sizes are multiples of 4.
+// Grid: (ceil(N / TILE_N), ceil(M / TILE_M), Z). The workgroup has (TILE_M / THREAD_M) * (TILE_N / THREAD_N)
+// invocations; each owns THREAD_M x THREAD_N results, as blocks of four by four, blocks of one invocation as many blocks
+// apart as there are invocations in that direction.
+//
+// For an invocation's four by four results a scalar tile reads eight words of workgroup memory, this one two vectors: such reads
+// are what bounds the scalar kernel. Both tiles lie with p outermost, padded by one vector. While one tile is
+// multiplied the next is on its way into registers.
+//
+// Numeric: f32, in the order of p. Elements past an edge count as 0 in the tile and are not stored.
+
+const TILE_M: u32 = 64u; // spec
+const TILE_N: u32 = 64u; // spec
+const TILE_K: u32 = 16u; // spec
+const THREAD_M: u32 = 4u; // spec
+const THREAD_N: u32 = 4u; // spec
+const TRANS_A: bool = false; // spec
+const TRANS_B: bool = false; // spec
+
+const ROWS: u32 = TILE_M / THREAD_M; // of invocations
+const COLUMNS: u32 = TILE_N / THREAD_N;
+const WORKGROUP: u32 = ROWS * COLUMNS;
+// Counted in vectors of four: the pitch of a tile's lines, the loads of an invocation for a tile, its blocks.
+const PITCH_A: u32 = TILE_M / 4u + 1u;
+const PITCH_B: u32 = TILE_N / 4u + 1u;
+const LOADS_A: u32 = TILE_M * TILE_K / (4u * WORKGROUP);
+const LOADS_B: u32 = TILE_N * TILE_K / (4u * WORKGROUP);
+const BLOCKS_M: u32 = THREAD_M / 4u;
+const BLOCKS_N: u32 = THREAD_N / 4u;
+
+@group(0) @binding(0) var<storage, read> a: array<vec4<f32>>; // [Z,M,K], strided
+@group(0) @binding(1) var<storage, read> b: array<vec4<f32>>; // [Z,K,N], strided
+@group(0) @binding(2) var<storage, read_write> out: array<Value>; // [Z,M,N]
+
+var<workgroup> tile_a: array<vec4<f32>, TILE_K * PITCH_A>; // [TILE_K, TILE_M]
+var<workgroup> tile_b: array<vec4<f32>, TILE_K * PITCH_B>; // [TILE_K, TILE_N]
+
+fn fused(value: Value, index: u32) -> Value { return value; } // spec
+
+fn store_a(e: u32, v: vec4<f32>) {
+    let at = place_a(e);
+    if TRANS_A {
+        tile_a[at.y * PITCH_A + at.x / 4u] = v;
+    } else {
+        for (var i = 0u; i < 4u; i++) { tile_a[(at.y + i) * PITCH_A + at.x / 4u][at.x % 4u] = v[i]; }
+    }
+}
+
+fn store_b(e: u32, v: vec4<f32>) {
+    let at = place_b(e);
+    if TRANS_B {
+        for (var i = 0u; i < 4u; i++) { tile_b[(at.y + i) * PITCH_B + at.x / 4u][at.x % 4u] = v[i]; }
+    } else {
+        tile_b[at.y * PITCH_B + at.x / 4u] = v;
+    }
+}
+
+@compute @workgroup_size(WORKGROUP)
+fn main(@builtin(workgroup_id) tile: vec3<u32>, @builtin(local_invocation_index) lid: u32) {
+    let z = tile.z;
+    let row0 = tile.y * TILE_M;
+    let column0 = tile.x * TILE_N;
+    let own_row = lid / COLUMNS;
+    let own_column = lid % COLUMNS;
+
+    // Loops over these have constant bounds, which GPU compilers unroll into registers.
+    var sums: array<vec4<f32>, THREAD_M * BLOCKS_N>;
+    for (var e = 0u; e < THREAD_M * BLOCKS_N; e++) { sums[e] = vec4(0.0f); }
+    var next_a: array<vec4<f32>, LOADS_A>;
+    var next_b: array<vec4<f32>, LOADS_B>;
+    for (var e = 0u; e < LOADS_A; e++) { next_a[e] = load_a(z, row0, 0u, lid + e * WORKGROUP); }
+    for (var e = 0u; e < LOADS_B; e++) { next_b[e] = load_b(z, column0, 0u, lid + e * WORKGROUP); }
+
+    for (var p0 = 0u; p0 < params.k; p0 += TILE_K) {
+        for (var e = 0u; e < LOADS_A; e++) { store_a(lid + e * WORKGROUP, next_a[e]); }
+        for (var e = 0u; e < LOADS_B; e++) { store_b(lid + e * WORKGROUP, next_b[e]); }
+        workgroupBarrier();
+        // Past the end these are zeros that nobody stores.
+        let p1 = p0 + TILE_K;
+        for (var e = 0u; e < LOADS_A; e++) { next_a[e] = load_a(z, row0, p1, lid + e * WORKGROUP); }
+        for (var e = 0u; e < LOADS_B; e++) { next_b[e] = load_b(z, column0, p1, lid + e * WORKGROUP); }
+        for (var p = 0u; p < TILE_K; p++) {
+            var right: array<vec4<f32>, BLOCKS_N>;
+            for (var c = 0u; c < BLOCKS_N; c++) { right[c] = tile_b[p * PITCH_B + own_column + c * COLUMNS]; }
+            for (var r = 0u; r < BLOCKS_M; r++) {
+                let left = tile_a[p * PITCH_A + own_row + r * ROWS];
+                for (var c = 0u; c < BLOCKS_N; c++) {
+                    let at = 4u * r * BLOCKS_N + c;
+                    sums[at] = fma(vec4(left.x), right[c], sums[at]);
+                    sums[at + BLOCKS_N] = fma(vec4(left.y), right[c], sums[at + BLOCKS_N]);
+                    sums[at + 2u * BLOCKS_N] = fma(vec4(left.z), right[c], sums[at + 2u * BLOCKS_N]);
+                    sums[at + 3u * BLOCKS_N] = fma(vec4(left.w), right[c], sums[at + 3u * BLOCKS_N]);
+                }
+            }
+        }
+        workgroupBarrier();
+    }
+
+    for (var r = 0u; r < THREAD_M; r++) {
+        let row = row0 + 4u * (own_row + r / 4u * ROWS) + r % 4u;
+        for (var c = 0u; c < BLOCKS_N; c++) {
+            let column = column0 + 4u * (own_column + c * COLUMNS);
+            if row < params.m && column < params.n {
+                let at = ((z * params.m + row) * params.n + column) / 4u;
+                out[at] = fused(sums[r * BLOCKS_N + c], at);
+            }
+        }
+    }
+}
