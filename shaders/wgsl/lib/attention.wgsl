@@ -81,17 +81,27 @@ fn column_of(apart: i32) -> u32 {
     return min(params.slopes + u32(clamp(apart, -radius, radius) + radius), params.columns - 1u);
 }
 
-// What is added to the score of query i and key j: its bias, -slope |j - p|, the learned term of j - p.
+// What is added to the score of query i and key j by its bias.
+fn bias_term(b: u32, h: u32, query: u32, key: u32) -> f32 {
+    return bias[b * params.bias_batch + h * params.bias_head + query * params.keys + key] * LOG2_E;
+}
+
+// And by their distance: -slope |j - p|, the learned term of j - p.
+fn distance_term(h: u32, query: u32, key: u32, start: i32) -> f32 {
+    let apart = i32(key) - i32(query) - start;
+    let row = h * params.columns;
+    var sum = 0.0f;
+    if params.slopes > 0u { sum -= distance[row] * abs(f32(apart)); }
+    if params.columns > params.slopes { sum += distance[row + column_of(apart)]; }
+    return sum * LOG2_E;
+}
+
+// Both.
 fn term(b: u32, h: u32, query: u32, key: u32, start: i32) -> f32 {
     var sum = 0.0f;
-    if BIAS { sum += bias[b * params.bias_batch + h * params.bias_head + query * params.keys + key]; }
-    if DISTANCE {
-        let apart = i32(key) - i32(query) - start;
-        let row = h * params.columns;
-        if params.slopes > 0u { sum -= distance[row] * abs(f32(apart)); }
-        if params.columns > params.slopes { sum += distance[row + column_of(apart)]; }
-    }
-    return sum * LOG2_E;
+    if BIAS { sum += bias_term(b, h, query, key); }
+    if DISTANCE { sum += distance_term(h, query, key, start); }
+    return sum;
 }
 
 // What dropout multiplies a weight with: the same number, forward and backward.

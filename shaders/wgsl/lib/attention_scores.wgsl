@@ -6,33 +6,64 @@
 // Where a tile stands: its batch row, head, the position of query 0, the last row that exists, and its columns, clamped too.
 struct Place { b: u32, h: u32, start: i32, last: u32, columns: vec4<u32> }
 
-fn term_row(place: Place, row: u32) -> vec4<f32> {
+// The queries and keys of a row; a row past the last stands for it.
+struct Pairs { query: vec4<u32>, key: vec4<u32> }
+
+fn pairs_of(place: Place, row: u32) -> Pairs {
     let r = vec4(min(row, place.last));
-    let i = select(r, place.columns, KEY_ROWS);
-    let j = select(place.columns, r, KEY_ROWS);
+    return Pairs(select(r, place.columns, KEY_ROWS), select(place.columns, r, KEY_ROWS));
+}
+
+fn bias_row(place: Place, row: u32) -> vec4<f32> {
+    let at = pairs_of(place, row);
     let b = place.b;
     let h = place.h;
+    return vec4(
+        bias_term(b, h, at.query.x, at.key.x), bias_term(b, h, at.query.y, at.key.y),
+        bias_term(b, h, at.query.z, at.key.z), bias_term(b, h, at.query.w, at.key.w),
+    );
+}
+
+fn distance_row(place: Place, row: u32) -> vec4<f32> {
+    let at = pairs_of(place, row);
+    let h = place.h;
     let s = place.start;
-    return vec4(term(b, h, i.x, j.x, s), term(b, h, i.y, j.y, s), term(b, h, i.z, j.z, s), term(b, h, i.w, j.w, s));
+    return vec4(
+        distance_term(h, at.query.x, at.key.x, s), distance_term(h, at.query.y, at.key.y, s),
+        distance_term(h, at.query.z, at.key.z, s), distance_term(h, at.query.w, at.key.w, s),
+    );
 }
 
 fn kept_row(place: Place, row: u32) -> vec4<f32> {
-    let i = select(vec4(row), place.columns, KEY_ROWS);
-    let j = select(place.columns, vec4(row), KEY_ROWS);
+    let at = pairs_of(place, row);
     let b = place.b;
     let h = place.h;
-    return vec4(kept(b, h, i.x, j.x), kept(b, h, i.y, j.y), kept(b, h, i.z, j.z), kept(b, h, i.w, j.w));
+    return vec4(
+        kept(b, h, at.query.x, at.key.x), kept(b, h, at.query.y, at.key.y),
+        kept(b, h, at.query.z, at.key.z), kept(b, h, at.query.w, at.key.w),
+    );
 }
 
-// The products times the scale, with all terms.
+// The products times the scale, with all terms. Biases and distances have a loop each: where one loop reads both buffers, and
+// dropout follows, the llvmpipe of Mesa 26.1 (LLVM 19) reads through a null descriptor.
 fn tile_scores(products: Tile, place: Place, row: u32) -> Tile {
     var t = tile_times(products, params.scale);
-    if BIAS || DISTANCE {
+    if BIAS {
         for (var n = 0u; n < ROWS; n += 8u) {
             let r = row + n;
             let terms = Sums(
-                term_row(place, r), term_row(place, r + 1u), term_row(place, r + 2u), term_row(place, r + 3u),
-                term_row(place, r + 4u), term_row(place, r + 5u), term_row(place, r + 6u), term_row(place, r + 7u),
+                bias_row(place, r), bias_row(place, r + 1u), bias_row(place, r + 2u), bias_row(place, r + 3u),
+                bias_row(place, r + 4u), bias_row(place, r + 5u), bias_row(place, r + 6u), bias_row(place, r + 7u),
+            );
+            t = with_octet(t, n, add(octet(t, n), terms));
+        }
+    }
+    if DISTANCE {
+        for (var n = 0u; n < ROWS; n += 8u) {
+            let r = row + n;
+            let terms = Sums(
+                distance_row(place, r), distance_row(place, r + 1u), distance_row(place, r + 2u), distance_row(place, r + 3u),
+                distance_row(place, r + 4u), distance_row(place, r + 5u), distance_row(place, r + 6u), distance_row(place, r + 7u),
             );
             t = with_octet(t, n, add(octet(t, n), terms));
         }
