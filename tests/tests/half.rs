@@ -15,6 +15,18 @@ use seqloom_kernels::matmul::{Problem, cooperative};
 use seqloom_kernels::tune::trusts_half;
 use seqloom_tests::compare::{Tolerance, assert_close, assert_same_bits};
 
+/// A product of the sizes that matrices want.
+const FITS: Problem = Problem {
+    batch: 1,
+    m: 64,
+    n: 64,
+    k: 64,
+    trans_a: false,
+    trans_b: false,
+    a_batched: true,
+    b_batched: true,
+};
+
 /// A discrete GPU, whatever the adapter is: CPU adapters never multiply by cooperative matrices.
 fn open(half_products: bool) -> Device {
     let kind = Some(AdapterKind::Discrete);
@@ -57,9 +69,12 @@ fn a_device_uses_cooperative_matrices_only_if_asked_and_right() {
     assert!(!trusts_half(&plain).unwrap());
     let has = Device::adapters()[asked.facts().index].cooperative;
     assert_eq!(asked.facts().cooperative, has);
-    assert_eq!(trusts_half(&asked).unwrap(), has.is_some() && asked.facts().lanes().is_some());
-    // The answer is kept.
-    assert_eq!(trusts_half(&asked).unwrap(), has.is_some() && asked.facts().lanes().is_some());
+    // Matrices that suit must prove right. The answer is kept, as is another one.
+    let suits = cooperative::suits(&FITS, asked.facts());
+    assert_eq!(trusts_half(&asked).unwrap(), suits);
+    assert_eq!(trusts_half(&asked).unwrap(), suits);
+    asked.note("cooperative matrices", "wrong");
+    assert!(!trusts_half(&asked).unwrap());
 }
 
 /// What both ways hold exactly comes out the same: every layout, batches, edges, one tile and many, with and without a tail.
@@ -119,16 +134,6 @@ fn training_stays_in_full_precision() {
 #[test]
 fn the_kernel_refuses_what_it_cannot_do() {
     let facts = open(true).facts().clone();
-    let fits = Problem {
-        batch: 1,
-        m: 64,
-        n: 64,
-        k: 64,
-        trans_a: false,
-        trans_b: false,
-        a_batched: true,
-        b_batched: true,
-    };
     let mut without = facts.clone();
     without.cooperative = None;
     let mut cpu = facts.clone();
@@ -137,8 +142,8 @@ fn the_kernel_refuses_what_it_cannot_do() {
     let mut small = facts.clone();
     (small.cooperative, small.max_workgroup_bytes) = (Some(16), 16384);
     for (what, facts) in [("no matrices", without), ("a CPU", cpu), ("too little workgroup memory", small)] {
-        assert!(!cooperative::suits(&fits, &facts), "{what}");
-        let error = cooperative::lower(&fits, &facts, None).expect_err(what);
+        assert!(!cooperative::suits(&FITS, &facts), "{what}");
+        let error = cooperative::lower(&FITS, &facts, None).expect_err(what);
         assert!(error.to_string().contains("cooperative"), "{error}");
     }
     let capable = Facts {
@@ -147,9 +152,9 @@ fn the_kernel_refuses_what_it_cannot_do() {
         max_workgroup_bytes: 32768,
         ..facts
     };
-    assert!(cooperative::suits(&fits, &capable));
+    assert!(cooperative::suits(&FITS, &capable));
     for (what, problem) in
-        [("fewer rows than a matrix has", Problem { m: 7, ..fits }), ("no fours", Problem { k: 66, ..fits })]
+        [("fewer rows than a matrix has", Problem { m: 7, ..FITS }), ("no fours", Problem { k: 66, ..FITS })]
     {
         assert!(!cooperative::suits(&problem, &capable), "{what}");
     }

@@ -28,17 +28,17 @@ pub fn trusts_half(device: &Device) -> Result<bool, TuneError> {
     if let Some(noted) = device.notes().get(NOTE) {
         return Ok(noted == RIGHT);
     }
+    let limits = Limits { rounds: 1, cost: f64::INFINITY, ..Limits::default() };
+    let mut right = true;
     for problem in &layouts {
-        let limits = Limits { rounds: 1, cost: f64::INFINITY, ..Limits::default() };
         let report = compare(device, NOTE, &eighths(problem), &candidates(problem, device.facts()), &limits)?;
-        let wrong = report.trials.iter().any(|trial| !matches!(trial.outcome, Outcome::Timed(_)));
-        device.note(NOTE, if wrong { WRONG } else { RIGHT });
-        if wrong {
+        if report.trials.iter().any(|trial| !matches!(trial.outcome, Outcome::Timed(_))) {
             tracing::warn!(adapter = %device.facts(), ?report, "cooperative matrices do not multiply as they should");
-            return Ok(false);
+            right = false;
         }
     }
-    Ok(true)
+    device.note(NOTE, if right { RIGHT } else { WRONG });
+    Ok(right)
 }
 
 /// Several tiles in each direction, none of them whole.
