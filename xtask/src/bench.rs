@@ -253,11 +253,9 @@ enum Measured {
 }
 
 fn measured(options: &CaseOptions) -> Result<Measured> {
-    let device = Device::open(DeviceOptions {
-        cache_dir: options.cache_dir.clone(),
-        half_products: large::is_half(&options.case),
-        ..DeviceOptions::default()
-    })?;
+    cases::asked(std::slice::from_ref(&options.workload), std::slice::from_ref(&options.case))?;
+    let cache_dir = options.cache_dir.clone();
+    let device = Device::open(DeviceOptions { cache_dir, ..cases::options(&options.case) })?;
     let CaseOptions { workload, case, steps, rounds, .. } = options;
     let Some(known) = cases::workload(workload) else {
         return Ok(Measured::Study(study::study(&device, workload, case, *steps)?));

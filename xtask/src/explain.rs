@@ -50,7 +50,7 @@ pub fn run(options: &Options) -> Result<()> {
     }
     let (workload, case) = find(&options.workload, options.case.as_deref())?;
     adapter::prepare()?;
-    let device = Device::open(DeviceOptions::default())?;
+    let device = Device::open(cases::options(case))?;
     let mut subject = (workload.make)(&device, case)?;
     subject.step()?;
     println!("{} {case}: {}", workload.name, workload.title);

@@ -3,7 +3,7 @@
 //! Names, sizes and constants are those of `bench/peers/README.md`, so that lines of the peers stand beside ours. A new
 //! workload is one entry here.
 
-use seqloom::device::Device;
+use seqloom::device::{Device, DeviceOptions};
 
 use super::subject::Subject;
 use super::{attention, generate, kernels, language, large, matmul, transformer};
@@ -126,6 +126,11 @@ pub struct Asked {
 /// The workload of that name, where it is measured as a step.
 pub fn workload(name: &str) -> Option<&'static Workload> {
     WORKLOADS.iter().find(|workload| workload.name == name)
+}
+
+/// How a case's device is opened.
+pub fn options(case: &str) -> DeviceOptions {
+    DeviceOptions { half_products: large::is_half(case), ..DeviceOptions::default() }
 }
 
 /// Whether the peers have the workload too.
