@@ -1,8 +1,15 @@
-// Loads of four values for the tiles of matrix products, and the registers on their way to workgroup memory. Needs TILE_M, TILE_N,
-// TILE_K, TRANS_A, TRANS_B, the operands a and b of vectors, and product.wgsl.
+// The tiles of matrix products, by loads of four values: from memory into registers, where the next tile is on its way while one is
+// multiplied, and from there into workgroup memory. Needs TILE_M, TILE_N, TILE_K, WORKGROUP, TRANS_A, TRANS_B, the operands
+// a and b of vectors, store_a and store_b, and product.wgsl.
 //
 // N is a multiple of 4, as is the size of the axis along which each operand lies in memory: with TRANS_A that of A is M, else
 // K; with TRANS_B that of B is K, else N. So four neighbours are within the operand or outside, never both.
+
+// Loads of an invocation for a tile.
+const LOADS_A: u32 = TILE_M * TILE_K / (4u * WORKGROUP);
+const LOADS_B: u32 = TILE_N * TILE_K / (4u * WORKGROUP);
+
+struct Next { a: array<vec4<f32>, LOADS_A>, b: array<vec4<f32>, LOADS_B> }
 
 // The first of the four elements that load number e of a tile brings: where it stands along the operand's own axis, on which the
 // tile has SIZE, and along p. Neighbours walk along memory, which is the own axis or p.
@@ -26,4 +33,15 @@ fn load_b(z: u32, column0: u32, p0: u32, e: u32) -> vec4<f32> {
     let at = place_b(e) + vec2(column0, p0);
     if at.x >= params.n || at.y >= params.k { return vec4(0.0f); }
     return b[(z * params.b_batch + at.y * params.b_row + at.x * params.b_col) / 4u];
+}
+
+// This invocation's part of both tiles from p0 on. What the last turn of a product fetches is past the end: zeros, never staged.
+fn fetch(next: ptr<function, Next>, z: u32, row0: u32, column0: u32, p0: u32, lid: u32) {
+    for (var e = 0u; e < LOADS_A; e++) { (*next).a[e] = load_a(z, row0, p0, lid + e * WORKGROUP); }
+    for (var e = 0u; e < LOADS_B; e++) { (*next).b[e] = load_b(z, column0, p0, lid + e * WORKGROUP); }
+}
+
+fn stage(next: ptr<function, Next>, lid: u32) {
+    for (var e = 0u; e < LOADS_A; e++) { store_a(lid + e * WORKGROUP, (*next).a[e]); }
+    for (var e = 0u; e < LOADS_B; e++) { store_b(lid + e * WORKGROUP, (*next).b[e]); }
 }

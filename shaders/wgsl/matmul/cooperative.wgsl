@@ -36,9 +36,6 @@ const PITCH_A: u32 = u32(TRANS_A) * TILE_M + u32(!TRANS_A) * TILE_K + PAD;
 const PITCH_B: u32 = u32(TRANS_B) * TILE_K + u32(!TRANS_B) * TILE_N + PAD;
 const LINES_A: u32 = u32(TRANS_A) * TILE_K + u32(!TRANS_A) * TILE_M;
 const LINES_B: u32 = u32(TRANS_B) * TILE_N + u32(!TRANS_B) * TILE_K;
-// Vectors of four that an invocation loads for a tile.
-const LOADS_A: u32 = TILE_M * TILE_K / (4u * WORKGROUP);
-const LOADS_B: u32 = TILE_N * TILE_K / (4u * WORKGROUP);
 
 @group(0) @binding(0) var<storage, read> a: array<vec4<f32>>; // [Z,M,K], strided
 @group(0) @binding(1) var<storage, read> b: array<vec4<f32>>; // [Z,K,N], strided
@@ -102,18 +99,12 @@ fn main(
 
     // Loops over these have constant bounds, which GPU compilers unroll into registers.
     var sums: array<Sum, FRAGMENTS_M * FRAGMENTS_N>; // 0
-    var next_a: array<vec4<f32>, LOADS_A>;
-    var next_b: array<vec4<f32>, LOADS_B>;
-    for (var e = 0u; e < LOADS_A; e++) { next_a[e] = load_a(z, row0, 0u, lid + e * WORKGROUP); }
-    for (var e = 0u; e < LOADS_B; e++) { next_b[e] = load_b(z, column0, 0u, lid + e * WORKGROUP); }
+    var next: Next;
+    fetch(&next, z, row0, column0, 0u, lid);
     for (var p0 = 0u; p0 < params.k; p0 += TILE_K) {
-        for (var e = 0u; e < LOADS_A; e++) { store_a(lid + e * WORKGROUP, next_a[e]); }
-        for (var e = 0u; e < LOADS_B; e++) { store_b(lid + e * WORKGROUP, next_b[e]); }
+        stage(&next, lid);
         workgroupBarrier();
-        // The next tile, on its way while this one is multiplied; past the end zeros that nobody stores.
-        let p1 = p0 + TILE_K;
-        for (var e = 0u; e < LOADS_A; e++) { next_a[e] = load_a(z, row0, p1, lid + e * WORKGROUP); }
-        for (var e = 0u; e < LOADS_B; e++) { next_b[e] = load_b(z, column0, p1, lid + e * WORKGROUP); }
+        fetch(&next, z, row0, column0, p0 + TILE_K, lid);
         for (var p = 0u; p < TILE_K; p += SIDE) {
             var right: array<Right, FRAGMENTS_N>;
             for (var c = 0u; c < FRAGMENTS_N; c++) { right[c] = matrix_b(p, left + c * SIDE); }

@@ -23,11 +23,9 @@ const TRANS_B: bool = false; // spec
 const ROWS: u32 = TILE_M / THREAD_M; // of invocations
 const COLUMNS: u32 = TILE_N / THREAD_N;
 const WORKGROUP: u32 = ROWS * COLUMNS;
-// Counted in vectors of four: the pitch of a tile's lines, the loads of an invocation for a tile, its blocks.
+// Counted in vectors of four: the pitch of a tile's lines, the blocks of an invocation.
 const PITCH_A: u32 = TILE_M / 4u + 1u;
 const PITCH_B: u32 = TILE_N / 4u + 1u;
-const LOADS_A: u32 = TILE_M * TILE_K / (4u * WORKGROUP);
-const LOADS_B: u32 = TILE_N * TILE_K / (4u * WORKGROUP);
 const BLOCKS_M: u32 = THREAD_M / 4u;
 const BLOCKS_N: u32 = THREAD_N / 4u;
 
@@ -69,19 +67,13 @@ fn main(@builtin(workgroup_id) tile: vec3<u32>, @builtin(local_invocation_index)
     // Loops over these have constant bounds, which GPU compilers unroll into registers.
     var sums: array<vec4<f32>, THREAD_M * BLOCKS_N>;
     for (var e = 0u; e < THREAD_M * BLOCKS_N; e++) { sums[e] = vec4(0.0f); }
-    var next_a: array<vec4<f32>, LOADS_A>;
-    var next_b: array<vec4<f32>, LOADS_B>;
-    for (var e = 0u; e < LOADS_A; e++) { next_a[e] = load_a(z, row0, 0u, lid + e * WORKGROUP); }
-    for (var e = 0u; e < LOADS_B; e++) { next_b[e] = load_b(z, column0, 0u, lid + e * WORKGROUP); }
+    var next: Next;
+    fetch(&next, z, row0, column0, 0u, lid);
 
     for (var p0 = 0u; p0 < params.k; p0 += TILE_K) {
-        for (var e = 0u; e < LOADS_A; e++) { store_a(lid + e * WORKGROUP, next_a[e]); }
-        for (var e = 0u; e < LOADS_B; e++) { store_b(lid + e * WORKGROUP, next_b[e]); }
+        stage(&next, lid);
         workgroupBarrier();
-        // Past the end these are zeros that nobody stores.
-        let p1 = p0 + TILE_K;
-        for (var e = 0u; e < LOADS_A; e++) { next_a[e] = load_a(z, row0, p1, lid + e * WORKGROUP); }
-        for (var e = 0u; e < LOADS_B; e++) { next_b[e] = load_b(z, column0, p1, lid + e * WORKGROUP); }
+        fetch(&next, z, row0, column0, p0 + TILE_K, lid);
         for (var p = 0u; p < TILE_K; p++) {
             var right: array<vec4<f32>, BLOCKS_N>;
             for (var c = 0u; c < BLOCKS_N; c++) { right[c] = tile_b[p * PITCH_B + own_column + c * COLUMNS]; }
