@@ -7,8 +7,9 @@
 //! Extensions are enabled here, since that must stand before everything else: for kernels with cooperative matrices.
 //!
 //! Marked lines: `const NAME: u32|f32|bool = ...; // spec` takes a value and must get one; `alias Name = ...; // spec`
-//! keeps its default unless a width is given, but a `coop_mat16x16` takes the side that is given as `SIDE`; `fn fused(value: Value, index: u32) -> Value { return value; } // spec` keeps
-//! its unless fused code is given. Anything else that carries the mark is an error, so a typing slip cannot pass.
+//! keeps its default unless a width is given, but a `coop_mat16x16` takes the side that is given as `SIDE`;
+//! `fn fused(value: Value, index: u32) -> Value { return value; } // spec` keeps its unless fused code is given. Anything else
+//! that carries the mark is an error, so a typing slip cannot pass.
 
 use std::fmt::Write as _;
 

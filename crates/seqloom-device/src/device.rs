@@ -133,9 +133,9 @@ impl Device {
         let mut chosen = found.swap_remove(choose(&facts, asked.as_ref())?);
         chosen.facts.kind = options.kind.unwrap_or(chosen.facts.kind);
         if !options.half_products {
-            chosen.facts.cooperative = None; // Kernels must not use what is not enabled.
+            chosen.facts.cooperative = None; // Neither enabled nor used.
         }
-        let (raw, queue) = probe::open(&chosen, options.half_products)?;
+        let (raw, queue) = probe::open(&chosen)?;
         let fault = Fault::watch(&raw);
         let checks = options.checks.unwrap_or(cfg!(debug_assertions));
         let folder = options.cache_dir.as_deref();

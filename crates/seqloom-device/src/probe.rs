@@ -92,12 +92,12 @@ fn side(listed: &[CooperativeMatrixProperties]) -> Option<u32> {
     listed.iter().filter(fits).map(|matrix| matrix.m_size).max()
 }
 
-/// Opens an adapter with its real limits and every wanted feature that it has, cooperative matrices only on request.
+/// Opens an adapter with its real limits and every wanted feature that it has; cooperative matrices if its facts have them.
 ///
 /// # Errors
 /// [`DeviceError::Open`] with the driver's words.
-pub(crate) fn open(found: &Found, cooperative: bool) -> Result<(wgpu::Device, wgpu::Queue), DeviceError> {
-    let (wanted, experiments) = if cooperative && found.facts.cooperative.is_some() {
+pub(crate) fn open(found: &Found) -> Result<(wgpu::Device, wgpu::Queue), DeviceError> {
+    let (wanted, experiments) = if found.facts.cooperative.is_some() {
         // SAFETY: wgpu asks its caller to know that an experimental feature may be unsound. The one that is used reaches
         // kernels of this project's own table alone, which pass a test of their results before anything relies on them.
         (wanted() | COOPERATIVE, unsafe { ExperimentalFeatures::enabled() })
