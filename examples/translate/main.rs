@@ -19,7 +19,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use clap::Parser;
-use seqloom::nn::beam::BeamSearch;
+use seqloom::nn::BeamSearch;
 use seqloom::prelude::*;
 use seqloom::train::{Curve, loss_curve};
 use seqloom_examples::exit;

@@ -4,6 +4,10 @@
 //! program's cache is keyed by the names, types and shapes of these tensors, which is why a batch of another shape needs
 //! no ceremony.
 
+pub mod lm_batch;
+pub mod masked_batch;
+pub mod translation_batch;
+
 use std::sync::Arc;
 
 use seqloom_graph::HostTensor;

@@ -2,7 +2,7 @@
 
 use seqloom_graph::GraphError;
 
-use crate::translation_batch::{SentenceFault, Side};
+use crate::batch::translation_batch::{SentenceFault, Side};
 
 /// An error of a model, a batch or a generator.
 #[derive(Clone, Debug, thiserror::Error)]

@@ -4,9 +4,14 @@
 //! A model over "some recurrent layer" is generic over [`Recurrent`]. The layers have methods of their own besides, with
 //! the types of their own states, because an LSTM's two tensors should not be told apart by position alone.
 
+pub mod gru;
+pub mod lstm;
+pub mod rnn;
+mod stack;
+
 use seqloom_graph::{Lengths, Params, Tensor};
 
-use crate::stack::Stack;
+use crate::recurrent::stack::Stack;
 
 /// Sizes of a recurrent layer.
 #[derive(Clone, Copy, Debug, PartialEq)]

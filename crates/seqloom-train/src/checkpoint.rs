@@ -20,7 +20,7 @@ use seqloom_graph::{Arena, ParamSpec, ParamStore, StateValue};
 use seqloom_nn::Vocab;
 
 use crate::error::{Error, Result};
-use crate::name_map::NameMap;
+use crate::interchange::name_map::NameMap;
 use crate::replace::replace;
 
 /// The format this release writes, and the only one it reads.
@@ -380,5 +380,4 @@ fn announced(bytes: &[u8]) -> Option<u64> {
 }
 
 #[cfg(test)]
-#[path = "checkpoint_tests.rs"]
 mod tests;

@@ -7,9 +7,9 @@ use seqloom_graph::GraphError;
 use seqloom_nn::NnError;
 
 use crate::checkpoint::CheckpointFault;
-use crate::hugging_face::ConfigFault;
-use crate::parallel_text::ParallelFault;
-use crate::text_codec::CodecFault;
+use crate::data::parallel_text::ParallelFault;
+use crate::data::text_codec::CodecFault;
+use crate::interchange::hugging_face::ConfigFault;
 
 /// Result of Seqloom's fallible functions.
 pub type Result<T, E = Error> = std::result::Result<T, E>;

@@ -6,62 +6,47 @@
 //!
 //! Dimensions: B batch, T time, V vocabulary.
 //!
-//! | module | subject |
+//! | room | what it holds |
 //! |---|---|
-//! | [`optimizer`], [`schedule`] | AdamW's settings and the learning rate over time |
-//! | [`trainer`] | steps, evaluation, programs by shape of batch |
-//! | [`course`] | which batch comes when, for whatever they are cut from |
-//! | [`corpus`], [`batches`] | text, and the batches made of it |
-//! | [`parallel_text`], [`text_codec`], [`parallel_corpus`], [`translation_batches`] | two texts for translation, as ids, in batches of similar lengths |
-//! | [`bleu`], [`perplexity`] | figures over a test set |
-//! | [`mod@dates`] | a generated translation task |
+//! | [`error`], [`random`] | what can go wrong; the two small pure functions that seeds come from |
+//! | [`report`] | progress, curves, charts, maps of attention, and figures over a test set |
+//! | [`data`] | texts as ids, and the batches cut from them |
+//! | [`optim`] | AdamW's settings and the learning rate over time |
 //! | [`checkpoint`] | safetensors files: reading, checking, replacing |
-//! | [`name_map`], [`hugging_face`] | files of other libraries, whose tensors have other names |
-//! | [`progress`], [`plot`], [`mod@bar_chart`] | a bar while it runs, curves and charts afterwards |
-//! | [`mod@attention_map`] | what a model looked at, as a picture |
-//! | [`random`] | the two small pure functions that seeds come from |
+//! | [`interchange`] | files of other libraries, whose tensors have other names |
+//! | [`trainer`] | steps, evaluation, programs by shape of batch |
+//!
+//! Names that users type are re-exported here, so `seqloom_train::Trainer` is enough.
 
-pub mod attention_map;
-pub mod bar_chart;
-pub mod batches;
-pub mod bleu;
 pub mod checkpoint;
-pub mod corpus;
-pub mod course;
-pub mod dates;
+pub mod data;
 pub mod error;
-pub mod hugging_face;
-pub mod name_map;
-pub mod optimizer;
-pub mod parallel_corpus;
-pub mod parallel_text;
-pub mod perplexity;
-pub mod plot;
-pub mod progress;
+pub mod interchange;
+pub mod optim;
 pub mod random;
 mod replace;
-pub mod schedule;
-pub mod text_codec;
+pub mod report;
 pub mod trainer;
-pub mod translation_batches;
 
-pub use attention_map::{AttentionMap, attention_map};
-pub use bar_chart::{Bars, Series, bar_chart};
-pub use batches::{Batches, Order, Windows};
-pub use bleu::{Bleu, corpus_bleu};
 pub use checkpoint::{Checkpoint, CheckpointFault, Misshapen, State};
-pub use corpus::CharCorpus;
-pub use course::{Course, Source};
+pub use data::batches::{Batches, Order, Windows};
+pub use data::corpus::CharCorpus;
+pub use data::course::{Course, Source};
+pub use data::dates;
+pub use data::parallel_corpus::{ParallelCorpus, SkipReason, Skipped};
+pub use data::parallel_text::{ParallelFault, ParallelText};
+pub use data::text_codec::{CodecFault, SpecialIds, SubwordOptions, TextCodec, Unit, WordOptions};
+pub use data::translation_batches::{Pairs, TranslationBatches};
 pub use error::{Error, Result};
-pub use hugging_face::{ConfigFault, read_bert, read_gpt2};
-pub use name_map::{NameMap, NameRule};
-pub use optimizer::AdamW;
-pub use parallel_corpus::{ParallelCorpus, SkipReason, Skipped};
-pub use parallel_text::{ParallelFault, ParallelText};
-pub use perplexity::Perplexity;
-pub use plot::{Axis, Chart, Curve, Line, line_chart, loss_curve};
-pub use progress::Progress;
-pub use schedule::Schedule;
-pub use text_codec::{CodecFault, SpecialIds, SubwordOptions, TextCodec, Unit, WordOptions};
+pub use interchange::hugging_face::{ConfigFault, read_bert, read_gpt2};
+pub use interchange::name_map::{NameMap, NameRule};
+pub use optim::optimizer::AdamW;
+pub use optim::schedule::Schedule;
+pub use report::attention_map::{AttentionMap, attention_map};
+pub use report::bar_chart::{Bars, Series, bar_chart};
+pub use report::bleu;
+pub use report::bleu::{Bleu, corpus_bleu};
+pub use report::perplexity::Perplexity;
+pub use report::plot::{Axis, Chart, Curve, Line, line_chart, loss_curve};
+pub use report::progress::Progress;
 pub use trainer::{Trainer, TrainerMemory};
-pub use translation_batches::{Pairs, TranslationBatches};

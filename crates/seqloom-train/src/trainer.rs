@@ -19,9 +19,9 @@ use seqloom_nn::{Batch, Finished, LossListener, Vocab};
 
 use crate::checkpoint::{Checkpoint, CheckpointFault, State, VERSION};
 use crate::error::{Error, Result};
-use crate::optimizer::AdamW;
+use crate::optim::optimizer::AdamW;
+use crate::optim::schedule::Schedule;
 use crate::random::step_seed;
-use crate::schedule::Schedule;
 
 /// Steps asked for before the oldest must be done. Two would keep a device busy; a few more ride out the host's hiccups.
 /// Without a limit a host faster than its device would queue batches and commands without end.

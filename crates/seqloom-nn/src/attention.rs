@@ -1,0 +1,16 @@
+//! Attention, what tells it where a step stands, and the blocks that Transformers are built of.
+//!
+//! | module | subject |
+//! |---|---|
+//! | [`positions`], [`relative_positions`], [`tree_positions`] | how a Transformer knows where a step stands |
+//! | [`multi_head`] | multi-head attention |
+//! | [`scores`] | attention of recurrent decoders to what an encoder read |
+//! | [`transformer_block`], [`transformer_stack`] | attention, feed-forward and norms as one block, and a stack of them |
+
+pub mod multi_head;
+pub mod positions;
+pub mod relative_positions;
+pub mod scores;
+pub mod transformer_block;
+pub mod transformer_stack;
+pub mod tree_positions;

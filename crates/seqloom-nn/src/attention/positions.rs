@@ -1,0 +1,176 @@
+//! Where a step stands in its sequence, told by adding a vector to it.
+//!
+//! Attention sees a set; the order of its elements has to be told. Here it is added to the embedding, by fixed sinusoids or
+//! by a trained table. (Telling it inside the scores is [`crate::attention::relative_positions`]'s subject.) Sinusoids are literals of
+//! the steps that are read, since a program is recorded for one length; only where rows stand at positions that are known
+//! when the program runs, as in generation, is the whole table kept and gathered from.
+
+use seqloom_graph::{Init, ParamId, Params, Tensor};
+
+/// Where the first step of a sequence stands.
+#[derive(Clone, Copy, Debug)]
+pub enum Place<'g> {
+    /// Step t of every row stands at position `start` + t.
+    From(usize),
+    /// Each step of each row has a position of its own, [B, T] of u32.
+    At(Tensor<'g>),
+}
+
+impl Place<'_> {
+    /// One more than the last position that is known when recorded, for `time` steps.
+    pub(crate) fn end(self, time: usize) -> usize {
+        match self {
+            Place::From(start) => start.saturating_add(time),
+            Place::At(_) => 0,
+        }
+    }
+}
+
+/// How sines and cosines lie in a vector of C channels.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum SinusoidLayout {
+    /// Channel 2i is sin(p·ω_i), channel 2i + 1 is cos(p·ω_i), ω_i = 10000^(−2i/C) (Vaswani et al. 2017, section 3.5).
+    Interleaved,
+    /// The first C/2 channels are the sines, the others the cosines, ω_i = 10000^(−i/(C/2 − 1)) (the authors' own program,
+    /// tensor2tensor).
+    Halves,
+}
+
+/// Rows of sinusoids for positions `start` to `start` + `count` − 1: [count, C] in row-major order.
+///
+/// A last channel without a partner, where C is odd, is a sine when interleaved and 0 in halves.
+///
+/// ```
+/// # use seqloom_nn::{SinusoidLayout, sinusoids};
+/// let first = sinusoids(0, 1, 4, SinusoidLayout::Interleaved);
+/// assert_eq!(first, [0.0, 1.0, 0.0, 1.0]);
+/// assert_eq!(sinusoids(0, 1, 4, SinusoidLayout::Halves), [0.0, 0.0, 1.0, 1.0]);
+/// ```
+#[must_use]
+pub fn sinusoids(start: usize, count: usize, channels: usize, layout: SinusoidLayout) -> Vec<f32> {
+    let wave = |position: usize, channel: usize| {
+        let half = channels / 2;
+        let (sine, exponent) = match layout {
+            SinusoidLayout::Interleaved => {
+                let pair = channel / 2;
+                (channel.is_multiple_of(2), 2.0 * pair as f64 / channels as f64)
+            }
+            SinusoidLayout::Halves if channel == 2 * half => return 0.0,
+            SinusoidLayout::Halves => {
+                let pair = channel % half;
+                (channel < half, pair as f64 / (half.max(2) - 1) as f64)
+            }
+        };
+        let angle = position as f64 * 10_000f64.powf(-exponent);
+        (if sine { angle.sin() } else { angle.cos() }) as f32
+    };
+    (start..start.saturating_add(count)).flat_map(|p| (0..channels).map(move |c| wave(p, c))).collect()
+}
+
+/// How positions are added to embeddings.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum AbsolutePositions {
+    /// Not at all: the order is told in the scores, or is of no matter.
+    None,
+    /// Fixed sines and cosines.
+    Sinusoidal(SinusoidLayout),
+    /// A trained vector for each position (Gehring et al. 2017).
+    Learned,
+}
+
+/// Adds a vector for its position to each step.
+///
+/// Formula: y\[b, t\] = x\[b, t\] + P[p(b, t)].
+///
+/// Shapes: x [B, T, C] → the same; parameter, if learned: `weight` [most, C].
+///
+/// Errors: positions of `most` or more poison the result, or are found on the host where they are an input.
+#[derive(Clone, Copy, Debug)]
+pub struct PositionEmbedding {
+    table: Table,
+    most: usize,
+    channels: usize,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Table {
+    None,
+    Sinusoidal(SinusoidLayout),
+    Learned(ParamId),
+}
+
+impl PositionEmbedding {
+    /// Registers what is trained of it, for positions below `most`, normal around 0 with deviation `spread` at first.
+    pub fn new(
+        params: &mut Params,
+        name: &str,
+        kind: AbsolutePositions,
+        most: usize,
+        channels: usize,
+        spread: f32,
+    ) -> Self {
+        let table = match kind {
+            AbsolutePositions::None => Table::None,
+            AbsolutePositions::Sinusoidal(layout) => Table::Sinusoidal(layout),
+            AbsolutePositions::Learned => Table::Learned(
+                params.scope(name, |p| p.add("weight", &[most, channels], Init::Normal(spread))),
+            ),
+        };
+        Self { table, most, channels }
+    }
+
+    /// Records the layer: x [B, T, C] → [B, T, C].
+    #[track_caller]
+    #[must_use]
+    pub fn forward<'g>(&self, x: Tensor<'g>, place: Place<'g>) -> Tensor<'g> {
+        let (g, time) = (x.graph(), x.dim(1));
+        if place.end(time) > self.most {
+            let end = place.end(time) - 1;
+            return x.refused("positions", &format!("position {end} is not below {}", self.most));
+        }
+        let added = match (self.table, place) {
+            (Table::None, _) => return x,
+            (Table::Sinusoidal(layout), Place::From(start)) => {
+                g.literal(&[time, self.channels], sinusoids(start, time, self.channels, layout))
+            }
+            (Table::Sinusoidal(layout), Place::At(positions)) => {
+                let all = sinusoids(0, self.most, self.channels, layout);
+                g.literal(&[self.most, self.channels], all).gather_rows(positions)
+            }
+            (Table::Learned(weight), Place::From(start)) => g.param(weight).slice(0, start, time),
+            (Table::Learned(weight), Place::At(positions)) => g.param(weight).gather_rows(positions),
+        };
+        x + added
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use seqloom_graph::{DType, Graph};
+
+    #[test]
+    fn both_layouts_hold_the_same_kind_of_waves() {
+        let rows = sinusoids(3, 2, 6, SinusoidLayout::Interleaved);
+        assert!((f64::from(rows[0]) - 3f64.sin()).abs() < 1e-7);
+        assert!((f64::from(rows[3]) - (3.0 * 10_000f64.powf(-2.0 / 6.0)).cos()).abs() < 1e-7);
+        let rows = sinusoids(3, 1, 6, SinusoidLayout::Halves);
+        assert!((f64::from(rows[2]) - (3.0 * 1e-4f64).sin()).abs() < 1e-7, "the slowest wave is 1/10000");
+        assert!((f64::from(rows[3]) - 3f64.cos()).abs() < 1e-7);
+        assert_eq!(sinusoids(1, 1, 5, SinusoidLayout::Halves)[4], 0.0);
+    }
+
+    #[test]
+    fn a_step_beyond_the_table_is_refused() {
+        for kind in [AbsolutePositions::Learned, AbsolutePositions::Sinusoidal(SinusoidLayout::Halves)] {
+            let mut params = Params::seeded(1);
+            let layer = PositionEmbedding::new(&mut params, "positions", kind, 4, 2, 1.0);
+            let g = Graph::inference(&params);
+            let x = g.input("x", &[1, 3, 2], DType::F32);
+            assert_eq!(layer.forward(x, Place::From(1)).shape()[..], [1, 3, 2]);
+            g.check().unwrap();
+            let _ = layer.forward(x, Place::From(2));
+            assert!(g.check().unwrap_err().to_string().contains("position 4 is not below 4"));
+        }
+    }
+}

@@ -1,0 +1,441 @@
+//! A batch for models that read a sentence and write another.
+//!
+//! Both sides are padded here, once, and carry their lengths. A target sentence w₁ … wₙ becomes two rows: what the decoder
+//! reads, `<bos>` w₁ … wₙ, and what it has to write, w₁ … wₙ `<eos>`. Padded steps read id 0 and have to write the id V, one
+//! past the target's last symbol, which the loss leaves out. A batch can be padded beyond its longest sentence, so that
+//! batches of several lengths share one shape and with it one program.
+
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::Arc;
+
+use rand_chacha::ChaCha8Rng;
+use rand_chacha::rand_core::SeedableRng;
+use seqloom_graph::{HostTensor, packed_rows};
+
+use crate::batch::{Batch, LossListener};
+use crate::error::NnError;
+use crate::random::uniform;
+
+/// One of the two sentences of a pair.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Side {
+    /// The sentence that is read.
+    Source,
+    /// The sentence that is written.
+    Target,
+}
+
+impl std::fmt::Display for Side {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Source => "source",
+            Self::Target => "target",
+        })
+    }
+}
+
+/// Why a sentence cannot be translated or learned from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum SentenceFault {
+    /// A source without a token: there is nothing to read.
+    #[error("is empty")]
+    Empty,
+    /// An id that its side's vocabulary does not hold.
+    #[error("has id {id} as token {position}, which is not below the vocabulary's size {size}")]
+    UnknownId {
+        /// The id.
+        id: u32,
+        /// Its place in the sentence, from 0.
+        position: usize,
+        /// Number of ids on that side.
+        size: usize,
+    },
+    /// More steps than the batch was to be padded to.
+    #[error("takes {steps} steps, the batch has {room}")]
+    TooLong {
+        /// Steps it takes: its tokens, and one more for `<bos>` or `<eos>` on the target's side.
+        steps: usize,
+        /// Steps that the batch was asked to have on that side.
+        room: usize,
+    },
+}
+
+/// The ids that the two sides of a batch are written in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TranslationVocab {
+    /// Number of source ids.
+    pub source: usize,
+    /// Number of target ids, V.
+    pub target: usize,
+    /// Target id that a decoder reads first.
+    pub bos: u32,
+    /// Target id that a decoder writes last.
+    pub eos: u32,
+}
+
+/// Pairs of sentences: B of them, sources of up to S tokens and targets of up to T − 1.
+///
+/// ```
+/// # use seqloom_nn::{TranslationBatch, TranslationVocab};
+/// # use seqloom_graph::HostData;
+/// let vocab = TranslationVocab { source: 10, target: 8, bos: 1, eos: 2 };
+/// let batch = TranslationBatch::new(&[vec![4, 5, 6], vec![7]], &[vec![3], vec![4, 5]], vocab).unwrap();
+/// let ids = |tensor: Option<&seqloom_graph::HostTensor>| tensor.map(|t| t.data().clone());
+/// assert_eq!(ids(batch.sources()), Some(HostData::U32(vec![4, 5, 6, 7, 0, 0])));
+/// assert_eq!(ids(batch.target_inputs()), Some(HostData::U32(vec![1, 3, 0, 1, 4, 5])));
+/// assert_eq!(ids(batch.target_outputs()), Some(HostData::U32(vec![3, 2, 8, 4, 5, 2])));
+/// assert_eq!(ids(batch.target_lengths()), Some(HostData::U32(vec![2, 3])));
+/// ```
+#[derive(Clone)]
+pub struct TranslationBatch {
+    content: Result<Content, NnError>,
+    listener: Option<Arc<dyn LossListener>>,
+}
+
+#[derive(Clone)]
+struct Content {
+    vocab: TranslationVocab,
+    sources: Padded,
+    target_inputs: HostTensor,
+    targets: Padded,
+    /// What a decoder reads of each target step [B, T]: 1 the given token, 0 its own; all given if there is none.
+    teacher: Option<HostTensor>,
+}
+
+/// Rows of one side: ids [B, time] and lengths \[B\].
+#[derive(Clone)]
+struct Padded {
+    ids: HostTensor,
+    lengths: HostTensor,
+    counted: usize,
+    /// Packed rows that hold all true steps.
+    packed: usize,
+}
+
+impl TranslationBatch {
+    /// A batch padded to its longest sentence on either side.
+    ///
+    /// # Errors
+    /// As [`TranslationBatch::padded`].
+    pub fn new<S: AsRef<[u32]>, T: AsRef<[u32]>>(
+        sources: &[S],
+        targets: &[T],
+        vocab: TranslationVocab,
+    ) -> Result<Self, NnError> {
+        let longest = |lengths: &mut dyn Iterator<Item = usize>| lengths.max().unwrap_or(0);
+        let source_time = longest(&mut sources.iter().map(|s| s.as_ref().len())).max(1);
+        let target_time = longest(&mut targets.iter().map(|t| t.as_ref().len())) + 1;
+        Self::padded(sources, targets, vocab, source_time, target_time)
+    }
+
+    /// A batch padded to S = `source_time` and T = `target_time` steps; a target of n tokens takes n + 1 of them. Sentences
+    /// hold neither `<bos>` nor `<eos>`. An empty target is one that ends at once.
+    ///
+    /// # Errors
+    /// [`NnError::Batch`] if there are no pairs, or as many sources as targets there are not; [`NnError::Sentence`] names the
+    /// first sentence that is an empty source, holds an id beyond its vocabulary, or takes more steps than there are;
+    /// [`NnError::UnknownId`] if `bos` or `eos` is no target id.
+    pub fn padded<S: AsRef<[u32]>, T: AsRef<[u32]>>(
+        sources: &[S],
+        targets: &[T],
+        vocab: TranslationVocab,
+        source_time: usize,
+        target_time: usize,
+    ) -> Result<Self, NnError> {
+        let rows = sources.len();
+        if rows == 0 || rows != targets.len() {
+            let detail = format!(
+                "{rows} source and {} target sentences, it needs as many and at least 1",
+                targets.len()
+            );
+            return Err(NnError::Batch { detail });
+        }
+        let ignored = u32::try_from(vocab.target).map_err(|_| NnError::Batch {
+            detail: format!("a vocabulary of {} has ids beyond u32", vocab.target),
+        })?;
+        if let Some(&id) = [vocab.bos, vocab.eos].iter().find(|&&id| id >= ignored) {
+            return Err(NnError::UnknownId { id, index: 0, size: vocab.target });
+        }
+        let sources: Vec<_> = sources.iter().map(|s| s.as_ref().to_vec()).collect();
+        let inputs: Vec<_> = targets.iter().map(|t| [&[vocab.bos], t.as_ref()].concat()).collect();
+        let outputs: Vec<_> = targets.iter().map(|t| [t.as_ref(), &[vocab.eos]].concat()).collect();
+        let content = Content {
+            vocab,
+            sources: pad(Side::Source, &sources, source_time, 0, vocab.source)?,
+            // Outputs first: their positions are those of the sentence, so that a fault names the right one.
+            targets: pad(Side::Target, &outputs, target_time, ignored, vocab.target)?,
+            target_inputs: pad(Side::Target, &inputs, target_time, 0, vocab.target)?.ids,
+            teacher: None,
+        };
+        Ok(Self { content: Ok(content), listener: None })
+    }
+
+    /// A batch that stands for a mistake: every use of it returns `fault`.
+    #[must_use]
+    pub fn poisoned(fault: NnError) -> Self {
+        Self { content: Err(fault), listener: None }
+    }
+
+    /// The same batch, of which a decoder is given each token with probability `ratio` only, and else reads the one that it
+    /// finds likeliest itself (scheduled sampling, Bengio et al. 2015); `<bos>` is always given. Which tokens those are
+    /// follows from `seed`; take another in each step. A ratio of 1 is plain teacher forcing.
+    ///
+    /// # Errors
+    /// [`NnError::TeacherForcing`] unless 0 ≤ `ratio` ≤ 1.
+    pub fn with_teacher_forcing(mut self, ratio: f64, seed: u64) -> Result<Self, NnError> {
+        if !(0.0..=1.0).contains(&ratio) {
+            return Err(NnError::TeacherForcing { ratio });
+        }
+        let (rows, time) = (self.rows(), self.target_time());
+        if let Ok(content) = &mut self.content {
+            let mut random = ChaCha8Rng::seed_from_u64(seed);
+            let given = (0..rows * time).map(|i| i % time == 0 || uniform(&mut random) < ratio);
+            let mask = given.map(|given| f32::from(u8::from(given))).collect();
+            content.teacher = if ratio < 1.0 { Some(HostTensor::f32(&[rows, time], mask)?) } else { None };
+        }
+        Ok(self)
+    }
+
+    /// The same batch, whose step tells `listener` its loss.
+    #[must_use]
+    pub fn with_listener(mut self, listener: Arc<dyn LossListener>) -> Self {
+        self.listener = Some(listener);
+        self
+    }
+
+    /// Pairs, B; 0 if it is poisoned.
+    #[must_use]
+    pub fn rows(&self) -> usize {
+        dim(self.sources(), 0)
+    }
+
+    /// Steps of the sources, S; 0 if it is poisoned.
+    #[must_use]
+    pub fn source_time(&self) -> usize {
+        dim(self.sources(), 1)
+    }
+
+    /// Steps of the targets, T; 0 if it is poisoned.
+    #[must_use]
+    pub fn target_time(&self) -> usize {
+        dim(self.target_inputs(), 1)
+    }
+
+    /// The ids it is written in; `None` if it is poisoned.
+    #[must_use]
+    pub fn vocab(&self) -> Option<TranslationVocab> {
+        self.content().map(|c| c.vocab)
+    }
+
+    /// Source ids [B, S], 0 on padded steps; `None` if it is poisoned, as all below.
+    #[must_use]
+    pub fn sources(&self) -> Option<&HostTensor> {
+        self.content().map(|c| &c.sources.ids)
+    }
+
+    /// True steps of each source \[B\], each at least 1.
+    #[must_use]
+    pub fn source_lengths(&self) -> Option<&HostTensor> {
+        self.content().map(|c| &c.sources.lengths)
+    }
+
+    /// Ids that the decoder reads [B, T]: `<bos>` and the sentence, 0 on padded steps.
+    #[must_use]
+    pub fn target_inputs(&self) -> Option<&HostTensor> {
+        self.content().map(|c| &c.target_inputs)
+    }
+
+    /// Ids that the decoder has to write [B, T]: the sentence and `<eos>`, V on padded steps.
+    #[must_use]
+    pub fn target_outputs(&self) -> Option<&HostTensor> {
+        self.content().map(|c| &c.targets.ids)
+    }
+
+    /// True steps of each target \[B\], `<eos>` counted, so each is at least 1.
+    #[must_use]
+    pub fn target_lengths(&self) -> Option<&HostTensor> {
+        self.content().map(|c| &c.targets.lengths)
+    }
+
+    /// For each target step, whether the decoder is given its token (1) or reads its own (0) [B, T]; `None` if it is given
+    /// all of them.
+    #[must_use]
+    pub fn teacher(&self) -> Option<&HostTensor> {
+        self.content()?.teacher.as_ref()
+    }
+
+    /// Packed rows that hold all true steps of the sources and of the targets.
+    pub(crate) fn packed(&self) -> (usize, usize) {
+        self.content().map_or((0, 0), |c| (c.sources.packed, c.targets.packed))
+    }
+
+    fn content(&self) -> Option<&Content> {
+        self.content.as_ref().ok()
+    }
+}
+
+/// Pads `rows` to `time` steps of `filler`, after checking that their ids are below `size`.
+fn pad(side: Side, rows: &[Vec<u32>], time: usize, filler: u32, size: usize) -> Result<Padded, NnError> {
+    let mut ids = vec![filler; rows.len() * time];
+    let mut lengths = Vec::with_capacity(rows.len());
+    for (row, sentence) in rows.iter().enumerate() {
+        let fault = |fault| NnError::Sentence { side, row, fault };
+        let steps = sentence.len();
+        if steps == 0 {
+            return Err(fault(SentenceFault::Empty));
+        }
+        if steps > time {
+            return Err(fault(SentenceFault::TooLong { steps, room: time }));
+        }
+        if let Some(position) = sentence.iter().position(|&id| id as usize >= size) {
+            return Err(fault(SentenceFault::UnknownId { id: sentence[position], position, size }));
+        }
+        ids[row * time..][..steps].copy_from_slice(sentence);
+        lengths.push(u32::try_from(steps).map_err(|_| fault(SentenceFault::TooLong { steps, room: time }))?);
+    }
+    let counted = rows.iter().map(Vec::len).sum();
+    let packed = packed_rows(&lengths, time);
+    let ids = HostTensor::u32(&[rows.len(), time], ids)?;
+    Ok(Padded { ids, lengths: HostTensor::u32(&[rows.len()], lengths)?, counted, packed })
+}
+
+fn dim(tensor: Option<&HostTensor>, axis: usize) -> usize {
+    tensor.and_then(|t| t.shape().get(axis).copied()).unwrap_or(0)
+}
+
+impl Batch for TranslationBatch {
+    fn tensors(&self) -> Vec<(&'static str, &HostTensor)> {
+        let parts = [
+            ("sources", self.sources()),
+            ("source_lengths", self.source_lengths()),
+            ("target_inputs", self.target_inputs()),
+            ("target_outputs", self.target_outputs()),
+            ("target_lengths", self.target_lengths()),
+            ("teacher", self.teacher()),
+        ];
+        parts.into_iter().filter_map(|(name, tensor)| Some((name, tensor?))).collect()
+    }
+
+    /// The padded target id and the numbers of packed rows are part of the recorded loss.
+    fn key(&self) -> u64 {
+        let mut hasher = DefaultHasher::new();
+        (self.vocab().map(|vocab| vocab.target), self.packed()).hash(&mut hasher);
+        hasher.finish()
+    }
+
+    fn fault(&self) -> Option<&NnError> {
+        self.content.as_ref().err()
+    }
+
+    /// Target tokens, an `<eos>` a sentence among them.
+    fn token_count(&self) -> usize {
+        self.content().map_or(0, |c| c.targets.counted)
+    }
+
+    fn listener(&self) -> Option<&Arc<dyn LossListener>> {
+        self.listener.as_ref()
+    }
+}
+
+impl std::fmt::Debug for TranslationBatch {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("TranslationBatch")
+            .field("rows", &self.rows())
+            .field("source_time", &self.source_time())
+            .field("target_time", &self.target_time())
+            .field("fault", &self.fault())
+            .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use seqloom_graph::HostData;
+
+    const VOCAB: TranslationVocab = TranslationVocab { source: 10, target: 8, bos: 1, eos: 2 };
+
+    fn fault(sources: &[Vec<u32>], targets: &[Vec<u32>]) -> NnError {
+        TranslationBatch::padded(sources, targets, VOCAB, 3, 3).unwrap_err()
+    }
+
+    #[test]
+    fn a_batch_can_have_more_steps_than_its_longest_sentence() {
+        let batch = TranslationBatch::padded(&[[9, 8]], &[[7]], VOCAB, 4, 3).unwrap();
+        assert_eq!((batch.rows(), batch.source_time(), batch.target_time()), (1, 4, 3));
+        assert_eq!(batch.sources().unwrap().data(), &HostData::U32(vec![9, 8, 0, 0]));
+        assert_eq!(batch.source_lengths().unwrap().data(), &HostData::U32(vec![2]));
+        assert_eq!(batch.target_inputs().unwrap().data(), &HostData::U32(vec![1, 7, 0]));
+        assert_eq!(batch.target_outputs().unwrap().data(), &HostData::U32(vec![7, 2, 8]));
+        assert_eq!(batch.token_count(), 2);
+        assert_eq!(batch.tensors().len(), 5);
+    }
+
+    #[test]
+    fn an_empty_target_ends_at_once() {
+        let batch = TranslationBatch::new(&[[9]], &[[]], VOCAB).unwrap();
+        assert_eq!(batch.target_inputs().unwrap().data(), &HostData::U32(vec![1]));
+        assert_eq!(batch.target_outputs().unwrap().data(), &HostData::U32(vec![2]));
+    }
+
+    #[test]
+    fn the_sentence_at_fault_is_named() {
+        let error = fault(&[vec![1], vec![]], &[vec![3], vec![3]]);
+        assert_eq!(error.to_string(), "source sentence 1 is empty");
+        let error = fault(&[vec![1, 10]], &[vec![3]]);
+        let unknown = SentenceFault::UnknownId { id: 10, position: 1, size: 10 };
+        assert!(
+            matches!(error, NnError::Sentence { side: Side::Source, row: 0, fault } if fault == unknown),
+            "{error}"
+        );
+        let error = fault(&[vec![1]], &[vec![8]]);
+        let unknown = SentenceFault::UnknownId { id: 8, position: 0, size: 8 };
+        assert!(
+            matches!(error, NnError::Sentence { side: Side::Target, row: 0, fault } if fault == unknown),
+            "{error}"
+        );
+        let error = fault(&[vec![1]], &[vec![3, 3, 3]]);
+        assert!(error.to_string().contains("takes 4 steps, the batch has 3"), "{error}");
+        assert!(matches!(fault(&[vec![1; 4]], &[vec![3]]), NnError::Sentence { side: Side::Source, .. }));
+    }
+
+    #[test]
+    fn what_is_no_batch_is_refused() {
+        assert!(matches!(fault(&[], &[]), NnError::Batch { .. }));
+        assert!(matches!(fault(&[vec![1]], &[]), NnError::Batch { .. }));
+        let odd = TranslationVocab { eos: 8, ..VOCAB };
+        let error = TranslationBatch::new(&[[1]], &[[3]], odd).unwrap_err();
+        assert!(matches!(error, NnError::UnknownId { id: 8, size: 8, .. }), "{error}");
+        let batch = TranslationBatch::poisoned(error);
+        assert!(batch.fault().is_some() && batch.tensors().is_empty() && batch.vocab().is_none());
+    }
+
+    #[test]
+    fn teacher_forcing_follows_its_ratio_and_seed() {
+        let batch = TranslationBatch::new(&[[1]; 50], &[[3; 19]; 50], VOCAB).unwrap();
+        let forced = |ratio, seed| batch.clone().with_teacher_forcing(ratio, seed).unwrap();
+        let mask = |ratio, seed| match forced(ratio, seed).teacher().unwrap().data() {
+            HostData::F32(mask) => mask.clone(),
+            HostData::U32(_) => Vec::new(),
+        };
+        assert!(forced(1.0, 1).teacher().is_none() && batch.teacher().is_none());
+        assert_eq!(mask(0.0, 1).iter().sum::<f32>(), 50.0, "<bos> alone");
+        let half = mask(0.5, 1);
+        assert!(half.chunks(20).all(|row| row[0] == 1.0) && half == mask(0.5, 1) && half != mask(0.5, 2));
+        // 950 coins: four standard deviations are 62.
+        assert!((half.iter().sum::<f32>() - 50.0 - 475.0).abs() < 62.0);
+        assert_eq!(forced(0.5, 1).tensors().len(), 6);
+        for ratio in [-0.1, 1.1, f64::NAN] {
+            let error = batch.clone().with_teacher_forcing(ratio, 1).unwrap_err();
+            assert!(matches!(error, NnError::TeacherForcing { .. }), "{error}");
+        }
+    }
+
+    #[test]
+    fn batches_for_other_target_vocabularies_do_not_share_a_program() {
+        let wider = TranslationVocab { target: 9, ..VOCAB };
+        let key = |vocab| TranslationBatch::new(&[[1]], &[[3]], vocab).unwrap().key();
+        assert_ne!(key(VOCAB), key(wider));
+    }
+}

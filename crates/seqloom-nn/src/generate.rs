@@ -1,0 +1,14 @@
+//! Sequences from a model: text, translations, and the likeliest ones.
+//!
+//! | module | subject |
+//! |---|---|
+//! | [`beam`] | the likeliest sequences of any model that goes step by step |
+//! | [`generator`] | text from a language model, one symbol a time; `sampling` draws it |
+//! | [`translator`] | translations from an encoder–decoder |
+//! | [`carried`] | what both keep on the device |
+
+pub mod beam;
+pub mod carried;
+pub mod generator;
+mod sampling;
+pub mod translator;

@@ -1,0 +1,393 @@
+//! Text from any language model, one symbol a time for a batch of rows.
+//!
+//! The prompts, padded to one length, are read at once by one program; then a program of one step is run for each symbol, with
+//! the state that the last run left on the device. So a symbol costs what one step of the model costs: the same wherever it
+//! stands for a recurrent network, and for a Transformer, whose state is a cache of keys and values, in proportion to what is
+//! before it. What changes from step to step is the symbols and how far each row has come; nothing is compiled again. Only
+//! logits come to the host, where the choice among symbols is made (`sampling`).
+
+use rand_chacha::ChaCha8Rng;
+use rand_chacha::rand_core::SeedableRng;
+use seqloom_graph::host_tensor::HostSliceMut;
+use seqloom_graph::{Control, HostData, HostTensor, ParamStore, Program, Request};
+
+use crate::error::NnError;
+use crate::generate::beam::{BeamSearch, Hypothesis, StepModel};
+use crate::generate::carried::Carried;
+use crate::generate::sampling::{Sampling, likeliest};
+use crate::models::language::{LanguageModel, Past, last_step};
+use crate::random::uniform;
+
+/// Prompts are padded to a multiple of so many symbols, so that those of like lengths share a program. Padding is not seen.
+const GRANULE: usize = 16;
+
+/// Generates symbols from a [`LanguageModel`]: greedily, by drawing them, or by beam search.
+///
+/// Every call starts anew and reads its prompts first. An empty prompt is defined as the start of a line: the model reads a
+/// line feed if it knows one, else the symbol with id 0, and that symbol is no part of the result. The programs of the last
+/// number of rows are kept.
+#[derive(Debug)]
+pub struct Generator<M> {
+    model: M,
+    store: ParamStore,
+    sampling: Sampling,
+    random: ChaCha8Rng,
+    session: Session,
+    steps: u64,
+}
+
+impl<M: LanguageModel> Generator<M> {
+    pub(crate) fn new(model: M, store: &ParamStore) -> Result<Self, NnError> {
+        let session = Session::new(&model, store, 1, 1)?;
+        let random = ChaCha8Rng::seed_from_u64(0);
+        Ok(Self { model, store: store.clone(), sampling: Sampling::default(), random, session, steps: 0 })
+    }
+
+    /// The same generator drawing from softmax(logits / temperature); 1 if never set. Lower is more certain.
+    ///
+    /// # Errors
+    /// [`NnError::Temperature`] unless it is finite and above 0.
+    pub fn with_temperature(self, temperature: f32) -> Result<Self, NnError> {
+        self.with(|sampling| sampling.temperature = temperature)
+    }
+
+    /// The same generator drawing among the k likeliest symbols alone (of equal ones the lowest ids); among all if never set.
+    ///
+    /// # Errors
+    /// [`NnError::TopK`] for k = 0.
+    pub fn with_top_k(self, k: usize) -> Result<Self, NnError> {
+        self.with(|sampling| sampling.top_k = Some(k))
+    }
+
+    /// The same generator drawing among the fewest likeliest symbols that together have at least the probability p, at the
+    /// temperature and of the k likeliest if that is set (nucleus sampling, Holtzman et al. 2020); 1 if never set.
+    ///
+    /// # Errors
+    /// [`NnError::TopP`] unless 0 < p ≤ 1.
+    pub fn with_top_p(self, p: f32) -> Result<Self, NnError> {
+        self.with(|sampling| sampling.top_p = p)
+    }
+
+    fn with(mut self, change: impl FnOnce(&mut Sampling)) -> Result<Self, NnError> {
+        change(&mut self.sampling);
+        self.sampling.check()?;
+        Ok(self)
+    }
+
+    /// The same generator with its random numbers started from `seed`; 0 if never set. The same seed and parameters give
+    /// the same text.
+    #[must_use]
+    pub fn with_seed(mut self, seed: u64) -> Self {
+        self.random = ChaCha8Rng::seed_from_u64(seed);
+        self
+    }
+
+    /// The prompt and `count` characters after it, each drawn from the model's distribution.
+    ///
+    /// # Errors
+    /// [`NnError::UnknownChar`] for a prompt the model cannot read; [`NnError::NamelessVocab`]; [`NnError::PromptTooLong`];
+    /// [`NnError::NotFinite`] if the parameters have gone bad; [`NnError::Graph`] if the device fails.
+    pub fn sample(&mut self, prompt: &str, count: usize) -> Result<String, NnError> {
+        let ids = self.model.vocab().encode(prompt)?;
+        let more = self.sample_ids(&ids, count)?;
+        Ok(format!("{prompt}{}", self.model.vocab().decode(&more)?))
+    }
+
+    /// The prompt and `count` characters after it, each the likeliest one.
+    ///
+    /// # Errors
+    /// As [`Generator::sample`].
+    pub fn greedy(&mut self, prompt: &str, count: usize) -> Result<String, NnError> {
+        let ids = self.model.vocab().encode(prompt)?;
+        let more = self.greedy_ids(&ids, count)?;
+        Ok(format!("{prompt}{}", self.model.vocab().decode(&more)?))
+    }
+
+    /// `count` ids after the prompt's, drawn; without the prompt.
+    ///
+    /// # Errors
+    /// As [`Generator::sample`]; an id of V or more is a [`NnError::Graph`].
+    pub fn sample_ids(&mut self, prompt: &[u32], count: usize) -> Result<Vec<u32>, NnError> {
+        Ok(self.sample_batch(&[prompt], count)?.pop().unwrap_or_default())
+    }
+
+    /// `count` ids after the prompt's, each the likeliest one (the lowest of equals); without the prompt.
+    ///
+    /// # Errors
+    /// As [`Generator::sample_ids`].
+    pub fn greedy_ids(&mut self, prompt: &[u32], count: usize) -> Result<Vec<u32>, NnError> {
+        Ok(self.greedy_batch(&[prompt], count)?.pop().unwrap_or_default())
+    }
+
+    /// `count` ids after each of the prompts, which may be of any lengths; without the prompts. Rows draw in turn from one
+    /// sequence of random numbers.
+    ///
+    /// # Errors
+    /// As [`Generator::sample_ids`]; [`NnError::NoPrompts`] for none.
+    pub fn sample_batch<S: AsRef<[u32]>>(
+        &mut self,
+        prompts: &[S],
+        count: usize,
+    ) -> Result<Vec<Vec<u32>>, NnError> {
+        let sampling = self.sampling;
+        self.generate(prompts, count, |logits, random| sampling.draw(logits, uniform(random)))
+    }
+
+    /// `count` ids after each of the prompts, each the likeliest one; without the prompts.
+    ///
+    /// # Errors
+    /// As [`Generator::sample_batch`].
+    pub fn greedy_batch<S: AsRef<[u32]>>(
+        &mut self,
+        prompts: &[S],
+        count: usize,
+    ) -> Result<Vec<Vec<u32>>, NnError> {
+        self.generate(prompts, count, |logits, _| likeliest(logits))
+    }
+
+    /// For each prompt its likeliest continuations, best first, `width` at most ([`BeamSearch`] says how they are found and
+    /// what `length_penalty` is): of `count` ids, or of fewer where `end` is an id that ends a text. Without the prompts.
+    ///
+    /// # Errors
+    /// As [`Generator::sample_batch`]; [`NnError::BeamWidth`]; [`NnError::LengthPenalty`]; [`NnError::UnknownId`] if `end` is
+    /// not in the vocabulary.
+    pub fn beam<S: AsRef<[u32]>>(
+        &mut self,
+        prompts: &[S],
+        width: usize,
+        length_penalty: f64,
+        count: usize,
+        end: Option<u32>,
+    ) -> Result<Vec<Vec<Hypothesis>>, NnError> {
+        let size = self.model.vocab().size();
+        if let Some(id) = end.filter(|&id| id as usize >= size) {
+            return Err(NnError::UnknownId { id, index: 0, size });
+        }
+        // An end that no vocabulary has, where nothing ends a text.
+        let never = u32::try_from(size).unwrap_or(u32::MAX);
+        let end = end.unwrap_or(never);
+        let search = BeamSearch { width, length_penalty, max_tokens: count, start: end, end };
+        search.check()?;
+        let reads = if end == never { count.saturating_sub(1) } else { count };
+        let prompts = self.started(prompts, reads)?;
+        if count == 0 && end == never {
+            return Ok(vec![Vec::new(); prompts.len()]);
+        }
+        self.prepare(prompts.len(), width)?;
+        let told = Some(self.session.begin(&self.model, &prompts)?);
+        let mut beams = Beams { session: &mut self.session, told, reads, ends: end != never };
+        let found = search.run(&mut beams, prompts.len())?;
+        self.steps += (reads - beams.reads) as u64;
+        Ok(found)
+    }
+
+    /// The program that makes one symbol of each row.
+    #[must_use]
+    pub fn program(&self) -> &Program {
+        &self.session.step
+    }
+
+    /// How often that program has run: once for each symbol of a row, less the last of each call.
+    #[must_use]
+    pub fn steps(&self) -> u64 {
+        self.steps
+    }
+
+    fn generate<S: AsRef<[u32]>>(
+        &mut self,
+        prompts: &[S],
+        count: usize,
+        choose: impl Fn(&[f32], &mut ChaCha8Rng) -> usize,
+    ) -> Result<Vec<Vec<u32>>, NnError> {
+        let prompts = self.started(prompts, count.saturating_sub(1))?;
+        let mut texts = vec![Vec::with_capacity(count); prompts.len()];
+        if count == 0 {
+            return Ok(texts);
+        }
+        self.prepare(prompts.len(), 1)?;
+        let size = self.model.vocab().size();
+        let mut logits = self.session.begin(&self.model, &prompts)?;
+        loop {
+            let rows = logits.chunks_exact(size);
+            let choice = rows.map(|row| u32::try_from(choose(row, &mut self.random)).unwrap_or(u32::MAX));
+            let ids: Vec<_> = choice.collect();
+            texts.iter_mut().zip(&ids).for_each(|(text, &id)| text.push(id));
+            if texts.iter().all(|text| text.len() == count) {
+                return Ok(texts);
+            }
+            logits = self.session.step(&ids)?;
+            self.steps += 1;
+        }
+    }
+
+    /// The prompts, the empty ones replaced by what a text starts with, if there are any and all fit.
+    fn started<S: AsRef<[u32]>>(&self, prompts: &[S], more: usize) -> Result<Vec<Vec<u32>>, NnError> {
+        if prompts.is_empty() {
+            return Err(NnError::NoPrompts);
+        }
+        let start = self.model.vocab().id('\n').unwrap_or(0);
+        let started = prompts.iter().map(|prompt| match prompt.as_ref() {
+            [] => vec![start],
+            ids => ids.to_vec(),
+        });
+        let started: Vec<_> = started.collect();
+        let most = self.model.max_time().unwrap_or(usize::MAX);
+        match started.iter().position(|prompt| prompt.len().saturating_add(more) > most) {
+            Some(row) => Err(NnError::PromptTooLong { row, prompt: started[row].len(), more, most }),
+            None => Ok(started),
+        }
+    }
+
+    /// Makes the session one of so many prompts with so many copies each.
+    fn prepare(&mut self, prompts: usize, copies: usize) -> Result<(), NnError> {
+        if (self.session.prompts, self.session.copies) != (prompts, copies) {
+            self.session = Session::new(&self.model, &self.store, prompts, copies)?;
+        }
+        Ok(())
+    }
+}
+
+/// The programs and the state of a number of rows: each prompt's copies side by side.
+#[derive(Debug)]
+struct Session {
+    prompts: usize,
+    copies: usize,
+    vocab: usize,
+    carried: Carried,
+    step: Program,
+    /// The program that reads prompts of up to so many symbols.
+    reading: Option<(usize, Program)>,
+    tokens: HostTensor,
+    /// Steps that each row has read.
+    read: HostTensor,
+}
+
+impl Session {
+    fn new(
+        model: &impl LanguageModel,
+        store: &ParamStore,
+        prompts: usize,
+        copies: usize,
+    ) -> Result<Self, NnError> {
+        let (rows, vocab) = (prompts * copies, model.vocab().size());
+        let carried = Carried::new(store, rows, model.state_shapes(rows));
+        let g = carried.store().inference_graph();
+        let tokens = g.ids("tokens", &[rows, 1], vocab);
+        let past = Past { state: carried.before(&g), steps: g.following("read", rows, 1) };
+        let after = model.read(tokens, Some(&past), None);
+        carried.keep(&g, &after.state);
+        let request = Request { outputs: &[("logits", model.logits(after.features))], objective: None };
+        let step = Program::compile(carried.store(), &g, request)?;
+        let tokens = HostTensor::u32(&[rows, 1], vec![0; rows])?;
+        let read = HostTensor::u32(&[rows], vec![0; rows])?;
+        Ok(Self { prompts, copies, vocab, carried, step, reading: None, tokens, read })
+    }
+
+    /// Reads the prompts: logits [R, V] of what follows them.
+    fn begin(&mut self, model: &impl LanguageModel, prompts: &[Vec<u32>]) -> Result<Vec<f32>, NnError> {
+        let longest = prompts.iter().map(Vec::len).max().unwrap_or(1);
+        let time = longest.next_multiple_of(GRANULE).min(model.max_time().unwrap_or(usize::MAX)).max(longest);
+        let reading = match self.reading.take().filter(|(has, _)| *has == time) {
+            Some((_, program)) => program,
+            None => self.compile_reading(model, time)?,
+        };
+        let mut tokens = vec![0; prompts.len() * time];
+        for (row, prompt) in tokens.chunks_exact_mut(time).zip(prompts) {
+            row[..prompt.len()].copy_from_slice(prompt);
+        }
+        let lengths: Vec<_> = prompts.iter().map(|p| u32::try_from(p.len()).unwrap_or(u32::MAX)).collect();
+        if let HostSliceMut::U32(read) = self.read.data_mut() {
+            let rows = read.chunks_exact_mut(self.copies).zip(&lengths);
+            rows.for_each(|(copies, &length)| copies.fill(length));
+        }
+        let tokens = HostTensor::u32(&[prompts.len(), time], tokens)?;
+        let lengths = HostTensor::u32(&[prompts.len()], lengths)?;
+        let ran = reading.run(&[("tokens", &tokens), ("lengths", &lengths)], &Control::default());
+        let logits = ran.and_then(|()| reading.read("logits"));
+        self.reading = Some((time, reading));
+        finite(logits?.wait()?, self.vocab)
+    }
+
+    fn compile_reading(&self, model: &impl LanguageModel, time: usize) -> Result<Program, NnError> {
+        let g = self.carried.store().inference_graph();
+        let tokens = g.ids("tokens", &[self.prompts, time], self.vocab);
+        let lengths = g.lengths("lengths", self.prompts, time);
+        let after = model.read(tokens, None, Some(lengths));
+        self.carried.begin(&g, &after.state, self.copies);
+        let logits = model.logits(last_step(after.features, Some(lengths)));
+        let request = Request { outputs: &[("logits", logits)], objective: None };
+        Ok(Program::compile(self.carried.store(), &g, request)?)
+    }
+
+    /// Reads a symbol of each row: logits [R, V] of the next one; the state moves on.
+    fn step(&mut self, ids: &[u32]) -> Result<Vec<f32>, NnError> {
+        if let HostSliceMut::U32(tokens) = self.tokens.data_mut() {
+            tokens.copy_from_slice(ids);
+        }
+        self.step.run(&[("tokens", &self.tokens), ("read", &self.read)], &Control::default())?;
+        if let HostSliceMut::U32(read) = self.read.data_mut() {
+            read.iter_mut().for_each(|steps| *steps = steps.saturating_add(1));
+        }
+        finite(self.step.read("logits")?.wait()?, self.vocab)
+    }
+
+    /// Steps that the row with most of them has read.
+    fn longest(&self) -> usize {
+        let HostData::U32(read) = self.read.data() else { return 0 };
+        read.iter().copied().max().unwrap_or(0) as usize
+    }
+}
+
+/// Logits of so many symbols a row, if all are numbers.
+fn finite(logits: Vec<f32>, size: usize) -> Result<Vec<f32>, NnError> {
+    match logits.iter().position(|logit| !logit.is_finite()) {
+        Some(at) => Err(NnError::NotFinite { id: at % size.max(1) }),
+        None => Ok(logits),
+    }
+}
+
+/// A session as a beam search sees it.
+struct Beams<'a> {
+    session: &'a mut Session,
+    /// What the prompts told, until the search asks first.
+    told: Option<Vec<f32>>,
+    /// Steps that there is room for.
+    reads: usize,
+    /// Whether a symbol ends a text; else the search is told of one that never comes.
+    ends: bool,
+}
+
+impl StepModel for Beams<'_> {
+    fn step(&mut self, tokens: &[u32], parents: &[usize]) -> Result<Vec<f32>, NnError> {
+        let (rows, copies) = (tokens.len(), self.session.copies);
+        let logits = match self.told.take() {
+            Some(told) => {
+                told.chunks_exact(self.session.vocab.max(1)).flat_map(|row| row.repeat(copies)).collect()
+            }
+            // Without an end there is nothing to ask after the last symbol.
+            None if self.reads == 0 => Vec::new(),
+            None => {
+                self.reads -= 1;
+                let steps = self.session.longest();
+                self.session.carried.reorder(parents, steps)?;
+                // Idle rows read an end, which may be none of the model's symbols.
+                let known = |&id: &u32| if (id as usize) < self.session.vocab { id } else { 0 };
+                let tokens: Vec<_> = tokens.iter().map(known).collect();
+                self.session.step(&tokens)?
+            }
+        };
+        let (size, end) = (self.session.vocab, (!self.ends).then_some(f32::NEG_INFINITY));
+        if logits.is_empty() {
+            return Ok(vec![f32::NEG_INFINITY; rows * (size + usize::from(!self.ends))]);
+        }
+        Ok(logits.chunks_exact(size).flat_map(|row| log_softmax(row).into_iter().chain(end)).collect())
+    }
+}
+
+/// ln softmax of finite numbers.
+fn log_softmax(logits: &[f32]) -> Vec<f32> {
+    let top = f64::from(logits.iter().copied().fold(f32::NEG_INFINITY, f32::max));
+    let sum: f64 = logits.iter().map(|&logit| (f64::from(logit) - top).exp()).sum();
+    let all = top + sum.ln();
+    logits.iter().map(|&logit| (f64::from(logit) - all) as f32).collect()
+}

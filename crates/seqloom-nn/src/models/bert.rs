@@ -1,0 +1,297 @@
+//! The encoder-only Transformer: every step sees all others, and the model says what stood where tokens were hidden.
+//!
+//! The head, the widest layer, and the loss see hidden tokens alone: the batch lists their places, and the features are
+//! gathered from there. What is learned so serves other ends through the features of each step, or of the whole row by the
+//! pooler.
+
+use seqloom_graph::{AttentionOptions, Graph, Init, Lengths, ParamId, Params, Tensor};
+
+use crate::attention::positions::{AbsolutePositions, Place, PositionEmbedding};
+use crate::attention::transformer_block::{BlockConfig, BlockStart, NormPlace, SPREAD};
+use crate::attention::transformer_stack::TransformerStack;
+use crate::batch::masked_batch::MaskedBatch;
+use crate::layers::dropout::Dropout;
+use crate::layers::embedding::Embedding;
+use crate::layers::feed_forward::FeedForwardActivation;
+use crate::layers::linear::Linear;
+use crate::layers::losses::cross_entropy;
+use crate::layers::norm::Norm;
+use crate::vocab::Vocab;
+
+/// Sizes of a [`Bert`].
+#[derive(Clone, Debug, PartialEq)]
+pub struct BertConfig {
+    /// Symbols that it reads and predicts, V; the one that hides others is among them.
+    pub vocab: Vocab,
+    /// Its blocks.
+    pub block: BlockConfig,
+    /// Number of blocks, L.
+    pub layers: usize,
+    /// Most steps of a sequence.
+    pub max_time: usize,
+    /// How positions are added to embeddings.
+    pub positions: AbsolutePositions,
+    /// Kinds of tokens that are told apart, such as those of a first and a second sentence; 0 if none are.
+    pub token_types: usize,
+    /// Whether it has a summary of a row ([`Bert::pooled`]).
+    pub pooler: bool,
+    /// Whether it has a head that says what was hidden.
+    pub head: bool,
+}
+
+impl BertConfig {
+    /// BERT's form (Devlin et al. 2019) at these sizes: post-norm, exact GELU, learned positions, dropout of 0.1; with the head,
+    /// without pooler and kinds of tokens.
+    #[must_use]
+    pub fn new(vocab: Vocab, channels: usize, heads: usize, layers: usize, max_time: usize) -> Self {
+        let block = BlockConfig {
+            norm_place: NormPlace::Post,
+            norm_eps: 1e-12,
+            dropout: 0.1,
+            start: BlockStart::Bert,
+            ..BlockConfig::new(channels, heads)
+        };
+        let positions = AbsolutePositions::Learned;
+        Self { vocab, block, layers, max_time, positions, token_types: 0, pooler: false, head: true }
+    }
+}
+
+/// An encoder-only Transformer (Devlin et al. 2019).
+///
+/// ```text
+/// x = dropout(norm(embedding(tokens) + positions + token_types(kinds)))
+/// features = blocks(x)                                            every step sees all true steps
+/// logits = norm(f(dense(features)))·embeddingᵀ + bias             f the blocks' activation
+/// loss = mean over hidden tokens of −ln softmax(logits)[token], in nats
+/// pooled = tanh(pooler(features of step 0))
+/// ```
+///
+/// Parameters: `embedding.weight` [V, C], `positions.weight` [max_time, C] if learned, `token_types.weight` [kinds, C] if there
+/// are kinds, `norm.*`, `blocks.*` as [`TransformerStack`] names them, `pooler.{weight,bias}` [C, C] and \[C\],
+/// `head.dense.{weight,bias}` the same, `head.norm.*`, `head.bias` \[V\].
+///
+/// Blocks that normalise their inputs (pre-norm) get a last normalisation behind them, `blocks.norm.*`.
+///
+/// Errors: rows of more than `max_time` steps, heads that do not divide the channels, and the use of a pooler, a head or kinds
+/// that the model has not poison the result; ids out of range are found on the host.
+#[derive(Clone, Debug)]
+pub struct Bert {
+    config: BertConfig,
+    embedding: Embedding,
+    positions: PositionEmbedding,
+    token_types: Option<ParamId>,
+    norm: Norm,
+    dropout: Dropout,
+    blocks: TransformerStack,
+    pooler: Option<Linear>,
+    head: Option<Head>,
+}
+
+/// What stands between features and the embedding's table.
+#[derive(Clone, Copy, Debug)]
+struct Head {
+    dense: Linear,
+    activation: FeedForwardActivation,
+    norm: Norm,
+    bias: ParamId,
+}
+
+impl Bert {
+    /// Registers the model's parameters.
+    pub fn new(params: &mut Params, config: BertConfig) -> Self {
+        let BertConfig { block, layers, max_time, token_types, .. } = &config;
+        let (size, channels) = (config.vocab.size(), block.channels);
+        let norm = |params: &mut Params| Norm::new(params, "norm", block.norm, channels, block.norm_eps);
+        let dense = |params: &mut Params, name: &str| match block.start {
+            BlockStart::Torch => Linear::new(params, name, channels, channels),
+            BlockStart::Gpt2 | BlockStart::Bert => {
+                Linear::with(params, name, channels, channels, [Init::Normal(SPREAD), Init::Zeros])
+            }
+        };
+        let spread = match block.start {
+            BlockStart::Torch => 1.0,
+            BlockStart::Gpt2 | BlockStart::Bert => SPREAD,
+        };
+        let embedding = Embedding::with(params, "embedding", size, channels, Init::Normal(spread));
+        let positions =
+            PositionEmbedding::new(params, "positions", config.positions, *max_time, channels, spread);
+        let token_types = (*token_types > 0).then(|| {
+            let shape = [*token_types, channels];
+            params.scope("token_types", |params| params.add("weight", &shape, Init::Normal(spread)))
+        });
+        let first = norm(params);
+        let normed = block.norm_place == NormPlace::Pre;
+        let blocks = TransformerStack::encoder(params, "blocks", block, *layers, *max_time, normed);
+        let pooler = config.pooler.then(|| dense(params, "pooler"));
+        let head = config.head.then(|| {
+            params.scope("head", |params| Head {
+                dense: dense(params, "dense"),
+                activation: block.activation,
+                norm: norm(params),
+                bias: params.add("bias", &[size], Init::Zeros),
+            })
+        });
+        let dropout = Dropout::new(block.dropout);
+        Self { config, embedding, positions, token_types, norm: first, dropout, blocks, pooler, head }
+    }
+
+    /// Its sizes.
+    #[must_use]
+    pub fn config(&self) -> &BertConfig {
+        &self.config
+    }
+
+    /// Its blocks.
+    #[must_use]
+    pub fn blocks(&self) -> &TransformerStack {
+        &self.blocks
+    }
+
+    /// Records the encoder: tokens [B, T] of u32, their kinds [B, T] of u32 (all of kind 0 if `None`), and the rows' lengths
+    /// (all T if `None`) → features [B, T, C]. Those of padded steps have no meaning.
+    #[track_caller]
+    #[must_use]
+    pub fn features<'g>(
+        &self,
+        tokens: Tensor<'g>,
+        kinds: Option<Tensor<'g>>,
+        lengths: Option<Lengths<'g>>,
+    ) -> Tensor<'g> {
+        let (g, time, most) = (tokens.graph(), tokens.dim(1), self.config.max_time);
+        let tokens = if time > most {
+            tokens.refused("bert", &format!("{time} steps, the model reads {most} at most"))
+        } else {
+            tokens
+        };
+        let x = self.positions.forward(self.embedding.forward(tokens), Place::From(0));
+        let x = match (self.token_types, kinds) {
+            (None, None) => x,
+            (Some(table), None) => x + g.param(table).slice(0, 0, 1).reshape(&[self.config.block.channels]),
+            (Some(table), Some(kinds)) => x + g.param(table).gather_rows(kinds),
+            (None, Some(_)) => x.refused("bert", "tells no kinds of tokens apart"),
+        };
+        let mask = AttentionOptions { lengths: lengths.map(Lengths::tensor), ..AttentionOptions::default() };
+        self.blocks.forward(self.dropout.forward(self.norm.forward(x)), mask, None)
+    }
+
+    /// Records the summary of each row: features [B, T, C] → [B, C].
+    #[track_caller]
+    #[must_use]
+    pub fn pooled<'g>(&self, features: Tensor<'g>) -> Tensor<'g> {
+        let Some(pooler) = &self.pooler else { return features.refused("bert", "has no pooler") };
+        let first = features.slice(1, 0, 1).reshape(&[features.dim(0), self.config.block.channels]);
+        pooler.forward(first).tanh()
+    }
+
+    /// Records the head: features [.., C] → logits [.., V].
+    #[track_caller]
+    #[must_use]
+    pub fn logits<'g>(&self, features: Tensor<'g>) -> Tensor<'g> {
+        let Some(Head { dense, activation, norm, bias }) = &self.head else {
+            return features.refused("bert", "has no head");
+        };
+        let g = features.graph();
+        let x = norm.forward(activation.apply(dense.forward(features)));
+        x.matmul_t(self.embedding.table(g)) + g.param(*bias)
+    }
+
+    /// Records what the model makes of a batch's hidden tokens: logits [M, V], over inputs named as the batch names its
+    /// tensors. Surplus places, if the batch has any, repeat its first step.
+    #[track_caller]
+    #[must_use]
+    pub fn hidden_logits<'g>(&self, g: &'g Graph, batch: &MaskedBatch) -> Tensor<'g> {
+        let (rows, time) = (batch.rows(), batch.time());
+        let tokens = g.ids("tokens", &[rows, time], self.config.vocab.size());
+        let lengths = batch.lengths().map(|_| g.lengths("lengths", rows, time));
+        let features = self.features(tokens, None, lengths);
+        let steps = rows.saturating_mul(time);
+        let places = g.ids("places", &[batch.place_count()], steps);
+        self.logits(features.reshape(&[steps, self.config.block.channels]).gather_rows(places))
+    }
+
+    /// Records the loss of a batch, a scalar in nats per hidden token.
+    #[track_caller]
+    #[must_use]
+    pub fn loss<'g>(&self, g: &'g Graph, batch: &MaskedBatch) -> Tensor<'g> {
+        let logits = self.hidden_logits(g, batch);
+        let size = self.config.vocab.size();
+        // A batch made for another vocabulary marks surplus places by another id.
+        let logits = match batch.vocab() {
+            Some(other) if other != size => {
+                logits.refused("bert", &format!("a batch of {other} symbols for a model of {size}"))
+            }
+            _ => logits,
+        };
+        let targets = g.ids("targets", &[batch.place_count()], size + 1);
+        cross_entropy(logits, targets, Some(u32::try_from(size).unwrap_or(u32::MAX)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::batch::masked_batch::Masking;
+    use seqloom_graph::DType;
+
+    fn config() -> BertConfig {
+        BertConfig::new(Vocab::ids(7), 8, 2, 2, 6)
+    }
+
+    fn error(config: BertConfig, use_it: impl for<'g> Fn(&Bert, &'g Graph) -> Tensor<'g>) -> String {
+        let mut params = Params::seeded(1);
+        let model = Bert::new(&mut params, config);
+        let g = Graph::training(&params);
+        let _ = use_it(&model, &g);
+        g.check().map_or_else(|e| e.to_string(), |()| String::new())
+    }
+
+    #[test]
+    fn the_loss_of_full_and_of_ragged_batches_is_a_scalar() {
+        let mut params = Params::seeded(1);
+        let model = Bert::new(&mut params, BertConfig { token_types: 2, pooler: true, ..config() });
+        let block = 4 * 8 * 8 + 4 * 8 + 2 * 8 * 32 + 8 + 32 + 4 * 8;
+        let dense = 8 * 8 + 8;
+        assert_eq!(params.count(), (7 + 6 + 2) * 8 + 16 + 2 * block + dense + dense + 16 + 7);
+        for rows in [vec![vec![0, 1, 2]; 2], vec![vec![0, 1, 2], vec![3]]] {
+            let batch = MaskedBatch::new(&rows, &Masking::new(7, 6), 1).unwrap();
+            let g = Graph::training(&params);
+            let loss = model.loss(&g, &batch);
+            g.check().unwrap();
+            assert!(loss.shape().to_vec().is_empty());
+        }
+        let g = Graph::inference(&params);
+        let features = model.features(g.ids("tokens", &[2, 3], 7), Some(g.ids("kinds", &[2, 3], 2)), None);
+        assert_eq!(model.pooled(features).shape()[..], [2, 8]);
+        g.check().unwrap();
+    }
+
+    #[test]
+    fn what_the_model_has_not_is_refused() {
+        assert!(
+            error(config(), |model, g| model.features(g.ids("tokens", &[1, 7], 7), None, None))
+                .contains("7 steps, the model reads 6 at most")
+        );
+        let heads = BertConfig { block: BlockConfig { heads: 3, ..config().block }, ..config() };
+        assert!(
+            error(heads, |model, g| model.features(g.ids("tokens", &[1, 2], 7), None, None))
+                .contains("3 heads do not divide")
+        );
+        assert!(
+            error(config(), |model, g| model.pooled(g.input("x", &[1, 2, 8], DType::F32)))
+                .contains("has no pooler")
+        );
+        let headless = BertConfig { head: false, ..config() };
+        assert!(
+            error(headless, |model, g| model.logits(g.input("x", &[1, 2, 8], DType::F32)))
+                .contains("has no head")
+        );
+        assert!(
+            error(config(), |model, g| {
+                model.features(g.ids("tokens", &[1, 2], 7), Some(g.ids("kinds", &[1, 2], 2)), None)
+            })
+            .contains("tells no kinds")
+        );
+        let other = MaskedBatch::new(&[[0, 1]], &Masking::new(6, 5), 1).unwrap();
+        assert!(error(config(), |model, g| model.loss(g, &other)).contains("a batch of 6 symbols"));
+    }
+}

@@ -1,0 +1,84 @@
+//! What every encoder–decoder has in common where it translates.
+//!
+//! A model says how a batch of sources becomes a memory and a first state, and how one step of some rows follows from both:
+//! then one translator serves all. Memory and state are lists of plain tensors, for the same reason as a language model's
+//! state. Training is each model's own: it runs over all steps at once where it can.
+
+pub mod seq2seq;
+pub mod transformer;
+
+use std::collections::HashMap;
+
+use seqloom_graph::{Lengths, ParamStore, Tensor};
+
+use crate::batch::translation_batch::TranslationVocab;
+use crate::generate::carried::StateShape;
+use crate::generate::translator::Translator;
+use crate::models::language::Past;
+
+/// What a decoder looks at in every step and never changes, for B sentences of up to S tokens.
+#[derive(Clone, Debug)]
+pub struct Source<'g> {
+    /// What the encoder made of them; of the shapes that [`EncoderDecoder::memory_shapes`] gives.
+    pub memory: Vec<Tensor<'g>>,
+    /// Their true lengths, of up to S.
+    pub lengths: Lengths<'g>,
+}
+
+/// What an encoder hands to a decoder.
+#[derive(Clone, Debug)]
+pub struct Begun<'g> {
+    /// The memory.
+    pub memory: Vec<Tensor<'g>>,
+    /// The state that B rows start from; empty where nothing of a state is read before it is written.
+    pub state: Vec<Tensor<'g>>,
+}
+
+/// What a decoder answers to a token of each of R rows.
+#[derive(Clone, Debug)]
+pub struct Next<'g> {
+    /// Logits [R, V] of the token after.
+    pub logits: Tensor<'g>,
+    /// How much each source token mattered, [R, S]; `None` without attention.
+    pub weights: Option<Tensor<'g>>,
+    /// The state after the step.
+    pub state: Vec<Tensor<'g>>,
+}
+
+/// A model that reads a sentence and writes another, token by token.
+pub trait EncoderDecoder {
+    /// Ids of both sides, and those that start and end a target.
+    fn vocab(&self) -> TranslationVocab;
+
+    /// Longest source that it reads, in tokens.
+    fn max_source(&self) -> usize;
+
+    /// Most steps that it decodes, or any number.
+    fn max_target(&self) -> Option<usize> {
+        None
+    }
+
+    /// Shapes of the memory of so many sentences of so many positions.
+    fn memory_shapes(&self, sentences: usize, positions: usize) -> Vec<Vec<usize>>;
+
+    /// Shapes of the state that `rows` rows carry from step to step.
+    fn state_shapes(&self, rows: usize) -> Vec<StateShape>;
+
+    /// Records the encoder: source ids [B, S] and their lengths.
+    #[track_caller]
+    fn begin<'g>(&self, sources: Tensor<'g>, lengths: Lengths<'g>) -> Begun<'g>;
+
+    /// Records one step of R rows, a multiple of B: tokens \[R\], the state before and how many steps it was, and what to look
+    /// at. Rows b·R/B to (b + 1)·R/B − 1 translate sentence b.
+    #[track_caller]
+    fn next<'g>(&self, tokens: Tensor<'g>, past: &Past<'g>, source: &Source<'g>) -> Next<'g>;
+
+    /// A translator over the parameters in `store`, which keep changing if they are trained further.
+    #[must_use]
+    fn translator(&self, store: &impl AsRef<ParamStore>) -> Translator<Self>
+    where
+        Self: Sized + Clone,
+    {
+        Translator { model: self.clone(), store: store.as_ref().clone(), programs: HashMap::new() }
+    }
+}

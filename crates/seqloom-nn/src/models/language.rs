@@ -1,0 +1,145 @@
+//! What every language model over symbols has in common.
+//!
+//! A model says once how it reads tokens ([`LanguageModel::read`]): any number of steps, from the start of a text or behind
+//! what was read before. Training records whole windows of it and generation records one step of it, so the two cannot
+//! drift apart, and the loss and the generator are written once for all models. A state is a list of plain tensors, because
+//! models differ in nothing but their number and shapes: none for a Markov chain, the last embeddings for a window, h and c
+//! for an LSTM, keys and values for a Transformer.
+//!
+//! Reading and the head ([`LanguageModel::logits`]) are apart, since the head is the widest layer and few steps need it:
+//! true ones in training, the last one of a prompt in generation.
+
+pub mod conv_lm;
+pub mod gpt;
+pub mod latent_lm;
+pub mod markov_lm;
+pub mod recurrent_lm;
+pub mod window_lm;
+
+use seqloom_graph::{Following, Graph, Lengths, ParamStore, Tensor};
+
+use crate::batch::lm_batch::LmBatch;
+use crate::error::NnError;
+use crate::generate::carried::StateShape;
+use crate::generate::generator::Generator;
+use crate::layers::losses::{cross_entropy, packed_cross_entropy};
+use crate::vocab::Vocab;
+
+/// What a language model has made of the tokens that it read.
+#[derive(Clone, Debug)]
+pub struct Reading<'g> {
+    /// What [`LanguageModel::logits`] takes, [B, T, F]: step t's tells the token after token t. Padded steps have none with
+    /// a meaning.
+    pub features: Tensor<'g>,
+    /// The state after each row's last true step, to continue from; shapes as [`LanguageModel::state_shapes`] gives them.
+    pub state: Vec<Tensor<'g>>,
+}
+
+/// What rows have read before the tokens at hand.
+#[derive(Clone, Debug)]
+pub struct Past<'g> {
+    /// The state that it left.
+    pub state: Vec<Tensor<'g>>,
+    /// How many steps it was, and the steps that follow.
+    pub steps: Following<'g>,
+}
+
+/// A model of the probability of each symbol given those before it in its row.
+pub trait LanguageModel {
+    /// The symbols it reads and predicts.
+    fn vocab(&self) -> &Vocab;
+
+    /// Most steps of a row, or any number.
+    fn max_time(&self) -> Option<usize> {
+        None
+    }
+
+    /// Shapes of the state that `rows` rows carry from step to step.
+    fn state_shapes(&self, rows: usize) -> Vec<StateShape>;
+
+    /// Records the model up to its head: tokens [B, T] of u32, from the start of a text or behind a `past`, row lengths (all
+    /// T if `None`) → features and the state after them. Padded steps change no state that a later step sees.
+    ///
+    /// A state of another number of tensors or of other shapes poisons the result, as do rows beyond [`Self::max_time`].
+    #[track_caller]
+    fn read<'g>(
+        &self,
+        tokens: Tensor<'g>,
+        past: Option<&Past<'g>>,
+        lengths: Option<Lengths<'g>>,
+    ) -> Reading<'g>;
+
+    /// Records the head: features [.., F] → logits [.., V].
+    #[track_caller]
+    fn logits<'g>(&self, features: Tensor<'g>) -> Tensor<'g>;
+
+    /// Records the loss of a batch, a scalar in nats per token, over inputs named as the batch names its tensors: the mean
+    /// over true steps of −ln softmax(logits)\[target\]. The head and the loss see true steps alone.
+    ///
+    /// Ids of V or more are found on the host before the device. A ragged batch made for another vocabulary poisons the
+    /// result.
+    #[track_caller]
+    fn loss<'g>(&self, g: &'g Graph, batch: &LmBatch) -> Tensor<'g> {
+        let (rows, time, size) = (batch.rows(), batch.time(), self.vocab().size());
+        let tokens = g.ids("tokens", &[rows, time], size);
+        match batch.ragged_rows() {
+            None => {
+                let logits = self.logits(self.read(tokens, None, None).features);
+                cross_entropy(logits, g.ids("targets", &[rows, time], size), None)
+            }
+            Some(ragged) => {
+                let lengths = g.lengths("lengths", rows, time).within(ragged.packed);
+                let features = lengths.pack(self.read(tokens, None, Some(lengths)).features);
+                packed_cross_entropy(self.logits(features), lengths, "targets", ragged.vocab, 0.0)
+            }
+        }
+    }
+
+    /// A generator of text over the parameters in `store`, which keep changing if they are trained further.
+    ///
+    /// # Errors
+    /// [`NnError::Graph`] if the store is another model's or the device has no room for the program.
+    fn generator(&self, store: &impl AsRef<ParamStore>) -> Result<Generator<Self>, NnError>
+    where
+        Self: Sized + Clone,
+    {
+        Generator::new(self.clone(), store.as_ref())
+    }
+}
+
+/// Checks a past's state against the shapes that `model` wants: the tensors, or zeros where nothing was read. A state that
+/// does not fit comes back poisoned, and poisons what is computed from it.
+#[track_caller]
+pub(crate) fn state_or_zeros<'g>(
+    model: &impl LanguageModel,
+    name: &'static str,
+    tokens: Tensor<'g>,
+    past: Option<&Past<'g>>,
+) -> Vec<Tensor<'g>> {
+    let g = tokens.graph();
+    let shapes = model.state_shapes(tokens.dim(0));
+    let Some(Past { state, .. }) = past else {
+        return shapes.iter().map(|shape| g.full(&shape.dims, 0.0)).collect();
+    };
+    let fits =
+        state.len() == shapes.len() && state.iter().zip(&shapes).all(|(t, s)| t.shape()[..] == s.dims[..]);
+    if fits {
+        return state.clone();
+    }
+    let shapes: Vec<_> = shapes.into_iter().map(|shape| shape.dims).collect();
+    let has: Vec<_> = state.iter().map(|t| t.shape()).collect();
+    vec![tokens.refused(name, &format!("needs a state of shapes {shapes:?}, not {has:?}")); shapes.len()]
+}
+
+/// The step at which each row ends: x [B, T, C] → [B, C], at T − 1 or at `lengths[b]` − 1.
+#[track_caller]
+pub(crate) fn last_step<'g>(x: Tensor<'g>, lengths: Option<Lengths<'g>>) -> Tensor<'g> {
+    let (rows, time, channels) = (x.dim(0), x.dim(1), x.dim(2));
+    let Some(lengths) = lengths else {
+        return x.slice(1, time.saturating_sub(1), 1).reshape(&[rows, channels]);
+    };
+    // A row of the identity for each row of the batch: one product picks, and its gradient puts back.
+    let ends = x.graph().literal(&[time], (1..=time).map(|t| t as f32).collect());
+    let picks = lengths.tensor().to_f32().reshape(&[rows, 1]).equal(ends).reshape(&[rows, 1, time]);
+    picks.matmul(x).reshape(&[rows, channels])
+}

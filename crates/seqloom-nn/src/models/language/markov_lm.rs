@@ -1,0 +1,59 @@
+//! The Markov chain of order 1 as a trained network: the naive autoregressive model.
+//!
+//! Its whole memory is the last symbol, so its parameters are one table of logits. Counting pairs would give the same
+//! chain at once (the minimum of the loss is at the logarithms of the pairs' frequencies); it is trained by gradient here
+//! so that it stands on the same footing as the models that are compared with it.
+
+use seqloom_graph::{Init, Lengths, ParamId, Params, Tensor};
+
+use crate::generate::carried::StateShape;
+use crate::models::language::{LanguageModel, Past, Reading, state_or_zeros};
+use crate::vocab::Vocab;
+
+/// A language model in which a symbol depends on the one before it alone (Markov 1913; Shannon 1948, the "digram" model).
+///
+/// Formula: P(x_{t+1} = v | x_1 .. x_t) = softmax(W\[x_t\])_v.
+///
+/// Shapes: tokens [B, T] → logits [B, T, V]; parameter `transition.weight` [V, V], zeros at first (all symbols equally
+/// likely). No state.
+#[derive(Clone, Debug)]
+pub struct MarkovLm {
+    vocab: Vocab,
+    transition: ParamId,
+}
+
+impl MarkovLm {
+    /// Registers the table over the symbols of `vocab`.
+    pub fn new(params: &mut Params, vocab: Vocab) -> Self {
+        let size = vocab.size();
+        let transition =
+            params.scope("transition", |params| params.add("weight", &[size, size], Init::Zeros));
+        Self { vocab, transition }
+    }
+}
+
+impl LanguageModel for MarkovLm {
+    fn vocab(&self) -> &Vocab {
+        &self.vocab
+    }
+
+    fn state_shapes(&self, _rows: usize) -> Vec<StateShape> {
+        Vec::new()
+    }
+
+    #[track_caller]
+    fn read<'g>(
+        &self,
+        tokens: Tensor<'g>,
+        past: Option<&Past<'g>>,
+        _lengths: Option<Lengths<'g>>,
+    ) -> Reading<'g> {
+        let state = state_or_zeros(self, "MarkovLm", tokens, past);
+        Reading { features: tokens.graph().param(self.transition).gather_rows(tokens), state }
+    }
+
+    /// What it reads is the answer.
+    fn logits<'g>(&self, features: Tensor<'g>) -> Tensor<'g> {
+        features
+    }
+}

@@ -1,0 +1,248 @@
+//! Language models over a recurrent layer: embedding, recurrent layers, linear head.
+//!
+//! Training sees whole windows, generation one step at a time with the state carried by hand. Both are recorded from the
+//! same layers, so they cannot drift apart. Rows of several lengths are embedded, run and scored as packed rows: nothing
+//! is computed for padding.
+
+use seqloom_graph::{Graph, Lengths, Params, Tensor};
+
+use crate::batch::lm_batch::LmBatch;
+use crate::generate::carried::StateShape;
+use crate::layers::dropout::Dropout;
+use crate::layers::embedding::Embedding;
+use crate::layers::linear::Linear;
+use crate::layers::losses::{cross_entropy, packed_cross_entropy};
+use crate::models::language::{LanguageModel, Past, Reading, state_or_zeros};
+use crate::recurrent::gru::Gru;
+use crate::recurrent::lstm::Lstm;
+use crate::recurrent::rnn::Rnn;
+use crate::recurrent::{Recurrent, RecurrentConfig, Run};
+use crate::vocab::Vocab;
+
+/// Sizes of a [`RecurrentLm`].
+#[derive(Clone, Debug, PartialEq)]
+pub struct RecurrentLmConfig {
+    /// Symbols that it reads and predicts, V.
+    pub vocab: Vocab,
+    /// Channels of the embedding, C.
+    pub embed: usize,
+    /// Width of the hidden state, H.
+    pub hidden: usize,
+    /// Recurrent layers, L.
+    pub layers: usize,
+    /// Probability of dropout while training: between the layers, and on the last one's output before the head.
+    pub dropout: f32,
+}
+
+/// A language model over symbols: the probability of each symbol given those before it in the row.
+///
+/// Formula: logits = head(dropout(layers(embedding(tokens)))); loss = mean of −ln softmax(logits)\[target\], in nats a symbol.
+///
+/// Parameters: `embedding.weight` [V, C], those of the layers under [`Recurrent::NAME`] (`lstm.*`, `gru.*`, `rnn.*`),
+/// `head.weight` [V, H], `head.bias` \[V\].
+///
+/// Each row starts from a zero state, unless the model is made [`RecurrentLm::stateful`].
+#[derive(Clone, Debug)]
+pub struct RecurrentLm<L> {
+    vocab: Vocab,
+    embedding: Embedding,
+    layers: L,
+    dropout: Dropout,
+    head: Linear,
+    stateful: bool,
+}
+
+/// The language model over an [`Lstm`].
+pub type LstmLm = RecurrentLm<Lstm>;
+/// Sizes of an [`LstmLm`].
+pub type LstmLmConfig = RecurrentLmConfig;
+/// The language model over a [`Gru`].
+pub type GruLm = RecurrentLm<Gru>;
+/// The language model over an [`Rnn`]; of tanh, unless made by [`RecurrentLm::with`].
+pub type RnnLm = RecurrentLm<Rnn>;
+
+impl<L: Recurrent> RecurrentLm<L> {
+    /// Registers the model's parameters.
+    pub fn new(params: &mut Params, config: RecurrentLmConfig) -> Self {
+        Self::with(params, config, L::register)
+    }
+
+    /// As [`Self::new`], with layers that `register` makes of the parameters, a name and the sizes.
+    ///
+    /// ```
+    /// # use seqloom_graph::{Activation, Params};
+    /// # use seqloom_nn::{RecurrentLmConfig, Rnn, RnnLm, Vocab};
+    /// let config = RecurrentLmConfig { vocab: Vocab::ids(9), embed: 4, hidden: 8, layers: 1, dropout: 0.0 };
+    /// let mut params = Params::seeded(1);
+    /// let model = RnnLm::with(&mut params, config, |p, name, c| Rnn::new(p, name, Activation::Relu, c));
+    /// assert_eq!(params.count(), 9 * 4 + 8 * (4 + 8 + 2) + 9 * (8 + 1));
+    /// ```
+    pub fn with(
+        params: &mut Params,
+        config: RecurrentLmConfig,
+        register: impl FnOnce(&mut Params, &str, RecurrentConfig) -> L,
+    ) -> Self {
+        let RecurrentLmConfig { vocab, embed, hidden, layers, dropout } = config;
+        let size = vocab.size();
+        let sizes = RecurrentConfig { input: embed, hidden, layers, bidirectional: false, dropout };
+        Self {
+            vocab,
+            embedding: Embedding::new(params, "embedding", size, embed),
+            layers: register(params, L::NAME, sizes),
+            dropout: Dropout::new(dropout),
+            head: Linear::new(params, "head", hidden, size),
+            stateful: false,
+        }
+    }
+
+    /// The same model carrying its state: row b of a batch goes on where row b of the batch before ended, so that a text
+    /// read in windows ([`LmBatch`]es of one number of rows, in the order of the text) is read whole. Gradients end at the
+    /// window's start: back-propagation through time, truncated (Williams & Peng 1990).
+    ///
+    /// The state stays on the device and costs one small copy a step. It is 0 before the first batch and before each that
+    /// [`LmBatch::beginning`] marks; training and evaluation have states of their own.
+    #[must_use]
+    pub fn stateful(mut self) -> Self {
+        self.stateful = true;
+        self
+    }
+
+    /// Its recurrent layers.
+    #[must_use]
+    pub fn layers(&self) -> &L {
+        &self.layers
+    }
+
+    /// Records the model: tokens [B, T] of u32, a state to start from (zeros if `None`; [`Recurrent::STATE`] names its
+    /// tensors) → logits [B, T, V] and the layers' output and final state.
+    #[track_caller]
+    #[must_use]
+    pub fn forward<'g>(&self, tokens: Tensor<'g>, state: Option<&[Tensor<'g>]>) -> (Tensor<'g>, Run<'g>) {
+        let run = self.layers.run(self.embedding.forward(tokens), state, None);
+        (self.head.forward(self.dropout.forward(run.output)), run)
+    }
+
+    /// Records the model over packed rows: tokens \[N\] of u32 → logits [N, V].
+    #[track_caller]
+    #[must_use]
+    pub fn forward_packed<'g>(
+        &self,
+        tokens: Tensor<'g>,
+        state: Option<&[Tensor<'g>]>,
+        lengths: Lengths<'g>,
+    ) -> (Tensor<'g>, Run<'g>) {
+        let run = self.layers.run_packed(self.embedding.forward(tokens), state, lengths);
+        (self.head.forward(self.dropout.forward(run.output)), run)
+    }
+
+    /// The state that the last batch left.
+    #[track_caller]
+    fn carried<'g>(&self, g: &'g Graph, rows: usize) -> Vec<Tensor<'g>> {
+        let shape = self.layers.config().state_shape(rows);
+        L::STATE.iter().map(|name| g.state(&state_name::<L>(name), &shape)).collect()
+    }
+}
+
+impl<L: Recurrent> LanguageModel for RecurrentLm<L> {
+    fn vocab(&self) -> &Vocab {
+        &self.vocab
+    }
+
+    /// [L, B, H] for each tensor that [`Recurrent::STATE`] names.
+    fn state_shapes(&self, rows: usize) -> Vec<StateShape> {
+        vec![StateShape::new(&self.layers.config().state_shape(rows), 1); L::STATE.len()]
+    }
+
+    #[track_caller]
+    fn read<'g>(
+        &self,
+        tokens: Tensor<'g>,
+        past: Option<&Past<'g>>,
+        lengths: Option<Lengths<'g>>,
+    ) -> Reading<'g> {
+        let state = state_or_zeros(self, L::NAME, tokens, past);
+        let run = self.layers.run(self.embedding.forward(tokens), Some(&state), lengths);
+        Reading { features: self.dropout.forward(run.output), state: run.state }
+    }
+
+    #[track_caller]
+    fn logits<'g>(&self, features: Tensor<'g>) -> Tensor<'g> {
+        self.head.forward(features)
+    }
+
+    /// Over packed rows, so that padding costs nothing; and from a carried state, if the model is
+    /// [`RecurrentLm::stateful`].
+    #[track_caller]
+    fn loss<'g>(&self, g: &'g Graph, batch: &LmBatch) -> Tensor<'g> {
+        let (rows, time, size) = (batch.rows(), batch.time(), self.vocab.size());
+        let tokens = g.ids("tokens", &[rows, time], size);
+        let state = self.stateful.then(|| self.carried(g, rows));
+        let (loss, run) = match batch.ragged_rows() {
+            None => {
+                let (logits, run) = self.forward(tokens, state.as_deref());
+                (cross_entropy(logits, g.ids("targets", &[rows, time], size), None), run)
+            }
+            Some(ragged) => {
+                let lengths = g.lengths("lengths", rows, time).within(ragged.packed);
+                // What stands on surplus rows reaches no output; any symbol will do.
+                let (logits, run) =
+                    self.forward_packed(lengths.pack_ids(tokens, 0), state.as_deref(), lengths);
+                (packed_cross_entropy(logits, lengths, "targets", ragged.vocab, 0.0), run)
+            }
+        };
+        if self.stateful {
+            for (name, last) in L::STATE.iter().zip(run.state) {
+                g.keep(&state_name::<L>(name), last);
+            }
+        }
+        loss
+    }
+}
+
+/// Name of a carried tensor: `lstm.h`.
+fn state_name<L: Recurrent>(tensor: &str) -> String {
+    format!("{}.{tensor}", L::NAME)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn model<L: Recurrent>(params: &mut Params) -> RecurrentLm<L> {
+        let config = RecurrentLmConfig { vocab: Vocab::ids(7), embed: 3, hidden: 4, layers: 2, dropout: 0.1 };
+        RecurrentLm::new(params, config)
+    }
+
+    fn losses_are_scalars<L: Recurrent + Clone>(gates: usize) {
+        let mut params = Params::seeded(1);
+        let model = model::<L>(&mut params);
+        let of_layers = 4 * gates * (3 + 4 + 2) + 4 * gates * (4 + 4 + 2);
+        assert_eq!(params.count(), 7 * 3 + of_layers + 7 * 4 + 7);
+        for batch in
+            [LmBatch::new(1, 2, vec![0; 2], vec![1; 2]).unwrap(), LmBatch::ragged(&[[0, 1, 2]], 7).unwrap()]
+        {
+            for model in [model.clone(), model.clone().stateful()] {
+                let g = Graph::training(&params);
+                let loss = model.loss(&g, &batch);
+                g.check().unwrap();
+                assert!(loss.shape().to_vec().is_empty());
+            }
+        }
+    }
+
+    #[test]
+    fn the_loss_of_full_and_of_ragged_batches_is_a_scalar() {
+        losses_are_scalars::<Rnn>(1);
+        losses_are_scalars::<Lstm>(4);
+        losses_are_scalars::<Gru>(3);
+    }
+
+    #[test]
+    fn a_batch_padded_for_another_vocabulary_is_refused() {
+        let mut params = Params::seeded(1);
+        let model = model::<Lstm>(&mut params);
+        let g = Graph::training(&params);
+        let _ = model.loss(&g, &LmBatch::ragged(&[[0, 1, 2]], 5).unwrap());
+        assert!(g.check().is_err());
+    }
+}

@@ -1,0 +1,128 @@
+//! Long short-term memory over whole sequences.
+//!
+//! The cell state passes from step to step by a product with the forget gate alone, so a gradient can go far back where
+//! that gate stays near 1; the price is two states and four gates.
+
+use seqloom_graph::{Lengths, Params, Tensor};
+
+use crate::recurrent::stack::{Cell, Stack};
+use crate::recurrent::{Recurrent, RecurrentConfig, Run};
+
+/// Stacked LSTM layers (Hochreiter & Schmidhuber 1997 with the forget gate of Gers et al. 2000).
+///
+/// Formula, for each row, layer and step t, with h₋₁ = h0 and c₋₁ = c0:
+///
+/// ```text
+/// i_t = sigmoid(W_ii·x_t + b_ii + W_hi·h_{t-1} + b_hi)        input gate
+/// f_t = sigmoid(W_if·x_t + b_if + W_hf·h_{t-1} + b_hf)        forget gate
+/// g_t =    tanh(W_ig·x_t + b_ig + W_hg·h_{t-1} + b_hg)        candidate
+/// o_t = sigmoid(W_io·x_t + b_io + W_ho·h_{t-1} + b_ho)        output gate
+/// c_t = f_t∘c_{t-1} + i_t∘g_t                                  cell
+/// h_t = o_t∘tanh(c_t)                                          output, and the next layer's x_t
+/// ```
+///
+/// Shapes: x [B, T, C] → output [B, T, D·H], h_n and c_n [L·D, B, H]; D is 2 for both directions, whose outputs stand side
+/// by side (forward first), else 1.
+///
+/// Parameters of layer l, as PyTorch names and orders them, all uniform in ±1/√H: (gates i, f, g, o along
+/// the first axis) `weight_ih_l{l}` [4H, C or D·H], `weight_hh_l{l}` [4H, H], `bias_ih_l{l}` \[4H\], `bias_hh_l{l}` \[4H\];
+/// and the same with `_reverse` behind them for the other direction.
+///
+/// With lengths, row b has `lengths[b]` steps, from 1 to T: its outputs after them are 0, its final state is the one after
+/// its own last step (in the other direction: after its first, having begun at its own last), and no gradient comes from
+/// beyond. The work follows the true steps, not the padding.
+///
+/// Errors: operands of other shapes poison the outputs; a bad length is found on the host when the program runs.
+#[derive(Clone, Debug)]
+pub struct Lstm {
+    stack: Stack,
+}
+
+/// State of all layers and directions.
+#[derive(Clone, Copy, Debug)]
+pub struct LstmState<'g> {
+    /// Hidden state [L·D, B, H].
+    pub h: Tensor<'g>,
+    /// Cell state [L·D, B, H].
+    pub c: Tensor<'g>,
+}
+
+/// What [`Lstm::forward`] gives.
+#[derive(Clone, Copy, Debug)]
+pub struct LstmOutput<'g> {
+    /// Hidden states of the last layer: [B, T, D·H], 0 on padded steps; or packed [N, D·H], 0 on surplus rows.
+    pub output: Tensor<'g>,
+    /// Hidden state of every layer and direction after each row's last step [L·D, B, H].
+    pub h_n: Tensor<'g>,
+    /// Cell state of every layer and direction after each row's last step [L·D, B, H].
+    pub c_n: Tensor<'g>,
+}
+
+impl Lstm {
+    /// Registers the parameters of all layers under `name`.
+    pub fn new(params: &mut Params, name: &str, config: RecurrentConfig) -> Self {
+        Self { stack: Stack::new(params, name, Cell::Lstm, config) }
+    }
+
+    /// Its sizes.
+    #[must_use]
+    pub fn config(&self) -> RecurrentConfig {
+        self.stack.config()
+    }
+
+    /// Records the layers: x [B, T, C], a state of [L·D, B, H] to start from (zeros if `None`), and row lengths (all T if
+    /// `None`) → [`LstmOutput`].
+    #[track_caller]
+    #[must_use]
+    pub fn forward<'g>(
+        &self,
+        x: Tensor<'g>,
+        state: Option<LstmState<'g>>,
+        lengths: Option<Lengths<'g>>,
+    ) -> LstmOutput<'g> {
+        let state = state.map(|s| [s.h, s.c]);
+        LstmOutput::of(self.stack.run(x, state.as_ref().map(<[_; 2]>::as_slice), lengths))
+    }
+
+    /// [`Self::forward`] over packed sequences: x [N, C] → output [N, D·H].
+    #[track_caller]
+    #[must_use]
+    pub fn forward_packed<'g>(
+        &self,
+        x: Tensor<'g>,
+        state: Option<LstmState<'g>>,
+        lengths: Lengths<'g>,
+    ) -> LstmOutput<'g> {
+        let state = state.map(|s| [s.h, s.c]);
+        LstmOutput::of(self.stack.run_packed(x, state.as_ref().map(<[_; 2]>::as_slice), lengths))
+    }
+
+    /// Records one step, for streams: x [B, C] and a state of [L, B, H] → the last layer's [B, H] and the new state. A
+    /// bidirectional layer, which would need the end of the stream, poisons it.
+    #[track_caller]
+    #[must_use]
+    pub fn step<'g>(&self, x: Tensor<'g>, state: LstmState<'g>) -> (Tensor<'g>, LstmState<'g>) {
+        let out = LstmOutput::of(self.stack.step(x, &[state.h, state.c]));
+        (out.output, LstmState { h: out.h_n, c: out.c_n })
+    }
+}
+
+impl<'g> LstmOutput<'g> {
+    fn of(run: Run<'g>) -> Self {
+        let state = |i: usize| run.state.get(i).copied().unwrap_or(run.output);
+        Self { output: run.output, h_n: state(0), c_n: state(1) }
+    }
+}
+
+impl Recurrent for Lstm {
+    const NAME: &'static str = "lstm";
+    const STATE: &'static [&'static str] = &["h", "c"];
+
+    fn register(params: &mut Params, name: &str, config: RecurrentConfig) -> Self {
+        Self::new(params, name, config)
+    }
+
+    fn stack(&self) -> &Stack {
+        &self.stack
+    }
+}

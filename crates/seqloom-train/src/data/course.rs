@@ -1,0 +1,260 @@
+//! The way through a corpus: which batch comes when, and where the way ends.
+//!
+//! A batch is a pure function of its number, so a course's whole state is one number: a resumed run continues with exactly the
+//! batch it would have had. What the batches are is a [`Source`]'s business; epochs, steps, positions and progress are the
+//! same for all and are here.
+
+use std::sync::Arc;
+
+use seqloom_nn::{LossListener, NnError};
+
+use crate::report::progress::Progress;
+
+/// What batches are cut from, epoch after epoch.
+pub trait Source {
+    /// What it gives.
+    type Batch;
+    /// What all batches of an epoch follow from: an order of the data, made once an epoch.
+    type Plan;
+
+    /// Whether any batch can be cut.
+    ///
+    /// # Errors
+    /// What is wrong with the data or the settings.
+    fn check(&self) -> Result<(), NnError>;
+
+    /// Batches in an epoch, at least 1.
+    fn per_epoch(&self) -> u64;
+
+    /// The plan of epoch number `epoch`, from 0. It is asked for only if [`Source::check`] finds nothing, as batches are.
+    fn plan(&self, epoch: u64) -> Self::Plan;
+
+    /// Batch number `step` of the epoch that `plan` is of, below [`Source::per_epoch`].
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    fn cut(&self, plan: &Self::Plan, step: usize) -> Result<Self::Batch, NnError>;
+
+    /// A batch that stands for a mistake.
+    fn poisoned(fault: NnError) -> Self::Batch;
+
+    /// The same batch, whose step tells `listener` its loss.
+    fn told(batch: Self::Batch, listener: Arc<dyn LossListener>) -> Self::Batch;
+}
+
+/// An iterator over a source's batches; one epoch, unless told otherwise.
+///
+/// A mistake is not an error here but a batch that carries it ([`seqloom_nn::Batch::fault`]), so that a loop over batches needs
+/// no second way out; [`Course::check`] tells at once.
+#[derive(Clone)]
+pub struct Course<S: Source> {
+    source: S,
+    end: End,
+    next: u64,
+    /// The epoch whose plan is at hand.
+    planned: Option<(u64, Arc<S::Plan>)>,
+    progress: Option<Arc<Progress>>,
+}
+
+/// Where a course ends, counted from the first batch of all.
+#[derive(Clone, Copy)]
+enum End {
+    Epochs(u64),
+    Steps(u64),
+}
+
+impl<S: Source> Course<S> {
+    /// A course of one epoch over `source`.
+    #[must_use]
+    pub fn over(source: S) -> Self {
+        Self { source, end: End::Epochs(1), next: 0, planned: None, progress: None }
+    }
+
+    /// The same course after `change` has been made to its source.
+    #[must_use]
+    pub fn with(mut self, change: impl FnOnce(&mut S)) -> Self {
+        change(&mut self.source);
+        self.planned = None;
+        self
+    }
+
+    /// Whether any batch can be cut.
+    ///
+    /// # Errors
+    /// As the source says.
+    pub fn check(&self) -> Result<(), NnError> {
+        self.source.check()
+    }
+
+    /// Ends after `epochs` epochs, counted from the first batch of all.
+    #[must_use]
+    pub fn epochs(mut self, epochs: u64) -> Self {
+        self.end = End::Epochs(epochs);
+        self
+    }
+
+    /// Ends after `steps` batches, counted from the first of all, in however many epochs they are.
+    #[must_use]
+    pub fn steps(mut self, steps: u64) -> Self {
+        self.end = End::Steps(steps);
+        self
+    }
+
+    /// Goes on with batch number `position`; the end stays where it is.
+    #[must_use]
+    pub fn starting_at(mut self, position: u64) -> Self {
+        self.next = position;
+        self
+    }
+
+    /// Number of the next batch: what [`Course::starting_at`] takes. It equals the trainer's step count where each batch is
+    /// one step, so a checkpoint already holds it.
+    #[must_use]
+    pub fn position(&self) -> u64 {
+        self.next
+    }
+
+    /// Batches in an epoch.
+    #[must_use]
+    pub fn per_epoch(&self) -> u64 {
+        self.source.per_epoch()
+    }
+
+    /// Shows a progress bar on standard error, if it is a terminal: loss, tokens a second, time left. Call it last, when
+    /// the end is known.
+    #[must_use]
+    pub fn with_progress(self) -> Self {
+        let bar = Progress::bar(self.end(), self.next);
+        self.reporting_to(Arc::new(bar))
+    }
+
+    /// Tells this progress of every step's loss instead of a bar's.
+    #[must_use]
+    pub fn reporting_to(mut self, progress: Arc<Progress>) -> Self {
+        self.progress = Some(progress);
+        self
+    }
+
+    /// Batch number `position`, whatever the iterator's own position.
+    #[must_use]
+    pub fn batch(&mut self, position: u64) -> S::Batch {
+        let per_epoch = self.per_epoch();
+        let (epoch, step) = (position / per_epoch, (position % per_epoch) as usize);
+        let cut = self.check().and_then(|()| {
+            let plan = self.plan(epoch);
+            self.source.cut(&plan, step)
+        });
+        cut.unwrap_or_else(S::poisoned)
+    }
+
+    /// The plan of an epoch, made anew only when another epoch begins.
+    fn plan(&mut self, epoch: u64) -> Arc<S::Plan> {
+        match &self.planned {
+            Some((of, plan)) if *of == epoch => Arc::clone(plan),
+            _ => {
+                let plan = Arc::new(self.source.plan(epoch));
+                self.planned = Some((epoch, Arc::clone(&plan)));
+                plan
+            }
+        }
+    }
+
+    fn end(&self) -> u64 {
+        match self.end {
+            End::Epochs(epochs) => self.per_epoch().saturating_mul(epochs),
+            End::Steps(steps) => steps,
+        }
+    }
+}
+
+impl<S: Source> Iterator for Course<S> {
+    type Item = S::Batch;
+
+    fn next(&mut self) -> Option<S::Batch> {
+        if self.next >= self.end() {
+            return None;
+        }
+        let batch = self.batch(self.next);
+        self.next += 1;
+        Some(match &self.progress {
+            Some(progress) => S::told(batch, Arc::clone(progress) as Arc<dyn LossListener>),
+            None => batch,
+        })
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        let left = usize::try_from(self.end().saturating_sub(self.next)).unwrap_or(usize::MAX);
+        (left, Some(left))
+    }
+}
+
+impl<S: Source> ExactSizeIterator for Course<S> {}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+
+    use super::*;
+
+    /// Batches that are (epoch, step), three an epoch; `made` counts the plans.
+    #[derive(Clone, Default)]
+    struct Numbers {
+        faulty: bool,
+        made: Cell<usize>,
+    }
+
+    impl Source for Numbers {
+        type Batch = Result<(u64, usize, bool), NnError>;
+        type Plan = u64;
+
+        fn check(&self) -> Result<(), NnError> {
+            let fault = NnError::Batch { detail: "nothing".to_owned() };
+            if self.faulty { Err(fault) } else { Ok(()) }
+        }
+
+        fn per_epoch(&self) -> u64 {
+            3
+        }
+
+        fn plan(&self, epoch: u64) -> u64 {
+            self.made.set(self.made.get() + 1);
+            epoch
+        }
+
+        fn cut(&self, plan: &u64, step: usize) -> Result<Self::Batch, NnError> {
+            Ok(Ok((*plan, step, false)))
+        }
+
+        fn poisoned(fault: NnError) -> Self::Batch {
+            Err(fault)
+        }
+
+        fn told(batch: Self::Batch, _: Arc<dyn LossListener>) -> Self::Batch {
+            batch.map(|(epoch, step, _)| (epoch, step, true))
+        }
+    }
+
+    #[test]
+    fn a_course_goes_through_its_epochs_and_plans_each_once() {
+        let mut course = Course::over(Numbers::default()).epochs(2).starting_at(1);
+        assert_eq!((course.len(), course.position(), course.per_epoch()), (5, 1, 3));
+        let all: Vec<_> = course.by_ref().map(Result::unwrap).collect();
+        assert_eq!(all, [(0, 1, false), (0, 2, false), (1, 0, false), (1, 1, false), (1, 2, false)]);
+        assert_eq!((course.source.made.get(), course.position(), course.len()), (2, 6, 0));
+        // Another setting may make other plans.
+        let mut changed = course.with(|source| source.faulty = false);
+        assert_eq!(changed.batch(5).unwrap(), (1, 2, false));
+        assert_eq!(changed.source.made.get(), 3);
+        assert_eq!(Course::over(Numbers::default()).steps(7).last().unwrap().unwrap(), (2, 0, false));
+    }
+
+    #[test]
+    fn batches_tell_progress_and_mistakes() {
+        let told = Course::over(Numbers::default()).reporting_to(Arc::new(Progress::hidden()));
+        assert!(told.map(Result::unwrap).all(|(.., told)| told));
+        let mut faulty = Course::over(Numbers::default()).with(|source| source.faulty = true);
+        assert!(faulty.check().is_err() && faulty.len() == 3);
+        assert!(matches!(faulty.next(), Some(Err(NnError::Batch { .. }))));
+        assert_eq!(faulty.source.made.get(), 0, "nothing is planned of what cannot be cut");
+    }
+}
