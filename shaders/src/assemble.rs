@@ -4,7 +4,8 @@
 //! have such lines too, where several kernels leave the same thing open. It reads
 //! lines and nothing else: no expressions, no conditions, no includes. An override of the pipeline would do for
 //! scalars but cannot size a register tile; a preprocessor would make the file on disk something other than WGSL.
-//! Extensions are enabled here, since that must stand before everything else: for kernels with cooperative matrices.
+//! Extensions are enabled here, since that must stand before everything else: in naga's dialect for kernels with cooperative
+//! matrices, in that of the standard ([`Wgsl::standard_source`]) for all that use one.
 //!
 //! Marked lines: `const NAME: u32|f32|bool = ...; // spec` takes a value and must get one; `alias Name = ...; // spec`
 //! keeps its default unless a width is given, but a `coop_mat16x16` takes the side that is given as `SIDE`;
@@ -82,6 +83,22 @@ pub struct Wgsl {
     pub subgroups: bool,
     /// Whether cooperative matrices of 16-bit floats are used.
     pub cooperative: bool,
+}
+
+impl Wgsl {
+    /// The text as the standard and browsers want it: each extension in use is named before everything else. naga takes
+    /// subgroups and immediates for granted, and refuses the line that names the first.
+    ///
+    /// Nothing where cooperative matrices are used, which only naga knows.
+    #[must_use]
+    pub fn standard_source(&self) -> Option<String> {
+        if self.cooperative {
+            return None;
+        }
+        let subgroups = if self.subgroups { "enable subgroups;\n" } else { "" };
+        let immediates = if self.immediate_bytes > 0 { "requires immediate_address_space;\n" } else { "" };
+        Some(format!("{subgroups}{immediates}{}", self.source))
+    }
 }
 
 /// Why a kernel could not be assembled.

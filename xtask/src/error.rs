@@ -26,6 +26,14 @@ pub enum XtaskError {
         /// What was found, or that nothing was.
         why: String,
     },
+    /// A program that a command needs is not installed.
+    #[error("`{program}` is not found: {advice}")]
+    Missing {
+        /// The program.
+        program: &'static str,
+        /// What to install.
+        advice: String,
+    },
     /// A program could not be started.
     #[error("cannot start `{command}`: {source}")]
     Start {

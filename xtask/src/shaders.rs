@@ -1,7 +1,10 @@
-//! `cargo xtask shaders`: every kernel in every shipped variant through naga, and on demand what each backend would get.
+//! `cargo xtask shaders`: every kernel in every shipped variant through naga, on demand through Tint, and what each backend
+//! would get.
 //!
 //! The check is the contract test's own (`seqloom_shaders::check`): the same code looks at a variant here, in
 //! `cargo test` and in `cargo xtask test`. All failures are collected before any is reported.
+
+mod tint;
 
 use std::path::{Path, PathBuf};
 
@@ -17,6 +20,9 @@ pub struct Options {
     /// Write WGSL, SPIR-V, MSL and HLSL of every variant to this folder
     #[arg(long, value_name = "DIR", num_args = 0..=1, default_missing_value = "target/shaders")]
     dump: Option<PathBuf>,
+    /// Compile every variant in Tint too, Chrome's compiler, which npm installs into target/tint
+    #[arg(long)]
+    tint: bool,
 }
 
 /// Checks all variants, and writes them where asked to.
@@ -29,6 +35,7 @@ pub fn run(options: &Options) -> Result<()> {
         None => None,
     };
     let (mut of, mut failed) = (0, 0);
+    let mut sound = Vec::new();
     for variant in variants() {
         of += 1;
         match translate(variant) {
@@ -36,6 +43,7 @@ pub fn run(options: &Options) -> Result<()> {
                 if let Some(folder) = &folder {
                     dump(folder, &wgsl, &written)?;
                 }
+                sound.push(wgsl);
             }
             Err(faults) => {
                 failed += 1;
@@ -50,7 +58,26 @@ pub fn run(options: &Options) -> Result<()> {
     if let Some(folder) = folder {
         println!("written to {}", folder.display());
     }
-    Ok(())
+    if options.tint { through_tint(&sound) } else { Ok(()) }
+}
+
+/// Compiles the variants in Tint and says how many it took, and which it cannot know.
+fn through_tint(variants: &[Wgsl]) -> Result<()> {
+    let verdict = tint::compile(variants)?;
+    verdict.faults.iter().for_each(|fault| eprintln!("{fault}"));
+    println!("{} shader variants compile in Tint", verdict.compiled);
+    if verdict.left_out > 0 {
+        let kernels: Vec<_> = verdict.left_out_kernels.iter().copied().collect();
+        println!(
+            "{} left out, for they use an extension that only naga knows: {}",
+            verdict.left_out,
+            kernels.join(", ")
+        );
+    }
+    match verdict.failed {
+        0 => Ok(()),
+        failed => Err(XtaskError::Shaders { failed, of: verdict.compiled + failed }),
+    }
 }
 
 /// A variant with its translations, or all that is wrong with it.

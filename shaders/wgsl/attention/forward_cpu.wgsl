@@ -57,7 +57,7 @@ fn main(@builtin(workgroup_id) tile: vec3<u32>, @builtin(subgroup_invocation_id)
     let start = start_of(length);
     let first_query = tile.x * COLUMNS * LANES;
     let query = first_query + lane + select(vec4(0u, LANES, 2u * LANES, 3u * LANES), vec4(0u), COLUMNS == 1u);
-    let exists = query < vec4(params.queries) & vec4<bool>(true, COLUMNS > 1u, COLUMNS > 1u, COLUMNS > 1u);
+    let exists = (query < vec4(params.queries)) & vec4<bool>(true, COLUMNS > 1u, COLUMNS > 1u, COLUMNS > 1u);
     let queries = min(query, vec4(params.queries - 1u));
     let q_at = b * params.q_batch + h * params.q_head + queries * params.q_time;
     let out_at = b * params.o_batch + h * params.o_head + queries * params.o_time;
