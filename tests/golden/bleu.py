@@ -1,4 +1,4 @@
-"""Writes bleu.json: what sacrebleu says of small corpora, for `tests/tests/golden_bleu.rs` to compare with.
+"""Writes bleu.json: what sacrebleu says of small corpora, for `tests/tests/training/golden_bleu.rs` to compare with.
 
     python tests/golden/bleu.py                # needs sacrebleu; 2.6.0 wrote the committed file
 

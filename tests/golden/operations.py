@@ -4,7 +4,7 @@ A case is a name `<operation>` or `<operation>_<what is special>`, a list of inp
 draws from a generator seeded by its own name, so a new case leaves the values of all others as they were. Inputs stay
 away from kinks (0 for abs and relu, equal values for max) because there two right answers exist for a gradient.
 
-The Rust twin of this table is `tests/tests/golden_operations.rs`: the same names, the same constants.
+The Rust twin of this table is `tests/tests/operations/golden_operations.rs`: the same names, the same constants.
 """
 
 import zlib

@@ -11,7 +11,7 @@ use super::tree::{Finding, Tree};
 /// Where each operation has its oracle, one public function of its name and none beside.
 const ORACLES: &str = "tests/src/oracle/operations.rs";
 /// Files of gradient checks begin like this.
-const GRADIENTS: &str = "tests/tests/gradients";
+const GRADIENTS: &str = "tests/tests/operations/gradients";
 /// Golden cases of PyTorch, by operation.
 const GOLDEN: &str = "tests/golden/operations.json";
 
@@ -57,7 +57,7 @@ mod tests {
 
     const SOUND: [(&str, &str); 3] = [
         ("tests/src/oracle/operations.rs", "pub fn exp(x: f64) {}\npub fn add(a: f64) {}\nfn helper() {}"),
-        ("tests/tests/gradients_pointwise.rs", "fn gradient_of_exp() {}\nfn gradient_of_add() {}"),
+        ("tests/tests/operations/gradients_pointwise.rs", "fn gradient_of_exp() {}\nfn gradient_of_add() {}"),
         ("tests/golden/operations.json", "{\"cases\": {\"add\": [\"add_row\"], \"exp\": [\"exp\"]}}"),
     ];
 

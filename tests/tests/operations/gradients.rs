@@ -1,0 +1,357 @@
+//! Gradient of every operation in the middle of a graph (`seqloom_tests::mid_graph`), against finite differences of the
+//! loss. Operands keep away from kinks by more than the stencil moves them. The recurrent operations have a file of their own.
+
+use seqloom_graph::{CrossEntropyOptions, Following, HostData, HostTensor, Tensor};
+use seqloom_tests::case::{Case, Recorded};
+use seqloom_tests::device;
+use seqloom_tests::mid_graph::{check, check_on, ids, tensor, wave};
+
+/// Values of both signs, at least 0.3 from 0.
+fn away(shape: &[usize], salt: usize) -> HostTensor {
+    tensor(shape, |k| {
+        let value = ((k * 7 + salt * 13) as f32 * 1.3).sin();
+        value + 0.3f32.copysign(value)
+    })
+}
+
+/// Values from 0.7 to 2.3.
+fn positive(shape: &[usize], salt: usize) -> HostTensor {
+    tensor(shape, |k| 1.5 + 0.8 * ((k * 7 + salt * 13) as f32 * 1.3).sin())
+}
+
+/// Values whose neighbours along any axis of [2, 3, 4] differ by 0.15 or more; on axis 1 by 0.6.
+fn spread(shape: &[usize]) -> HostTensor {
+    tensor(shape, |k| (k * 7 % 24) as f32 * 0.15 - 1.7)
+}
+
+/// An operation of one operand.
+fn unary(operand: HostTensor, operation: impl for<'g> Fn(Tensor<'g>) -> Tensor<'g>) {
+    check(&[operand], |x| vec![operation(x[0])]);
+}
+
+/// An operation of two operands: of one shape, with a row and with a column that stretch.
+fn binary(
+    make: impl Fn(&[usize], usize) -> HostTensor,
+    operation: impl for<'g> Fn(Tensor<'g>, Tensor<'g>) -> Tensor<'g>,
+) {
+    for (a, b) in [(&[3, 4][..], &[3, 4][..]), (&[2, 3, 4], &[4]), (&[3, 1], &[2, 3, 4])] {
+        check(&[make(a, 0), make(b, 1)], |x| vec![operation(x[0], x[1])]);
+    }
+}
+
+#[test]
+fn gradient_of_add() {
+    binary(wave, |a, b| a + b);
+    unary(wave(&[3, 4], 0), |x| 1.5 + (x + 0.5));
+}
+
+#[test]
+fn gradient_of_sub() {
+    binary(wave, |a, b| a - b);
+    unary(wave(&[3, 4], 0), |x| 1.5 - (x - 0.5));
+}
+
+#[test]
+fn gradient_of_mul() {
+    binary(wave, |a, b| a * b);
+    unary(wave(&[3, 4], 0), |x| 1.5 * (x * -0.5));
+}
+
+#[test]
+fn gradient_of_div() {
+    binary(positive, |a, b| a / b);
+    unary(positive(&[3, 4], 0), |x| 1.5 / (x / 0.5));
+}
+
+#[test]
+fn gradient_of_neg() {
+    unary(wave(&[3, 4], 0), |x| -x);
+}
+
+#[test]
+fn gradient_of_exp() {
+    unary(wave(&[3, 4], 0), |x| x.exp());
+}
+
+#[test]
+fn gradient_of_ln() {
+    unary(positive(&[3, 4], 0), |x| x.ln());
+}
+
+#[test]
+fn gradient_of_sqrt() {
+    unary(positive(&[3, 4], 0), |x| x.sqrt());
+}
+
+#[test]
+fn gradient_of_tanh() {
+    unary(wave(&[3, 4], 0), |x| x.tanh());
+}
+
+#[test]
+fn gradient_of_sigmoid() {
+    unary(wave(&[3, 4], 0), |x| x.sigmoid());
+}
+
+#[test]
+fn gradient_of_relu() {
+    unary(away(&[3, 4], 0), |x| x.relu());
+}
+
+#[test]
+fn gradient_of_gelu() {
+    unary(wave(&[3, 4], 0), |x| x.gelu());
+}
+
+#[test]
+fn gradient_of_gelu_tanh() {
+    unary(wave(&[3, 4], 0), |x| x.gelu_tanh());
+}
+
+#[test]
+fn gradient_of_swiglu() {
+    binary(wave, |a, b| a.swiglu(b));
+}
+
+#[test]
+fn gradient_of_silu() {
+    unary(wave(&[3, 4], 0), |x| x.silu());
+}
+
+#[test]
+fn gradient_of_square() {
+    unary(wave(&[3, 4], 0), |x| x.square());
+}
+
+#[test]
+fn gradient_of_abs() {
+    unary(away(&[3, 4], 0), |x| x.abs());
+}
+
+/// `away` and its mirror image: nowhere closer than 0.6.
+fn apart() -> [HostTensor; 2] {
+    let mirrored = away(&[3, 4], 0);
+    let HostData::F32(values) = mirrored.data() else { panic!("made as f32") };
+    [mirrored.clone(), tensor(&[3, 4], |k| -values[k])]
+}
+
+#[test]
+fn gradient_of_maximum() {
+    check(&apart(), |x| vec![x[0].maximum(x[1])]);
+}
+
+#[test]
+fn gradient_of_minimum() {
+    check(&apart(), |x| vec![x[0].minimum(x[1])]);
+}
+
+#[test]
+fn gradient_of_matmul() {
+    for (a, b) in [(&[3, 4][..], &[4, 5][..]), (&[2, 3, 4], &[2, 4, 5]), (&[2, 3, 4], &[4, 5])] {
+        check(&[wave(a, 0), wave(b, 1)], |x| vec![x[0].matmul(x[1])]);
+    }
+}
+
+#[test]
+fn gradient_of_matmul_t() {
+    for (a, b) in [(&[3, 4][..], &[5, 4][..]), (&[2, 3, 4], &[2, 5, 4]), (&[2, 3, 4], &[5, 4])] {
+        check(&[wave(a, 0), wave(b, 1)], |x| vec![x[0].matmul_t(x[1])]);
+    }
+}
+
+#[test]
+fn gradient_of_t_matmul() {
+    for (a, b) in [(&[4, 3][..], &[4, 5][..]), (&[2, 4, 3], &[2, 4, 5])] {
+        check(&[wave(a, 0), wave(b, 1)], |x| vec![x[0].t_matmul(x[1])]);
+    }
+}
+
+#[test]
+fn gradient_of_sum() {
+    for axis in [0, 1, -1] {
+        unary(wave(&[2, 3, 4], 0), |x| x.sum(axis));
+    }
+    unary(wave(&[3, 4], 0), |x| x.sum_all() * 0.3);
+}
+
+#[test]
+fn gradient_of_mean() {
+    for axis in [0, 1, -1] {
+        unary(wave(&[2, 3, 4], 0), |x| x.mean(axis));
+    }
+    unary(away(&[3, 4], 0), |x| x.mean_all() * 3.0);
+}
+
+#[test]
+fn gradient_of_max() {
+    unary(spread(&[2, 3, 4]), |x| x.max(1));
+}
+
+#[test]
+fn gradient_of_reshape() {
+    unary(wave(&[3, 4], 0), |x| x.reshape(&[2, 6]));
+}
+
+#[test]
+fn gradient_of_transpose() {
+    unary(wave(&[2, 3, 4], 0), |x| x.transpose(0, 2));
+    unary(wave(&[2, 3, 4], 0), |x| x.transpose(-1, -2));
+}
+
+#[test]
+fn gradient_of_slice() {
+    unary(wave(&[2, 4, 3], 0), |x| x.slice(1, 1, 2));
+    unary(wave(&[3, 5], 0), |x| x.slice(-1, 0, 3) * x.slice(-1, 2, 3));
+}
+
+#[test]
+fn gradient_of_pad() {
+    unary(wave(&[2, 4, 3], 0), |x| x.pad(1, 1, 2));
+    unary(wave(&[3, 4], 0), |x| x.pad(-1, 0, 2).exp());
+}
+
+#[test]
+fn gradient_of_concat() {
+    check(&[wave(&[2, 3], 0), wave(&[2, 1], 1), wave(&[2, 4], 2)], |x| {
+        vec![Tensor::concat(x[0], &[x[1], x[2]], 1)]
+    });
+    check(&[wave(&[2, 3], 0), wave(&[1, 3], 1)], |x| vec![Tensor::concat(x[0], &[x[1], x[0]], 0)]);
+}
+
+#[test]
+fn gradient_of_broadcast_to() {
+    unary(wave(&[4], 0), |x| x.broadcast_to(&[2, 3, 4]));
+    unary(wave(&[2, 1, 3], 0), |x| x.broadcast_to(&[2, 4, 3]));
+}
+
+#[test]
+fn gradient_of_softmax() {
+    unary(wave(&[3, 4], 0), |x| (x * 2.0).softmax() * 3.0);
+}
+
+#[test]
+fn gradient_of_log_softmax() {
+    unary(wave(&[2, 2, 5], 0), |x| x.log_softmax());
+}
+
+#[test]
+fn gradient_of_layer_norm() {
+    let operands = [wave(&[2, 3, 5], 0), away(&[5], 1), wave(&[5], 2)];
+    for device in [device::shared(), device::shared_as_gpu()] {
+        check_on(&device, &operands, |x| vec![x[0].layer_norm(Some(x[1]), Some(x[2]), 0.1)]);
+        check_on(&device, &operands[..1], |x| vec![x[0].layer_norm(None, None, 0.1)]);
+    }
+}
+
+#[test]
+fn gradient_of_rms_norm() {
+    let operands = [wave(&[2, 3, 5], 0), away(&[5], 1)];
+    for device in [device::shared(), device::shared_as_gpu()] {
+        check_on(&device, &operands, |x| vec![x[0].rms_norm(Some(x[1]), 0.1)]);
+        check_on(&device, &operands[..1], |x| vec![x[0].rms_norm(None, 0.1)]);
+    }
+}
+
+/// A residual connection on either side of a norm, whose sums ride on the norm's kernels.
+#[test]
+fn residual_connections_keep_the_gradient() {
+    let operands = [wave(&[2, 3, 5], 0), wave(&[2, 3, 5], 1), away(&[5], 2), wave(&[5], 3)];
+    for device in [device::shared(), device::shared_as_gpu()] {
+        check_on(&device, &operands, |x| {
+            let sum = x[0] + x[1].dropout(0.4);
+            let first = sum.layer_norm(Some(x[2]), Some(x[3]), 0.1);
+            let second = (first + x[3]).rms_norm(Some(x[2]), 0.1);
+            vec![first.tanh() + sum, second]
+        });
+    }
+}
+
+#[test]
+fn gradient_of_cross_entropy() {
+    let targets = ids(&[2, 3], &[1, 4, 0, 2, 3, 3]);
+    check(&[wave(&[2, 3, 5], 0), targets.clone()], |x| vec![x[0].cross_entropy(x[1], None)]);
+    check(&[wave(&[2, 3, 5], 0), targets.clone()], |x| vec![x[0].cross_entropy(x[1], Some(3))]);
+    let smoothed = CrossEntropyOptions { ignore_index: Some(3), label_smoothing: 0.3 };
+    check(&[wave(&[2, 3, 5], 0), targets.clone()], |x| vec![x[0].cross_entropy(x[1], smoothed)]);
+    // Logits that others read too, before and after the loss does.
+    check(&[wave(&[2, 3, 5], 0), targets], |x| {
+        let logits = x[0].softmax();
+        vec![logits.square(), logits.cross_entropy(x[1], smoothed), logits.exp()]
+    });
+}
+
+#[test]
+fn gradient_of_gather_rows() {
+    // Row 2 is taken three times, row 3 never.
+    let taken = ids(&[2, 3], &[2, 0, 2, 4, 2, 1]);
+    check(&[wave(&[5, 3], 0), taken.clone()], |x| vec![x[0].gather_rows(x[1])]);
+    // Positions, a scale and dropout ride on the gather.
+    check(&[wave(&[5, 3], 0), taken, wave(&[3, 3], 1)], |x| {
+        vec![(x[0].gather_rows(x[1]) * 1.5 + x[2]).dropout(0.3)]
+    });
+}
+
+#[test]
+fn gradient_of_append() {
+    // What is overwritten has no part; heads and channels are moved as one.
+    let operands = [wave(&[2, 5, 2, 3], 0), wave(&[2, 2, 2, 3], 1), ids(&[2], &[3, 1])];
+    check(&operands, |x| vec![x[0].append(x[1], Following::of(x[2], 2))]);
+}
+
+#[test]
+fn gradient_of_dropout() {
+    // The seed is in the control buffer, which stays: so every loss of the stencil drops the same elements.
+    unary(wave(&[6, 5], 0), |x| x.dropout(0.4));
+}
+
+#[test]
+fn every_use_of_a_tensor_counts() {
+    check(&[wave(&[3, 4], 0), wave(&[4, 4], 1)], |x| {
+        let shared = x[0].tanh();
+        vec![shared * shared.sigmoid() + shared.matmul(x[1]), shared.sum(0)]
+    });
+}
+
+#[test]
+fn fused_epilogues_keep_the_gradient() {
+    // Products take an epilogue where the kernels are a GPU's.
+    check_on(
+        &device::shared_as_gpu(),
+        &[wave(&[3, 4], 0), wave(&[5, 4], 1), wave(&[5], 2), wave(&[3, 5], 3)],
+        |x| vec![(x[0].matmul_t(x[1]) + x[2]).gelu() + x[3]],
+    );
+}
+
+#[test]
+fn detach_stops_the_gradient() {
+    // d/dx (x·stop(x)) is x, not 2x; the other operand keeps its own gradient.
+    let operand = tensor(&[4], |k| k as f32 + 1.0);
+    let case = Case::compile(&device::shared(), std::slice::from_ref(&operand), |_, x| Recorded {
+        outputs: vec![],
+        loss: (x[0] * x[0].detach()).sum_all(),
+    });
+    assert_eq!(case.loss(), 30.0);
+    assert_eq!(case.gradients(), [[1.0, 2.0, 3.0, 4.0]]);
+}
+
+/// The check has teeth: with one factor of a product detached, the gradient is half of what the loss does.
+#[test]
+#[should_panic(expected = "the gradient says")]
+fn a_dropped_factor_is_found() {
+    unary(away(&[3, 4], 0), |x| x * x.detach());
+}
+
+#[test]
+fn every_operation_has_a_gradient_check() {
+    // The names are what `gradient_of_` functions these files define.
+    let source = concat!(
+        include_str!("gradients.rs"),
+        include_str!("gradients_recurrent.rs"),
+        include_str!("gradients_attention.rs")
+    );
+    let absent: Vec<_> = seqloom_graph::OPERATIONS
+        .iter()
+        .filter(|operation| !source.contains(&format!("fn gradient_of_{operation}()")))
+        .collect();
+    assert!(absent.is_empty(), "no gradient check of {absent:?}");
+}

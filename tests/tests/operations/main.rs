@@ -1,0 +1,14 @@
+//! Every operation of a tensor: values against f64 oracles and PyTorch, gradients in the middle of a graph, and what holds of
+//! dropout and attention as users meet them.
+//!
+//! One binary, because linking one takes longer than compiling what a module holds.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // A test stops at the first surprise.
+
+mod dropout;
+mod fused_attention;
+mod golden_convolution;
+mod golden_operations;
+mod gradients;
+mod gradients_attention;
+mod gradients_recurrent;
+mod oracles;

@@ -1,0 +1,11 @@
+//! Training from data to scores: the trainer, files of models, data, hidden tokens, translation, and figures over test sets.
+//!
+//! One binary, because linking one takes longer than compiling what a module holds.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // A test stops at the first surprise.
+
+mod checkpoints;
+mod golden_bleu;
+mod golden_training;
+mod masked_language;
+mod training;
+mod translation;
