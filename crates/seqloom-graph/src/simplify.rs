@@ -7,7 +7,7 @@ use std::collections::HashMap;
 
 use crate::graph::{Node, NodeId};
 use crate::op::{Binary, Op, Unary};
-use crate::shape::Shape;
+use crate::shape::{DType, Shape};
 
 /// The simplified nodes, and each root's place among them.
 pub(crate) fn simplify(nodes: &[Node], roots: &[NodeId]) -> (Vec<Node>, Vec<NodeId>) {
@@ -24,7 +24,8 @@ pub(crate) fn simplify(nodes: &[Node], roots: &[NodeId]) -> (Vec<Node>, Vec<Node
 #[derive(Default)]
 struct Rebuilt {
     nodes: Vec<Node>,
-    known: HashMap<(Op, Vec<NodeId>, Shape), NodeId>,
+    /// By what a node computes: of the same bits, f32 and u32 are two tensors.
+    known: HashMap<(Op, Vec<NodeId>, Shape, DType), NodeId>,
 }
 
 impl Rebuilt {
@@ -32,7 +33,7 @@ impl Rebuilt {
         if let Some(equal) = self.reduce(&mut node) {
             return equal;
         }
-        let key = (node.op.clone(), node.inputs.clone(), node.shape);
+        let key = (node.op.clone(), node.inputs.clone(), node.shape, node.dtype);
         *self.known.entry(key).or_insert_with(|| {
             self.nodes.push(node);
             self.nodes.len() - 1
@@ -177,4 +178,26 @@ fn drop_dead(nodes: Vec<Node>, roots: &[NodeId]) -> (Vec<Node>, Vec<NodeId>) {
     }
     let roots = roots.iter().map(|&id| map[id]).collect();
     (kept, roots)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::panic::Location as Caller;
+
+    use super::*;
+    use crate::error::Location;
+
+    fn literal(bits: &[u32], dtype: DType) -> Node {
+        let (op, at) = (Op::Literal(bits.into()), Location(Caller::caller()));
+        Node { op, inputs: Vec::new(), shape: Shape::new(&[bits.len()]).unwrap(), dtype, at }
+    }
+
+    #[test]
+    fn literals_of_equal_bits_and_other_types_stay_apart() {
+        let nodes =
+            [literal(&[0, 7], DType::F32), literal(&[0, 7], DType::U32), literal(&[0, 7], DType::F32)];
+        let (kept, roots) = simplify(&nodes, &[0, 1, 2]);
+        assert_eq!(kept.iter().map(|node| node.dtype).collect::<Vec<_>>(), [DType::F32, DType::U32]);
+        assert_eq!(roots, [0, 1, 0]);
+    }
 }
