@@ -9,10 +9,12 @@ use seqloom_kernels::attention::{Bias, Dropout, FARTHEST, Layout, Pass, Problem}
 
 pub use seqloom_kernels::attention::Start;
 
-use crate::error::Location;
 use crate::graph::Graph;
-use crate::op::{Binary, Op};
-use crate::shape::{DType, Shape};
+use crate::ir::error::Location;
+use crate::ir::layout::DType;
+use crate::ir::op::{Binary, Op};
+use crate::ir::payload::{Attending, Part};
+use crate::ir::shape::Shape;
 use crate::tensor::{Tensor, here};
 
 /// Who attends to whom in [`Tensor::attention`], and what is added to the scores. Query i stands at position p = i + start
@@ -56,36 +58,6 @@ impl Default for AttentionOptions<'_> {
             scale: None,
         }
     }
-}
-
-/// What a recorded attention needs to know besides its operands' shapes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Attending {
-    causal: bool,
-    window: Option<usize>,
-    start: Start,
-    lengths: bool,
-    bias: bool,
-    slopes: bool,
-    relative: bool,
-    /// Probability to keep a weight, as bits, and the number of this call within the graph.
-    dropout: Option<(u32, u32)>,
-    /// As bits.
-    scale: u32,
-}
-
-/// Which gradients an operation computes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Part {
-    /// Of the queries, and of the table by distance if `learned`.
-    Query {
-        /// Whether the table's gradient is an output too.
-        learned: bool,
-    },
-    /// Of keys and values.
-    Key,
-    /// Of the bias.
-    Bias,
 }
 
 impl Part {

@@ -5,13 +5,14 @@ use std::collections::HashMap;
 use seqloom_device::{Buffer, Device, Dispatch, Slice};
 use seqloom_kernels::{Control, Lowered, Operand, view};
 
-use crate::Result;
 use crate::derive::HostProgram;
 use crate::explain::DispatchInfo;
 use crate::fuse::{Fused, base};
-use crate::graph::{InputSpec, Node, NodeId, StateSpec};
+use crate::ir::error::Result;
+use crate::ir::nodes::Node;
+use crate::ir::op::Op;
+use crate::ir::specs::{InputSpec, NodeId, StateSpec};
 use crate::lower::{Step, has_outputs, outputs};
-use crate::op::Op;
 use crate::part::part;
 use crate::plan::plan;
 use crate::program::Memory;
@@ -35,7 +36,7 @@ pub(crate) struct Bound {
 
 /// What must lie in a certain place: gradients in their arena, outputs in buffers that nothing else takes.
 pub(crate) struct Roots {
-    pub grads: Vec<(crate::ParamId, NodeId)>,
+    pub grads: Vec<(crate::ir::specs::ParamId, NodeId)>,
     pub outputs: Vec<NodeId>,
     pub update: bool,
 }
@@ -276,7 +277,7 @@ impl Binder {
         &mut self,
         store: &ParamStore,
         control: &Slice,
-        grads: &[(crate::ParamId, NodeId)],
+        grads: &[(crate::ir::specs::ParamId, NodeId)],
     ) -> Result<(Option<Wired>, Option<Slice>)> {
         let ids: Vec<_> = grads.iter().map(|(param, _)| *param).collect();
         let of = |arena| store.runs(arena, &ids);

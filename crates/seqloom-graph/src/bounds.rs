@@ -3,10 +3,11 @@
 
 use std::ops::RangeInclusive;
 
-use crate::derive::Derivation;
-use crate::error::{GraphError, Location};
-use crate::graph::{InputSpec, Node, NodeId, intersection};
-use crate::op::Op;
+use crate::ir::error::{GraphError, Location};
+use crate::ir::nodes::Node;
+use crate::ir::op::Op;
+use crate::ir::payload::Derivation;
+use crate::ir::specs::{InputSpec, NodeId, intersection};
 
 /// Values that an input may hold.
 #[derive(Clone, Debug, Default)]

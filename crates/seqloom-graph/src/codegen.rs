@@ -9,9 +9,10 @@ use std::fmt::Write;
 use seqloom_kernels::{Elem, FusedCode, Fusion, Width};
 
 use crate::fuse::{Access, Group, Leaf, base};
-use crate::graph::{Node, NodeId};
-use crate::op::{Binary, Op, Unary};
-use crate::shape::DType;
+use crate::ir::layout::DType;
+use crate::ir::nodes::Node;
+use crate::ir::op::{Binary, Op, Unary};
+use crate::ir::specs::NodeId;
 
 /// Body of `fused(value, index)` for the group of `root`, with what its leaves need. The value is the product that the group
 /// is the tail of, or the operand `over` that it is written over. With it goes the same for four neighbours at a time, if every

@@ -1,7 +1,8 @@
 //! Operations with kernels of their own: softmax, the embedding gather.
 
-use crate::op::Op;
-use crate::shape::{DType, Shape};
+use crate::ir::layout::DType;
+use crate::ir::op::Op;
+use crate::ir::shape::Shape;
 use crate::tensor::{Tensor, here};
 
 impl<'g> Tensor<'g> {
@@ -46,7 +47,7 @@ impl<'g> Tensor<'g> {
         if let Some(poisoned) = self.refuse(name, &[(self, DType::F32), (ids, DType::U32)], at) {
             return poisoned;
         }
-        if self.rank() != 2 || ids.rank() + 1 > crate::MAX_RANK {
+        if self.rank() != 2 || ids.rank() + 1 > crate::ir::shape::MAX_RANK {
             return self.shape_error(
                 name,
                 &[ids],

@@ -1,8 +1,9 @@
 //! Matrix products and reductions: the operations that combine elements of different indices.
 
-use crate::error::Location;
-use crate::op::{Op, ReduceOp};
-use crate::shape::{DType, Shape};
+use crate::ir::error::Location;
+use crate::ir::layout::DType;
+use crate::ir::op::{Op, ReduceOp};
+use crate::ir::shape::Shape;
 use crate::tensor::{Tensor, here};
 
 impl<'g> Tensor<'g> {

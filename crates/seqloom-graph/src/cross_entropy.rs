@@ -4,9 +4,10 @@
 //! tensor of a language model: forward keeps two numbers a row, and backward writes the gradient over the logits where
 //! nothing else reads them.
 
-use crate::error::Location;
-use crate::op::Op;
-use crate::shape::{DType, Shape};
+use crate::ir::error::Location;
+use crate::ir::layout::DType;
+use crate::ir::op::Op;
+use crate::ir::shape::Shape;
 use crate::tensor::{Tensor, here};
 
 /// What a cross-entropy is besides the mean over targets of −log_softmax(logits)\[target\]. An `Option<u32>` stands for an

@@ -7,46 +7,13 @@
 
 use std::rc::Rc;
 
-use crate::error::GraphError;
-use crate::graph::{InputSpec, Node, NodeId};
-use crate::op::Op;
-use crate::packing::{Packing, Table};
+use crate::ir::error::GraphError;
+use crate::ir::nodes::Node;
+use crate::ir::op::Op;
+use crate::ir::payload::{Derivation, Table};
+use crate::ir::specs::{InputSpec, NodeId};
+use crate::packing::Packing;
 use crate::segments;
-
-/// A function of u32 tensors that the host computes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Derivation {
-    /// ids \[N\] → order \[N\], starts [V+1]: positions sorted by id.
-    Segments {
-        /// V.
-        vocab: usize,
-    },
-    /// lengths \[B\] → one table of the packing of B rows of up to `time` steps into `rows` rows.
-    Packing {
-        /// T.
-        time: usize,
-        /// N.
-        rows: usize,
-        /// Which.
-        table: Table,
-    },
-    /// ids [B, T], lengths \[B\] → ids \[N\] in packed order, `fill` on surplus rows.
-    PackIds {
-        /// T.
-        time: usize,
-        /// N.
-        rows: usize,
-        /// What stands on surplus rows.
-        fill: u32,
-    },
-    /// first \[B\] → first\[b\] + t + b·stride [B, T], first\[b\] + T \[B\].
-    Following {
-        /// T.
-        time: usize,
-        /// Added for each row before: 0 for positions, the rows of a sequence for places among those of all.
-        stride: usize,
-    },
-}
 
 impl Derivation {
     /// The outputs in order. `name` is what an error calls the lengths.

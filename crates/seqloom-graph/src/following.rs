@@ -6,12 +6,15 @@
 //! caches of one shape, as keys and values have them, take theirs by one dispatch. So is nothing but that input different
 //! from step to step, and one program serves all of them.
 
-use crate::derive::Derivation;
 use crate::fuse::{base, is_group_root, takes_tail};
-use crate::graph::{Graph, Node, NodeId, StateSpec};
-use crate::op::Op;
+use crate::graph::Graph;
+use crate::ir::layout::DType;
+use crate::ir::nodes::Node;
+use crate::ir::op::Op;
+use crate::ir::payload::Derivation;
+use crate::ir::shape::Shape;
+use crate::ir::specs::{NodeId, StateSpec};
 use crate::part::{memory, part};
-use crate::shape::{DType, Shape};
 use crate::tensor::{Tensor, here};
 
 /// T steps of each row that follow those which the row had before: a `Copy` handle, made by [`Graph::following`] or

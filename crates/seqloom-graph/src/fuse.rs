@@ -14,10 +14,11 @@
 
 use seqloom_device::Facts;
 
-use crate::graph::{Node, NodeId};
-use crate::op::{Binary, Op, ReduceOp};
+use crate::ir::nodes::Node;
+use crate::ir::op::{Binary, Op, ReduceOp};
+use crate::ir::shape::Shape;
+use crate::ir::specs::NodeId;
 use crate::product::{bindings, take_norms, takes_any_tail};
-use crate::shape::Shape;
 
 /// Strided operands that the kernels' `View` holds.
 const MAX_STRIDED: usize = 4;

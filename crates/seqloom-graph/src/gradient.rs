@@ -7,12 +7,14 @@
 
 use std::collections::HashMap;
 
-use crate::derive::Derivation;
-use crate::error::{GraphError, Location};
-use crate::graph::{Graph, Node, NodeId};
-use crate::op::{Binary, Op, ReduceOp, Unary};
-use crate::params::ParamId;
-use crate::shape::{DType, Shape};
+use crate::graph::Graph;
+use crate::ir::error::{GraphError, Location};
+use crate::ir::layout::DType;
+use crate::ir::nodes::Node;
+use crate::ir::op::{Binary, Op, ReduceOp, Unary};
+use crate::ir::payload::Derivation;
+use crate::ir::shape::Shape;
+use crate::ir::specs::{NodeId, ParamId};
 use crate::tensor::Tensor;
 
 /// Gradients of the scalar `loss`, scaled by the control buffer's loss scale, with respect to each parameter it depends on.

@@ -1,59 +1,20 @@
 //! The recording: nodes in the order they were written, the inputs they read, the first mistake made.
 
 use std::cell::{Ref, RefCell};
-use std::collections::HashMap;
 use std::ops::RangeInclusive;
 use std::panic::Location as Caller;
 use std::rc::Rc;
 
-use crate::error::{GraphError, Location};
-use crate::host_tensor::HostTensor;
-use crate::op::Op;
-use crate::params::{ParamId, Params};
-use crate::shape::{DType, Shape};
+use crate::ir::error::{GraphError, Location};
+use crate::ir::host_tensor::HostTensor;
+use crate::ir::layout::DType;
+use crate::ir::nodes::Node;
+use crate::ir::op::Op;
+use crate::ir::recording::Recording;
+use crate::ir::shape::Shape;
+use crate::ir::specs::{InputSpec, ParamId, StateSpec, intersection};
+use crate::params::Params;
 use crate::tensor::Tensor;
-
-/// Index of a node; operands always have lower ones.
-pub(crate) type NodeId = usize;
-
-/// One recorded operation.
-#[derive(Clone, Debug)]
-pub(crate) struct Node {
-    pub op: Op,
-    pub inputs: Vec<NodeId>,
-    pub shape: Shape,
-    pub dtype: DType,
-    pub at: Location,
-}
-
-/// A tensor that the host writes before each run.
-#[derive(Clone, Debug)]
-pub(crate) struct InputSpec {
-    pub name: String,
-    pub shape: Shape,
-    pub dtype: DType,
-    /// Values allowed in a u32 input, checked on the host.
-    pub range: Option<RangeInclusive<u32>>,
-}
-
-/// A tensor that stays on the device from run to run.
-#[derive(Clone, Debug)]
-pub(crate) struct StateSpec {
-    pub name: String,
-    pub shape: Shape,
-    /// What it holds after the run, if that is something else than before.
-    pub kept: Option<NodeId>,
-}
-
-#[derive(Debug, Default)]
-pub(crate) struct Recording {
-    pub nodes: Vec<Node>,
-    pub inputs: Vec<InputSpec>,
-    pub states: Vec<StateSpec>,
-    pub params: HashMap<ParamId, NodeId>,
-    pub error: Option<GraphError>,
-    streams: u32,
-}
 
 /// A model being recorded: a list of operations over concrete shapes.
 ///
@@ -331,16 +292,5 @@ impl Graph {
 
     pub(crate) fn recording(&self) -> Ref<'_, Recording> {
         self.recording.borrow()
-    }
-}
-
-/// Values that both ranges allow; `None` allows all.
-pub(crate) fn intersection(
-    a: Option<RangeInclusive<u32>>,
-    b: Option<RangeInclusive<u32>>,
-) -> Option<RangeInclusive<u32>> {
-    match (a, b) {
-        (Some(a), Some(b)) => Some(*a.start().max(b.start())..=*a.end().min(b.end())),
-        (a, b) => a.or(b),
     }
 }

@@ -5,11 +5,11 @@
 //! host derives them when it writes those. A move one way is undone by the other, so each is the other's gradient: both are
 //! gathers of rows, and nothing is sorted or added up.
 
-use crate::derive::Derivation;
 use crate::graph::Graph;
-use crate::op::Op;
-use crate::packing::Table;
-use crate::shape::{DType, Shape};
+use crate::ir::layout::DType;
+use crate::ir::op::Op;
+use crate::ir::payload::{Derivation, Table};
+use crate::ir::shape::Shape;
 use crate::tensor::{Tensor, here};
 
 /// Number of true steps of each row of a batch: a `Copy` handle, made by [`Graph::lengths`] or [`Lengths::of`].
@@ -171,7 +171,7 @@ impl<'g> Lengths<'g> {
 
 impl<'g> Tensor<'g> {
     /// [`Op::Rearrange`]: `self` [R, C], `from` \[M\] → [M, C].
-    pub(crate) fn rearranged(self, from: Self, back: Self, at: crate::Location) -> Self {
+    pub(crate) fn rearranged(self, from: Self, back: Self, at: crate::ir::error::Location) -> Self {
         let shape = self.shape().with(0, from.dim(0));
         self.graph.push(Op::Rearrange, &[self, from, back], shape, DType::F32, at)
     }

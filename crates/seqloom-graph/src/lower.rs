@@ -7,14 +7,15 @@ use seqloom_kernels::{
 };
 
 use crate::codegen::generate;
-use crate::error::GraphError;
 use crate::following::pairs;
 use crate::fuse::{Fused, Group, around, base};
-use crate::graph::{Node, NodeId};
-use crate::op::Op;
+use crate::ir::error::GraphError;
+use crate::ir::nodes::Node;
+use crate::ir::op::Op;
+use crate::ir::shape::Shape;
+use crate::ir::specs::NodeId;
 use crate::part::part;
 use crate::product::{product, product_with_tail};
-use crate::shape::Shape;
 
 /// One node's computation: launches, and the nodes whose memory they bind.
 #[derive(Debug)]

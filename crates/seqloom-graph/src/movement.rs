@@ -1,8 +1,9 @@
 //! Methods that move elements without computing: reshape, transpose, slice, pad, concat, broadcast.
 
-use crate::error::Location;
-use crate::op::{Op, Unary};
-use crate::shape::{DType, Shape};
+use crate::ir::error::Location;
+use crate::ir::layout::DType;
+use crate::ir::op::{Op, Unary};
+use crate::ir::shape::Shape;
 use crate::tensor::{Tensor, here};
 
 impl<'g> Tensor<'g> {

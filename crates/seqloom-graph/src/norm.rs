@@ -5,9 +5,10 @@
 //! operand is a kernel too; the gradients of weight and bias are sums over rows, with the normalised row computed in the
 //! reduction's head, and are dropped as dead where nobody trains them.
 
-use crate::error::Location;
-use crate::op::{Op, ReduceOp};
-use crate::shape::{DType, Shape};
+use crate::ir::error::Location;
+use crate::ir::layout::DType;
+use crate::ir::op::{Op, ReduceOp};
+use crate::ir::shape::Shape;
 use crate::tensor::{Tensor, here};
 
 impl<'g> Tensor<'g> {

@@ -6,21 +6,7 @@
 //! works on true steps alone. (PyTorch's `PackedSequence` has the same order.) N rows are set aside where the lengths need
 //! fewer, so that batches with lengths alike share a program; what is left of them is surplus and holds zeros.
 
-/// A table of the packing of B rows with up to T steps into N packed rows. Where a row has no counterpart its entry is the
-/// number of rows on the other side, one past the last.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Table {
-    /// [T, 2]: first packed row of a step, and how many rows of the batch reach it.
-    Steps,
-    /// \[N\]: row b·T + t of the padded sequences that a packed row holds.
-    Pack,
-    /// [B·T]: its inverse.
-    Unpack,
-    /// \[B\]: the row of the batch that has a rank.
-    Order,
-    /// \[B\]: its inverse.
-    Rank,
-}
+use crate::ir::payload::Table;
 
 /// The packing of a batch of rows.
 #[derive(Debug)]

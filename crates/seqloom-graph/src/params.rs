@@ -6,20 +6,9 @@
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
-use crate::error::GraphError;
-use crate::shape::Shape;
-
-/// Names a parameter of a [`Params`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct ParamId(usize);
-
-impl ParamId {
-    /// Its position among the registered parameters.
-    #[must_use]
-    pub fn index(self) -> usize {
-        self.0
-    }
-}
+use crate::ir::error::GraphError;
+use crate::ir::shape::Shape;
+use crate::ir::specs::ParamId;
 
 /// How a parameter starts.
 #[derive(Clone, Debug, PartialEq)]

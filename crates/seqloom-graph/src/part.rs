@@ -9,9 +9,10 @@
 //! dispatch is allowed; reading one part and writing another is not ([`crate::reuse`], `following.rs`).
 
 use crate::fuse::base;
-use crate::graph::{Node, NodeId};
-use crate::op::Op;
-use crate::store::ALIGNMENT;
+use crate::ir::layout::ALIGNMENT;
+use crate::ir::nodes::Node;
+use crate::ir::op::Op;
+use crate::ir::specs::NodeId;
 
 /// The node in whose memory this one lies as a part, and the byte at which it begins there.
 pub(crate) fn part(nodes: &[Node], id: NodeId) -> Option<(NodeId, u64)> {

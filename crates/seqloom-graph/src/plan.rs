@@ -7,7 +7,7 @@
 //! allocated. Scratch is a tensor that lives for one step. A window that is bound in place keeps the tensor alive that it
 //! lies in.
 
-use crate::graph::Node;
+use crate::ir::nodes::Node;
 use crate::lower::Step;
 use crate::part::memory;
 

@@ -5,8 +5,8 @@
 
 use std::ops::{Add, Div, Mul, Neg, Sub};
 
-use crate::op::{Binary, Op, Unary};
-use crate::shape::DType;
+use crate::ir::layout::DType;
+use crate::ir::op::{Binary, Op, Unary};
 use crate::tensor::{Tensor, here};
 
 impl<'g> Tensor<'g> {

@@ -10,11 +10,12 @@ use seqloom_kernels::matmul::{self, cooperative, row};
 use seqloom_kernels::{Fusion, Lowered};
 
 use crate::codegen::generate;
-use crate::error::GraphError;
 use crate::fuse::{Fused, Group, base};
-use crate::graph::{Node, NodeId};
+use crate::ir::error::GraphError;
+use crate::ir::nodes::Node;
+use crate::ir::op::Op;
+use crate::ir::specs::NodeId;
 use crate::lower::{Step, Target, operands, outputs};
-use crate::op::Op;
 use crate::part::memory;
 
 /// The product that a node records.

@@ -12,11 +12,12 @@ use seqloom_kernels::recurrent::{Cell, Problem};
 
 pub use seqloom_kernels::recurrent::Activation;
 
-use crate::error::Location;
+use crate::ir::error::Location;
+use crate::ir::layout::DType;
+use crate::ir::op::Op;
+use crate::ir::payload::{Recurrence, Table};
+use crate::ir::shape::Shape;
 use crate::lengths::Lengths;
-use crate::op::Op;
-use crate::packing::Table;
-use crate::shape::{DType, Shape};
 use crate::tensor::{Tensor, here};
 
 /// What [`Tensor::lstm`] gives.
@@ -37,14 +38,6 @@ pub struct RecurrentOutput<'g> {
     pub y: Tensor<'g>,
     /// Hidden state after each row's last step in the direction of the run, [B, H].
     pub h_n: Tensor<'g>,
-}
-
-/// Which recurrence, and how its rows lie.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Recurrence {
-    pub(crate) cell: Cell,
-    pub(crate) packed: bool,
-    pub(crate) reverse: bool,
 }
 
 impl Recurrence {

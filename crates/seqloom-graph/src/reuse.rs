@@ -8,12 +8,13 @@
 //! a window that is bound in place reads the tensor that it lies in.
 
 use crate::fuse::{Access, Fused, Leaf, base};
-use crate::graph::{Node, NodeId};
+use crate::ir::layout::DType;
+use crate::ir::nodes::Node;
+use crate::ir::op::Op;
+use crate::ir::specs::NodeId;
 use crate::lower::has_outputs;
-use crate::op::Op;
 use crate::part::{memory, part};
 use crate::product::read_by;
-use crate::shape::DType;
 
 /// Decides which node takes whose memory, into `fused.over`; operands so taken are no longer leaves of their group.
 pub(crate) fn reuse(nodes: &[Node], fused: &mut Fused, roots: &[NodeId]) {

@@ -5,9 +5,11 @@
 
 use std::collections::HashMap;
 
-use crate::graph::{Node, NodeId};
-use crate::op::{Binary, Op, Unary};
-use crate::shape::{DType, Shape};
+use crate::ir::layout::DType;
+use crate::ir::nodes::Node;
+use crate::ir::op::{Binary, Op, Unary};
+use crate::ir::shape::Shape;
+use crate::ir::specs::NodeId;
 
 /// The simplified nodes, and each root's place among them.
 pub(crate) fn simplify(nodes: &[Node], roots: &[NodeId]) -> (Vec<Node>, Vec<NodeId>) {

@@ -9,7 +9,7 @@
 
 use seqloom_device::{Buffer, Device, WeakBuffer};
 
-use crate::Result;
+use crate::ir::error::Result;
 
 /// The slots of a store's programs.
 #[derive(Debug, Default)]

@@ -14,14 +14,13 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use seqloom_device::{Buffer, Device, Slice};
 
-use crate::Result;
-use crate::error::GraphError;
 use crate::graph::Graph;
-use crate::params::{ParamId, ParamSpec, Params};
+use crate::ir::error::GraphError;
+use crate::ir::error::Result;
+use crate::ir::layout::ALIGNMENT;
+use crate::ir::specs::ParamId;
+use crate::params::{ParamSpec, Params};
 use crate::slots::Slots;
-
-/// Offsets at which every adapter can bind a range.
-pub(crate) const ALIGNMENT: u64 = 256;
 
 /// What an arena holds for each parameter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

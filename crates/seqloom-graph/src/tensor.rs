@@ -3,10 +3,13 @@
 use std::fmt;
 use std::panic::Location as Caller;
 
-use crate::error::{GraphError, Location};
-use crate::graph::{Graph, Node, NodeId};
-use crate::op::Op;
-use crate::shape::{DType, Shape};
+use crate::graph::Graph;
+use crate::ir::error::{GraphError, Location};
+use crate::ir::layout::DType;
+use crate::ir::nodes::Node;
+use crate::ir::op::Op;
+use crate::ir::shape::Shape;
+use crate::ir::specs::NodeId;
 
 /// A tensor of a graph being recorded: a `Copy` handle, so mathematics reads as mathematics.
 ///

@@ -3,7 +3,7 @@
 //! With a cache of keys and values a token costs one step of the model. Without one, the whole text so far is read again for
 //! each token; here in one program of the full length, since a program for each length would measure compiling.
 
-use seqloom::graph::host_tensor::HostSliceMut;
+use seqloom::graph::HostSliceMut;
 use seqloom::graph::{Control, Program, Request};
 use seqloom::prelude::*;
 

@@ -8,7 +8,7 @@
 
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
-use seqloom_graph::host_tensor::HostSliceMut;
+use seqloom_graph::HostSliceMut;
 use seqloom_graph::{Control, HostData, HostTensor, ParamStore, Program, Request};
 
 use crate::error::NnError;

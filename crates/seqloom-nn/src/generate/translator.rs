@@ -7,7 +7,7 @@
 
 use std::collections::HashMap;
 
-use seqloom_graph::host_tensor::HostSliceMut;
+use seqloom_graph::HostSliceMut;
 use seqloom_graph::{Control, Graph, HostTensor, ParamStore, Program, Request, Tensor};
 
 use crate::batch::translation_batch::{SentenceFault, Side};

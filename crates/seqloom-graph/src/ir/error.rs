@@ -6,7 +6,11 @@ use seqloom_device::DeviceError;
 use seqloom_kernels::KernelError;
 use seqloom_kernels::tune::TuneError;
 
-use crate::shape::{DType, Shape};
+use super::layout::DType;
+use super::shape::Shape;
+
+/// Result of this crate's fallible functions.
+pub type Result<T, E = GraphError> = std::result::Result<T, E>;
 
 /// File and line of the model's code that recorded an operation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

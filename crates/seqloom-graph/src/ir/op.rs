@@ -6,10 +6,8 @@
 
 use std::rc::Rc;
 
-use crate::attention::{Attending, Part};
-use crate::derive::Derivation;
-use crate::params::ParamId;
-use crate::recurrent::Recurrence;
+use super::payload::{Attending, Derivation, Part, Recurrence};
+use super::specs::ParamId;
 
 /// Every operation a user can call on tensors that computes something, by method name. Each has an f64 oracle, a
 /// gradient check and a golden case of this name in the tests; `cargo xtask tidy` compares the lists.
@@ -64,7 +62,7 @@ pub const OPERATIONS: &[&str] = &[
 
 /// Pointwise functions of one argument.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Unary {
+pub(crate) enum Unary {
     /// The value itself: a copy where a tensor must lie in a certain place.
     Copy,
     /// The value itself, without a gradient.
@@ -107,7 +105,7 @@ pub enum Unary {
 
 /// Pointwise functions of two arguments; comparisons give 1 or 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Binary {
+pub(crate) enum Binary {
     /// a + b
     Add,
     /// a − b
@@ -129,11 +127,11 @@ pub enum Binary {
 }
 
 /// How a reduction combines elements.
-pub use seqloom_kernels::reduce::ReduceOp;
+pub(crate) use seqloom_kernels::reduce::ReduceOp;
 
 /// One node's operation. Operands are described in the order they are recorded.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub enum Op {
+pub(crate) enum Op {
     /// A failed operation, and everything computed from it.
     Poison,
     /// The program's input of this index.

@@ -1,4 +1,4 @@
-//! Shapes and element types of tensors.
+//! Shapes of tensors.
 //!
 //! A shape is a small `Copy` value of at most [`MAX_RANK`] dimensions, so that tensor handles stay `Copy` and kernels can
 //! take every index map in one `vec4`. All tensors are stored row-major and dense; views exist only inside kernels.
@@ -8,24 +8,6 @@ use std::ops::Deref;
 
 /// The most dimensions a tensor can have: what one `vec4` of strides addresses in a kernel.
 pub const MAX_RANK: usize = 4;
-
-/// Type of a tensor's elements; each takes four bytes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum DType {
-    /// IEEE 754 single precision.
-    F32,
-    /// Unsigned 32-bit integers: token ids and lengths.
-    U32,
-}
-
-impl fmt::Display for DType {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            DType::F32 => "f32",
-            DType::U32 => "u32",
-        })
-    }
-}
 
 /// Dimensions of a tensor, outermost first; derefs to a slice. A scalar has none.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Default)]

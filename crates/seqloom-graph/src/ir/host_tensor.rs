@@ -1,7 +1,8 @@
 //! Tensors on the host: what a batch holds and a program is fed with.
 
-use crate::error::GraphError;
-use crate::shape::{DType, Shape};
+use super::error::GraphError;
+use super::layout::DType;
+use super::shape::Shape;
 
 /// Elements of a [`HostTensor`].
 #[derive(Clone, Debug, PartialEq)]

@@ -1,0 +1,13 @@
+//! What a graph is: shapes and element types, the operations and what they carry, nodes, what a recording declares.
+//!
+//! Nothing here records, differentiates or compiles; every other room of the crate builds on this one.
+
+pub(crate) mod error;
+pub(crate) mod host_tensor;
+pub(crate) mod layout;
+pub(crate) mod nodes;
+pub(crate) mod op;
+pub(crate) mod payload;
+pub(crate) mod recording;
+pub(crate) mod shape;
+pub(crate) mod specs;

@@ -1,0 +1,93 @@
+//! What operations carry besides their operands: numbers and switches that are known when they are recorded.
+
+use seqloom_kernels::attention::Start;
+use seqloom_kernels::recurrent::Cell;
+
+/// What a recorded attention needs to know besides its operands' shapes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Attending {
+    pub causal: bool,
+    pub window: Option<usize>,
+    pub start: Start,
+    pub lengths: bool,
+    pub bias: bool,
+    pub slopes: bool,
+    pub relative: bool,
+    /// Probability to keep a weight, as bits, and the number of this call within the graph.
+    pub dropout: Option<(u32, u32)>,
+    /// As bits.
+    pub scale: u32,
+}
+
+/// Which gradients an operation computes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Part {
+    /// Of the queries, and of the table by distance if `learned`.
+    Query {
+        /// Whether the table's gradient is an output too.
+        learned: bool,
+    },
+    /// Of keys and values.
+    Key,
+    /// Of the bias.
+    Bias,
+}
+
+/// Which recurrence, and how its rows lie.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Recurrence {
+    pub cell: Cell,
+    pub packed: bool,
+    pub reverse: bool,
+}
+
+/// A function of u32 tensors that the host computes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Derivation {
+    /// ids \[N\] → order \[N\], starts [V+1]: positions sorted by id.
+    Segments {
+        /// V.
+        vocab: usize,
+    },
+    /// lengths \[B\] → one table of the packing of B rows of up to `time` steps into `rows` rows.
+    Packing {
+        /// T.
+        time: usize,
+        /// N.
+        rows: usize,
+        /// Which.
+        table: Table,
+    },
+    /// ids [B, T], lengths \[B\] → ids \[N\] in packed order, `fill` on surplus rows.
+    PackIds {
+        /// T.
+        time: usize,
+        /// N.
+        rows: usize,
+        /// What stands on surplus rows.
+        fill: u32,
+    },
+    /// first \[B\] → first\[b\] + t + b·stride [B, T], first\[b\] + T \[B\].
+    Following {
+        /// T.
+        time: usize,
+        /// Added for each row before: 0 for positions, the rows of a sequence for places among those of all.
+        stride: usize,
+    },
+}
+
+/// A table of the packing of B rows with up to T steps into N packed rows. Where a row has no counterpart its entry is the
+/// number of rows on the other side, one past the last.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Table {
+    /// [T, 2]: first packed row of a step, and how many rows of the batch reach it.
+    Steps,
+    /// \[N\]: row b·T + t of the padded sequences that a packed row holds.
+    Pack,
+    /// [B·T]: its inverse.
+    Unpack,
+    /// \[B\]: the row of the batch that has a rank.
+    Order,
+    /// \[B\]: its inverse.
+    Rank,
+}

@@ -1,0 +1,51 @@
+//! What a recording names: parameters, nodes, inputs, carried states.
+
+use std::ops::RangeInclusive;
+
+use super::layout::DType;
+use super::shape::Shape;
+
+/// Names a parameter of a [`crate::Params`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct ParamId(pub(crate) usize);
+
+impl ParamId {
+    /// Its position among the registered parameters.
+    #[must_use]
+    pub fn index(self) -> usize {
+        self.0
+    }
+}
+
+/// Index of a node; operands always have lower ones.
+pub(crate) type NodeId = usize;
+
+/// A tensor that the host writes before each run.
+#[derive(Clone, Debug)]
+pub(crate) struct InputSpec {
+    pub name: String,
+    pub shape: Shape,
+    pub dtype: DType,
+    /// Values allowed in a u32 input, checked on the host.
+    pub range: Option<RangeInclusive<u32>>,
+}
+
+/// A tensor that stays on the device from run to run.
+#[derive(Clone, Debug)]
+pub(crate) struct StateSpec {
+    pub name: String,
+    pub shape: Shape,
+    /// What it holds after the run, if that is something else than before.
+    pub kept: Option<NodeId>,
+}
+
+/// Values that both ranges allow; `None` allows all.
+pub(crate) fn intersection(
+    a: Option<RangeInclusive<u32>>,
+    b: Option<RangeInclusive<u32>>,
+) -> Option<RangeInclusive<u32>> {
+    match (a, b) {
+        (Some(a), Some(b)) => Some(*a.start().max(b.start())..=*a.end().min(b.end())),
+        (a, b) => a.or(b),
+    }
+}
