@@ -1,6 +1,6 @@
 //! Element types, and where their bytes may begin.
 //!
-//! All tensors are stored row-major and dense, each element in four bytes.
+//! All tensors are stored row-major and dense, and each element takes four bytes.
 
 use std::fmt;
 

@@ -1,4 +1,4 @@
-//! A recorded operation with its operands.
+//! Nodes: one recorded operation each, with its operands' numbers, shape, element type and place in the model's code.
 
 use super::error::Location;
 use super::layout::DType;

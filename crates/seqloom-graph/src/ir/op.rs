@@ -263,4 +263,30 @@ impl Op {
     pub(crate) fn is_scalar_source(&self) -> bool {
         matches!(self, Op::Constant(_) | Op::LossScale)
     }
+
+    /// Whether the node's kernel is written from a group.
+    pub(crate) fn is_group_root(&self) -> bool {
+        self.is_pointwise()
+            || self.is_scalar_source()
+            || matches!(self, Op::Broadcast | Op::Permute(_) | Op::Reduce { .. })
+    }
+
+    /// Whether a group can be the tail of the node's kernel, which then runs where the group's root stands.
+    pub(crate) fn takes_tail(&self) -> bool {
+        matches!(self, Op::MatMul { .. } | Op::NormGrad { .. } | Op::Gather)
+    }
+
+    /// Whether the operation writes the output nodes that follow it.
+    pub(crate) fn has_outputs(&self) -> bool {
+        matches!(
+            self,
+            Op::CrossEntropy { .. }
+                | Op::Norm { .. }
+                | Op::Recurrent(_)
+                | Op::RecurrentGrad(_)
+                | Op::Attention(_)
+                | Op::AttentionGrad(..)
+                | Op::Host(_)
+        )
+    }
 }

@@ -1,4 +1,6 @@
 //! What operations carry besides their operands: numbers and switches that are known when they are recorded.
+//!
+//! They stand here and not beside the methods that record them, because gradients, compiling and the host read them too.
 
 use seqloom_kernels::attention::Start;
 use seqloom_kernels::recurrent::Cell;
@@ -90,4 +92,22 @@ pub(crate) enum Table {
     Order,
     /// \[B\]: its inverse.
     Rank,
+}
+
+impl Attending {
+    /// The index of the operand with lengths, of those that forward operations have.
+    pub(crate) fn lengths_at(self) -> Option<usize> {
+        self.lengths.then_some(3)
+    }
+}
+
+impl Recurrence {
+    /// The method that records it.
+    pub(crate) fn name(self) -> &'static str {
+        match self.cell {
+            Cell::Rnn(_) => "rnn",
+            Cell::Lstm => "lstm",
+            Cell::Gru => "gru",
+        }
+    }
 }

@@ -1,4 +1,4 @@
-//! What a graph has recorded when it is compiled.
+//! A recording: nodes in the order they were written, and what they name. Compiling takes nothing else of a graph.
 
 use std::collections::HashMap;
 

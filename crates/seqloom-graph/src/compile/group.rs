@@ -1,0 +1,116 @@
+//! Groups: what is computed pointwise in one kernel, and how it reads what lies in memory.
+//!
+//! Every element of a group is computed from operand elements of one row-major index, so an operand is read at that index, or
+//! stretched, or through strides. Stretching along outer or inner dimensions only needs no division by every dimension.
+
+use crate::ir::nodes::Node;
+use crate::ir::op::Op;
+use crate::ir::shape::Shape;
+use crate::ir::specs::NodeId;
+
+/// How a group reads a tensor in memory.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Access {
+    /// The element of the same index.
+    Same,
+    /// The single element of a scalar.
+    Scalar,
+    /// From the start again every so many elements: stretched along outer dimensions alone.
+    Repeated(usize),
+    /// Each element for so many of the group's: stretched along inner dimensions alone.
+    Held(usize),
+    /// Through strides over the group's dimensions.
+    Strided { dims: Shape, strides: [u32; 4] },
+}
+
+/// An operand of a group that lies in memory.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Leaf {
+    pub node: NodeId,
+    pub access: Access,
+}
+
+/// A root with everything inlined below it.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Group {
+    pub leaves: Vec<Leaf>,
+    /// The matrix product, embedding or gradient of a norm whose result the group takes as `value`.
+    pub value: Option<NodeId>,
+    /// Whether a value from the control buffer is read.
+    pub reads_control: bool,
+    pub inlined: Vec<NodeId>,
+}
+
+impl Leaf {
+    /// Whether it takes one of the `View`'s places.
+    pub(super) fn takes_stride(&self) -> bool {
+        !matches!(self.access, Access::Same | Access::Scalar)
+    }
+
+    /// Dimensions that its strides are over.
+    pub(super) fn dims(&self) -> Option<Shape> {
+        match self.access {
+            Access::Strided { dims, .. } => Some(dims),
+            _ => None,
+        }
+    }
+}
+
+impl Group {
+    pub(super) fn add(&mut self, leaf: Leaf) {
+        if !self.leaves.contains(&leaf) {
+            self.leaves.push(leaf);
+        }
+    }
+
+    /// Dimensions that strided operands are read over; any where there are none.
+    pub(crate) fn dims(&self) -> Shape {
+        self.leaves.iter().find_map(Leaf::dims).unwrap_or_default()
+    }
+}
+
+/// How a group reads the operand of a stretched or transposed node. The two common ways to stretch need no division by
+/// every dimension.
+pub(crate) fn view_access(nodes: &[Node], id: NodeId) -> Access {
+    let (from, to) = (nodes[nodes[id].inputs[0]].shape, nodes[id].shape);
+    let (inner, outer) = (trimmed(&from), &from[..]);
+    match nodes[id].op {
+        _ if from.len() == 1 => Access::Scalar,
+        Op::Permute(order) => Access::Strided { dims: to, strides: permuted(from, to, order) },
+        _ if to.ends_with(inner) => Access::Repeated(from.len()),
+        _ if is_prefix(outer, &to) => Access::Held(to.len() / from.len()),
+        _ => Access::Strided { dims: to, strides: stretched(from, to) },
+    }
+}
+
+/// Dimensions without leading ones.
+fn trimmed(dims: &[usize]) -> &[usize] {
+    &dims[dims.iter().take_while(|&&d| d == 1).count()..]
+}
+
+/// Whether `from`, of the rank of `to`, agrees with it up to an axis and has size 1 from there on.
+fn is_prefix(from: &[usize], to: &[usize]) -> bool {
+    let agree = from.iter().zip(to).take_while(|(a, b)| a == b).count();
+    from.len() == to.len() && from[agree..].iter().all(|&d| d == 1)
+}
+
+/// Strides over `to` of a tensor of shape `from` that stretches to it: 0 where it repeats.
+fn stretched(from: Shape, to: Shape) -> [u32; 4] {
+    let own = from.strides();
+    let lead = <[usize]>::len(&to) - <[usize]>::len(&from);
+    let mut strides = [0; 4];
+    for axis in 0..<[usize]>::len(&from) {
+        strides[lead + axis] = if from[axis] == 1 { 0 } else { own[axis] };
+    }
+    to.pad_front(&strides, 0)
+}
+
+/// Strides over `to` of a tensor of shape `from` whose axes are reordered.
+fn permuted(from: Shape, to: Shape, order: [u8; 4]) -> [u32; 4] {
+    let own = from.strides();
+    let mut strides = [0; 4];
+    for axis in 0..<[usize]>::len(&to) {
+        strides[axis] = own[order[axis] as usize];
+    }
+    to.pad_front(&strides, 0)
+}

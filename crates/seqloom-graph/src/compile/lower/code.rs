@@ -1,0 +1,253 @@
+//! The WGSL of a group: loads, and calls of functions that `shaders/wgsl/lib` defines; nothing else is written here.
+//!
+//! A group is written for one element and, where its leaves allow, for four neighbours at once; the kernel's family chooses.
+//! Both are the same calls over Values, with other loads.
+
+use std::collections::HashMap;
+use std::fmt::Write;
+
+use seqloom_kernels::{Elem, FusedCode, Fusion, Width};
+
+use crate::compile::group::{Access, Group, Leaf, view_access};
+use crate::compile::place::base;
+use crate::ir::layout::DType;
+use crate::ir::nodes::Node;
+use crate::ir::op::{Binary, Op, Unary};
+use crate::ir::specs::NodeId;
+
+/// Body of `fused(value, index)` for the group of `root`, with what its leaves need. The value is the product that the group
+/// is the tail of, or the operand `over` that it is written over. With it goes the same for four neighbours at a time, if every
+/// leaf can be read so.
+pub(crate) fn generate(nodes: &[Node], root: NodeId, group: &Group, over: Option<NodeId>) -> Fusion {
+    let start = match nodes[root].op {
+        Op::Reduce { .. } => nodes[root].inputs[0],
+        _ => root,
+    };
+    // Rows and not the whole count, so that a batch of another size takes the same pipelines.
+    let fours = nodes[start].shape.last().is_some_and(|row| row.is_multiple_of(4));
+    let written = |width| {
+        let reads = group.leaves.iter().map(|leaf| read(nodes, leaf, width)).collect::<Option<Vec<_>>>()?;
+        let taken = group.value.or(over);
+        let writer = Writer {
+            nodes,
+            group,
+            width,
+            reads,
+            taken,
+            root,
+            body: String::new(),
+            values: HashMap::new(),
+            count: 0,
+            strides: Vec::new(),
+        };
+        Some(writer.fusion(start))
+    };
+    let four = fours.then(|| written(Width::Four)).flatten().map(Box::new);
+    Fusion { four, ..written(Width::One).unwrap_or_default() }
+}
+
+/// How a leaf is read.
+#[derive(Clone)]
+struct Read {
+    /// In elements or in fours.
+    access: Access,
+    /// What the buffer is seen to hold; where that is f32 and fours are wanted, one element stands for all four.
+    elem: Elem,
+}
+
+/// How a kernel of that width reads a leaf: always somehow by one element. By four, where those are neighbours in the leaf
+/// too, or all the same; in tensors whose elements are fours, all but the innermost stride count a quarter.
+fn read(nodes: &[Node], leaf: &Leaf, width: Width) -> Option<Read> {
+    let single = match nodes[leaf.node].dtype {
+        DType::F32 => Elem::F32,
+        DType::U32 => Elem::U32,
+    };
+    if width == Width::One {
+        return Some(Read { access: leaf.access.clone(), elem: single });
+    }
+    let quarter = |size: u32| size.is_multiple_of(4).then_some(size / 4);
+    let (access, elem) = match leaf.access {
+        Access::Same => (Access::Same, Elem::F32x4),
+        Access::Scalar => (Access::Scalar, single),
+        Access::Repeated(period) if period.is_multiple_of(4) => (Access::Repeated(period / 4), Elem::F32x4),
+        Access::Held(every) if every.is_multiple_of(4) => (Access::Held(every / 4), single),
+        Access::Strided { dims, strides } if dims.padded()[3].is_multiple_of(4) => match strides {
+            [.., 0] => (Access::Strided { dims, strides }, single),
+            [a, b, c, 1] => {
+                let strides = [quarter(a)?, quarter(b)?, quarter(c)?, 1];
+                (Access::Strided { dims, strides }, Elem::F32x4)
+            }
+            _ => return None,
+        },
+        _ => return None,
+    };
+    (elem == single || single == Elem::F32).then_some(Read { access, elem })
+}
+
+struct Writer<'a> {
+    nodes: &'a [Node],
+    group: &'a Group,
+    width: Width,
+    /// By leaf.
+    reads: Vec<Read>,
+    /// The node that the kernel hands over as `value`.
+    taken: Option<NodeId>,
+    root: NodeId,
+    body: String,
+    /// Names of values already written.
+    values: HashMap<NodeId, String>,
+    count: usize,
+    strides: Vec<[u32; 4]>,
+}
+
+impl Writer<'_> {
+    /// The code whose result is the node `start`.
+    fn fusion(mut self, start: NodeId) -> Fusion {
+        let result = self.value(start);
+        let _ = write!(self.body, "    return {result};");
+        let mut leaves: Vec<_> = self.reads.iter().map(|read| read.elem).collect();
+        if self.group.reads_control {
+            leaves.push(Elem::Control);
+        }
+        let [a, b, c, last] = self.group.dims().padded();
+        Fusion {
+            code: FusedCode { body: self.body, leaves },
+            dims: [a, b, c, last / self.width.elements()],
+            strides: self.strides,
+            four: None,
+        }
+    }
+
+    fn value(&mut self, id: NodeId) -> String {
+        let id = base(self.nodes, id);
+        if let Some(name) = self.values.get(&id) {
+            return name.clone();
+        }
+        let node = &self.nodes[id];
+        let same = Leaf { node: id, access: Access::Same };
+        let expression = if self.taken == Some(id) {
+            return "value".to_owned();
+        } else if id != self.root && self.group.leaves.contains(&same) {
+            self.load(&same)
+        } else {
+            match &node.op {
+                Op::Constant(bits) => return format!("Value({})", literal(f32::from_bits(*bits))),
+                Op::LossScale => format!("Value({}.loss_scale)", self.control()),
+                Op::Broadcast | Op::Permute(_) => self.view(id),
+                Op::Unary(function) => {
+                    let x = self.value(node.inputs[0]);
+                    match unary(*function) {
+                        Some(name) => format!("{name}({x})"),
+                        None => return x,
+                    }
+                }
+                Op::Binary(function) => {
+                    let (a, b) = (self.value(node.inputs[0]), self.value(node.inputs[1]));
+                    format!("{}({a}, {b})", binary(*function))
+                }
+                Op::ToF32 => format!("Value(to_f32({}))", self.value(node.inputs[0])),
+                Op::Dropout { keep, stream } => {
+                    let x = self.value(node.inputs[0]);
+                    let keep = literal(f32::from_bits(*keep));
+                    let function = match self.width {
+                        Width::One => "dropout",
+                        Width::Four => "dropout_four",
+                    };
+                    format!("{function}({x}, {keep}, {}.seed, {stream}u, index)", self.control())
+                }
+                // Everything else lies in memory and is a leaf.
+                _ => self.load(&same),
+            }
+        };
+        let name = format!("v{}", self.count);
+        self.count += 1;
+        let _ = writeln!(self.body, "    let {name} = {expression};");
+        self.values.insert(id, name.clone());
+        name
+    }
+
+    fn view(&mut self, id: NodeId) -> String {
+        let input = self.nodes[id].inputs[0];
+        let source = base(self.nodes, input);
+        if self.nodes[source].op.is_scalar_source() {
+            return self.value(source);
+        }
+        self.load(&Leaf { node: source, access: view_access(self.nodes, id) })
+    }
+
+    fn load(&mut self, leaf: &Leaf) -> String {
+        let at = self.group.leaves.iter().position(|l| l == leaf).unwrap_or(self.group.leaves.len());
+        let read = self.reads.get(at).cloned();
+        let Read { access, elem } = read.unwrap_or(Read { access: leaf.access.clone(), elem: Elem::F32 });
+        let element = match &access {
+            Access::Same => format!("leaf{at}[index]"),
+            Access::Scalar => format!("leaf{at}[0u]"),
+            Access::Repeated(period) => {
+                let slot = self.slot([*period as u32, 0, 0, 0]);
+                format!("leaf{at}[repeated(index, params.view.s{slot}.x)]")
+            }
+            Access::Held(every) => {
+                let slot = self.slot([*every as u32, 0, 0, 0]);
+                format!("leaf{at}[held(index, params.view.s{slot}.x)]")
+            }
+            Access::Strided { strides, .. } => {
+                let slot = self.slot(*strides);
+                format!("leaf{at}[strided(index, params.view.dims, params.view.s{slot})]")
+            }
+        };
+        if elem == Elem::F32 && self.width == Width::Four { format!("Value({element})") } else { element }
+    }
+
+    /// Takes the next place of the `View`.
+    fn slot(&mut self, numbers: [u32; 4]) -> usize {
+        self.strides.push(numbers);
+        self.strides.len() - 1
+    }
+
+    /// The control buffer is bound after all other leaves.
+    fn control(&self) -> String {
+        format!("leaf{}", self.group.leaves.len())
+    }
+}
+
+/// A number as WGSL; what has no literal there goes through its bits.
+fn literal(value: f32) -> String {
+    if value.is_finite() { format!("{value:?}f") } else { format!("from_bits({}u)", value.to_bits()) }
+}
+
+fn unary(function: Unary) -> Option<&'static str> {
+    Some(match function {
+        Unary::Copy | Unary::Detach => return None,
+        Unary::Neg => "neg",
+        Unary::Exp => "exp_",
+        Unary::Ln => "log_",
+        Unary::Sqrt => "sqrt_",
+        Unary::Recip => "recip",
+        Unary::Tanh => "tanh_",
+        Unary::Sigmoid => "sigmoid",
+        Unary::Relu => "relu",
+        Unary::Gelu => "gelu_erf",
+        Unary::GeluGrad => "gelu_erf_grad",
+        Unary::GeluTanh => "gelu_tanh",
+        Unary::GeluTanhGrad => "gelu_tanh_grad",
+        Unary::Silu => "silu",
+        Unary::SiluGrad => "silu_grad",
+        Unary::Abs => "abs_",
+        Unary::Sign => "sign_",
+        Unary::Square => "square",
+    })
+}
+
+fn binary(function: Binary) -> &'static str {
+    match function {
+        Binary::Add => "add",
+        Binary::Sub => "sub",
+        Binary::Mul => "mul",
+        Binary::Div => "div",
+        Binary::Max => "max_",
+        Binary::Min => "min_",
+        Binary::Greater => "greater",
+        Binary::Less => "less",
+        Binary::Equal => "equal",
+    }
+}

@@ -1,0 +1,134 @@
+//! Nodes with a kernel of their own to launches, one arm a family.
+//!
+//! A choice that tuning made for one problem may be more than another of its bucket can take: what is refused is lowered by
+//! the family's rules.
+
+use seqloom_device::Facts;
+use seqloom_kernels::{Fusion, Lowered, attention, cross_entropy, embedding, norm, recurrent, softmax, view};
+
+use crate::compile::place::{operands, outputs, part};
+use crate::compile::problem::{classes, pass, rows_of, table};
+use crate::compile::target::Target;
+use crate::compile::unit::Step;
+use crate::ir::error::{GraphError, Result};
+use crate::ir::nodes::Node;
+use crate::ir::op::Op;
+use crate::ir::specs::NodeId;
+
+/// An attention or one of its gradients.
+pub(super) fn attend(
+    pass: attention::Pass,
+    problem: &attention::Problem,
+    Target { facts, tuned, .. }: Target<'_>,
+) -> Result<Lowered, GraphError> {
+    let lowered = attention::lower_as(tuned.attention(pass, problem, facts), pass, problem, facts);
+    Ok(lowered.or_else(|_| attention::lower(pass, problem, facts))?)
+}
+
+/// Rows of a table.
+pub(super) fn gather(
+    nodes: &[Node],
+    id: NodeId,
+    facts: &Facts,
+    tail: Option<&Fusion>,
+) -> Result<Lowered, GraphError> {
+    let shape = |operand: usize| nodes[nodes[id].inputs[operand]].shape;
+    Ok(embedding::lower_forward(&table(shape(0), shape(1)), facts, tail)?)
+}
+
+/// The gradient of a norm's operand.
+pub(super) fn norm_backward(
+    nodes: &[Node],
+    id: NodeId,
+    facts: &Facts,
+    tail: Option<&Fusion>,
+) -> Result<Lowered, GraphError> {
+    let centred = matches!(nodes[id].op, Op::NormGrad { centred: true });
+    Ok(norm::lower_backward(&rows_of(nodes[id].shape, centred, 0.0), facts, tail)?)
+}
+
+/// The launches of a node that no group computes; none for what lies in memory from the start.
+pub(super) fn lower_node(
+    nodes: &[Node],
+    id: NodeId,
+    over: Option<NodeId>,
+    target: Target<'_>,
+) -> Result<Option<Step>, GraphError> {
+    let facts = target.facts;
+    let node = &nodes[id];
+    let shape = |operand: usize| nodes[node.inputs[operand]].shape;
+    let lowered = match &node.op {
+        Op::Window { .. } if part(nodes, id).is_some() => return Ok(None),
+        Op::Window { axis, start, take, before } => {
+            let along = |value: usize| {
+                let mut all = [0; 4];
+                all[*axis] = value;
+                node.shape.pad_front(&all, 0)
+            };
+            let problem = view::Problem {
+                dims: node.shape.padded(),
+                strides: shape(0).pad_front(&shape(0).strides(), 0),
+                lo: along(*before),
+                extent: node.shape.with(*axis, *take).padded(),
+                offset: u32::try_from(start * shape(0).strides()[*axis]).unwrap_or(u32::MAX),
+            };
+            view::lower(&problem, facts)?
+        }
+        Op::Softmax { log } => {
+            softmax::lower(&softmax::Problem { rows: node.shape[0], cols: node.shape[1], log: *log }, facts)?
+        }
+        Op::Norm { centred, eps } => {
+            norm::lower_forward(&rows_of(shape(0), *centred, f32::from_bits(*eps)), facts)?
+        }
+        Op::NormGrad { .. } => norm_backward(nodes, id, facts, None)?,
+        Op::CrossEntropy { ignore_index, smoothing } => {
+            cross_entropy::lower_forward(&classes(shape(0), *ignore_index, *smoothing), facts)?
+        }
+        Op::CrossEntropyGrad { ignore_index, smoothing } => {
+            let problem = classes(shape(0), *ignore_index, *smoothing);
+            cross_entropy::lower_backward(&problem, over.is_some(), facts)?
+        }
+        Op::Gather | Op::Rearrange => gather(nodes, id, facts, None)?,
+        Op::Append { in_place: false } => append(nodes, id, view::AppendTarget::Copy, facts)?,
+        Op::Append { in_place: true } => append(nodes, id, view::AppendTarget::InPlace, facts)?,
+        Op::GatherGrad => embedding::lower_backward(&table(node.shape, shape(1)), facts)?,
+        Op::Recurrent(recurrence) => {
+            let steps = shape(node.inputs.len() - 1);
+            let problem = recurrence.problem(shape(0)[0], shape(2), steps);
+            recurrent::lower_forward_as(target.tuned.form(&problem, facts), &problem, facts)
+                .or_else(|_| recurrent::lower_forward(&problem, facts))?
+        }
+        Op::RecurrentGrad(recurrence) => {
+            let problem = recurrence.problem(shape(0)[0], shape(3), shape(2));
+            recurrent::lower_backward_as(target.tuned.form_backward(&problem, facts), &problem, facts)
+                .or_else(|_| recurrent::lower_backward(&problem, facts))?
+        }
+        Op::Attention(attending) => {
+            let shapes: Vec<_> = node.inputs.iter().map(|&input| nodes[input].shape).collect();
+            attend(attention::Pass::Forward, &attending.problem(&shapes), target)?
+        }
+        Op::AttentionGrad(attending, part) => {
+            let shapes: Vec<_> = node.inputs.iter().map(|&input| nodes[input].shape).collect();
+            // dy, lse and delta stand between the operands that the problem is made of.
+            let shapes = [&shapes[..3], &shapes[6..]].concat();
+            attend(pass(*part), &attending.problem(&shapes), target)?
+        }
+        _ => return Ok(None),
+    };
+    let reads_control = matches!(node.op, Op::Attention(_) | Op::AttentionGrad(..));
+    let outs = if node.op.has_outputs() { outputs(nodes, id) } else { vec![id] };
+    Ok(Some(Step { lowered, ins: operands(nodes, id), outs, leaves: Vec::new(), reads_control, over }))
+}
+
+/// Rows appended to a cache, or to two.
+pub(super) fn append(
+    nodes: &[Node],
+    id: NodeId,
+    target: view::AppendTarget,
+    facts: &Facts,
+) -> Result<Lowered, GraphError> {
+    let [cache, rows] = [0, 1].map(|operand| nodes[nodes[id].inputs[operand]].shape);
+    let [batch, keys, time] = [cache[0], cache[1], rows[1]];
+    let channels = cache[2..].iter().product();
+    Ok(view::lower_append(&view::AppendProblem { batch, keys, time, channels, target }, facts)?)
+}

@@ -1,0 +1,107 @@
+//! Nodes as the kernels' problems: sizes and switches, read off a node, its operands' shapes and what it carries.
+//!
+//! The one place where a node's shape becomes a kernel family's words, so fusion and lowering see one problem.
+
+use seqloom_kernels::attention::{Bias, Dropout, Layout, Pass};
+use seqloom_kernels::{attention, cross_entropy, embedding, matmul, norm, recurrent, reduce};
+
+use crate::ir::nodes::Node;
+use crate::ir::op::{Op, ReduceOp};
+use crate::ir::payload::{Attending, Part, Recurrence};
+use crate::ir::shape::Shape;
+use crate::ir::specs::NodeId;
+
+/// The product that a node records.
+pub(crate) fn product_of(nodes: &[Node], id: NodeId) -> matmul::Problem {
+    let node = &nodes[id];
+    let (trans_a, trans_b) = match node.op {
+        Op::MatMul { trans_a, trans_b } => (trans_a, trans_b),
+        _ => (false, false),
+    };
+    let a = nodes[node.inputs[0]].shape;
+    let rank = <[usize]>::len(&a);
+    matmul::Problem {
+        batch: a[..rank - 2].iter().product(),
+        m: node.shape[rank - 2],
+        n: node.shape[rank - 1],
+        k: if trans_a { a[rank - 2] } else { a[rank - 1] },
+        trans_a,
+        trans_b,
+        a_batched: true,
+        b_batched: true,
+    }
+}
+
+/// Sizes around and along a reduced axis.
+pub(crate) fn around(shape: Shape, axis: usize, op: ReduceOp) -> reduce::Problem {
+    reduce::Problem {
+        outer: shape[..axis].iter().product(),
+        len: shape[axis],
+        inner: shape[axis + 1..].iter().product(),
+        op,
+    }
+}
+
+/// Rows of a table.
+pub(crate) fn table(table: Shape, ids: Shape) -> embedding::Problem {
+    embedding::Problem { tokens: ids[0], vocab: table[0], channels: table[1] }
+}
+
+/// Rows of logits.
+pub(crate) fn classes(logits: Shape, ignore_index: Option<u32>, smoothing: u32) -> cross_entropy::Problem {
+    let smoothing = f32::from_bits(smoothing);
+    cross_entropy::Problem { rows: logits[0], cols: logits[1], ignore_index, smoothing }
+}
+
+/// Rows to normalise.
+pub(crate) fn rows_of(x: Shape, centred: bool, eps: f32) -> norm::Problem {
+    norm::Problem { rows: x[0], cols: x[1], centred, eps }
+}
+
+/// The kernels' name for the gradients of an attention.
+pub(crate) fn pass(part: Part) -> Pass {
+    match part {
+        Part::Query { learned } => Pass::Query { learned },
+        Part::Key => Pass::Key,
+        Part::Bias => Pass::Bias,
+    }
+}
+
+impl Attending {
+    /// The kernels' problem; `shapes` are those of q, k, v, then the operands that are there, in the order of the fields.
+    pub(crate) fn problem(self, shapes: &[Shape]) -> attention::Problem {
+        let [q, k, v] = [shapes[0], shapes[1], shapes[2]];
+        let bias_at = 3 + usize::from(self.lengths);
+        let bias = shapes.get(bias_at).filter(|_| self.bias);
+        let table = shapes.get(bias_at + usize::from(self.bias));
+        // Of 2R+1 columns behind the slopes, R.
+        let radius = table.map_or(0, |table| (table[1] - usize::from(self.slopes)) / 2);
+        attention::Problem {
+            batch: q[0],
+            heads: q[2],
+            key_heads: k[2],
+            queries: q[1],
+            keys: k[1],
+            width: q[3],
+            value_width: v[3],
+            layout: Layout::TimeFirst,
+            scale: f32::from_bits(self.scale),
+            start: self.start,
+            before: self.window,
+            after: if self.causal { Some(0) } else { self.window },
+            lengths: self.lengths,
+            bias: bias.map(|bias| Bias { batched: bias[0] > 1, per_head: bias[1] > 1 }),
+            slopes: self.slopes,
+            radius: self.relative.then_some(radius),
+            dropout: self.dropout.map(|(keep, stream)| Dropout { keep: f32::from_bits(keep), stream }),
+        }
+    }
+}
+
+impl Recurrence {
+    /// The kernels' problem: N rows, a state [B, H], steps [T, 2].
+    pub(crate) fn problem(self, rows: usize, state: Shape, steps: Shape) -> recurrent::Problem {
+        let Self { cell, packed, reverse } = self;
+        recurrent::Problem { cell, rows, batch: state[0], time: steps[0], hidden: state[1], packed, reverse }
+    }
+}

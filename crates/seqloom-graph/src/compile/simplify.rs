@@ -1,0 +1,205 @@
+//! Simplification: constants, neutral operations, transposes into products, common subexpressions, dead code.
+//!
+//! One pass rebuilds the node list in order, mapping each old node to its simplest new equal; a second drops what no root
+//! needs. Rules keep every bit of an ordinary result: x·1 and x+0 are dropped, x·0 is not, since x may be NaN.
+
+use std::collections::HashMap;
+
+use crate::ir::layout::DType;
+use crate::ir::nodes::Node;
+use crate::ir::op::{Binary, Op, Unary};
+use crate::ir::shape::Shape;
+use crate::ir::specs::NodeId;
+
+/// The simplified nodes, and each root's place among them.
+pub(crate) fn simplify(nodes: &[Node], roots: &[NodeId]) -> (Vec<Node>, Vec<NodeId>) {
+    let mut new = Rebuilt::default();
+    let mut map = Vec::with_capacity(nodes.len());
+    for node in nodes {
+        let inputs = node.inputs.iter().map(|&id| map[id]).collect();
+        map.push(new.add(Node { inputs, ..node.clone() }));
+    }
+    let roots: Vec<_> = roots.iter().map(|&id| map[id]).collect();
+    drop_dead(new.nodes, &roots)
+}
+
+#[derive(Default)]
+struct Rebuilt {
+    nodes: Vec<Node>,
+    /// By what a node computes: of the same bits, f32 and u32 are two tensors.
+    known: HashMap<(Op, Vec<NodeId>, Shape, DType), NodeId>,
+}
+
+impl Rebuilt {
+    fn add(&mut self, mut node: Node) -> NodeId {
+        if let Some(equal) = self.reduce(&mut node) {
+            return equal;
+        }
+        let key = (node.op.clone(), node.inputs.clone(), node.shape, node.dtype);
+        *self.known.entry(key).or_insert_with(|| {
+            self.nodes.push(node);
+            self.nodes.len() - 1
+        })
+    }
+
+    /// An existing node equal to this one; else the node may have been rewritten.
+    fn reduce(&self, node: &mut Node) -> Option<NodeId> {
+        match node.op {
+            Op::Reshape => {
+                let mut from = node.inputs[0];
+                if self.nodes[from].op == Op::Reshape {
+                    from = self.nodes[from].inputs[0];
+                }
+                node.inputs[0] = from;
+                (self.nodes[from].shape == node.shape).then_some(from)
+            }
+            // Zeros in another order, such as an initial state.
+            Op::Rearrange => {
+                let x = node.inputs[0];
+                (self.nodes[x].shape == node.shape && self.is_zero(x)).then_some(x)
+            }
+            Op::Unary(Unary::Detach) => Some(node.inputs[0]),
+            Op::Unary(Unary::Neg) => match self.nodes[node.inputs[0]].op {
+                Op::Unary(Unary::Neg) => Some(self.nodes[node.inputs[0]].inputs[0]),
+                _ => None,
+            },
+            Op::Window { axis, start, take, before } => {
+                // A window into the window of another along the same axis is one window.
+                let inner = &self.nodes[node.inputs[0]];
+                if let Op::Window { axis: same, start: first, take: taken, before: lead } = inner.op
+                    && same == axis
+                    && start >= lead
+                    && start + take <= lead + taken
+                {
+                    node.op = Op::Window { axis, start: first + start - lead, take, before };
+                    node.inputs = inner.inputs.clone();
+                }
+                // All of it, in its place.
+                let x = node.inputs[0];
+                (self.nodes[x].shape == node.shape && take == node.shape[axis]).then_some(x)
+            }
+            Op::Binary(function) => self.neutral(function, node),
+            Op::MatMul { trans_a, trans_b } => {
+                let (a, flip_a) = self.through_transpose(node.inputs[0]);
+                let (b, flip_b) = self.through_transpose(node.inputs[1]);
+                node.inputs = vec![a, b];
+                node.op = Op::MatMul { trans_a: trans_a ^ flip_a, trans_b: trans_b ^ flip_b };
+                None
+            }
+            _ => None,
+        }
+    }
+
+    /// Value of a constant, stretched or not.
+    fn constant(&self, id: NodeId) -> Option<f32> {
+        match self.nodes[id].op {
+            Op::Constant(bits) => Some(f32::from_bits(bits)),
+            Op::Broadcast | Op::Reshape => self.constant(self.nodes[id].inputs[0]),
+            _ => None,
+        }
+    }
+
+    /// Whether all elements are known to be 0: padding of an initial state of zeros, say.
+    fn is_zero(&self, id: NodeId) -> bool {
+        match &self.nodes[id].op {
+            Op::Literal(bits) => bits.iter().all(|&bits| bits == 0),
+            Op::Reshape | Op::Broadcast | Op::Permute(_) | Op::Window { .. } => {
+                self.is_zero(self.nodes[id].inputs[0])
+            }
+            _ => false,
+        }
+    }
+
+    fn neutral(&self, function: Binary, node: &mut Node) -> Option<NodeId> {
+        let [a, b] = [node.inputs[0], node.inputs[1]];
+        match (function, self.constant(a), self.constant(b)) {
+            (_, Some(x), Some(y)) if node.shape == Shape::scalar() => {
+                let value = fold(function, x, y)?;
+                (node.op, node.inputs) = (Op::Constant(value.to_bits()), Vec::new());
+                None
+            }
+            (Binary::Mul | Binary::Div, _, Some(1.0)) => Some(a),
+            (Binary::Mul, Some(1.0), _) => Some(b),
+            (Binary::Add | Binary::Sub, ..) if self.is_zero(b) => Some(a),
+            (Binary::Add, ..) if self.is_zero(a) => Some(b),
+            // −0 is the exact neutral element of addition, +0 of subtraction; x + 0 differs only for x = −0.
+            (Binary::Add | Binary::Sub, _, Some(0.0)) => Some(a),
+            (Binary::Add, Some(0.0), _) => Some(b),
+            _ => None,
+        }
+    }
+
+    /// The operand of an exchange of the last two axes, and whether there was one.
+    fn through_transpose(&self, id: NodeId) -> (NodeId, bool) {
+        let node = &self.nodes[id];
+        let rank = <[usize]>::len(&node.shape);
+        let mut exchange = [0, 1, 2, 3];
+        if rank >= 2 {
+            exchange.swap(rank - 1, rank - 2);
+        }
+        if rank >= 2 && node.op == Op::Permute(exchange) { (node.inputs[0], true) } else { (id, false) }
+    }
+}
+
+fn fold(function: Binary, a: f32, b: f32) -> Option<f32> {
+    Some(match function {
+        Binary::Add => a + b,
+        Binary::Sub => a - b,
+        Binary::Mul => a * b,
+        Binary::Div => a / b,
+        _ => return None,
+    })
+}
+
+/// Keeps what the roots need. An operation with several outputs keeps all of them, because its kernel writes them all.
+fn drop_dead(nodes: Vec<Node>, roots: &[NodeId]) -> (Vec<Node>, Vec<NodeId>) {
+    let mut live = vec![false; nodes.len()];
+    for &root in roots {
+        live[root] = true;
+    }
+    for id in (0..nodes.len()).rev() {
+        if live[id] {
+            for &input in &nodes[id].inputs {
+                live[input] = true;
+            }
+        }
+    }
+    for id in 0..nodes.len() {
+        if matches!(nodes[id].op, Op::Output(_)) {
+            live[id] = live[nodes[id].inputs[0]];
+        }
+    }
+    let mut map = vec![usize::MAX; nodes.len()];
+    let mut kept: Vec<Node> = Vec::new();
+    for (id, mut node) in nodes.into_iter().enumerate().filter(|(id, _)| live[*id]) {
+        for input in &mut node.inputs {
+            *input = map[*input];
+        }
+        map[id] = kept.len();
+        kept.push(node);
+    }
+    let roots = roots.iter().map(|&id| map[id]).collect();
+    (kept, roots)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::panic::Location as Caller;
+
+    use super::*;
+    use crate::ir::error::Location;
+
+    fn literal(bits: &[u32], dtype: DType) -> Node {
+        let (op, at) = (Op::Literal(bits.into()), Location(Caller::caller()));
+        Node { op, inputs: Vec::new(), shape: Shape::new(&[bits.len()]).unwrap(), dtype, at }
+    }
+
+    #[test]
+    fn literals_of_equal_bits_and_other_types_stay_apart() {
+        let nodes =
+            [literal(&[0, 7], DType::F32), literal(&[0, 7], DType::U32), literal(&[0, 7], DType::F32)];
+        let (kept, roots) = simplify(&nodes, &[0, 1, 2]);
+        assert_eq!(kept.iter().map(|node| node.dtype).collect::<Vec<_>>(), [DType::F32, DType::U32]);
+        assert_eq!(roots, [0, 1, 0]);
+    }
+}

@@ -1,0 +1,41 @@
+//! What kernels are chosen by: a device's facts, what tuning has found, and what a kernel takes along there.
+//!
+//! Plain data, so compiling needs no device.
+
+use seqloom_device::Facts;
+use seqloom_kernels::REQUIRED_STORAGE_BUFFERS;
+use seqloom_kernels::matmul::{self, row};
+use seqloom_kernels::tune::Tuned;
+
+use crate::compile::problem::product_of;
+use crate::ir::nodes::Node;
+use crate::ir::specs::NodeId;
+
+/// What kernels are chosen by.
+///
+/// Tuning speaks of buckets, and what it found for one problem may be more than another of the bucket can take (a longer
+/// walk, a larger grid): whatever is refused is lowered by the rules.
+#[derive(Clone, Copy)]
+pub(crate) struct Target<'a> {
+    pub facts: &'a Facts,
+    pub tuned: &'a Tuned,
+    /// Whether products may be taken in half precision.
+    pub half: bool,
+}
+
+/// Most storage buffers that one kernel may bind: not what this adapter offers, since a kernel is written for every
+/// adapter, and a program fuses alike on all.
+pub(super) const BUFFERS: usize = REQUIRED_STORAGE_BUFFERS as usize;
+
+/// Bindings of a norm's kernel besides its leaves.
+pub(super) const OF_NORM: usize = 6;
+
+/// Whether a product takes any tail, or else a bias alone.
+pub(crate) fn takes_any_tail(nodes: &[Node], id: NodeId, facts: &Facts) -> bool {
+    matmul::takes_epilogue(&product_of(nodes, id), facts)
+}
+
+/// Bindings of a product's kernel besides leaves: operands and result, and those of a norm where it takes one.
+pub(crate) fn bindings(nodes: &[Node], id: NodeId, facts: &Facts) -> usize {
+    if row::suits(&product_of(nodes, id), facts) { 5 } else { 3 }
+}

@@ -1,0 +1,21 @@
+//! How a model is written down: the handle that it is written with, and the methods that record operations, by kind.
+//!
+//! Each method checks its operands and records nodes; none computes. What users call is composed here of the few operations
+//! that [`crate::ir::op`] knows.
+
+pub(crate) mod attention;
+pub(crate) mod attention_weights;
+pub(crate) mod contraction;
+pub(crate) mod cross_entropy;
+pub(crate) mod embedding;
+pub(crate) mod following;
+pub(crate) mod graph;
+pub(crate) mod lengths;
+pub(crate) mod movement;
+pub(crate) mod norm;
+pub(crate) mod params;
+pub(crate) mod pointwise;
+pub(crate) mod recurrent;
+pub(crate) mod softmax;
+pub(crate) mod sources;
+pub(crate) mod tensor;

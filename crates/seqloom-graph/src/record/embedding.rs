@@ -1,0 +1,35 @@
+//! The embedding: rows of a table by their numbers. The gradient sums by sorted positions, which the host derives, and not by
+//! atomics, whose order would differ from run to run.
+
+use crate::ir::layout::DType;
+use crate::ir::op::Op;
+use crate::ir::shape::{MAX_RANK, Shape};
+use crate::record::tensor::{Tensor, here};
+
+impl<'g> Tensor<'g> {
+    /// Rows of this table [V, C] named by `ids` [..] → [.., C]: an embedding. Its gradient sums, for each id, the rows
+    /// that took it, in the order of their positions; for that `ids` must be an input, so that the host can sort them.
+    /// An id of V or more is an error when the program is run.
+    #[track_caller]
+    #[must_use]
+    pub fn gather_rows(self, ids: Self) -> Self {
+        let at = here();
+        let name = "gather_rows";
+        if let Some(poisoned) = self.refuse(name, &[(self, DType::F32), (ids, DType::U32)], at) {
+            return poisoned;
+        }
+        if self.rank() != 2 || ids.rank() + 1 > MAX_RANK {
+            return self.shape_error(
+                name,
+                &[ids],
+                "needs a table [V, C] and ids of at most 3 dimensions",
+                at,
+            );
+        }
+        let mut dims = ids.shape().to_vec();
+        let flat = ids.reshape(&[ids.shape().len()]);
+        let rows = Shape::new(&[flat.dim(0), self.dim(1)]).unwrap_or_default();
+        dims.push(self.dim(1));
+        self.graph.push(Op::Gather, &[self, flat], rows, DType::F32, at).reshape(&dims)
+    }
+}

@@ -1,0 +1,107 @@
+//! Sequences that go on from run to run: where new steps stand, and a tensor that new rows are appended to.
+//!
+//! How far each row of a batch has come is a number that the host knows, so it is an input; positions and lengths follow from
+//! it on the host. A cache of keys and values is a carried state ([`Graph::state`]) of fixed size, appended to and kept: its
+//! new rows are then written where the state lies, which costs as much as those rows and not as much as the cache; two
+//! caches of one shape, as keys and values have them, take theirs by one dispatch. So is nothing but that input different
+//! from step to step, and one program serves all of them.
+
+use crate::ir::layout::DType;
+use crate::ir::op::Op;
+use crate::ir::payload::Derivation;
+use crate::ir::shape::Shape;
+use crate::record::graph::Graph;
+use crate::record::tensor::{Tensor, here};
+
+/// T steps of each row that follow those which the row had before: a `Copy` handle, made by [`Graph::following`] or
+/// [`Following::of`].
+#[derive(Clone, Copy, Debug)]
+pub struct Following<'g> {
+    first: Tensor<'g>,
+    time: usize,
+}
+
+impl Graph {
+    /// Input of how many steps each row had before \[B\], of which `time` follow. What they are used for says how many there
+    /// may be; the host checks it before each run.
+    #[track_caller]
+    pub fn following(&self, name: &str, batch: usize, time: usize) -> Following<'_> {
+        Following { first: self.input(name, &[batch], DType::U32), time }
+    }
+}
+
+impl<'g> Following<'g> {
+    /// `time` steps behind `first` \[B\] of u32, an input or a literal as a whole.
+    #[track_caller]
+    #[must_use]
+    pub fn of(first: Tensor<'g>, time: usize) -> Self {
+        let at = here();
+        let first = match first.refuse("following", &[(first, DType::U32)], at) {
+            Some(poisoned) => poisoned,
+            None if first.rank() != 1 => first.shape_error("following", &[], "needs a number a row, [B]", at),
+            None => first,
+        };
+        Self { first, time }
+    }
+
+    /// How many steps each row had before, \[B\] of u32: the position of the first new one.
+    #[must_use]
+    pub fn first(self) -> Tensor<'g> {
+        self.first
+    }
+
+    /// Positions of the new steps, [B, T] of u32.
+    #[must_use]
+    pub fn positions(self) -> Tensor<'g> {
+        self.derived(0).0
+    }
+
+    /// How many steps each row has with the new ones, \[B\] of u32: the lengths of what attention sees.
+    #[must_use]
+    pub fn ends(self) -> Tensor<'g> {
+        self.derived(0).1
+    }
+
+    /// Positions and ends, with `stride` added for each row before.
+    pub(crate) fn derived(self, stride: usize) -> (Tensor<'g>, Tensor<'g>) {
+        let (graph, first, time) = (self.first.graph, self.first, self.time);
+        let shape = |dims: &[usize]| (Shape::new(dims).unwrap_or_default(), DType::U32);
+        let outputs = [shape(&[first.dim(0), time]), shape(&[first.dim(0)])];
+        let what = Op::Host(Derivation::Following { time, stride });
+        match graph.push_outputs(what, &[first], &outputs, first.node().at)[..] {
+            [positions, ends] => (positions, ends),
+            // Never: there are as many tensors as shapes.
+            _ => (first, first),
+        }
+    }
+}
+
+impl<'g> Tensor<'g> {
+    /// The rows of `self` [B, S, ..], of which `rows` [B, T, ..] stand where `following` says: y\[b, f_b + t\] = rows\[b, t\],
+    /// y = self elsewhere.
+    ///
+    /// Where `self` is a carried state that nothing else reads (but operations recorded before, with a kernel of their own), and
+    /// the result is what that state keeps ([`Graph::keep`]) and no output, the rows are written into the state; otherwise
+    /// the result is a copy. The host checks before each run that no row goes beyond S.
+    #[track_caller]
+    #[must_use]
+    pub fn append(self, rows: Self, following: Following<'g>) -> Self {
+        let (at, name) = (here(), "append");
+        let operands = [(self, DType::F32), (rows, DType::F32), (following.first, DType::U32)];
+        if let Some(poisoned) = self.refuse(name, &operands, at) {
+            return poisoned;
+        }
+        let (cache, new) = (self.shape(), rows.shape());
+        let alike = self.rank() >= 2 && rows.rank() == self.rank() && cache.with(1, new[1]) == new;
+        if !alike || new[1] > cache[1] || following.first.shape()[..] != cache[..1] {
+            let detail = "needs a cache [B, S, ..], rows [B, T, ..] with T up to S, and B numbers of steps";
+            return self.shape_error(name, &[rows, following.first], detail, at);
+        }
+        if following.time != new[1] {
+            let detail = format!("{} rows for {} steps", new[1], following.time);
+            return self.argument_error(name, detail, at);
+        }
+        let op = Op::Append { in_place: false };
+        self.graph.push(op, &[self, rows, following.first], cache, DType::F32, at)
+    }
+}

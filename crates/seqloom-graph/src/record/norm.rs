@@ -1,0 +1,69 @@
+//! Normalisation over the last axis: layer normalisation, and that by the root mean square.
+//!
+//! One operation with a kernel of its own, since a row's statistics are needed by every element of the row. It keeps mean
+//! and 1/deviation of each row, from which backward has the normalised row again instead of storing it. Backward of the
+//! operand is a kernel too; the gradients of weight and bias are sums over rows, with the normalised row computed in the
+//! reduction's head, and are dropped as dead where nobody trains them.
+
+use crate::ir::layout::DType;
+use crate::ir::op::Op;
+use crate::ir::shape::Shape;
+use crate::record::tensor::{Tensor, here};
+
+impl<'g> Tensor<'g> {
+    /// y = (x − m)/√(v + eps)·weight + bias over the last axis, with its mean m and variance v = mean (x − m)²: x [.., C],
+    /// weight \[C\] and bias \[C\] → [.., C] (Ba, Kiros & Hinton 2016; PyTorch's `layer_norm`). Without a weight, or without a
+    /// bias, the result is not scaled, or not moved.
+    ///
+    /// A weight or bias of another shape, or an `eps` that is negative or not finite, poisons the result.
+    #[track_caller]
+    #[must_use]
+    pub fn layer_norm(self, weight: Option<Self>, bias: Option<Self>, eps: f32) -> Self {
+        self.norm(true, weight, bias, eps)
+    }
+
+    /// y = x/√(mean x² + eps)·weight over the last axis: x [.., C], weight \[C\] → [.., C] (Zhang & Sennrich 2019; PyTorch's
+    /// `rms_norm`). Without a weight the result is not scaled.
+    ///
+    /// A weight of another shape, or an `eps` that is negative or not finite, poisons the result.
+    #[track_caller]
+    #[must_use]
+    pub fn rms_norm(self, weight: Option<Self>, eps: f32) -> Self {
+        self.norm(false, weight, None, eps)
+    }
+
+    #[track_caller]
+    fn norm(self, centred: bool, weight: Option<Self>, bias: Option<Self>, eps: f32) -> Self {
+        let (at, name) = (here(), name(centred));
+        let given = [Some(self), weight, bias];
+        let operands: Vec<_> = given.into_iter().flatten().map(|t| (t, DType::F32)).collect();
+        if let Some(poisoned) = self.refuse(name, &operands, at) {
+            return poisoned;
+        }
+        let rows = match self.rows(name, at) {
+            Ok(rows) => rows,
+            Err(poisoned) => return poisoned,
+        };
+        let channels = [rows.dim(1)];
+        if let Some(odd) = [weight, bias].into_iter().flatten().find(|t| t.shape()[..] != channels) {
+            return self.shape_error(name, &[odd], "weight and bias have the size of the last axis", at);
+        }
+        if !(eps >= 0.0 && eps.is_finite()) {
+            return self.argument_error(name, format!("eps = {eps} is not a finite number of 0 or more"), at);
+        }
+        let or = |given: Option<Self>, value: f32| given.unwrap_or_else(|| self.graph.full(&channels, value));
+        let mut operands = vec![rows, or(weight, 1.0)];
+        if centred {
+            operands.push(or(bias, 0.0));
+        }
+        let each = Shape::new(&[rows.dim(0)]).unwrap_or_default();
+        let outputs = [rows.shape(), each, each].map(|shape| (shape, DType::F32));
+        let what = Op::Norm { centred, eps: eps.to_bits() };
+        self.graph.push_outputs(what, &operands, &outputs, at)[0].unary_node(Op::Reshape, self.shape(), at)
+    }
+}
+
+/// The method that records it.
+pub(crate) fn name(centred: bool) -> &'static str {
+    if centred { "layer_norm" } else { "rms_norm" }
+}

@@ -1,0 +1,132 @@
+//! The registry of trained tensors: names, shapes, first values.
+//!
+//! Layers register what they train when they are made and keep the [`ParamId`]; names are dotted paths as in PyTorch's
+//! `state_dict`, so checkpoints can cross over. The values move into arenas on the device ([`crate::ParamStore`]).
+
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+
+use crate::ir::error::{GraphError, Result};
+use crate::ir::shape::Shape;
+use crate::ir::specs::ParamId;
+
+/// How a parameter starts.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Init {
+    /// All 0.
+    Zeros,
+    /// All 1.
+    Ones,
+    /// Uniform in ±bound.
+    Uniform(f32),
+    /// Normal around 0 with this standard deviation.
+    Normal(f32),
+    /// These values, in row-major order.
+    Values(Vec<f32>),
+}
+
+/// A registered parameter.
+#[derive(Clone, Debug)]
+pub struct ParamSpec {
+    /// Its `state_dict` name.
+    pub name: String,
+    /// Its dimensions.
+    pub shape: Shape,
+    pub(crate) values: Vec<f32>,
+}
+
+/// The parameters of a model, in the order its layers registered them.
+#[derive(Clone, Debug)]
+pub struct Params {
+    specs: Vec<ParamSpec>,
+    scope: String,
+    random: ChaCha8Rng,
+    seed: u64,
+    error: Option<ParamMistake>,
+}
+
+#[derive(Clone, Debug)]
+enum ParamMistake {
+    Twice { name: String },
+    Shape { shape: Vec<usize>, len: usize },
+}
+
+impl Params {
+    /// An empty registry whose random first values follow from `seed`.
+    #[must_use]
+    pub fn seeded(seed: u64) -> Self {
+        let random = ChaCha8Rng::seed_from_u64(seed);
+        Self { specs: Vec::new(), scope: String::new(), random, seed, error: None }
+    }
+
+    /// The seed it was made with.
+    #[must_use]
+    pub fn seed(&self) -> u64 {
+        self.seed
+    }
+
+    /// Registers a parameter under the current scope. A name registered twice, or values that do not fill the shape,
+    /// are kept as a mistake that [`crate::ParamStore::new`] returns.
+    pub fn add(&mut self, name: &str, shape: &[usize], init: Init) -> ParamId {
+        let name = if self.scope.is_empty() { name.to_owned() } else { format!("{}.{name}", self.scope) };
+        let len = shape.iter().product();
+        let values: Vec<f32> = match init {
+            Init::Zeros => vec![0.0; len],
+            Init::Ones => vec![1.0; len],
+            Init::Uniform(bound) => {
+                (0..len).map(|_| (self.random.random::<f32>() * 2.0 - 1.0) * bound).collect()
+            }
+            Init::Normal(std) => (0..len).map(|_| self.normal() * std).collect(),
+            Init::Values(values) => values,
+        };
+        if self.specs.iter().any(|s| s.name == name) {
+            self.error.get_or_insert(ParamMistake::Twice { name: name.clone() });
+        }
+        let fits = Shape::new(shape).filter(|s| s.len() == values.len());
+        if fits.is_none() {
+            self.error.get_or_insert(ParamMistake::Shape { shape: shape.to_vec(), len: values.len() });
+        }
+        self.specs.push(ParamSpec { name, shape: fits.unwrap_or_default(), values });
+        ParamId(self.specs.len() - 1)
+    }
+
+    /// Runs `register` with `name` and a dot in front of every name it registers.
+    pub fn scope<R>(&mut self, name: &str, register: impl FnOnce(&mut Self) -> R) -> R {
+        let outer = self.scope.clone();
+        self.scope = if outer.is_empty() { name.to_owned() } else { format!("{outer}.{name}") };
+        let result = register(self);
+        self.scope = outer;
+        result
+    }
+
+    /// The registered parameters, in order.
+    pub fn iter(&self) -> impl Iterator<Item = &ParamSpec> {
+        self.specs.iter()
+    }
+
+    /// Number of trained scalars.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        self.specs.iter().map(|s| s.shape.len()).sum()
+    }
+
+    pub(crate) fn shapes(&self) -> Vec<Shape> {
+        self.specs.iter().map(|s| s.shape).collect()
+    }
+
+    /// The parameters, if none was registered by mistake.
+    pub(crate) fn into_specs(self) -> Result<Vec<ParamSpec>, GraphError> {
+        match self.error {
+            None => Ok(self.specs),
+            Some(ParamMistake::Twice { name }) => Err(GraphError::ParamTwice { name }),
+            Some(ParamMistake::Shape { shape, len }) => Err(GraphError::HostShape { shape, len }),
+        }
+    }
+
+    /// A standard normal number by the method of Box and Muller (1958).
+    fn normal(&mut self) -> f32 {
+        let radius = (-2.0 * (1.0 - self.random.random::<f64>()).ln()).sqrt();
+        let angle = std::f64::consts::TAU * self.random.random::<f64>();
+        (radius * angle.cos()) as f32
+    }
+}

@@ -1,0 +1,12 @@
+//! From launches to a program on a device: memory, buffers, dispatches, and what the host computes before each run.
+
+pub(crate) mod arena;
+pub(crate) mod bind;
+pub(crate) mod explain;
+pub(crate) mod host;
+pub(crate) mod memory;
+pub(crate) mod program;
+pub(crate) mod request;
+pub(crate) mod slots;
+pub(crate) mod store;
+pub(crate) mod tuned;

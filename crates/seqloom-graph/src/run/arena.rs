@@ -1,0 +1,79 @@
+//! Arenas: where each parameter lies in them.
+//!
+//! Values, gradients and both optimizer moments lie at the same offsets of four arenas. Where the adapter binds less than the
+//! whole, an arena is a list of chunks, cut between parameters. Offsets are multiples of 256 bytes, the most that any
+//! adapter asks for; the gaps are 0 in every arena and stay so.
+
+use crate::ir::error::{GraphError, Result};
+use crate::ir::layout::ALIGNMENT;
+use crate::record::params::ParamSpec;
+
+/// What an arena holds for each parameter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Arena {
+    /// Its value.
+    Params,
+    /// The gradient of the last step whose loss depended on it.
+    Grads,
+    /// The optimizer's first moment.
+    Moment1,
+    /// The optimizer's second moment.
+    Moment2,
+}
+
+/// Which arenas a store has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StoreKind {
+    /// Values alone.
+    Inference,
+    /// Values, gradients and moments.
+    Training,
+}
+
+/// Chunk, byte offset in it, bytes.
+pub(super) type Place = (usize, u64, u64);
+
+/// Places of the parameters, and the bytes of each chunk.
+pub(super) fn layout(specs: &[ParamSpec], limit: u64) -> Result<(Vec<Place>, Vec<u64>)> {
+    let mut chunks = vec![0u64];
+    let mut places = Vec::with_capacity(specs.len());
+    for spec in specs {
+        let bytes = spec.shape.bytes();
+        let padded = bytes.next_multiple_of(ALIGNMENT);
+        if padded > limit {
+            return Err(GraphError::TooLarge {
+                what: format!("parameter '{}'", spec.name),
+                needs: padded,
+                limit,
+            });
+        }
+        if chunks[chunks.len() - 1] + padded > limit {
+            chunks.push(0);
+        }
+        let last = chunks.len() - 1;
+        places.push((last, chunks[last], bytes));
+        chunks[last] += padded;
+    }
+    // A model without parameters still has arenas to bind.
+    chunks[0] = chunks[0].max(ALIGNMENT);
+    Ok((places, chunks))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::record::params::{Init, Params};
+
+    #[test]
+    fn chunks_are_cut_between_parameters() {
+        let mut params = Params::seeded(1);
+        for name in ["a", "b", "c"] {
+            params.add(name, &[100], Init::Zeros);
+        }
+        let specs = params.into_specs().unwrap();
+        let (places, chunks) = layout(&specs, 1024).unwrap();
+        assert_eq!(places, [(0, 0, 400), (0, 512, 400), (1, 0, 400)]);
+        assert_eq!(chunks, [1024, 512]);
+        assert!(matches!(layout(&specs, 256), Err(GraphError::TooLarge { needs: 512, limit: 256, .. })));
+    }
+}

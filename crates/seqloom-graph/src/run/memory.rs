@@ -1,0 +1,38 @@
+//! A program's account of its memory, by what shares it.
+
+/// Device memory of a program, in bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Memory {
+    /// The arenas, shared with all programs over the same store.
+    pub parameters: u64,
+    /// Inputs, what the host derives from them, and the control buffer.
+    pub inputs: u64,
+    /// Tensors known when compiled.
+    pub constants: u64,
+    /// Slots of intermediate tensors, and scratch: shared with the other programs over the same store, which may have made
+    /// some of them larger than this one needs.
+    pub slots: u64,
+    /// Outputs and statistics, and what the optimizer computes them in.
+    pub outputs: u64,
+}
+
+impl Memory {
+    /// What this program uses besides the arenas.
+    #[must_use]
+    pub fn own(&self) -> u64 {
+        self.inputs + self.constants + self.slots + self.outputs
+    }
+
+    /// What no other program uses: all but arenas and slots. Programs over one store take the sum of this over all of them,
+    /// [`ParamStore::bytes`] and [`ParamStore::slot_bytes`].
+    #[must_use]
+    pub fn unshared(&self) -> u64 {
+        self.own() - self.slots
+    }
+
+    /// All of it, with the arenas.
+    #[must_use]
+    pub fn total(&self) -> u64 {
+        self.parameters + self.own()
+    }
+}

@@ -1,0 +1,248 @@
+//! The compiled step: everything decided, allocated and bound, ready to replay.
+//!
+//! [`Program::run`] checks and writes the inputs, writes the control buffer and submits the recorded dispatches: no
+//! buffer, pipeline or bind group is made, and nothing waits. What changes from step to step (learning rate, step
+//! count, seed, loss scale, clip) is in [`Control`] alone, so a replayed step equals a freshly recorded one.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use seqloom_device::{Device, KernelTime, Readback, Slice};
+use seqloom_kernels::Control;
+
+use crate::compile::Compiled;
+use crate::compile::bounds::Allowed;
+use crate::compile::place::base;
+use crate::grad::gradients;
+use crate::ir::error::{GraphError, Result};
+use crate::ir::host_tensor::{HostData, HostTensor};
+use crate::ir::layout::DType;
+use crate::ir::specs::InputSpec;
+use crate::record::graph::Graph;
+use crate::run::bind::{Bound, Recorded, Roots, bind};
+use crate::run::explain::{DispatchInfo, table};
+use crate::run::memory::Memory;
+use crate::run::request::Request;
+use crate::run::store::ParamStore;
+use crate::run::tuned::compile_tuned;
+
+/// A compiled graph bound to a device.
+#[derive(Debug)]
+pub struct Program {
+    device: Device,
+    inputs: Vec<InputSpec>,
+    allowed: Vec<Allowed>,
+    outputs: Vec<(String, Slice)>,
+    bound: Bound,
+    /// Keeps the arenas that the dispatches bind.
+    store: ParamStore,
+}
+
+impl Program {
+    /// Compiles what was recorded in `graph`. Gradients, where asked for, are recorded into the graph too, so a graph
+    /// serves one program.
+    ///
+    /// # Errors
+    /// The first mistake made while recording; an operation without a gradient or kernel; a tensor the adapter cannot
+    /// hold; the device's refusal.
+    pub fn compile(store: &ParamStore, graph: &Graph, request: Request<'_, '_>) -> Result<Self> {
+        graph.check()?;
+        let grads = match &request.objective {
+            None => Vec::new(),
+            Some(objective) if objective.loss.shape().len() != 1 => {
+                return Err(GraphError::Shape {
+                    op: "loss",
+                    shapes: vec![objective.loss.shape()],
+                    detail: "a loss has one element".to_owned(),
+                    at: objective.loss.node().at,
+                });
+            }
+            Some(objective) => gradients(objective.loss)?,
+        };
+        let update = request.objective.is_some_and(|o| o.update);
+        let loss = request.objective.map(|o| ("loss", o.loss));
+        let named: Vec<_> = request.outputs.iter().copied().chain(loss).collect();
+        for (_, tensor) in &named {
+            if tensor.dtype() != DType::F32 {
+                let error = GraphError::DType {
+                    op: "output",
+                    needs: DType::F32,
+                    has: tensor.dtype(),
+                    at: tensor.node().at,
+                };
+                return Err(error);
+            }
+        }
+        let recording = graph.recording();
+        let kept = recording.states.iter().filter_map(|state| state.kept);
+        let asked: Vec<_> =
+            grads.iter().map(|(_, t)| t.id).chain(named.iter().map(|(_, t)| t.id)).chain(kept).collect();
+        // Small gradients would be lost in half precision.
+        let half = request.objective.is_none();
+        let compiled = compile_tuned(store.device(), half, &recording, &asked, grads.len())?;
+        let Compiled { nodes, roots, fused, steps, .. } = &compiled;
+        let placed = Roots {
+            grads: grads.iter().map(|(param, _)| *param).zip(roots.iter().copied()).collect(),
+            outputs: roots[grads.len()..].to_vec(),
+            update,
+        };
+        let recorded =
+            Recorded { inputs: &recording.inputs, states: &recording.states, training: graph.is_training() };
+        let bound = bind(store, nodes, &recorded, fused, steps, &placed)?;
+        let mut outputs: Vec<_> = named
+            .iter()
+            .zip(&placed.outputs)
+            .filter_map(|((name, _), &id)| {
+                Some(((*name).to_owned(), bound.places.get(&base(nodes, id))?.clone()))
+            })
+            .collect();
+        if let Some(stats) = &bound.stats {
+            let value = |at: u64| stats.buffer.slice(stats.offset + at, 4);
+            outputs.extend([("grad_norm".to_owned(), value(0)), ("skipped".to_owned(), value(8))]);
+        }
+        Ok(Self {
+            device: store.device().clone(),
+            inputs: recording.inputs.clone(),
+            allowed: compiled.allowed,
+            outputs,
+            bound,
+            store: store.clone(),
+        })
+    }
+
+    /// Runs the program once: writes the inputs and the step's numbers, submits, and returns without waiting. Programs over one
+    /// store share memory, so runs that several threads ask for go one after the other.
+    ///
+    /// # Errors
+    /// A missing, unknown, misshapen or out-of-range input, found before anything is written; the device's failure.
+    pub fn run(&self, inputs: &[(&str, &HostTensor)], control: &Control) -> Result<()> {
+        for (name, _) in inputs {
+            if !self.inputs.iter().any(|spec| spec.name == *name) {
+                let known = self.inputs.iter().map(|s| s.name.clone()).collect();
+                return Err(GraphError::UnknownInput { name: (*name).to_owned(), inputs: known });
+            }
+        }
+        let given = |spec: &InputSpec| {
+            let tensor = inputs.iter().find(|(name, _)| *name == spec.name).map(|(_, tensor)| *tensor);
+            tensor.ok_or_else(|| GraphError::MissingInput { name: spec.name.clone() })
+        };
+        for (spec, allowed) in self.inputs.iter().zip(&self.allowed) {
+            check(spec, allowed, given(spec)?)?;
+        }
+        let derived =
+            self.bound.host.run(|input| match given(&self.inputs[input]).map(HostTensor::data) {
+                Ok(HostData::U32(values)) => values,
+                _ => &[],
+            })?;
+        let _turn = self.store.slots();
+        for (spec, slice) in self.inputs.iter().zip(&self.bound.inputs) {
+            let bytes = given(spec)?.bytes();
+            if !bytes.is_empty() {
+                self.device.write(slice, bytes)?;
+            }
+        }
+        for (slice, values) in self.bound.derived.iter().flatten().zip(derived.iter().flatten()) {
+            if !values.is_empty() {
+                self.device.write(slice, bytemuck::cast_slice(values))?;
+            }
+        }
+        self.device.write(&self.bound.control, bytemuck::bytes_of(control))?;
+        Ok(self.device.submit(&self.bound.dispatches)?)
+    }
+
+    /// Starts reading an output of the last run.
+    ///
+    /// # Errors
+    /// [`GraphError::UnknownOutput`].
+    pub fn read(&self, output: &str) -> Result<ReadTensor> {
+        match self.outputs.iter().find(|(name, _)| name == output) {
+            Some((_, slice)) => Ok(ReadTensor(self.device.read(slice))),
+            None => Err(GraphError::UnknownOutput {
+                name: output.to_owned(),
+                outputs: self.outputs.iter().map(|(name, _)| name.clone()).collect(),
+            }),
+        }
+    }
+
+    /// The device memory it takes.
+    #[must_use]
+    pub fn memory(&self) -> Memory {
+        self.bound.memory
+    }
+
+    /// Number of dispatches in a run.
+    #[must_use]
+    pub fn dispatches(&self) -> usize {
+        self.bound.dispatches.len()
+    }
+
+    /// The dispatches in order.
+    #[must_use]
+    pub fn infos(&self) -> &[DispatchInfo] {
+        &self.bound.launches
+    }
+
+    /// The dispatches in order, one line each: kernel and shape, workgroups, floating-point operations, bytes, and what it
+    /// writes.
+    #[must_use]
+    pub fn explain(&self) -> String {
+        table(&self.bound.launches, None)
+    }
+
+    /// [`Self::explain`] with the time that each dispatch takes on the device. Repeats the last run, update included.
+    ///
+    /// # Errors
+    /// An adapter without timestamps; the device's failure.
+    pub fn explain_timed(&self) -> Result<String> {
+        Ok(table(&self.bound.launches, Some(&self.profile()?)))
+    }
+
+    /// Device time of each dispatch, measured by repeating the last run, update included.
+    ///
+    /// # Errors
+    /// As [`Self::explain_timed`].
+    pub fn profile(&self) -> Result<Vec<KernelTime>> {
+        let _turn = self.store.slots();
+        Ok(self.device.profile(&self.bound.dispatches)?)
+    }
+}
+
+/// An output on its way from the device: a future, or [`ReadTensor::wait`].
+#[derive(Debug)]
+#[must_use = "nothing is read until it is awaited"]
+pub struct ReadTensor(Readback);
+
+impl ReadTensor {
+    /// Waits for the values, in row-major order.
+    ///
+    /// # Errors
+    /// The device's failure.
+    pub fn wait(self) -> Result<Vec<f32>> {
+        Ok(bytemuck::pod_collect_to_vec(&self.0.wait()?))
+    }
+}
+
+impl Future for ReadTensor {
+    type Output = Result<Vec<f32>>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        Pin::new(&mut self.0).poll(context).map(|bytes| Ok(bytemuck::pod_collect_to_vec(&bytes?)))
+    }
+}
+
+fn check(spec: &InputSpec, allowed: &Allowed, tensor: &HostTensor) -> Result<()> {
+    if tensor.shape() != spec.shape || tensor.dtype() != spec.dtype {
+        return Err(GraphError::InputShape {
+            name: spec.name.clone(),
+            needs: spec.shape,
+            needs_dtype: spec.dtype,
+            has: tensor.shape(),
+            has_dtype: tensor.dtype(),
+        });
+    }
+    match tensor.data() {
+        HostData::U32(values) => allowed.check(&spec.name, values),
+        HostData::F32(_) => Ok(()),
+    }
+}

@@ -1,0 +1,35 @@
+//! Compiling by what tuning has found; what it has not found is measured first, if the device was opened so.
+//!
+//! A program is compiled twice then: the first time tells which problems it has.
+
+use seqloom_device::{Device, Tuning};
+use seqloom_kernels::tune::{Limits, Tuned, trusts_half, tune};
+
+use crate::compile::target::Target;
+use crate::compile::{Compiled, compile};
+use crate::ir::error::Result;
+use crate::ir::recording::Recording;
+use crate::ir::specs::NodeId;
+
+/// Compiles for a device. `half` allows products in half precision, where the device has them.
+///
+/// # Errors
+/// As [`compile`]; the device's failure while it is measured.
+pub(crate) fn compile_tuned(
+    device: &Device,
+    half: bool,
+    recording: &Recording,
+    asked: &[NodeId],
+    grads: usize,
+) -> Result<Compiled> {
+    let half = half && trusts_half(device)?;
+    let by = |tuned: &Tuned| compile(recording, asked, grads, Target { facts: device.facts(), tuned, half });
+    let tuned = Tuned::of(device);
+    let first = by(&tuned)?;
+    let unknown = tuned.unknown();
+    if device.tuning() != Tuning::Full || unknown.is_empty() {
+        return Ok(first);
+    }
+    tune(device, &unknown, &Limits::default())?;
+    by(&Tuned::of(device))
+}
