@@ -18,6 +18,9 @@ const OP: &str = "optimizer";
 /// Bytes of a `Control` and of the four statistics.
 const SMALL_BYTES: u64 = 48 + 16;
 
+/// Values whose squares an invocation adds one by one: so few that their sum is right to 2048·2⁻²⁴ of itself at worst.
+const LONGEST_SUM: u32 = 2048;
+
 /// Buffers of one chunk: gradients, parameters and both moments.
 const PER_CHUNK: usize = 4;
 
@@ -41,6 +44,7 @@ pub fn lower(chunks: &[usize], facts: &Facts) -> Result<Lowered, KernelError> {
     for (i, len) in full() {
         let width = width(len, None, facts);
         let (items, parts) = (len / width.elements(), width.elements() as f32);
+        let most = most.max(items.div_ceil(workgroup * LONGEST_SUM));
         let groups = workgroups(OP, items, 0, (workgroup, most), facts)?;
         let job = Job {
             op: OP,

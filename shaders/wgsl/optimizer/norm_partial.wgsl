@@ -1,13 +1,18 @@
 // First stage of the global gradient norm: partials[offset + g] = sum of grads[i]^2 over workgroup g's share of the Values.
 //
-// Workgroup g of n takes the Values g * WORKGROUP + lane + k * n * WORKGROUP, k = 0, 1, ...
+// Workgroup g of n takes the Values g * WORKGROUP + lane + k * n * WORKGROUP, k = 0, 1, ... If one of them is not finite, its
+// partial is infinity.
 //
 // Shapes: grads [len], in Values; partials: one per workgroup of this launch from `offset` on, so that several arenas fill one
 // buffer by several launches.
 // Grid: any number of workgroups in x and y, fixed for a program. WORKGROUP is a power of two.
 // Numeric: each invocation adds in order, the parts of Values apart, then a tree of fixed shape: the bits depend on the grid and WORKGROUP only.
+// Whether a gradient is finite is read from its exponent bits. A compiler may assume that there is no NaN, so a sum need not keep one.
 
 const WORKGROUP: u32 = 256u; // spec
+
+// The exponent of what is not finite; with no other bit it is infinity.
+const NOT_FINITE: u32 = 0x7f800000u;
 
 struct Params {
     len: u32,
@@ -21,6 +26,7 @@ var<immediate> params: Params;
 @group(0) @binding(1) var<storage, read_write> partials: array<f32>; // [>= offset + workgroups]
 
 var<workgroup> partial: array<f32, WORKGROUP>;
+var<workgroup> exponents: array<u32, WORKGROUP>; // the largest of each invocation
 
 @compute @workgroup_size(WORKGROUP)
 fn main(
@@ -31,17 +37,23 @@ fn main(
     let at = group.x + group.y * groups.x;
     let stride = groups.x * groups.y * WORKGROUP;
     var acc = Value(0.0f);
+    var largest = vec4(0u);
     for (var i = at * WORKGROUP + lane; i < params.len; i += stride) {
-        acc += grads[i] * grads[i];
+        let g = grads[i];
+        acc += g * g;
+        largest = max(largest, bitcast<vec4<u32>>(vec4<f32>(g)) & vec4(NOT_FINITE));
     }
     partial[lane] = mean_of(acc) * params.parts;
+    exponents[lane] = max(max(largest.x, largest.y), max(largest.z, largest.w));
     for (var half = WORKGROUP / 2u; half > 0u; half /= 2u) {
         workgroupBarrier();
         if lane < half {
             partial[lane] += partial[lane + half];
+            exponents[lane] = max(exponents[lane], exponents[lane + half]);
         }
     }
     if lane == 0u {
-        partials[params.offset + at] = partial[0];
+        let exponent = exponents[0];
+        partials[params.offset + at] = bitcast<f32>(select(bitcast<u32>(partial[0]), exponent, exponent == NOT_FINITE));
     }
 }

@@ -1,7 +1,7 @@
 //! AdamW over chunked arenas: clip, loss scale, decay, and the step that must not happen.
 
 use seqloom_device::Facts;
-use seqloom_kernels::{Control, optimizer};
+use seqloom_kernels::{Control, Lowered, Operand, optimizer};
 use seqloom_tests::compare::assert_close;
 use seqloom_tests::executor::{Data, Executor, Feed, Ran, narrow, random};
 use seqloom_tests::oracle::optimizer::{AdamW, State, update};
@@ -108,6 +108,33 @@ fn a_gradient_that_is_not_finite_changes_nothing() {
                         assert_eq!(after, before[buffer], "{bad} {kind}: chunk {i} buffer {buffer} changed");
                     }
                 }
+            }
+        }
+    }
+}
+
+/// A compiler may assume that there is no NaN, so the sum of squares need not keep one: the first stage itself must say so.
+#[test]
+fn a_gradient_that_is_not_finite_is_found_by_its_bits() {
+    for (kind, facts) in Executor::shared().kinds() {
+        for bad in [f32::NAN, f32::from_bits(0xffc0_1234), f32::INFINITY, f32::NEG_INFINITY] {
+            for len in [257, 1028] {
+                let mut grads = random(1, len);
+                grads[len - 1] = bad;
+                let lowered = optimizer::lower(&[len], &facts).unwrap();
+                // The first stage alone, which writes to the first result here.
+                let mut first = lowered.launches[0].clone();
+                first.bindings[1] = Operand::Out(0);
+                let partials = (lowered.scratch[0] / 4) as usize;
+                let only = Lowered { launches: vec![first], scratch: Vec::new() };
+                let ins = vec![Data::Control(Control::default()), (&grads).into()];
+                let ran =
+                    Executor::shared().run(&only, &Feed { ins, outs: vec![partials], ..Feed::default() });
+                let found = ran.out(0);
+                let told = found.iter().filter(|sum| sum.to_bits() == f32::INFINITY.to_bits()).count();
+                let name = format!("{bad} among {len} {kind}: {found:?}");
+                assert_eq!(told, 1, "{name}");
+                assert_eq!(found.iter().filter(|sum| sum.is_finite()).count(), partials - 1, "{name}");
             }
         }
     }
