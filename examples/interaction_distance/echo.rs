@@ -86,7 +86,7 @@ impl Visit for Echo<'_> {
             trainer.step(&EchoBatch::new(step, period, time)?)?;
         }
         trainer.finish()?;
-        let history = trainer.history();
+        let history = trainer.history()?;
         let tail = &history[history.len().saturating_sub(TAIL)..];
         Ok(tail.iter().map(|(_, loss)| f64::from(*loss)).sum::<f64>() / tail.len() as f64)
     }

@@ -184,7 +184,7 @@ impl Study<'_> {
         // A Transformer writes as far as it knows positions.
         let most = model.max_time().map_or(SAMPLE, |most| SAMPLE.min(most));
         let sample = model.generator(&trainer)?.with_temperature(0.7)?.sample("", most)?;
-        let losses = smooth(trainer.history());
+        let losses = smooth(trainer.history()?);
         let bits = nats / std::f64::consts::LN_2;
         self.rows.push(Row { name: name.to_owned(), parameters, bits, tokens_per_s, losses, sample });
         Ok(())

@@ -139,7 +139,7 @@ fn run<M: Learner>(
             save(&mut trainer)?;
             trainer.finish()?;
             let epoch =
-                trainer.history().iter().rev().take(per_epoch as usize).map(|(_, loss)| f64::from(*loss));
+                trainer.history()?.iter().rev().take(per_epoch as usize).map(|(_, loss)| f64::from(*loss));
             let (count, sum) = epoch.fold((0.0, 0.0), |(count, sum), loss| (count + 1.0, sum + loss));
             eprintln!("epoch {}: loss {:.3}", trainer.step_count() / per_epoch, sum / count);
         }
@@ -149,8 +149,8 @@ fn run<M: Learner>(
     }
     trainer.finish()?;
     let training_s = watch.elapsed().as_secs_f64();
-    if !trainer.history().is_empty() {
-        let curve = Curve { title: &data.name, losses: trainer.history(), unigram_entropy: None };
+    if !trainer.history()?.is_empty() {
+        let curve = Curve { title: &data.name, losses: trainer.history()?, unigram_entropy: None };
         loss_curve(options.out.join("loss.svg"), curve)?;
     }
     save(&mut trainer)?;
@@ -176,7 +176,7 @@ fn run<M: Learner>(
         training_pairs: data.train.len(),
         left_out: skipped(data.train.skipped()),
         steps: trainer.step_count(),
-        training_loss: trainer.history().last().map(|(_, loss)| *loss),
+        training_loss: trainer.history()?.last().map(|(_, loss)| *loss),
         tokens_per_s: tokens as f64 / training_s,
         training_s,
         test: Test::new(&data, settings, perplexity, &best)?,

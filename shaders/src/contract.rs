@@ -239,12 +239,18 @@ pub struct ViewParams {
     pub strides: [[u32; 4]; 4],
 }
 
-/// Rust's mirror of `struct Control` (48 bytes): the numbers of one training step, written before the step.
+/// Learning rates that a [`Control`] holds. A step's own update is one of the next that many after those that the host knows of,
+/// so fewer steps than this may be on their way at once.
+pub const RATES: usize = 8;
+
+/// Rust's mirror of `struct Control` (64 bytes): the numbers of one training step, written before the step.
+///
+/// A step that is not finite is skipped on the device, and the host hears of it later. Therefore it writes the learning rates of
+/// the next [`RATES`] updates behind those that it knows of, and the device, which counts the applied ones, takes the one of its
+/// update. A constant rate is `lr: [rate; RATES]`.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, bytemuck::Pod, bytemuck::Zeroable)]
 pub struct Control {
-    /// Learning rate.
-    pub lr: f32,
     /// Decay of the first moment.
     pub beta1: f32,
     /// Decay of the second moment.
@@ -253,58 +259,39 @@ pub struct Control {
     pub eps: f32,
     /// Decoupled weight decay.
     pub weight_decay: f32,
-    /// 1 / (1 - beta1^t).
-    pub correction1: f32,
-    /// 1 / (1 - beta2^t).
-    pub correction2: f32,
     /// Largest global gradient norm; 0 or less means no clip.
     pub clip_norm: f32,
     /// What the loss was multiplied with; gradients are divided by it.
     pub loss_scale: f32,
     /// Seed of this step's random numbers.
     pub seed: u32,
-    /// Number of the step, from 1.
-    pub step: u32,
-    /// Keeps the size a multiple of 16; 0.
-    pub reserved: u32,
+    /// Updates that the host knows to be applied.
+    pub applied: u32,
+    /// Learning rates of the updates `applied` + 1, `applied` + 2 and so on; the last one serves those beyond too.
+    pub lr: [f32; RATES],
 }
 
 impl Default for Control {
-    /// Numbers of a step that changes nothing: a learning rate of 0, no decay, no clip, a loss scale of 1.
+    /// Numbers of a step that changes no parameter: a learning rate of 0, no decay, no clip, a loss scale of 1.
     fn default() -> Self {
         Control {
-            lr: 0.0,
             beta1: 0.9,
             beta2: 0.999,
             eps: 1e-8,
             weight_decay: 0.0,
-            correction1: 1.0,
-            correction2: 1.0,
             clip_norm: 0.0,
             loss_scale: 1.0,
             seed: 0,
-            step: 0,
-            reserved: 0,
+            applied: 0,
+            lr: [0.0; RATES],
         }
     }
 }
 
 impl Control {
     /// The members as WGSL must lay them out.
-    pub const FIELDS: &'static [Field] = &fields!(Control {
-        lr,
-        beta1,
-        beta2,
-        eps,
-        weight_decay,
-        correction1,
-        correction2,
-        clip_norm,
-        loss_scale,
-        seed,
-        step,
-        reserved
-    });
+    pub const FIELDS: &'static [Field] =
+        &fields!(Control { beta1, beta2, eps, weight_decay, clip_norm, loss_scale, seed, applied, lr });
 }
 
 /// Collects the shipped variants of every family.

@@ -31,7 +31,7 @@ use std::sync::LazyLock;
 
 pub use assemble::{AssembleError, FusedCode, Wgsl, assemble, assemble_parts};
 pub use contract::{
-    Access, Binding, Control, Elem, Field, Kernel, Lib, Params, Spec, Value, ViewParams, Width,
+    Access, Binding, Control, Elem, Field, Kernel, Lib, Params, RATES, Spec, Value, ViewParams, Width,
 };
 
 /// Storage buffers in one stage that a device must offer (WebGPU promises 8; adapters in use offer far more).

@@ -1,7 +1,10 @@
 //! The optimizer: global gradient norm in two stages, then AdamW over the arenas.
 //!
 //! The clip factor and the decision to skip a step that is not finite are taken on the device, from the `Control`
-//! written before each step: no number of a step is frozen into a program, and nothing waits for the host.
+//! written before each step: no number of a step is frozen into a program, and nothing waits for the host. So only the device
+//! knows at once how many updates there were, and it counts them: those of all, by which it picks the learning rate, and those
+//! of each parameter, from which the corrections of its moments follow. A skipped step leaves no trace: it is not counted, and
+//! what a state would have carried on from it is dropped.
 
 use crate::contract::{Kernel, Spec, Variants, Width, kernel, params};
 
@@ -12,7 +15,7 @@ params! {
         len: u32,
         /// First partial that this launch writes; it writes one per workgroup.
         offset: u32,
-        /// Elements of a Value.
+        /// Elements of a Value; 0 where the sum is only to tell whether all of them are finite.
         parts: f32,
     }
 }
@@ -22,6 +25,8 @@ params! {
     NormFinishParams {
         /// Partials to add.
         count: u32,
+        /// Parameters that the step updates.
+        members: u32,
     }
 }
 
@@ -29,6 +34,18 @@ params! {
     /// Immediates of [`AdamW`].
     AdamWParams {
         /// Values of each arena.
+        len: u32,
+        /// The first of them stands in this block of 256 bytes of the whole arena.
+        first: u32,
+        /// Values in a block.
+        block: u32,
+    }
+}
+
+params! {
+    /// Immediates of [`Keep`].
+    KeepParams {
+        /// Values of the state.
         len: u32,
     }
 }
@@ -55,7 +72,9 @@ kernel! {
 }
 
 kernel! {
-    /// stats = \[norm, factor for the gradients, 1 if not finite, 0\]. One workgroup.
+    /// stats = \[norm, factor for the gradients, 1 if skipped, 1 if counts differ, learning rate, corrections of the first member
+    /// (2), 0, corrections of each parameter (2)\]; counts, of all updates and of each member's, go on by one unless it is
+    /// skipped. One workgroup.
     NormFinish: "norm_finish" in "optimizer/norm_finish.wgsl",
     params NormFinishParams,
     libs [CONTROL],
@@ -65,7 +84,13 @@ kernel! {
         /// Invocations of a workgroup; a power of two.
         WORKGROUP workgroup: u32,
     }
-    bindings { control: Read Control, partials: Read F32, stats: ReadWrite F32 }
+    bindings {
+        control: Read Control,
+        partials: Read F32,
+        member: Read U32,
+        counts: ReadWrite U32,
+        stats: ReadWrite F32,
+    }
     shipped [{ workgroup: 64 }, { workgroup: 256 }]
 }
 
@@ -85,6 +110,7 @@ kernel! {
     bindings {
         control: Read Control,
         stats: Read F32,
+        owners: Read U32,
         grads: Read Packed,
         weights: ReadWrite Packed,
         moment1: ReadWrite Packed,
@@ -97,12 +123,35 @@ kernel! {
     ]
 }
 
+kernel! {
+    /// state = values; unchanged where stats\[2\] is not 0. Any grid in x and y.
+    Keep: "keep" in "optimizer/keep.wgsl",
+    params KeepParams,
+    libs [VALUE],
+    subgroups false,
+    fusable false,
+    spec {
+        /// Invocations of a workgroup.
+        WORKGROUP workgroup: u32,
+        /// How many elements an invocation takes at once.
+        Value width: Width,
+    }
+    bindings { stats: Read F32, values: Read Packed, state: ReadWrite Packed }
+    shipped [
+        { workgroup: 64, width: Width::One },
+        { workgroup: 64, width: Width::Four },
+        { workgroup: 256, width: Width::One },
+    ]
+}
+
 /// The family's kernels.
-pub(crate) const KERNELS: &[&Kernel] = &[NormPartial::KERNEL, NormFinish::KERNEL, AdamW::KERNEL];
+pub(crate) const KERNELS: &[&Kernel] =
+    &[NormPartial::KERNEL, NormFinish::KERNEL, AdamW::KERNEL, Keep::KERNEL];
 
 /// Adds the family's shipped variants.
 pub(crate) fn variants(out: &mut Variants) {
     out.shipped::<NormPartial>();
     out.shipped::<NormFinish>();
     out.shipped::<AdamW>();
+    out.shipped::<Keep>();
 }

@@ -74,7 +74,7 @@ impl Case {
             .map(|(i, operand)| (format!("in{i}"), operand.clone()))
             .collect();
         // Every field that matters to a gradient: the scale of the loss, and a seed for dropout.
-        let control = Control { loss_scale: 1.0, seed: 7, step: 1, ..Control::default() };
+        let control = Control { loss_scale: 1.0, seed: 7, ..Control::default() };
         Self { store, program, inputs, outputs: names.len(), control }
     }
 

@@ -144,7 +144,7 @@ pub fn run(options: &Options, started: Instant) -> Result<()> {
 
     trainer.save(out.join("model.safetensors"))?;
     let title = format!("LSTM on {source}");
-    let curve = Curve { title: &title, losses: trainer.history(), unigram_entropy: Some(entropy) };
+    let curve = Curve { title: &title, losses: trainer.history()?, unigram_entropy: Some(entropy) };
     loss_curve(out.join("loss.svg"), curve)?;
     let summary = Summary {
         adapter,

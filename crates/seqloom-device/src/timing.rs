@@ -102,7 +102,7 @@ impl Device {
                 self.inner.queue.submit([encoder.finish()]);
             })?;
         }
-        self.begin_read(&resolved, 0, bytes, "profile".to_owned())?.wait()
+        self.begin_read(&[(&resolved, 0, bytes)], "profile".to_owned())?.wait()
     }
 }
 

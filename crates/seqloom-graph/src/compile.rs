@@ -68,7 +68,10 @@ pub(crate) fn compile(
     let facts = target.facts;
     let (mut nodes, mut roots) = simplify(&recording.nodes, asked);
     place_roots(&mut nodes, &mut roots, grads);
-    mark_in_place(&mut nodes, &roots, &recording.states);
+    // A step of training may be skipped at its end, and must not have changed a state before.
+    if grads == 0 {
+        mark_in_place(&mut nodes, &roots, &recording.states);
+    }
     let allowed = bounds(&nodes, &recording.inputs)?;
     fits(&nodes, facts.max_binding_bytes.min(facts.max_buffer_bytes))?;
     let users = users(&nodes, &roots);

@@ -9,7 +9,7 @@
 //! | `record` | how a model is written down: parameters, the graph, the handle and its methods by kind | `ir` |
 //! | `grad` | accumulation, the table of vector–Jacobian products, a file of rules a family | `record`, `ir` |
 //! | `compile` | the passes from a recording to launches; no device, no handle | `ir` |
-//! | `run` | arenas and slots on the device, what the host derives, the bound program and its account of itself | all |
+//! | `run` | arenas, states and slots on the device, what the host derives, the bound program and its account of itself | all |
 //!
 //! `cargo xtask tidy` refuses an import against this order, and circles of files.
 
@@ -34,9 +34,12 @@ pub use record::params::{Init, ParamSpec, Params};
 pub use record::recurrent::{Activation, LstmOutput, RecurrentOutput};
 pub use record::tensor::Tensor;
 pub use run::arena::{Arena, StoreKind};
+pub use run::cache::{CacheUsage, ProgramCache};
 pub use run::explain::DispatchInfo;
 pub use run::memory::Memory;
 pub use run::program::{Program, ReadTensor};
 pub use run::request::{Objective, Request};
-pub use run::store::{ParamStore, StateValue};
-pub use seqloom_kernels::Control;
+pub use run::states::StateValue;
+pub use run::store::ParamStore;
+pub use run::updates::Updates;
+pub use seqloom_kernels::{Control, RATES};

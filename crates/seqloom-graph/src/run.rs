@@ -2,11 +2,14 @@
 
 pub(crate) mod arena;
 pub(crate) mod bind;
+pub(crate) mod cache;
 pub(crate) mod explain;
 pub(crate) mod host;
 pub(crate) mod memory;
 pub(crate) mod program;
 pub(crate) mod request;
 pub(crate) mod slots;
+pub(crate) mod states;
 pub(crate) mod store;
 pub(crate) mod tuned;
+pub(crate) mod updates;

@@ -31,4 +31,4 @@ pub mod view;
 
 pub use error::KernelError;
 pub use launch::{Fusion, Launch, Lowered, MAX_STRIDES, Operand};
-pub use seqloom_shaders::{Access, Control, Elem, FusedCode, REQUIRED_STORAGE_BUFFERS, Width};
+pub use seqloom_shaders::{Access, Control, Elem, FusedCode, RATES, REQUIRED_STORAGE_BUFFERS, Width};

@@ -56,6 +56,8 @@ pub struct Finished {
     pub loss: f32,
     /// Tokens it predicted.
     pub tokens: u64,
+    /// Whether it changed nothing, since its gradient or a carried state was not finite.
+    pub skipped: bool,
 }
 
 /// Hears about finished steps, in order, a little after they were asked for; a progress bar is one.

@@ -4,39 +4,47 @@
 //! |---|---|
 //! | `<name>` | the parameter of that `state_dict` name, as PyTorch would store it |
 //! | `adamw.m.<name>`, `adamw.v.<name>` | its first and second moment |
+//! | `adamw.step.<name>` | how many updates it has had, a scalar of type F32 as in PyTorch's `state['step']` |
 //! | `carried.<name>` | a state that the model carries from batch to batch, if it carries any |
-//! | metadata `seqloom` | JSON: format version, step, seed, vocabulary (see [`State`]) |
+//! | metadata `seqloom` | JSON: format version, steps, updates, seed, vocabulary (see [`State`]) |
 //!
 //! The metadata is one JSON text under one key because the order of several keys is not defined, and equal runs should
 //! write equal files. A file is checked completely before the first byte goes to the device, and replaced whole (temporary
 //! file, sync, rename) when written. So a bad file or a full disk costs nothing that was there before.
+//!
+//! Files of version 1 counted steps alone. They are read as what they were: every step an update, of each parameter that has
+//! moments.
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 
 use safetensors::tensor::TensorView;
 use safetensors::{Dtype, SafeTensorError, SafeTensors};
-use seqloom_graph::{Arena, ParamSpec, ParamStore, StateValue};
+use seqloom_graph::{Arena, ParamSpec, ParamStore, StateValue, Updates};
 use seqloom_nn::Vocab;
 
 use crate::error::{Error, Result};
 use crate::interchange::name_map::NameMap;
 use crate::replace::replace;
 
-/// The format this release writes, and the only one it reads.
-pub const VERSION: u32 = 1;
+/// The format this release writes. It reads this one and those before it.
+pub const VERSION: u32 = 2;
 
 const KEY: &str = "seqloom";
 const CARRIED: &str = "carried.";
 const MOMENTS: [(Arena, &str); 2] = [(Arena::Moment1, "adamw.m."), (Arena::Moment2, "adamw.v.")];
+const UPDATES: &str = "adamw.step.";
 
 /// What a run is, besides its tensors.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct State {
     /// Format of the file, [`VERSION`].
     pub version: u32,
-    /// Steps done.
+    /// Steps done, skipped ones among them.
     pub step: u64,
+    /// Steps that were applied, which schedules go by.
+    #[serde(default)]
+    pub applied: u64,
     /// Seed of the run: with the step, the whole state of its random numbers.
     pub seed: u64,
     /// Characters of the model's vocabulary in the order of their ids, if it has any.
@@ -62,7 +70,7 @@ pub enum CheckpointFault {
         detail: String,
     },
     /// A format of another release.
-    #[error("its format version is {has}, this release reads {VERSION}")]
+    #[error("its format version is {has}, this release reads 1 to {VERSION}")]
     Version {
         /// The file's version.
         has: u32,
@@ -150,14 +158,20 @@ pub struct Checkpoint {
 }
 
 impl Checkpoint {
-    /// Copies a training store, with moments and carried states, to host memory. Waits for the device. `path` is where it is meant
-    /// to go; only errors and [`Checkpoint::save`] use it.
+    /// Copies a training store, with moments, counts of updates and carried states, to host memory; of the `state` all but
+    /// [`State::applied`], which the store knows. Waits for the device. `path` is where it is meant to go; only errors and
+    /// [`Checkpoint::save`] use it.
     ///
     /// # Errors
     /// [`Error::Graph`] if the device fails; [`CheckpointFault::NotFinite`] if a run has gone bad, so that no good file is
     /// replaced by one that could not be read.
     pub fn capture(store: &ParamStore, state: State, path: impl AsRef<Path>) -> Result<Self> {
         let mut tensors = BTreeMap::new();
+        let updates = store.updates()?;
+        let state = State { applied: u64::from(updates.applied), ..state };
+        for (spec, count) in store.specs().iter().zip(updates.of_params) {
+            tensors.insert(format!("{UPDATES}{}", spec.name), scalar(count as f32));
+        }
         for (arena, prefix) in [(Arena::Params, "")].into_iter().chain(MOMENTS) {
             for (spec, values) in store.specs().iter().zip(store.read(arena)?) {
                 tensors
@@ -228,7 +242,7 @@ impl Checkpoint {
         Some(Vocab::from_chars(chars.chars()))
     }
 
-    /// Puts parameters, moments and carried states into a training store, after checking all of them; gives the state.
+    /// Puts parameters, moments, counts of updates and carried states into a training store, after checking all of them; gives the state.
     ///
     /// # Errors
     /// [`Error::Checkpoint`] if it is another model's or has no training state, and then nothing was written;
@@ -240,6 +254,13 @@ impl Checkpoint {
         for (arena, prefix) in MOMENTS {
             self.write(store, arena, prefix)?;
         }
+        let count = |spec: &ParamSpec| {
+            let stored = self.tensors.get(&format!("{UPDATES}{}", spec.name));
+            stored.and_then(|stored| stored.values.first()).map_or(0, |&count| count as u32)
+        };
+        let of_params = store.specs().iter().map(count).collect();
+        let applied = u32::try_from(state.applied).unwrap_or(u32::MAX);
+        store.write_updates(&Updates { applied, of_params })?;
         let carried = self.tensors.iter().filter_map(|(name, stored)| {
             let Stored { shape, values } = stored.clone();
             Some(StateValue { name: name.strip_prefix(CARRIED)?.to_owned(), shape, values })
@@ -272,15 +293,19 @@ impl Checkpoint {
     }
 
     /// Whether names and shapes are exactly those of a model with these parameters.
-    fn matches(&self, specs: &[ParamSpec], moments: bool) -> Result<(), CheckpointFault> {
-        let prefixes = if moments { vec!["", MOMENTS[0].1, MOMENTS[1].1] } else { vec![""] };
-        let named = |prefix: &str| {
-            let prefix = prefix.to_owned();
-            specs.iter().map(move |spec| (format!("{prefix}{}", spec.name), spec.shape.to_vec()))
+    fn matches(&self, specs: &[ParamSpec], training: bool) -> Result<(), CheckpointFault> {
+        let trained = [MOMENTS[0].1, MOMENTS[1].1, UPDATES];
+        let prefixes = if training { &["", trained[0], trained[1], trained[2]][..] } else { &[""] };
+        let named = |prefix: &&str| {
+            let prefix = (*prefix).to_owned();
+            specs.iter().map(move |spec| {
+                let shape = if prefix == UPDATES { Vec::new() } else { spec.shape.to_vec() };
+                (format!("{prefix}{}", spec.name), shape)
+            })
         };
-        let needed: BTreeMap<_, _> = prefixes.iter().flat_map(|prefix| named(prefix)).collect();
-        let is_moment = |name: &str| MOMENTS.iter().any(|(_, prefix)| name.starts_with(prefix));
-        let skipped = |name: &str| name.starts_with(CARRIED) || (!moments && is_moment(name));
+        let needed: BTreeMap<_, _> = prefixes.iter().flat_map(named).collect();
+        let is_trained = |name: &str| trained.iter().any(|prefix| name.starts_with(prefix));
+        let skipped = |name: &str| name.starts_with(CARRIED) || (!training && is_trained(name));
         let missing: Vec<_> =
             needed.keys().filter(|name| !self.tensors.contains_key(*name)).cloned().collect();
         let unknown = |name: &&String| !needed.contains_key(*name) && !skipped(name);
@@ -350,7 +375,7 @@ fn decode(bytes: &[u8], ignored: impl Fn(&str) -> bool) -> Result<Decoded, Check
             let damaged =
                 |e: serde_json::Error| CheckpointFault::Damaged { detail: format!("its metadata: {e}") };
             let state: State = serde_json::from_str(json).map_err(damaged)?;
-            if state.version != VERSION {
+            if !(1..=VERSION).contains(&state.version) {
                 return Err(CheckpointFault::Version { has: state.version });
             }
             Some(state)
@@ -366,7 +391,26 @@ fn decode(bytes: &[u8], ignored: impl Fn(&str) -> bool) -> Result<Decoded, Check
         let values = words.iter().map(|&word| f32::from_le_bytes(word)).collect();
         tensors.insert(name.to_owned(), Stored { shape: view.shape().to_vec(), values });
     }
-    Ok((state, tensors))
+    Ok(match state {
+        Some(state) if state.version < VERSION => counted(state, tensors),
+        state => (state, tensors),
+    })
+}
+
+/// A file of version 1 with what it did not tell: counts of updates.
+fn counted(state: State, mut tensors: BTreeMap<String, Stored>) -> Decoded {
+    let moved = |name: &String, stored: &Stored| {
+        let name = name.strip_prefix(MOMENTS[0].1)?;
+        let updates = if stored.values.iter().any(|&m| m != 0.0) { state.step } else { 0 };
+        Some((format!("{UPDATES}{name}"), scalar(updates as f32)))
+    };
+    let counts: Vec<_> = tensors.iter().filter_map(|(name, stored)| moved(name, stored)).collect();
+    tensors.extend(counts);
+    (Some(State { version: VERSION, applied: state.step, ..state }), tensors)
+}
+
+fn scalar(value: f32) -> Stored {
+    Stored { shape: Vec::new(), values: vec![value] }
 }
 
 /// Bytes that a file with a whole header should have.

@@ -106,6 +106,18 @@ pub enum Error {
         /// What was asked for.
         what: &'static str,
     },
+    /// As many steps in a row as the trainer was told to stop after ([`crate::SkipPolicy::StopAfter`]) changed nothing, for their
+    /// gradient or a carried state was not finite.
+    #[error(
+        "the last {in_a_row} steps up to step {step} were skipped: a gradient or a carried state was not finite; parameters are those \
+         before them"
+    )]
+    Skipped {
+        /// Steps in a row.
+        in_a_row: u64,
+        /// Number of the last of them.
+        step: u64,
+    },
     /// A checkpoint that cannot be used. Nothing on the device was changed.
     #[error("checkpoint '{}': {fault}", path.display())]
     Checkpoint {

@@ -49,4 +49,4 @@ pub use report::bleu::{Bleu, corpus_bleu};
 pub use report::perplexity::Perplexity;
 pub use report::plot::{Axis, Chart, Curve, Line, line_chart, loss_curve};
 pub use report::progress::Progress;
-pub use trainer::{Trainer, TrainerMemory};
+pub use trainer::{SkipPolicy, Trainer, TrainerMemory};

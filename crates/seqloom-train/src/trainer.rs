@@ -2,9 +2,13 @@
 //!
 //! The model is a function that records a loss. It is called only when a batch of a new shape comes; every later step of
 //! that shape writes the batch and the control values and replays. So there is nothing a step depends on that a checkpoint
-//! does not hold: parameters, moments, the number of the step, the seed.
+//! does not hold: parameters, moments, counts of updates, carried states, the number of the step, the seed.
+//!
+//! Steps and updates are counted apart. A step that was asked for has a number, from which its dropout follows; but a step whose
+//! gradient is not finite is skipped on the device and leaves no trace, so the learning rate goes by applied updates. The
+//! trainer hears of a skip a few steps later, which is why it writes the rates of several next updates (`Control`).
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::fmt;
 use std::marker::PhantomData;
 use std::path::Path;
@@ -12,8 +16,8 @@ use std::sync::Arc;
 
 use seqloom_device::Device;
 use seqloom_graph::{
-    Control, DType, Graph, HostTensor, Objective, ParamStore, Params, Program, ReadTensor, Request, Shape,
-    StoreKind, Tensor,
+    CacheUsage, Control, DType, Graph, HostTensor, Objective, ParamStore, Params, Program, ProgramCache,
+    RATES, ReadTensor, Request, Shape, StoreKind, Tensor,
 };
 use seqloom_nn::{Batch, Finished, LossListener, Vocab};
 
@@ -26,6 +30,12 @@ use crate::random::step_seed;
 /// Steps asked for before the oldest must be done. Two would keep a device busy; a few more ride out the host's hiccups.
 /// Without a limit a host faster than its device would queue batches and commands without end.
 const AHEAD: usize = 4;
+// A step's update is one of the next that the device has rates of.
+const _: () = assert!(AHEAD < RATES);
+
+/// Programs that a trainer keeps, of each kind, unless told otherwise: as many as shapes of batch that a course has, and few
+/// enough that what they hold of their own is small beside a model.
+const PROGRAMS: usize = 64;
 
 /// What tells programs apart: names, types and shapes of a batch's tensors, and the batch's own key.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -34,23 +44,38 @@ struct Key {
     extra: u64,
 }
 
-/// A loss on its way from the device.
+/// What a trainer does when the device skips steps because a gradient, or a carried state, is not finite.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum SkipPolicy {
+    /// It goes on; listeners are told.
+    #[default]
+    Continue,
+    /// It tells [`Error::Skipped`], once, when that many steps in a row were skipped. Nothing is lost by going on after it.
+    StopAfter(u64),
+}
+
+/// A loss on its way from the device, and whether the step was skipped.
 struct Pending {
     step: u64,
     tokens: u64,
-    loss: ReadTensor,
+    told: ReadTensor,
     listener: Option<Arc<dyn LossListener>>,
 }
 
-/// Device memory of a trainer, in bytes.
+/// Device memory of a trainer, in bytes, and the programs that it keeps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TrainerMemory {
-    /// Parameters, gradients and moments.
+    /// Parameters, gradients, moments, counts of updates and carried states.
     pub parameters: u64,
     /// All programs: inputs, activations, scratch, constants and outputs.
     pub programs: u64,
     /// Their sum.
     pub total: u64,
+    /// Programs for training: how many there are, may be and were dropped for want of room.
+    pub training: CacheUsage,
+    /// The same of those for evaluation.
+    pub evaluation: CacheUsage,
 }
 
 /// Trains the model that `F` records over batches of type `B`.
@@ -66,9 +91,14 @@ pub struct Trainer<B, F> {
     schedule: Schedule,
     seed: u64,
     step: u64,
+    /// Updates known to be applied; `None` if a result was lost on its way, so that they have to be asked for.
+    applied: Option<u64>,
+    /// Steps up to the last one heard of that were skipped.
+    in_a_row: u64,
+    skips: SkipPolicy,
     vocab: Option<Vocab>,
-    training: HashMap<Key, Program>,
-    evaluation: HashMap<Key, Program>,
+    training: ProgramCache<Key>,
+    evaluation: ProgramCache<Key>,
     latest: Option<Key>,
     pending: VecDeque<Pending>,
     loss: Option<f32>,
@@ -97,9 +127,12 @@ where
             schedule: Schedule::Constant,
             seed,
             step: 0,
+            applied: Some(0),
+            in_a_row: 0,
+            skips: SkipPolicy::Continue,
             vocab: None,
-            training: HashMap::new(),
-            evaluation: HashMap::new(),
+            training: ProgramCache::new(PROGRAMS),
+            evaluation: ProgramCache::new(PROGRAMS),
             latest: None,
             pending: VecDeque::with_capacity(AHEAD + 1),
             loss: None,
@@ -132,6 +165,27 @@ where
         self
     }
 
+    /// The same trainer with another policy about steps that are skipped than to go on.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] for a number of 0.
+    pub fn with_skips(mut self, policy: SkipPolicy) -> Result<Self> {
+        if policy == SkipPolicy::StopAfter(0) {
+            let setting = "SkipPolicy::StopAfter";
+            return Err(Error::Setting { setting, value: 0.0, needs: "at least 1" });
+        }
+        self.skips = policy;
+        Ok(self)
+    }
+
+    /// The same trainer keeping up to `most` programs for training and as many for evaluation, instead of 64. Each serves one
+    /// shape of batch; where more shapes come, the one used least recently is compiled again when it returns.
+    #[must_use]
+    pub fn with_programs(mut self, most: usize) -> Self {
+        (self.training, self.evaluation) = (ProgramCache::new(most), ProgramCache::new(most));
+        self
+    }
+
     /// The same trainer keeping every step's loss for [`Trainer::history`].
     #[must_use]
     pub fn with_history(mut self) -> Self {
@@ -142,36 +196,42 @@ where
     /// One step of training. It does not wait for its own result: at most it waits for the fourth step before, so that
     /// the queue cannot grow without end. A failure on the device may therefore be told by a later call.
     ///
+    /// A step whose gradient is not finite changes neither parameters nor moments, counts of updates and carried states; nor does
+    /// one after which a carried state would not be finite. Listeners are told ([`seqloom_nn::Finished::skipped`]), and
+    /// [`Trainer::with_skips`] says when to stop.
+    ///
     /// # Errors
     /// The batch's own mistake; [`Error::Graph`] if the model was recorded wrongly for this shape (first time only), an id
-    /// is out of range, or the device fails. After an error found on the host, parameters and step count are as before.
+    /// is out of range, a carried state has other rows, or the device fails; [`Error::Skipped`]. After an error found on the
+    /// host, parameters and step count are as before.
     pub fn step(&mut self, batch: &B) -> Result<()> {
         let (key, tensors) = parts(batch)?;
-        if !self.training.contains_key(&key) {
-            let program = self.compile(batch, true)?;
-            self.training.insert(key.clone(), program);
-        }
-        let step = self.step + 1;
-        let control = self.optimizer.control(step, self.schedule.factor(step), step_seed(self.seed, step));
-        let Some(program) = self.training.get(&key) else {
-            return Err(Error::NoStep { what: "program" });
-        };
+        let (step, applied) = (self.step + 1, self.known_updates()?);
+        let factor = |update| self.schedule.factor(update);
+        let control = self.optimizer.control(applied, factor, step_seed(self.seed, step));
+        let (store, record) = (&self.store, &self.record);
+        let program = self.training.get_or_try(&key, || compile(store, record, batch, true))?;
         if batch.begins() {
-            self.store.reset_states(true)?;
+            store.reset_states(true);
         }
         program.run(&tensors, &control)?;
         self.step = step;
-        let (tokens, listener) = (batch.token_count() as u64, batch.listener().cloned());
-        let loss = program.read("loss")?;
         self.latest = Some(key);
-        self.pending.push_back(Pending { step, tokens, loss, listener });
+        let (tokens, listener) = (batch.token_count() as u64, batch.listener().cloned());
+        match program.read_all(&["loss", "skipped"]) {
+            Ok(told) => self.pending.push_back(Pending { step, tokens, told, listener }),
+            Err(error) => {
+                self.applied = None;
+                return Err(error.into());
+            }
+        }
         self.settle(AHEAD)
     }
 
     /// The loss of the last step, before its update. Waits for it.
     ///
     /// # Errors
-    /// [`Error::NoStep`] before the first step; [`Error::Graph`] if the device fails.
+    /// [`Error::NoStep`] before the first step; [`Error::Graph`] if the device fails; [`Error::Skipped`].
     pub fn loss(&mut self) -> Result<f32> {
         self.settle(0)?;
         self.loss.ok_or(Error::NoStep { what: "loss" })
@@ -193,15 +253,10 @@ where
     /// As [`Trainer::step`].
     pub fn evaluate(&mut self, batch: &B) -> Result<f32> {
         let (key, tensors) = parts(batch)?;
-        if !self.evaluation.contains_key(&key) {
-            let program = self.compile(batch, false)?;
-            self.evaluation.insert(key.clone(), program);
-        }
-        let Some(program) = self.evaluation.get(&key) else {
-            return Err(Error::NoStep { what: "program" });
-        };
+        let (store, record) = (&self.store, &self.record);
+        let program = self.evaluation.get_or_try(&key, || compile(store, record, batch, false))?;
         if batch.begins() {
-            self.store.reset_states(false)?;
+            store.reset_states(false);
         }
         program.run(&tensors, &Control::default())?;
         let loss = program.read("loss")?.wait()?;
@@ -222,24 +277,24 @@ where
         Ok(sum / tokens)
     }
 
-    /// Waits until the device has done all steps asked for, and tells their listeners.
+    /// Waits until the device has done all steps asked for, and tells their listeners. Dropping the trainer does as much.
     ///
     /// # Errors
-    /// [`Error::Graph`] if the device fails.
+    /// [`Error::Graph`] if the device fails; [`Error::Skipped`].
     pub fn finish(&mut self) -> Result<()> {
         self.settle(0)
     }
 
-    /// Writes a checkpoint: parameters, moments, step, seed, vocabulary. Waits for the device. An earlier file is replaced
+    /// Writes a checkpoint: parameters, moments, counts, states, step, seed, vocabulary. Waits for the device. An earlier file is replaced
     /// only when all is on the disk.
     ///
     /// # Errors
-    /// [`Error::Io`] with the path; [`Error::Checkpoint`] if a parameter is not finite; [`Error::Graph`]. The earlier file is
-    /// then intact.
+    /// [`Error::Io`] with the path; [`Error::Checkpoint`] if a parameter is not finite; [`Error::Graph`]; [`Error::Skipped`]. The
+    /// earlier file is then intact.
     pub fn save(&mut self, path: impl AsRef<Path>) -> Result<()> {
         self.settle(0)?;
         let vocab = self.vocab.as_ref().and_then(Vocab::chars).map(|chars| chars.iter().collect());
-        let state = State { version: VERSION, step: self.step, seed: self.seed, vocab };
+        let state = State { version: VERSION, step: self.step, applied: 0, seed: self.seed, vocab };
         Checkpoint::capture(&self.store, state, path)?.save()
     }
 
@@ -250,7 +305,7 @@ where
     /// [`Error::Io`]; [`Error::Checkpoint`] if it is truncated, of another model, shape, version or vocabulary, or not
     /// finite; [`Error::Graph`] if the device fails.
     pub fn load(&mut self, path: impl AsRef<Path>) -> Result<()> {
-        self.settle(0)?;
+        self.hear_all()?;
         let checkpoint = Checkpoint::read(path)?;
         if let (Some(has), Some(needs)) = (checkpoint.vocab(), &self.vocab)
             && has != *needs
@@ -259,6 +314,8 @@ where
         }
         let state = checkpoint.restore(&self.store)?;
         self.step = state.step;
+        self.applied = Some(state.applied);
+        self.in_a_row = 0;
         self.seed = state.seed;
         // What was computed before belongs to another run.
         self.loss = None;
@@ -266,17 +323,28 @@ where
         Ok(())
     }
 
-    /// Steps done, those of a loaded checkpoint included.
+    /// Steps asked for, those of a loaded checkpoint and skipped ones included.
     #[must_use]
     pub fn step_count(&self) -> u64 {
         self.step
     }
 
-    /// (step, loss) of every finished step since the trainer was made, if it was made [`Trainer::with_history`].
-    /// [`Trainer::finish`] first makes it complete.
-    #[must_use]
-    pub fn history(&self) -> &[(u64, f32)] {
-        self.history.as_deref().unwrap_or(&[])
+    /// Steps that were applied, those of a loaded checkpoint included: all but the skipped ones. Waits for the last.
+    ///
+    /// # Errors
+    /// [`Error::Graph`] if the device fails; [`Error::Skipped`].
+    pub fn update_count(&mut self) -> Result<u64> {
+        self.settle(0)?;
+        self.known_updates()
+    }
+
+    /// (step, loss) of every step since the trainer was made, if it was made [`Trainer::with_history`]. Waits for the last.
+    ///
+    /// # Errors
+    /// [`Error::Graph`] if the device fails; [`Error::Skipped`].
+    pub fn history(&mut self) -> Result<&[(u64, f32)]> {
+        self.settle(0)?;
+        Ok(self.history.as_deref().unwrap_or(&[]))
     }
 
     /// The parameters, shared with the programs.
@@ -291,10 +359,10 @@ where
         self.training.get(self.latest.as_ref()?)
     }
 
-    /// Number of compiled programs, (training, evaluation): one for each shape of batch met.
+    /// Number of programs kept, (training, evaluation): one for each of the last shapes of batch.
     #[must_use]
     pub fn programs(&self) -> (usize, usize) {
-        (self.training.len(), self.evaluation.len())
+        (self.training.usage().held, self.evaluation.usage().held)
     }
 
     /// The device memory that parameters and programs hold, in bytes.
@@ -304,36 +372,87 @@ where
         let programs =
             self.store.slot_bytes() + programs.map(|program| program.memory().unshared()).sum::<u64>();
         let parameters = self.store.bytes();
-        TrainerMemory { parameters, programs, total: parameters + programs }
+        let (training, evaluation) = (self.training.usage(), self.evaluation.usage());
+        TrainerMemory { parameters, programs, total: parameters + programs, training, evaluation }
     }
+}
 
-    fn compile(&self, batch: &B, training: bool) -> Result<Program> {
-        let g = if training { self.store.training_graph() } else { self.store.inference_graph() };
-        let loss = (self.record)(&g, batch);
-        let program = if training {
-            let objective = Some(Objective { loss, update: true });
-            Program::compile(&self.store, &g, Request { outputs: &[], objective })
-        } else {
-            Program::compile(&self.store, &g, Request { outputs: &[("loss", loss)], objective: None })
-        };
-        Ok(program?)
+impl<B, F> Trainer<B, F> {
+    /// Updates that were applied, as far as steps were heard of.
+    fn known_updates(&mut self) -> Result<u64> {
+        if let Some(applied) = self.applied {
+            return Ok(applied);
+        }
+        self.hear_all()?;
+        let applied = u64::from(self.store.updates()?.applied);
+        self.applied = Some(applied);
+        Ok(applied)
     }
 
     /// Waits until at most `left` losses are on their way.
     fn settle(&mut self, left: usize) -> Result<()> {
         while self.pending.len() > left {
-            let Some(Pending { step, tokens, loss, listener }) = self.pending.pop_front() else { break };
-            let loss = loss.wait()?.first().copied().unwrap_or(f32::NAN);
-            self.loss = Some(loss);
-            if let Some(history) = &mut self.history {
-                history.push((step, loss));
-            }
-            if let Some(listener) = listener {
-                listener.finished(Finished { step, loss, tokens });
+            let Some(pending) = self.pending.pop_front() else { break };
+            self.hear(pending)?;
+            let (in_a_row, step) = (self.in_a_row, self.step - self.pending.len() as u64);
+            if in_a_row > 0 && self.skips == SkipPolicy::StopAfter(in_a_row) {
+                return Err(Error::Skipped { in_a_row, step });
             }
         }
         Ok(())
     }
+
+    /// Waits for all losses on their way, whatever the policy about skips says.
+    fn hear_all(&mut self) -> Result<()> {
+        while let Some(pending) = self.pending.pop_front() {
+            self.hear(pending)?;
+        }
+        Ok(())
+    }
+
+    /// Waits for a step, counts it and tells its listener.
+    fn hear(&mut self, pending: Pending) -> Result<()> {
+        let Pending { step, tokens, told, listener } = pending;
+        let told = told.wait().inspect_err(|_| self.applied = None)?;
+        let loss = told.first().copied().unwrap_or(f32::NAN);
+        let skipped = told.get(1).is_some_and(|&skipped| skipped != 0.0);
+        self.in_a_row = if skipped { self.in_a_row + 1 } else { 0 };
+        self.applied = self.applied.map(|applied| applied + u64::from(!skipped));
+        self.loss = Some(loss);
+        if let Some(history) = &mut self.history {
+            history.push((step, loss));
+        }
+        if let Some(listener) = listener {
+            listener.finished(Finished { step, loss, tokens, skipped });
+        }
+        Ok(())
+    }
+}
+
+impl<B, F> Drop for Trainer<B, F> {
+    /// Tells listeners of the last steps, so that nobody has to ask for them. The first failure of the device ends it, since what
+    /// is lost cannot be waited for; and a thread that panics tells nobody, for a second panic would end the process.
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            let _ = self.hear_all();
+        }
+    }
+}
+
+/// The program of a training step over batches like this one, or of its loss alone.
+fn compile<B, F>(store: &ParamStore, record: &F, batch: &B, training: bool) -> Result<Program>
+where
+    F: for<'g> Fn(&'g Graph, &B) -> Tensor<'g>,
+{
+    let g = if training { store.training_graph() } else { store.inference_graph() };
+    let loss = record(&g, batch);
+    let program = if training {
+        let objective = Some(Objective { loss, update: true });
+        Program::compile(store, &g, Request { outputs: &[], objective })
+    } else {
+        Program::compile(store, &g, Request { outputs: &[("loss", loss)], objective: None })
+    };
+    Ok(program?)
 }
 
 /// A batch's key and tensors, or its fault.
@@ -359,7 +478,7 @@ impl<B, F> fmt::Debug for Trainer<B, F> {
             .field("optimizer", &self.optimizer)
             .field("schedule", &self.schedule)
             .field("seed", &self.seed)
-            .field("programs", &(self.training.len(), self.evaluation.len()))
+            .field("programs", &(self.training.usage(), self.evaluation.usage()))
             .finish_non_exhaustive()
     }
 }

@@ -1,7 +1,7 @@
 // First stage of the global gradient norm: partials[offset + g] = sum of grads[i]^2 over workgroup g's share of the Values.
 //
 // Workgroup g of n takes the Values g * WORKGROUP + lane + k * n * WORKGROUP, k = 0, 1, ... If one of them is not finite, its
-// partial is infinity.
+// partial is infinity. With `parts` of 0 nothing is added: what is not finite is all that counts.
 //
 // Shapes: grads [len], in Values; partials: one per workgroup of this launch from `offset` on, so that several arenas fill one
 // buffer by several launches.
@@ -17,7 +17,7 @@ const NOT_FINITE: u32 = 0x7f800000u;
 struct Params {
     len: u32,
     offset: u32,
-    parts: f32, // elements of a Value
+    parts: f32, // elements of a Value, or 0
 }
 
 var<immediate> params: Params;
@@ -43,7 +43,7 @@ fn main(
         acc += g * g;
         largest = max(largest, bitcast<vec4<u32>>(vec4<f32>(g)) & vec4(NOT_FINITE));
     }
-    partial[lane] = mean_of(acc) * params.parts;
+    partial[lane] = select(0.0f, mean_of(acc) * params.parts, params.parts > 0.0f);
     exponents[lane] = max(max(largest.x, largest.y), max(largest.z, largest.w));
     for (var half = WORKGROUP / 2u; half > 0u; half /= 2u) {
         workgroupBarrier();

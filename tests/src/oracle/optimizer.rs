@@ -1,6 +1,6 @@
 //! AdamW with a global-norm clip, as PyTorch's `AdamW` after `clip_grad_norm_`.
 
-/// The numbers of one update; the corrections are `1 / (1 - βᵗ)`.
+/// The numbers of one update.
 #[derive(Clone, Copy, Debug)]
 pub struct AdamW {
     /// Learning rate.
@@ -13,8 +13,6 @@ pub struct AdamW {
     pub eps: f64,
     /// Decoupled decay of the parameters.
     pub weight_decay: f64,
-    /// Number of this update, from 1.
-    pub step: i32,
     /// Largest global norm; 0 or less means no clip.
     pub clip_norm: f64,
     /// What the loss was multiplied by, and so the gradients.
@@ -32,16 +30,17 @@ pub struct State {
     pub v: Vec<f64>,
 }
 
-/// One update in place; returns the norm of the unscaled gradients. A norm that is not finite changes nothing.
-pub fn update(hyper: &AdamW, grads: &[f64], state: &mut State) -> f64 {
+/// One update in place, the `steps[i]`th of element i, so that the corrections of its moments are `1 / (1 - βᵗ)` of that t;
+/// returns the norm of the unscaled gradients. A norm that is not finite changes nothing.
+pub fn update(hyper: &AdamW, grads: &[f64], steps: &[i32], state: &mut State) -> f64 {
     let norm = grads.iter().map(|g| (g / hyper.loss_scale).powi(2)).sum::<f64>().sqrt();
     if !norm.is_finite() {
         return norm;
     }
     let clip = if hyper.clip_norm > 0.0 { (hyper.clip_norm / (norm + 1e-6)).min(1.0) } else { 1.0 };
-    let correction1 = 1.0 / (1.0 - hyper.beta1.powi(hyper.step));
-    let correction2 = 1.0 / (1.0 - hyper.beta2.powi(hyper.step));
     for (i, &grad) in grads.iter().enumerate() {
+        let correction1 = 1.0 / (1.0 - hyper.beta1.powi(steps[i]));
+        let correction2 = 1.0 / (1.0 - hyper.beta2.powi(steps[i]));
         let g = grad / hyper.loss_scale * clip;
         let (m, v, p) = (&mut state.m[i], &mut state.v[i], &mut state.params[i]);
         *m = hyper.beta1 * *m + (1.0 - hyper.beta1) * g;

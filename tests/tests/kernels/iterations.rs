@@ -192,7 +192,9 @@ fn no_invocation_strides_beyond_the_limit() {
     let backward = one(embedding::lower_backward(&table, &facts).unwrap());
     assert!(walked(&backward, values(&backward, 500_000), 20_000) <= LIMIT, "{backward:?}");
 
-    for launch in &optimizer::lower(&[len], &facts).unwrap().launches {
+    let problem =
+        optimizer::Problem { runs: vec![optimizer::Run { len, first: 0 }], members: 1, carried: vec![] };
+    for launch in &optimizer::lower(&problem, &facts).unwrap().launches {
         let items = if launch.label.starts_with("norm_finish") { 16 * 40 } else { values(launch, many) };
         assert!(walked(launch, items, 0) <= LIMIT, "{launch:?}");
     }

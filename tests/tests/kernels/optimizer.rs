@@ -1,113 +1,245 @@
-//! AdamW over chunked arenas: clip, loss scale, decay, and the step that must not happen.
+//! AdamW over runs of arenas: clip, loss scale, decay, counts of updates, and the step that must not happen.
 
 use seqloom_device::Facts;
-use seqloom_kernels::{Control, Lowered, Operand, optimizer};
-use seqloom_tests::compare::assert_close;
+use seqloom_kernels::optimizer::{self, BLOCK, Problem, Run, stats_len};
+use seqloom_kernels::{Control, Lowered, Operand, RATES};
+use seqloom_tests::compare::{Tolerance, assert_close};
 use seqloom_tests::executor::{Data, Executor, Feed, Ran, narrow, random};
 use seqloom_tests::oracle::optimizer::{AdamW, State, update};
 use seqloom_tests::oracle::widen;
 
 use crate::TIGHT;
 
-const CHUNKS: [&[usize]; 4] = [&[1], &[7, 33], &[100, 257, 1], &[70_001]];
+/// Lengths of parameters, each a run of its own.
+const RUNS: [&[usize]; 4] = [&[1], &[7, 33], &[100, 257, 1], &[70_001]];
+
+const PLAIN: AdamW = AdamW {
+    lr: 0.01,
+    beta1: 0.9,
+    beta2: 0.95,
+    eps: 1e-8,
+    weight_decay: 0.1,
+    clip_norm: 0.0,
+    loss_scale: 1.0,
+};
 
 fn control(hyper: &AdamW) -> Control {
     Control {
-        lr: hyper.lr as f32,
+        lr: [hyper.lr as f32; RATES],
         beta1: hyper.beta1 as f32,
         beta2: hyper.beta2 as f32,
         eps: hyper.eps as f32,
         weight_decay: hyper.weight_decay as f32,
-        correction1: (1.0 / (1.0 - hyper.beta1.powi(hyper.step))) as f32,
-        correction2: (1.0 / (1.0 - hyper.beta2.powi(hyper.step))) as f32,
         clip_norm: hyper.clip_norm as f32,
         loss_scale: hyper.loss_scale as f32,
-        step: hyper.step as u32,
         ..Control::default()
     }
 }
 
-/// One chunk's buffers in the order of the bindings.
-type Chunk = [Vec<f32>; 4];
+/// Gradients, parameters and both moments of a run.
+type Values = [Vec<f32>; 4];
 
-fn run(facts: &Facts, chunks: &[Chunk], control: Control) -> Ran {
-    let lens: Vec<usize> = chunks.iter().map(|[grads, ..]| grads.len()).collect();
-    let mut ins = vec![Data::Control(control)];
-    ins.extend(chunks.iter().flatten().map(Data::from));
-    let feed = Feed { ins, outs: vec![4], ..Feed::default() };
-    Executor::shared().run(&optimizer::lower(&lens, facts).unwrap(), &feed)
+/// What a step starts from.
+struct Start {
+    runs: Vec<Values>,
+    /// By run: the number of its first block in the table of owners, and the table.
+    owners: Vec<(usize, Vec<u32>)>,
+    /// Updates of all, then of each parameter.
+    counts: Vec<u32>,
+    /// What states will carry on.
+    carried: Vec<Vec<f32>>,
 }
 
-fn chunks_of(lens: &[usize]) -> Vec<Chunk> {
-    let chunk = |(i, &len): (usize, &usize)| {
-        let seed = 10 * i as u64;
-        let second = random(seed + 3, len).iter().map(|v| 0.01 * v * v).collect();
-        let first = random(seed + 2, len).iter().map(|m| 0.1 * m).collect();
-        [random(seed, len), random(seed + 1, len), first, second]
-    };
-    lens.iter().enumerate().map(chunk).collect()
+impl Start {
+    /// Parameters of these lengths, each a run of its own, that have had so many updates.
+    fn apart(lens: &[usize], before: &[u32]) -> Self {
+        let runs = lens.iter().enumerate().map(|(i, &len)| values(10 * i as u64, len)).collect();
+        let owners = lens.iter().enumerate().map(|(i, len)| (0, vec![i as u32; len.div_ceil(BLOCK)]));
+        let counts = [&[before[0]], before].concat();
+        Self { runs, owners: owners.collect(), counts, carried: Vec::new() }
+    }
+
+    fn run(&self, facts: &Facts, control: Control) -> Ran {
+        let params = self.counts.len() - 1;
+        let mut ins = vec![Data::Control(control)];
+        ins.push(Data::U32((0..params as u32).collect()));
+        ins.push(Data::from(&self.counts));
+        let mut runs = Vec::new();
+        for (values, (first, owners)) in self.runs.iter().zip(&self.owners) {
+            ins.extend(values.iter().map(Data::from));
+            ins.push(Data::from(owners));
+            runs.push(Run { len: values[0].len(), first: *first });
+        }
+        ins.extend(self.carried.iter().map(Data::from));
+        let carried = self.carried.iter().map(Vec::len).collect();
+        let problem = Problem { runs, members: params, carried };
+        let feed = Feed { ins, outs: vec![stats_len(params)], ..Feed::default() };
+        Executor::shared().run(&optimizer::lower(&problem, facts).unwrap(), &feed)
+    }
+
+    fn join(&self, buffer: usize) -> Vec<f64> {
+        self.runs.iter().flat_map(|run| widen(&run[buffer])).collect()
+    }
+
+    /// What a buffer of the runs holds after a run.
+    fn after(&self, ran: &Ran, buffer: usize) -> Vec<f32> {
+        (0..self.runs.len()).flat_map(|i| ran.input(3 + 5 * i + buffer)).collect()
+    }
+}
+
+fn values(seed: u64, len: usize) -> Values {
+    let second = random(seed + 3, len).iter().map(|v| 0.01 * v * v).collect();
+    let first = random(seed + 2, len).iter().map(|m| 0.1 * m).collect();
+    [random(seed, len), random(seed + 1, len), first, second]
+}
+
+fn counts(ran: &Ran) -> Vec<u32> {
+    ran.input(2).iter().map(|count| count.to_bits()).collect()
+}
+
+/// Compares a step with the oracle's, in which element i has had `before[i]` updates.
+fn check(name: &str, facts: &Facts, start: &Start, hyper: &AdamW, before: &[u32]) {
+    let steps: Vec<_> = before.iter().map(|&count| count as i32 + 1).collect();
+    let mut state = State { params: start.join(1), m: start.join(2), v: start.join(3) };
+    let norm = update(hyper, &start.join(0), &steps, &mut state);
+    let ran = start.run(facts, control(hyper));
+    assert_close(&format!("norm {name}"), &ran.out(0)[..1], &[norm as f32], TIGHT);
+    assert_eq!(ran.out(0)[2], 0.0, "{name} was skipped");
+    assert_close(&format!("params {name}"), &start.after(&ran, 1), &narrow(&state.params), TIGHT);
+    assert_close(&format!("m {name}"), &start.after(&ran, 2), &narrow(&state.m), TIGHT);
+    assert_close(&format!("v {name}"), &start.after(&ran, 3), &narrow(&state.v), TIGHT);
+    let after: Vec<_> = start.counts.iter().map(|count| count + 1).collect();
+    assert_eq!(counts(&ran), after, "{name}");
 }
 
 #[test]
 fn a_step_is_pytorchs() {
-    let plain = AdamW {
-        lr: 0.01,
-        beta1: 0.9,
-        beta2: 0.95,
-        eps: 1e-8,
-        weight_decay: 0.1,
-        step: 3,
-        clip_norm: 0.0,
-        loss_scale: 1.0,
-    };
     let hypers = [
-        plain,
-        AdamW { clip_norm: 0.25, ..plain },
-        AdamW { clip_norm: 1e6, step: 1, ..plain },
-        AdamW { clip_norm: 0.05, loss_scale: 8.0, weight_decay: 0.0, step: 1000, ..plain },
+        (PLAIN, 2),
+        (AdamW { clip_norm: 0.25, ..PLAIN }, 2),
+        (AdamW { clip_norm: 1e6, ..PLAIN }, 0),
+        (AdamW { clip_norm: 0.05, loss_scale: 8.0, weight_decay: 0.0, ..PLAIN }, 999),
     ];
     for (kind, facts) in Executor::shared().kinds() {
-        for lens in CHUNKS {
-            for hyper in &hypers {
-                let chunks = chunks_of(lens);
-                let join = |buffer: usize| -> Vec<f64> {
-                    chunks.iter().flat_map(|chunk| widen(&chunk[buffer])).collect()
-                };
-                let mut state = State { params: join(1), m: join(2), v: join(3) };
-                let norm = update(hyper, &join(0), &mut state);
+        for lens in RUNS {
+            for (hyper, before) in &hypers {
+                let start = Start::apart(lens, &vec![*before; lens.len()]);
+                let each = vec![*before; lens.iter().sum()];
+                check(&format!("{lens:?} {hyper:?} {kind}"), &facts, &start, hyper, &each);
+            }
+        }
+    }
+}
 
-                let ran = run(&facts, &chunks, control(hyper));
-                let name = format!("{lens:?} {hyper:?} {kind}");
-                let after = |buffer: usize| -> Vec<f32> {
-                    (0..lens.len()).flat_map(|i| ran.input(1 + 4 * i + buffer)).collect()
+/// In runs of their own and in one, behind blocks of others.
+#[test]
+fn each_parameter_goes_by_its_own_count() {
+    for (kind, facts) in Executor::shared().kinds() {
+        let lens = [100, 257, 1];
+        let before = [0, 1000, 5];
+        let start = Start::apart(&lens, &before);
+        let each: Vec<_> = lens.iter().zip(before).flat_map(|(&len, count)| vec![count; len]).collect();
+        check(&format!("apart {kind}"), &facts, &start, &PLAIN, &each);
+
+        let blocks = [2, 1, 3];
+        let owners = [&[7; 4][..], &[0, 0, 1, 2, 2, 2]].concat();
+        let each: Vec<_> = blocks.iter().zip(before).flat_map(|(&n, count)| vec![count; n * BLOCK]).collect();
+        let counts = [&[3], &before[..]].concat();
+        let together = Start {
+            runs: vec![values(5, each.len())],
+            owners: vec![(4, owners)],
+            counts,
+            carried: Vec::new(),
+        };
+        check(&format!("together {kind}"), &facts, &together, &PLAIN, &each);
+    }
+}
+
+/// 1 / (1 − βᵗ) of the β that the kernel has, in f64: over all counts, and decays near 0 and 1.
+#[test]
+fn corrections_keep_their_digits() {
+    // A few roundings of f32.
+    let tolerance = Tolerance { abs: 0.0, rel: 1e-6 };
+    for (kind, facts) in Executor::shared().kinds() {
+        for (beta1, beta2) in [(0.9f32, 0.999f32), (0.0, 0.5), (0.3, 0.99999), (0.49, 1e-6), (0.95, 0.98)] {
+            for count in [0u32, 1, 2, 9, 99, 2_500, 65_535, 10_000_000, (1 << 24) - 1, 1 << 24] {
+                let start = Start::apart(&[3, 2], &[count, 0]);
+                let control = Control { beta1, beta2, ..control(&PLAIN) };
+                let stats = start.run(&facts, control).out(0);
+                let exact = |beta: f32, count: u32| {
+                    let t = f64::from((count + 1).min(1 << 24));
+                    (-1.0 / (t * f64::from(beta).ln()).exp_m1()) as f32
                 };
-                assert_close(&format!("norm {name}"), &ran.out(0)[..1], &[norm as f32], TIGHT);
-                assert_eq!(ran.out(0)[2], 0.0, "{name} was skipped");
-                assert_close(&format!("params {name}"), &after(1), &narrow(&state.params), TIGHT);
-                assert_close(&format!("m {name}"), &after(2), &narrow(&state.m), TIGHT);
-                assert_close(&format!("v {name}"), &after(3), &narrow(&state.v), TIGHT);
+                let wanted =
+                    [(beta1, count), (beta2, count), (beta1, 0), (beta2, 0)].map(|(b, c)| exact(b, c));
+                let name = format!("{beta1} {beta2} {count} {kind}");
+                assert_close(&name, &stats[8..12], &wanted, tolerance);
+                assert_close(&name, &stats[5..7], &wanted[..2], tolerance);
+                assert_eq!(stats[3], f32::from(u8::from(count != 0)), "{name}: counts differ");
+            }
+        }
+    }
+}
+
+/// The host wrote the rates of the next updates when it knew of `applied`; the device has counted on meanwhile.
+#[test]
+fn the_learning_rate_is_that_of_the_update() {
+    for (kind, facts) in Executor::shared().kinds() {
+        for (counted, applied, at) in [(0, 0, 0), (5, 5, 0), (9, 5, 4), (12, 5, 7), (90, 5, 7), (3, 5, 0)] {
+            let lr = std::array::from_fn(|i| 0.5 + i as f32);
+            let mut start = Start::apart(&[3], &[1]);
+            start.counts[0] = counted;
+            let ran = start.run(&facts, Control { lr, applied, ..control(&PLAIN) });
+            assert_eq!(ran.out(0)[4], lr[at], "{counted} updates, {applied} known {kind}");
+        }
+    }
+}
+
+#[test]
+fn a_step_that_is_not_finite_changes_nothing() {
+    for (kind, facts) in Executor::shared().kinds() {
+        for bad in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY, 1e30] {
+            // Also in the last element of the last run, and in what a state would carry on: one anywhere skips all of the step.
+            for (run, element) in [(0, 0), (0, 6), (1, 256), (2, 0), (2, 4)] {
+                let mut start = Start::apart(&[8, 257], &[4, 6]);
+                start.carried = vec![vec![1.0; 3], vec![1e30; 5]];
+                let good = start.run(&facts, control(&PLAIN));
+                assert_eq!(good.out(0)[2], 0.0, "{kind}");
+                let norm = start.join(0).iter().map(|g| g * g).sum::<f64>().sqrt() as f32;
+                assert_close("a state is no part of the norm", &good.out(0)[..1], &[norm], TIGHT);
+                match run {
+                    // What states carry on may be large.
+                    2 if bad.is_finite() => continue,
+                    2 => start.carried[1][element] = bad,
+                    _ => start.runs[run][0][element] = bad,
+                }
+                let control =
+                    Control { lr: [0.1; RATES], clip_norm: 1.0, weight_decay: 0.1, ..Control::default() };
+                let ran = start.run(&facts, control);
+                assert_eq!(ran.out(0)[2], 1.0, "{bad} at {run}, {element} {kind}: not reported");
+                for (i, before) in start.runs.iter().enumerate() {
+                    for (buffer, before) in before.iter().enumerate().skip(1) {
+                        let after = ran.input(3 + 5 * i + buffer);
+                        assert_eq!(after, *before, "{bad} {kind}: run {i} buffer {buffer} changed");
+                    }
+                }
+                assert_eq!(counts(&ran), start.counts, "{bad} {kind}");
             }
         }
     }
 }
 
 #[test]
-fn a_gradient_that_is_not_finite_changes_nothing() {
+fn a_state_takes_over_what_no_skipped_step_computed() {
     for (kind, facts) in Executor::shared().kinds() {
-        for bad in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY, 1e30] {
-            // Also in the last element of the last chunk: one bad gradient anywhere skips all of the step.
-            for (chunk, element) in [(0, 0), (0, 6), (1, 256)] {
-                let mut chunks = chunks_of(&[8, 257]);
-                chunks[chunk][0][element] = bad;
-                let control = Control { lr: 0.1, clip_norm: 1.0, weight_decay: 0.1, ..Control::default() };
-                let ran = run(&facts, &chunks, control);
-                assert_eq!(ran.out(0)[2], 1.0, "{bad} at {chunk}, {element} {kind}: not reported");
-                for (i, before) in chunks.iter().enumerate() {
-                    for buffer in 1..4 {
-                        let after = ran.input(1 + 4 * i + buffer);
-                        assert_eq!(after, before[buffer], "{bad} {kind}: chunk {i} buffer {buffer} changed");
-                    }
-                }
+        for len in [1, 64, 1000] {
+            for skipped in [0.0, 1.0] {
+                let values = random(1, len);
+                let ins = vec![Data::F32(vec![0.0, 1.0, skipped, 0.0]), Data::from(&values)];
+                let feed = Feed { ins, outs: vec![len], ..Feed::default() };
+                let ran = Executor::shared().run(&optimizer::keep(len, &facts).unwrap(), &feed);
+                let kept = ran.out(0).iter().zip(&values).filter(|(a, b)| a.to_bits() == b.to_bits()).count();
+                assert_eq!(kept, if skipped == 0.0 { len } else { 0 }, "{len} {skipped} {kind}");
             }
         }
     }
@@ -121,10 +253,12 @@ fn a_gradient_that_is_not_finite_is_found_by_its_bits() {
             for len in [257, 1028] {
                 let mut grads = random(1, len);
                 grads[len - 1] = bad;
-                let lowered = optimizer::lower(&[len], &facts).unwrap();
-                // The first stage alone, which writes to the first result here.
+                let runs = vec![Run { len, first: 0 }];
+                let problem = Problem { runs, members: 1, carried: Vec::new() };
+                let lowered = optimizer::lower(&problem, &facts).unwrap();
+                // The first stage alone, which reads the second input and writes to the first result here.
                 let mut first = lowered.launches[0].clone();
-                first.bindings[1] = Operand::Out(0);
+                first.bindings = vec![Operand::In(1), Operand::Out(0)];
                 let partials = (lowered.scratch[0] / 4) as usize;
                 let only = Lowered { launches: vec![first], scratch: Vec::new() };
                 let ins = vec![Data::Control(Control::default()), (&grads).into()];

@@ -134,7 +134,7 @@ fn an_output_of_the_cache_is_not_the_state_itself() {
     let program = program(&store, |g| vec![("all", appended(g).1)]).unwrap();
     run(&program, &[0, 0], &[1.0, 2.0, 3.0, 4.0]).unwrap();
     let held = program.read("all").unwrap();
-    store.reset_states(false).unwrap();
+    store.reset_states(false);
     assert_eq!(held.wait().unwrap()[..2], [1.0, 2.0]);
     assert_eq!(
         read(&program, "all")[..2],
@@ -166,7 +166,7 @@ fn stores_with_their_own_states_share_parameters_alone() {
     }
     there.run(&[], &Control::default()).unwrap();
     assert_eq!((read(&here, "count")[0], read(&there, "count")[0]), (3.0, 1.0));
-    own.reset_states(false).unwrap();
+    own.reset_states(false);
     here.run(&[], &Control::default()).unwrap();
     there.run(&[], &Control::default()).unwrap();
     assert_eq!((read(&here, "count")[0], read(&there, "count")[0]), (4.0, 1.0));

@@ -31,17 +31,14 @@ fn batch(step: u32) -> LmBatch {
 
 fn control(step: u32) -> Control {
     Control {
-        lr: 0.01 / (step + 1) as f32,
+        lr: std::array::from_fn(|next| 0.01 / (next + 1) as f32),
         beta1: 0.9,
         beta2: 0.99,
         eps: 1e-8,
         weight_decay: 0.01,
-        correction1: 1.0 / (1.0 - 0.9f32.powi(step as i32 + 1)),
-        correction2: 1.0 / (1.0 - 0.99f32.powi(step as i32 + 1)),
         clip_norm: 0.5,
         loss_scale: 1.0,
         seed: 1000 + step,
-        step: step + 1,
         ..Control::default()
     }
 }
@@ -118,11 +115,13 @@ fn each_number_of_the_control_buffer_counts_in_a_replay() {
         store.read(Arena::Params).unwrap()
     };
     let plain = after(|_| ());
-    let changes: [(&str, Change); 7] = [
-        ("lr", |c| c.lr *= 2.0),
+    let changes: [(&str, Change); 8] = [
+        // The second update's.
+        ("lr", |c| c.lr[1] *= 2.0),
+        ("applied", |c| c.applied = 1),
         ("weight_decay", |c| c.weight_decay = 0.5),
-        ("correction1", |c| c.correction1 *= 2.0),
-        ("correction2", |c| c.correction2 *= 2.0),
+        ("beta1", |c| c.beta1 = 0.8),
+        ("beta2", |c| c.beta2 = 0.9),
         ("clip_norm", |c| c.clip_norm = 0.01),
         ("seed", |c| c.seed += 1),
         ("eps", |c| c.eps = 0.1),
@@ -140,9 +139,10 @@ fn a_step_whose_gradient_is_not_finite_changes_nothing() {
     let program = compile(&model, &store, &batch(0));
     run(&program, &batch(0), &control(0));
     let state = || [Arena::Params, Arena::Moment1, Arena::Moment2].map(|arena| store.read(arena).unwrap());
-    let before = state();
+    let (before, counts) = (state(), store.updates().unwrap());
+    assert_eq!((counts.applied, counts.of_params.iter().max()), (1, Some(&1)));
     run(&program, &batch(1), &Control { loss_scale: f32::INFINITY, ..control(1) });
-    assert_eq!(state(), before);
+    assert_eq!((state(), store.updates().unwrap()), (before.clone(), counts));
     assert_eq!(program.read("skipped").unwrap().wait().unwrap(), [1.0]);
     run(&program, &batch(1), &control(1));
     assert_ne!(state(), before, "the step after it counts again");

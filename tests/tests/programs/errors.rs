@@ -3,7 +3,7 @@
 use seqloom_device::DeviceError;
 use seqloom_graph::{
     Activation, Arena, Control, CrossEntropyOptions, DType, Following, Graph, GraphError, HostTensor, Init,
-    Lengths, Objective, ParamStore, Params, Program, Request, StoreKind, Tensor,
+    Lengths, Objective, ParamStore, Params, Program, RATES, Request, StoreKind, Tensor,
 };
 use seqloom_tests::device;
 
@@ -208,9 +208,7 @@ impl Small {
         let program = Program::compile(&store, &g, request).unwrap();
         let tokens = HostTensor::u32(&[2, 3], vec![0, 1, 2, 3, 4, 0]).unwrap();
         let lengths = HostTensor::u32(&[2], vec![3, 1]).unwrap();
-        let corrections = Control { correction1: 10.0, correction2: 100.0, ..Control::default() };
-        let control =
-            Control { lr: 0.1, beta1: 0.9, beta2: 0.99, eps: 1e-8, loss_scale: 1.0, step: 1, ..corrections };
+        let control = Control { lr: [0.1; RATES], beta2: 0.99, ..Control::default() };
         Self { store, program, tokens, lengths, control }
     }
 

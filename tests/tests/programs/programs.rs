@@ -2,8 +2,8 @@
 
 use seqloom_device::{Counts, Device};
 use seqloom_graph::{
-    Arena, Control, DType, Graph, HostTensor, Init, Objective, ParamId, ParamStore, Params, Program, Request,
-    StoreKind,
+    Arena, Control, DType, Graph, HostTensor, Init, Objective, ParamId, ParamStore, Params, Program, RATES,
+    Request, StoreKind,
 };
 use seqloom_tests::device;
 
@@ -44,15 +44,12 @@ impl Tiny {
 
     fn step(&self, step: usize) {
         let control = Control {
-            lr: 0.01,
+            lr: [0.01; RATES],
             beta1: 0.9,
             beta2: 0.99,
             eps: 1e-8,
-            correction1: 1.0,
-            correction2: 1.0,
             loss_scale: 1.0,
             seed: step as u32,
-            step: step as u32 + 1,
             ..Control::default()
         };
         self.program.run(&[("ids", &self.ids), ("targets", &self.targets)], &control).unwrap();
@@ -216,8 +213,7 @@ fn programs_do_not_see_each_others_gradients() {
         .unwrap()
     };
     let (of_a, of_b) = (compile(a), compile(b));
-    let control =
-        Control { lr: 0.1, beta1: 0.0, beta2: 0.0, eps: 1e-8, correction1: 1.0, correction2: 1.0, ..tail() };
+    let control = Control { lr: [0.1; RATES], beta1: 0.0, beta2: 0.0, ..Control::default() };
     of_a.run(&[], &control).unwrap();
     let after_a = store.read(Arena::Params).unwrap();
     assert_ne!(after_a[0], [1.0; 3]);
@@ -226,9 +222,4 @@ fn programs_do_not_see_each_others_gradients() {
     let after_b = store.read(Arena::Params).unwrap();
     assert_eq!(after_b[0], after_a[0], "b's step moved a by the gradient that a's step left");
     assert_ne!(after_b[1], [1.0; 3]);
-}
-
-/// The fields of a control buffer that a plain step leaves alone.
-fn tail() -> Control {
-    Control { loss_scale: 1.0, step: 1, ..Control::default() }
 }

@@ -7,5 +7,6 @@ mod checkpoints;
 mod golden_bleu;
 mod golden_training;
 mod masked_language;
+mod state;
 mod training;
 mod translation;

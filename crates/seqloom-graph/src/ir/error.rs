@@ -132,6 +132,19 @@ pub enum GraphError {
         /// Type given.
         has_dtype: DType,
     },
+    /// A run would carry a state in another shape than the run before left it in: with another number of rows, for example.
+    #[error(
+        "state '{name}' carries {carried}, this program carries {needs}: go on with the same rows, or end the sequence first, \
+         by a batch that begins a new one or by ParamStore::reset_states"
+    )]
+    StateShape {
+        /// Name of the state.
+        name: String,
+        /// Shape that it was left in.
+        carried: Shape,
+        /// Shape that the program was compiled for.
+        needs: Shape,
+    },
     /// An id or length outside what the model was recorded for.
     #[error("input '{name}': element {index} is {value}, allowed are {low} to {high}")]
     OutOfRange {

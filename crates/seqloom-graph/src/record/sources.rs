@@ -88,9 +88,9 @@ impl Graph {
         tensor
     }
 
-    /// A tensor that stays on the device: what the last run over these parameters kept under this name and shape
-    /// ([`Graph::keep`]), 0 before the first and after [`crate::ParamStore::reset_states`]. No gradient flows through it.
-    /// Graphs that train and graphs that infer have states of their own.
+    /// A tensor that stays on the device: what the last run over these parameters kept under this name ([`Graph::keep`]), 0
+    /// before the first and after [`crate::ParamStore::reset_states`]. No gradient flows through it. Graphs that train and graphs
+    /// that infer have states of their own. A run that would carry it in another shape than the last one is an error.
     #[track_caller]
     pub fn state(&self, name: &str, shape: &[usize]) -> Tensor<'_> {
         let at = here();

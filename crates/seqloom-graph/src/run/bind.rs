@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use seqloom_device::{Buffer, Device, Dispatch, Slice};
-use seqloom_kernels::{Control, Lowered, Operand, view};
+use seqloom_kernels::{Control, Lowered, Operand, optimizer, view};
 
 use crate::compile::fuse::Fused;
 use crate::compile::place::{base, outputs, part};
@@ -12,6 +12,7 @@ use crate::compile::unit::Step;
 use crate::ir::error::Result;
 use crate::ir::nodes::Node;
 use crate::ir::op::Op;
+use crate::ir::shape::Shape;
 use crate::ir::specs::{InputSpec, NodeId, ParamId, StateSpec};
 use crate::run::arena::Arena;
 use crate::run::explain::DispatchInfo;
@@ -32,6 +33,10 @@ pub(crate) struct Bound {
     /// Where named nodes lie.
     pub places: HashMap<NodeId, Slice>,
     pub stats: Option<Slice>,
+    /// Whether it computes gradients.
+    pub grads: bool,
+    /// The carried states that a run reads or writes, which must be those that the store carries.
+    pub states: Vec<(String, Shape, Slice)>,
     pub memory: Memory,
 }
 
@@ -68,14 +73,16 @@ pub(crate) fn bind(
         input_slices.push(binder.allocate(&spec.name, spec.shape.bytes(), |m| &mut m.inputs)?.all());
     }
     let (mut host, mut derived) = (HostProgram::default(), Vec::new());
+    let states = binder.states(store, nodes, recorded)?;
     for (id, node) in nodes.iter().enumerate() {
         match &node.op {
             Op::Param(param) => {
                 binder.places.insert(id, store.slice(Arena::Params, *param)?);
             }
             Op::State(index) => {
-                let state = &recorded.states[*index];
-                binder.places.insert(id, store.state(recorded.training, &state.name, &state.shape)?);
+                if let Some((_, _, place)) = &states[*index] {
+                    binder.places.insert(id, place.clone());
+                }
             }
             // Into the state that it keeps: its operand's place, which has a lower number.
             Op::Append { in_place: true } => {
@@ -142,14 +149,19 @@ pub(crate) fn bind(
             scratch.iter().map(|&slot| slots[slot].slice(0, plan.slots[slot].max(4))).collect();
         wired.push((&step.lowered, wire(&step.lowered, &ins, &outs, &leaves, &scratch)));
     }
-    let (update, stats) =
-        if roots.update { binder.update(store, &control, &roots.grads)? } else { (None, None) };
+    let kept = binder.kept(nodes, recorded, &states, &roots.outputs);
+    let (update, stats) = match roots.update {
+        true => binder
+            .update(store, &control, &roots.grads, &kept)
+            .map(|(wired, stats)| (Some(wired), Some(stats)))?,
+        false => (None, None),
+    };
     if let Some((lowered, bindings)) = &update {
         wired.push((lowered, bindings.clone()));
     }
     // States change last, when everything that reads them has.
-    let kept = binder.kept(store, nodes, recorded, &roots.outputs)?;
-    wired.extend(kept.iter().map(|(lowered, bindings)| (lowered, bindings.clone())));
+    let copies = kept.iter().map(|kept| binder.keep(kept, stats.as_ref())).collect::<Result<Vec<_>>>()?;
+    wired.extend(copies.iter().map(|(lowered, bindings)| (lowered, bindings.clone())));
     binder.memory.parameters = store.bytes();
     let launches: Vec<_> = wired.iter().flat_map(|(lowered, _)| &lowered.launches).collect();
     let shaders: Vec<_> = launches.iter().map(|launch| launch.wgsl.clone()).collect();
@@ -178,6 +190,8 @@ pub(crate) fn bind(
         control,
         places: binder.places,
         stats,
+        grads: !roots.grads.is_empty(),
+        states: states.into_iter().flatten().collect(),
         memory: binder.memory,
     })
 }
@@ -216,6 +230,13 @@ struct Binder {
 
 type Wired = (Lowered, Vec<Vec<Slice>>);
 
+/// A tensor that a state carries on: its elements, where it was computed and where the state lies.
+struct Kept {
+    len: usize,
+    from: Slice,
+    to: Slice,
+}
+
 impl Binder {
     /// A buffer counted under one heading of the account. No buffer is empty, since none could be bound.
     fn allocate(&mut self, label: &str, bytes: u64, heading: fn(&mut Memory) -> &mut u64) -> Result<Buffer> {
@@ -248,28 +269,52 @@ impl Binder {
         }
     }
 
-    /// A copy of each kept tensor, among the last of `outputs`, into its state, unless it lies there.
-    fn kept(
+    /// Where the states lie that the program reads or keeps; `None` for one that was recorded and is not used.
+    fn states(
         &self,
         store: &ParamStore,
         nodes: &[Node],
         recorded: &Recorded<'_>,
-        outputs: &[NodeId],
-    ) -> Result<Vec<Wired>> {
-        let states: Vec<_> = recorded.states.iter().filter(|state| state.kept.is_some()).collect();
-        let mut copies = Vec::new();
-        for (state, &id) in states.iter().zip(&outputs[outputs.len().saturating_sub(states.len())..]) {
-            let id = base(nodes, id);
-            let (Some(from), false) = (self.places.get(&id), state.shape.is_empty()) else { continue };
-            if nodes[id].op == (Op::Append { in_place: true }) {
-                continue;
+    ) -> Result<Vec<Option<(String, Shape, Slice)>>> {
+        let states = recorded.states.iter().enumerate().map(|(index, state)| {
+            if state.kept.is_none() && !nodes.iter().any(|node| node.op == Op::State(index)) {
+                return Ok(None);
             }
-            let to = store.state(recorded.training, &state.name, &state.shape)?;
-            let lowered = view::lower(&view::Problem::copy(state.shape.len()), self.device.facts())?;
-            let bindings = wire(&lowered, std::slice::from_ref(from), &[to], &[], &[]);
-            copies.push((lowered, bindings));
-        }
-        Ok(copies)
+            let place = store.state(recorded.training, &state.name, state.shape)?;
+            Ok(Some((state.name.clone(), state.shape, place)))
+        });
+        states.collect()
+    }
+
+    /// The tensors that states carry on, among the last of `outputs`, but for those that lie there already.
+    fn kept(
+        &self,
+        nodes: &[Node],
+        recorded: &Recorded<'_>,
+        states: &[Option<(String, Shape, Slice)>],
+        outputs: &[NodeId],
+    ) -> Vec<Kept> {
+        let keeping: Vec<_> =
+            recorded.states.iter().zip(states).filter(|(state, _)| state.kept.is_some()).collect();
+        let ids = &outputs[outputs.len().saturating_sub(keeping.len())..];
+        let kept = keeping.into_iter().zip(ids).filter_map(|((state, place), &id)| {
+            let (id, (_, _, to)) = (base(nodes, id), place.as_ref()?);
+            let from = self.places.get(&id)?.clone();
+            let there = nodes[id].op == (Op::Append { in_place: true });
+            (!there && !state.shape.is_empty()).then(|| Kept { len: state.shape.len(), from, to: to.clone() })
+        });
+        kept.collect()
+    }
+
+    /// The copy of a kept tensor into its state; with the statistics of an update, unless that was skipped.
+    fn keep(&self, kept: &Kept, stats: Option<&Slice>) -> Result<Wired> {
+        let (facts, to) = (self.device.facts(), std::slice::from_ref(&kept.to));
+        let (lowered, ins) = match stats {
+            None => (view::lower(&view::Problem::copy(kept.len), facts)?, vec![kept.from.clone()]),
+            Some(stats) => (optimizer::keep(kept.len, facts)?, vec![stats.clone(), kept.from.clone()]),
+        };
+        let bindings = wire(&lowered, &ins, to, &[], &[]);
+        Ok((lowered, bindings))
     }
 
     /// The optimizer's launches over the parameters that have a gradient, and its statistics. A parameter that the loss
@@ -279,24 +324,33 @@ impl Binder {
         store: &ParamStore,
         control: &Slice,
         grads: &[(ParamId, NodeId)],
-    ) -> Result<(Option<Wired>, Option<Slice>)> {
+        kept: &[Kept],
+    ) -> Result<(Wired, Slice)> {
         let ids: Vec<_> = grads.iter().map(|(param, _)| *param).collect();
-        let of = |arena| store.runs(arena, &ids);
-        let grads = of(Arena::Grads)?;
-        let [params, first, second] = [of(Arena::Params)?, of(Arena::Moment1)?, of(Arena::Moment2)?];
-        let lens: Vec<_> = grads.iter().map(|run| (run.bytes / 4) as usize).collect();
-        let lowered = seqloom_kernels::optimizer::lower(&lens, self.device.facts())?;
-        let stats = self.allocate("statistics", 16, |m| &mut m.outputs)?.all();
-        let mut ins = vec![control.clone()];
-        for i in 0..grads.len() {
-            ins.extend([&grads[i], &params[i], &first[i], &second[i]].map(Slice::clone));
+        let (places, counted) = (store.runs(&ids)?, store.counted()?);
+        let members: Vec<_> = ids.iter().map(|id| u32::try_from(id.index()).unwrap_or(u32::MAX)).collect();
+        let members = self.constant("updated parameters", &members)?;
+        let (mut ins, mut runs) = (vec![control.clone(), members, counted.counts()], Vec::new());
+        for place in places {
+            for arena in [Arena::Grads, Arena::Params, Arena::Moment1, Arena::Moment2] {
+                ins.push(store.range(arena, place)?);
+            }
+            let (owners, first) = counted.owners(place);
+            ins.push(owners);
+            runs.push(optimizer::Run { len: (place.2 / 4) as usize, first });
         }
+        ins.extend(kept.iter().map(|kept| kept.from.clone()));
+        let carried = kept.iter().map(|kept| kept.len).collect();
+        let problem = optimizer::Problem { runs, members: ids.len(), carried };
+        let lowered = optimizer::lower(&problem, self.device.facts())?;
+        let stats = 4 * optimizer::stats_len(store.specs().len()) as u64;
+        let stats = self.allocate("statistics", stats, |m| &mut m.outputs)?.all();
         let scratch = lowered
             .scratch
             .iter()
             .map(|&bytes| Ok(self.allocate("scratch", bytes, |m| &mut m.outputs)?.all()))
             .collect::<Result<Vec<_>>>()?;
         let bindings = wire(&lowered, &ins, std::slice::from_ref(&stats), &[], &scratch);
-        Ok((Some((lowered, bindings)), Some(stats)))
+        Ok(((lowered, bindings), stats))
     }
 }

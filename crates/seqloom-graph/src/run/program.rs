@@ -1,8 +1,9 @@
 //! The compiled step: everything decided, allocated and bound, ready to replay.
 //!
 //! [`Program::run`] checks and writes the inputs, writes the control buffer and submits the recorded dispatches: no
-//! buffer, pipeline or bind group is made, and nothing waits. What changes from step to step (learning rate, step
-//! count, seed, loss scale, clip) is in [`Control`] alone, so a replayed step equals a freshly recorded one.
+//! buffer, pipeline or bind group is made, and nothing waits. What changes from step to step is in [`Control`] (learning rates,
+//! seed, loss scale, clip) and in the store (parameters, moments, counts of updates, states), so a replayed step equals a freshly
+//! recorded one.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -20,6 +21,7 @@ use crate::ir::host_tensor::{HostData, HostTensor};
 use crate::ir::layout::DType;
 use crate::ir::specs::InputSpec;
 use crate::record::graph::Graph;
+use crate::run::arena::Arena;
 use crate::run::bind::{Bound, Recorded, Roots, bind};
 use crate::run::explain::{DispatchInfo, table};
 use crate::run::memory::Memory;
@@ -34,6 +36,8 @@ pub struct Program {
     inputs: Vec<InputSpec>,
     allowed: Vec<Allowed>,
     outputs: Vec<(String, Slice)>,
+    /// Whether the states are those of training.
+    training: bool,
     bound: Bound,
     /// Keeps the arenas that the dispatches bind.
     store: ParamStore,
@@ -106,6 +110,7 @@ impl Program {
             inputs: recording.inputs.clone(),
             allowed: compiled.allowed,
             outputs,
+            training: graph.is_training(),
             bound,
             store: store.clone(),
         })
@@ -115,7 +120,8 @@ impl Program {
     /// store share memory, so runs that several threads ask for go one after the other.
     ///
     /// # Errors
-    /// A missing, unknown, misshapen or out-of-range input, found before anything is written; the device's failure.
+    /// A missing, unknown, misshapen or out-of-range input, or a state that carries another shape
+    /// ([`GraphError::StateShape`]), found before anything is written; the device's failure.
     pub fn run(&self, inputs: &[(&str, &HostTensor)], control: &Control) -> Result<()> {
         for (name, _) in inputs {
             if !self.inputs.iter().any(|spec| spec.name == *name) {
@@ -136,6 +142,7 @@ impl Program {
                 _ => &[],
             })?;
         let _turn = self.store.slots();
+        self.store.claim_states(self.training, &self.bound.states)?;
         for (spec, slice) in self.inputs.iter().zip(&self.bound.inputs) {
             let bytes = given(spec)?.bytes();
             if !bytes.is_empty() {
@@ -156,13 +163,23 @@ impl Program {
     /// # Errors
     /// [`GraphError::UnknownOutput`].
     pub fn read(&self, output: &str) -> Result<ReadTensor> {
-        match self.outputs.iter().find(|(name, _)| name == output) {
-            Some((_, slice)) => Ok(ReadTensor(self.device.read(slice))),
-            None => Err(GraphError::UnknownOutput {
-                name: output.to_owned(),
+        self.read_all(&[output])
+    }
+
+    /// Starts reading several outputs of the last run, for about the cost of one: their elements one after the other.
+    ///
+    /// # Errors
+    /// [`GraphError::UnknownOutput`].
+    pub fn read_all(&self, outputs: &[&str]) -> Result<ReadTensor> {
+        let place = |output: &&str| {
+            let found = self.outputs.iter().find(|(name, _)| name == output).map(|(_, slice)| slice.clone());
+            found.ok_or_else(|| GraphError::UnknownOutput {
+                name: (*output).to_owned(),
                 outputs: self.outputs.iter().map(|(name, _)| name.clone()).collect(),
-            }),
-        }
+            })
+        };
+        let slices = outputs.iter().map(place).collect::<Result<Vec<_>>>()?;
+        Ok(ReadTensor(self.device.read_all(&slices)))
     }
 
     /// The device memory it takes.
@@ -190,21 +207,46 @@ impl Program {
         table(&self.bound.launches, None)
     }
 
-    /// [`Self::explain`] with the time that each dispatch takes on the device. Repeats the last run, update included.
+    /// [`Self::explain`] with the time that each dispatch takes on the device.
     ///
     /// # Errors
-    /// An adapter without timestamps; the device's failure.
+    /// As [`Self::profile`].
     pub fn explain_timed(&self) -> Result<String> {
         Ok(table(&self.bound.launches, Some(&self.profile()?)))
     }
 
-    /// Device time of each dispatch, measured by repeating the last run, update included.
+    /// Device time of each dispatch, measured by repeating the last run. Afterwards everything that a run changes is put back:
+    /// parameters, moments, counts of updates, gradients, states and outputs. It is kept in host memory meanwhile.
     ///
     /// # Errors
-    /// As [`Self::explain_timed`].
+    /// An adapter without timestamps; the device's failure.
     pub fn profile(&self) -> Result<Vec<KernelTime>> {
         let _turn = self.store.slots();
-        Ok(self.device.profile(&self.bound.dispatches)?)
+        let places = self.lasting()?;
+        let before =
+            places.iter().map(|place| Ok(self.device.read(place).wait()?)).collect::<Result<Vec<_>>>()?;
+        let times = self.device.profile(&self.bound.dispatches);
+        for (place, bytes) in places.iter().zip(&before) {
+            self.device.write(place, bytes)?;
+        }
+        self.device.submit(&[])?;
+        Ok(times?)
+    }
+
+    /// What a run writes that is read after it.
+    fn lasting(&self) -> Result<Vec<Slice>> {
+        let mut places: Vec<_> = self.bound.states.iter().map(|(_, _, place)| place.clone()).collect();
+        places.extend(self.outputs.iter().map(|(_, place)| place.clone()));
+        if self.bound.grads {
+            places.extend(self.store.whole(Arena::Grads)?);
+        }
+        if let Some(stats) = &self.bound.stats {
+            places.extend([stats.clone(), self.store.counted()?.counts()]);
+            for arena in [Arena::Params, Arena::Moment1, Arena::Moment2] {
+                places.extend(self.store.whole(arena)?);
+            }
+        }
+        Ok(places)
     }
 }
 

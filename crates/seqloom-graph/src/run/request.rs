@@ -18,6 +18,7 @@ pub struct Objective<'g> {
     pub loss: Tensor<'g>,
     /// Whether a step of AdamW follows, over the parameters that the loss depends on; others are left alone, as PyTorch
     /// leaves those without a gradient. It adds the outputs `grad_norm` (L2 norm of all gradients before the clip)
-    /// and `skipped` (1 where the norm was not finite and nothing was changed).
+    /// and `skipped`: 1 where that norm, or an element that a state was to carry on, was not finite. Then parameters, moments,
+    /// counts of updates and states are as they were.
     pub update: bool,
 }

@@ -1,22 +1,23 @@
 //! Parameters on the device: parallel arenas with one layout ([`super::arena`]), so the optimizer, the clip and a checkpoint are
 //! each one operation over one buffer.
 //!
-//! Beside them lie carried states: tensors that a run leaves for the next one, such as the state of a recurrent network
-//! that reads a text in windows. They belong to the store because windows of several lengths are several programs. Clones
-//! share them, unless one asks for its own.
+//! Beside them lie how many updates each parameter has had (`updates`) and the carried states (`states`). Clones
+//! of a store share them, unless one asks for states of its own.
 
-use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use seqloom_device::{Buffer, Device, Slice};
 
 use crate::ir::error::{GraphError, Result};
 use crate::ir::layout::ALIGNMENT;
+use crate::ir::shape::Shape;
 use crate::ir::specs::ParamId;
 use crate::record::graph::Graph;
 use crate::record::params::{ParamSpec, Params};
 use crate::run::arena::{Arena, Place, StoreKind, layout};
 use crate::run::slots::Slots;
+use crate::run::states::{StateValue, States};
+use crate::run::updates::{UpdateCounts, Updates};
 
 /// The parameters of a model on a device, shared by all its programs; cloning shares them, and carried states too.
 #[derive(Clone, Debug)]
@@ -32,21 +33,9 @@ struct Inner {
     places: Vec<Place>,
     /// By arena, its chunks.
     arenas: Vec<Vec<Buffer>>,
+    /// In a training store.
+    updates: Option<UpdateCounts>,
     slots: Mutex<Slots>,
-}
-
-/// Carried states by whether a training graph made them, name and dimensions.
-type States = BTreeMap<(bool, String, Vec<usize>), Buffer>;
-
-/// A carried state in host memory: what a checkpoint holds of it.
-#[derive(Clone, Debug, PartialEq)]
-pub struct StateValue {
-    /// Its name in the graph.
-    pub name: String,
-    /// Its dimensions.
-    pub shape: Vec<usize>,
-    /// Its elements in row-major order.
-    pub values: Vec<f32>,
 }
 
 impl ParamStore {
@@ -68,8 +57,12 @@ impl ParamStore {
             .map(|arena| chunks.iter().map(|&bytes| device.allocate(arena, bytes)).collect())
             .collect::<Result<Vec<Vec<Buffer>>, _>>()?;
         let values: Vec<_> = specs.iter_mut().map(|spec| std::mem::take(&mut spec.values)).collect();
+        let updates = match kind {
+            StoreKind::Inference => None,
+            StoreKind::Training => Some(UpdateCounts::new(device, &places, &chunks)?),
+        };
         let slots = Mutex::default();
-        let inner = Arc::new(Inner { device: device.clone(), specs, places, arenas, slots });
+        let inner = Arc::new(Inner { device: device.clone(), specs, places, arenas, updates, slots });
         let store = Self { inner, states: Arc::default() };
         for (index, values) in values.iter().enumerate() {
             store.write(Arena::Params, index, values)?;
@@ -96,10 +89,11 @@ impl ParamStore {
         &self.inner.specs
     }
 
-    /// Bytes of all arenas and carried states.
+    /// Bytes of all arenas, counts of updates and carried states.
     #[must_use]
     pub fn bytes(&self) -> u64 {
-        self.inner.arenas.iter().flatten().chain(self.states().values()).map(Buffer::bytes).sum()
+        let arenas: u64 = self.inner.arenas.iter().flatten().map(Buffer::bytes).sum();
+        arenas + self.inner.updates.as_ref().map_or(0, UpdateCounts::bytes) + self.states().bytes()
     }
 
     /// Bytes of the slots of intermediate tensors, which all programs over this store share.
@@ -108,33 +102,39 @@ impl ParamStore {
         self.slots().bytes()
     }
 
-    /// Sets the carried states of training or of inference to 0, for the runs that follow.
+    /// How many updates the parameters have had. Waits for the device.
     ///
     /// # Errors
-    /// The device's failure.
-    pub fn reset_states(&self, training: bool) -> Result<()> {
-        for (_, buffer) in self.states().iter().filter(|(key, _)| key.0 == training) {
-            let zeros = vec![0u8; usize::try_from(buffer.bytes()).unwrap_or(0)];
-            self.inner.device.write(&buffer.all(), &zeros)?;
-        }
-        Ok(())
+    /// [`GraphError::NoArena`] in a store for inference, or the device's failure.
+    pub fn updates(&self) -> Result<Updates> {
+        self.counted()?.read(&self.inner.device)
     }
 
-    /// The carried states of training. Waits for the device.
+    /// Replaces the counts of updates.
+    ///
+    /// # Errors
+    /// [`GraphError::UnknownParam`] if there are not as many counts as parameters; [`GraphError::NoArena`] in a store for
+    /// inference; the device's failure.
+    pub fn write_updates(&self, updates: &Updates) -> Result<()> {
+        if updates.of_params.len() != self.inner.specs.len() {
+            let (id, count) = (updates.of_params.len(), self.inner.specs.len());
+            return Err(GraphError::UnknownParam { id, count });
+        }
+        self.counted()?.write(&self.inner.device, updates)
+    }
+
+    /// Ends the carried sequences of training or of inference: for the runs that follow the states are 0, and may have other
+    /// shapes.
+    pub fn reset_states(&self, training: bool) {
+        self.states().reset(training);
+    }
+
+    /// The carried states of training that a run has left since they were reset. Waits for the device.
     ///
     /// # Errors
     /// The device's failure.
     pub fn read_states(&self) -> Result<Vec<StateValue>> {
-        let states = self.states();
-        let training = states.iter().filter(|((training, ..), _)| *training);
-        training
-            .map(|((_, name, shape), buffer)| {
-                let bytes = 4 * shape.iter().product::<usize>() as u64;
-                let values =
-                    bytemuck::pod_collect_to_vec(&self.inner.device.read(&buffer.slice(0, bytes)).wait()?);
-                Ok(StateValue { name: name.clone(), shape: shape.clone(), values })
-            })
-            .collect()
+        self.states().read(&self.inner.device, true)
     }
 
     /// Replaces the carried states of training: those that are not named become 0.
@@ -142,29 +142,17 @@ impl ParamStore {
     /// # Errors
     /// [`GraphError::HostShape`] if values do not fill their shape, and then nothing was changed; the device's failure.
     pub fn write_states(&self, values: &[StateValue]) -> Result<()> {
-        if let Some(bad) = values.iter().find(|v| v.shape.iter().product::<usize>() != v.values.len()) {
-            return Err(GraphError::HostShape { shape: bad.shape.clone(), len: bad.values.len() });
-        }
-        self.reset_states(true)?;
-        for StateValue { name, shape, values } in values.iter().filter(|v| !v.values.is_empty()) {
-            let place = self.state(true, name, shape)?;
-            self.inner.device.write(&place, bytemuck::cast_slice(values))?;
-        }
-        Ok(())
+        self.states().write(&self.inner.device, true, values)
     }
 
-    /// Where a carried state lies, made of zeros if it is new.
-    pub(crate) fn state(&self, training: bool, name: &str, shape: &[usize]) -> Result<Slice> {
-        let bytes = 4 * shape.iter().product::<usize>().max(1) as u64;
-        let mut states = self.states();
-        let key = (training, name.to_owned(), shape.to_vec());
-        if let Some(buffer) = states.get(&key) {
-            return Ok(buffer.slice(0, bytes));
-        }
-        let buffer = self.inner.device.allocate(name, bytes)?;
-        let place = buffer.slice(0, bytes);
-        states.insert(key, buffer);
-        Ok(place)
+    /// Where a program carries a state of this shape, made if it is new.
+    pub(crate) fn state(&self, training: bool, name: &str, shape: Shape) -> Result<Slice> {
+        self.states().place(&self.inner.device, training, name, shape)
+    }
+
+    /// Makes the states that a run will read and write the live ones, 0 if they carry nothing yet.
+    pub(crate) fn claim_states(&self, training: bool, wanted: &[(String, Shape, Slice)]) -> Result<()> {
+        self.states().claim(&self.inner.device, training, wanted)
     }
 
     /// The states hold no promise between each other that a panic elsewhere could break.
@@ -237,10 +225,9 @@ impl ParamStore {
         Ok(self.chunks(arena)?[chunk].slice(offset, bytes))
     }
 
-    /// Ranges of an arena that hold these parameters, given in order, with the gaps behind them; parameters that follow
-    /// one another in a chunk share a range.
-    pub(crate) fn runs(&self, arena: Arena, ids: &[ParamId]) -> Result<Vec<Slice>> {
-        let chunks = self.chunks(arena)?;
+    /// Places that hold these parameters, given in order, with the gaps behind them; parameters that follow one another in a
+    /// chunk share a place.
+    pub(crate) fn runs(&self, ids: &[ParamId]) -> Result<Vec<Place>> {
         let mut runs: Vec<Place> = Vec::new();
         for id in ids {
             let Some(&(chunk, offset, bytes)) = self.inner.places.get(id.index()) else {
@@ -252,7 +239,22 @@ impl ParamStore {
                 _ => runs.push((chunk, offset, padded)),
             }
         }
-        Ok(runs.into_iter().map(|(chunk, offset, bytes)| chunks[chunk].slice(offset, bytes)).collect())
+        Ok(runs)
+    }
+
+    /// A place of an arena.
+    pub(crate) fn range(&self, arena: Arena, (chunk, offset, bytes): Place) -> Result<Slice> {
+        Ok(self.chunks(arena)?[chunk].slice(offset, bytes))
+    }
+
+    /// All of an arena.
+    pub(crate) fn whole(&self, arena: Arena) -> Result<Vec<Slice>> {
+        Ok(self.chunks(arena)?.iter().map(Buffer::all).collect())
+    }
+
+    /// The counts of updates, and whose the blocks of the arenas are.
+    pub(crate) fn counted(&self) -> Result<&UpdateCounts> {
+        self.inner.updates.as_ref().ok_or(GraphError::NoArena { arena: "counts of updates" })
     }
 
     /// The buffers of an arena.

@@ -11,7 +11,7 @@ fn specs(hidden: usize) -> Vec<ParamSpec> {
 }
 
 fn state() -> State {
-    State { version: VERSION, step: 7, seed: u64::MAX - 1, vocab: Some("a\n\"é🎉".to_owned()) }
+    State { version: VERSION, step: 7, applied: 6, seed: u64::MAX - 1, vocab: Some("a\n\"é🎉".to_owned()) }
 }
 
 fn checkpoint(path: &Path) -> Checkpoint {
@@ -21,6 +21,9 @@ fn checkpoint(path: &Path) -> Checkpoint {
             let values = (0..spec.shape.len()).map(|i| i as f32 / 3.0).collect();
             tensors.insert(format!("{prefix}{}", spec.name), Stored { shape: spec.shape.to_vec(), values });
         }
+    }
+    for (spec, count) in specs(4).iter().zip([6.0, 2.0]) {
+        tensors.insert(format!("adamw.step.{}", spec.name), scalar(count));
     }
     Checkpoint { path: path.to_owned(), state: Some(state()), tensors }
 }
@@ -143,12 +146,35 @@ fn parameters_alone_are_enough_for_inference_only() {
 #[test]
 fn other_versions_and_types_are_refused() {
     let mut newer = checkpoint(Path::new("model"));
-    newer.state = Some(State { version: 2, ..state() });
-    assert_eq!(decode(&newer.encode().unwrap(), |_| false).unwrap_err(), CheckpointFault::Version { has: 2 });
+    for version in [0, VERSION + 1] {
+        newer.state = Some(State { version, ..state() });
+        let fault = decode(&newer.encode().unwrap(), |_| false).unwrap_err();
+        assert_eq!(fault, CheckpointFault::Version { has: version });
+    }
     let half = TensorView::new(Dtype::F16, vec![2], &[0; 4]).unwrap();
     let bytes = safetensors::serialize([("half", half)], None).unwrap();
     assert!(matches!(decode(&bytes, |_| false), Err(CheckpointFault::DType { .. })));
     assert!(decode(&bytes, |name| name == "half").unwrap().1.is_empty());
+}
+
+/// Version 1 had one count, of steps, and every parameter's updates were those.
+#[test]
+fn a_file_of_the_first_version_counts_steps_as_updates() {
+    let mut older = checkpoint(Path::new("model"));
+    older.tensors.retain(|name, _| !name.starts_with(UPDATES));
+    older.tensors.get_mut("adamw.m.head.weight").unwrap().values = vec![0.0; 4];
+    let json = r#"{"version":1,"step":7,"seed":5,"vocab":null}"#;
+    older.state = None;
+    let bytes = older.encode().unwrap();
+    let file = SafeTensors::deserialize(&bytes).unwrap();
+    let metadata = HashMap::from([(KEY.to_owned(), json.to_owned())]);
+    let bytes = safetensors::serialize(file.iter(), Some(metadata)).unwrap();
+    let (state, tensors) = decode(&bytes, |_| false).unwrap();
+    let wanted = State { version: VERSION, step: 7, applied: 7, seed: 5, vocab: None };
+    assert_eq!(state.as_ref(), Some(&wanted));
+    assert_eq!(tensors["adamw.step.embedding.weight"], scalar(7.0));
+    assert_eq!(tensors["adamw.step.head.weight"], scalar(0.0), "it was never updated");
+    Checkpoint { path: "model".into(), state, tensors }.matches(&specs(4), true).unwrap();
 }
 
 #[test]

@@ -1,8 +1,8 @@
 //! AdamW's settings, and the numbers of one step.
 //!
-//! The update itself is one kernel over all parameters. Whatever changes from step to step is computed here, in f64, and
-//! written to the control buffer before the step: β^t underflows no sooner and rounds no worse than it must, and a replayed
-//! program holds no old number.
+//! The update itself is one kernel over all parameters. Whatever changes from step to step is written to the control buffer before
+//! the step, so a replayed program holds no old number; but for what follows from how many updates there were, which only the
+//! device knows at once.
 
 use seqloom_graph::Control;
 
@@ -10,7 +10,8 @@ use crate::error::{Error, Result};
 
 /// Adam with decoupled weight decay (Kingma & Ba 2015; Loshchilov & Hutter 2019), and clipping by the global norm.
 ///
-/// Formula, for step t from 1 with gradient g of all parameters together:
+/// Formula, for the gradient g of all parameters together, and t the number of updates that a parameter has had, this one among
+/// them: the t of a parameter that gets its first gradient is 1, as in PyTorch.
 ///
 /// ```text
 /// g ← g·min(1, clip_norm / (‖g‖ + 1e-6))
@@ -19,7 +20,7 @@ use crate::error::{Error, Result};
 /// p ← p − lr·(m/(1−β1^t)) / (√(v/(1−β2^t)) + eps)
 /// ```
 ///
-/// A step whose gradient is not finite changes nothing. The defaults are PyTorch's.
+/// A step whose gradient is not finite changes nothing, and is not counted. The defaults are PyTorch's.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct AdamW {
     /// Learning rate, before the schedule's factor.
@@ -70,24 +71,21 @@ impl AdamW {
         }
     }
 
-    /// The control values of step `step` (from 1), with the learning rate times `factor` and this seed for dropout.
+    /// The control values of a step before which `applied` updates are known of, with the learning rate times what `factor` says
+    /// of an update's number (from 1), and this seed for dropout.
     #[must_use]
-    pub fn control(&self, step: u64, factor: f64, seed: u32) -> Control {
-        // 1 − β^t loses digits to cancellation while β^t is near 1: expm1 keeps them. At β = 0 it is 1 from the first step.
-        let correction = |beta: f64| -1.0 / (step.max(1) as f64 * beta.ln()).exp_m1();
+    pub fn control(&self, applied: u64, factor: impl Fn(u64) -> f64, seed: u32) -> Control {
+        let rate = |next: usize| (self.lr * factor(applied.saturating_add(1 + next as u64))) as f32;
         Control {
-            lr: (self.lr * factor) as f32,
             beta1: self.beta1 as f32,
             beta2: self.beta2 as f32,
             eps: self.eps as f32,
             weight_decay: self.weight_decay as f32,
-            correction1: correction(self.beta1) as f32,
-            correction2: correction(self.beta2) as f32,
             clip_norm: self.clip_norm.unwrap_or(0.0) as f32,
             loss_scale: 1.0,
             seed,
-            step: step as u32,
-            reserved: 0,
+            applied: u32::try_from(applied).unwrap_or(u32::MAX),
+            lr: std::array::from_fn(rate),
         }
     }
 }
@@ -97,15 +95,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn corrections_are_those_of_the_paper() {
-        let adam = AdamW::default();
-        let first = adam.control(1, 0.5, 9);
-        assert!((first.correction1 - 10.0).abs() < 1e-5 && (first.correction2 - 1000.0).abs() < 1e-3);
-        assert_eq!((first.lr, first.seed, first.clip_norm), (0.5e-3, 9, 0.0));
-        let late = adam.control(1_000_000, 1.0, 0);
-        assert_eq!((late.correction1, late.correction2), (1.0, 1.0));
-        let none = AdamW { beta1: 0.0, ..adam }.control(1, 1.0, 0);
-        assert_eq!(none.correction1, 1.0);
+    fn rates_are_those_of_the_next_updates() {
+        let adam = AdamW { lr: 0.5, ..AdamW::default() };
+        let control = adam.control(7, |update| update as f64, 9);
+        assert_eq!((control.applied, control.seed, control.clip_norm), (7, 9, 0.0));
+        assert_eq!(control.lr, [4.0, 4.5, 5.0, 5.5, 6.0, 6.5, 7.0, 7.5]);
+        let settings = AdamW { clip_norm: Some(0.5), ..adam }.control(0, |_| 1.0, 0);
+        assert_eq!((settings.clip_norm, settings.beta2, settings.lr), (0.5, 0.999, [0.5; 8]));
     }
 
     #[test]

@@ -1,10 +1,11 @@
-//! The learning rate over time, as a pure function of the step.
+//! The learning rate over time, as a pure function of the number of updates.
 //!
-//! A schedule keeps no count of its own, so resuming needs nothing from it.
+//! A schedule keeps no count of its own, so resuming needs nothing from it. Steps that were skipped, since their gradient was not
+//! finite, are no updates: the rate waits for the next one that is applied.
 
 use crate::error::{Error, Result};
 
-/// Factor that the learning rate is multiplied by, as a function of the step t from 1.
+/// Factor that the learning rate is multiplied by, as a function of the update t from 1; skipped steps do not count.
 ///
 /// ```
 /// # use seqloom_train::Schedule;
@@ -37,7 +38,7 @@ pub enum Schedule {
 }
 
 impl Schedule {
-    /// The factor at step `step`, counted from 1.
+    /// The factor of update `step`, counted from 1.
     #[must_use]
     pub fn factor(&self, step: u64) -> f64 {
         let rise = |steps: u64| if step < steps { step as f64 / steps as f64 } else { 1.0 };

@@ -25,11 +25,24 @@ struct Pace {
     steps: u64,
     tokens: u64,
     loss: f32,
+    /// Steps that were skipped, and whether the last one was.
+    skipped: u64,
+    in_skips: bool,
 }
 
 impl Pace {
     fn seconds(&self) -> f64 {
         self.started.map_or(0.0, |s| s.elapsed().as_secs_f64()).max(1e-9)
+    }
+
+    /// Counts a step that was skipped. What to say of it: one line for all that follow one another, since a run gone bad would
+    /// fill the screen.
+    fn notice(&mut self, finished: Finished) -> Option<String> {
+        let begins = finished.skipped && !self.in_skips;
+        self.in_skips = finished.skipped;
+        self.skipped += u64::from(finished.skipped);
+        let step = finished.step;
+        begins.then(|| format!("step {step} was skipped: a gradient or a carried state was not finite"))
     }
 }
 
@@ -37,12 +50,7 @@ impl Progress {
     /// A bar on standard error of `total` steps, of which `done` were done before. It hides where that is no terminal.
     #[must_use]
     pub fn bar(total: u64, done: u64) -> Self {
-        let bar = ProgressBar::new(total).with_position(done);
-        let template = "{bar:32} {pos}/{len} {msg}";
-        if let Ok(style) = ProgressStyle::with_template(template) {
-            bar.set_style(style);
-        }
-        Self::over(bar)
+        Self::over(ProgressBar::new(total).with_position(done).with_style(style()))
     }
 
     /// The same account with nothing to see.
@@ -52,7 +60,7 @@ impl Progress {
     }
 
     fn over(bar: ProgressBar) -> Self {
-        let pace = Pace { started: None, steps: 0, tokens: 0, loss: f32::NAN };
+        let pace = Pace { started: None, steps: 0, tokens: 0, loss: f32::NAN, skipped: 0, in_skips: false };
         Self { bar, state: Mutex::new(pace) }
     }
 
@@ -60,6 +68,12 @@ impl Progress {
     #[must_use]
     pub fn loss(&self) -> f32 {
         self.pace().loss
+    }
+
+    /// Steps heard of that were skipped.
+    #[must_use]
+    pub fn skipped(&self) -> u64 {
+        self.pace().skipped
     }
 
     /// Tokens a second since the first report; 0 before the second.
@@ -75,6 +89,12 @@ impl Progress {
     }
 }
 
+/// How a bar looks.
+fn style() -> ProgressStyle {
+    ProgressStyle::with_template("{bar:32} {pos}/{len} {msg}")
+        .unwrap_or_else(|_| ProgressStyle::default_bar())
+}
+
 impl LossListener for Progress {
     fn finished(&self, finished: Finished) {
         let mut pace = self.pace();
@@ -85,15 +105,22 @@ impl LossListener for Progress {
         } else {
             pace.started = Some(Instant::now());
         }
+        let notice = pace.notice(finished);
         let now = *pace;
         drop(pace);
         self.bar.inc(1);
+        if let Some(line) = notice {
+            self.bar.println(line);
+        }
         let mut message = format!("loss {:.4}", finished.loss);
         if now.steps > 0 {
             let to_go = self.bar.length().unwrap_or(0).saturating_sub(self.bar.position());
             let left = to_go as f64 * now.seconds() / now.steps as f64;
             let left = HumanDuration(Duration::from_secs_f64(left.clamp(0.0, 1e9)));
             message = format!("{message}  {:.0} tokens/s  {left} left", now.tokens as f64 / now.seconds());
+        }
+        if now.skipped > 0 {
+            message = format!("{message}  {} skipped", now.skipped);
         }
         self.bar.set_message(message);
         if self.bar.length() == Some(self.bar.position()) {
@@ -119,10 +146,25 @@ mod tests {
     fn it_keeps_the_last_loss_and_counts_after_the_first_report() {
         let progress = Progress::hidden();
         assert!(progress.loss().is_nan());
-        progress.finished(Finished { step: 1, loss: 3.0, tokens: 100 });
-        progress.finished(Finished { step: 2, loss: 2.5, tokens: 400 });
-        assert_eq!(progress.loss(), 2.5);
+        progress.finished(Finished { step: 1, loss: 3.0, tokens: 100, skipped: false });
+        progress.finished(Finished { step: 2, loss: 2.5, tokens: 400, skipped: false });
+        assert_eq!((progress.loss(), progress.skipped()), (2.5, 0));
         assert_eq!(progress.pace().tokens, 400);
         assert!(progress.tokens_per_second() > 0.0);
+    }
+
+    #[test]
+    fn skipped_steps_are_told_once_in_a_row_and_counted() {
+        let progress = Progress::hidden();
+        let mut lines = Vec::new();
+        for (step, skipped) in (1..).zip([false, true, true, false, true]) {
+            let finished = Finished { step, loss: 1.0, tokens: 1, skipped };
+            lines.extend(progress.pace().notice(finished));
+            assert_eq!(progress.skipped(), [0, 1, 2, 2, 3][step as usize - 1]);
+        }
+        assert_eq!(lines.len(), 2);
+        assert!(lines[0].starts_with("step 2 was skipped") && lines[1].starts_with("step 5 was skipped"));
+        progress.finished(Finished { step: 6, loss: 1.0, tokens: 1, skipped: false });
+        assert!(progress.bar.message().contains("3 skipped"), "{}", progress.bar.message());
     }
 }

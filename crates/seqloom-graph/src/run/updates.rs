@@ -1,0 +1,84 @@
+//! How many updates parameters have had, counted on the device.
+//!
+//! A step that is not finite is skipped where it is computed, and the host hears of it later, so the device alone knows at once
+//! how many updates there were. It counts them twice: those of the whole store, which a schedule of the learning rate goes by,
+//! and those of each parameter, which the corrections of its moments follow from, as in PyTorch's `state['step']`. A parameter
+//! that a loss does not reach is not updated and not counted.
+//!
+//! The update runs over many parameters at once. Where their counts differ it has to know whose an element is: a table names the
+//! parameter of each 256 bytes of the arenas, for parameters begin at multiples of them.
+
+use seqloom_device::{Buffer, Device, Slice};
+use seqloom_kernels::optimizer::BLOCK;
+
+use crate::ir::error::Result;
+use crate::ir::layout::ALIGNMENT;
+use crate::run::arena::Place;
+
+/// Updates that a store's parameters have had. Skipped steps are not among them.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Updates {
+    /// Steps that were applied.
+    pub applied: u32,
+    /// Of each parameter, in the order of [`crate::ParamStore::specs`]: those in which it had a gradient. They stop at 2^24.
+    pub of_params: Vec<u32>,
+}
+
+/// The counts on the device.
+#[derive(Debug)]
+pub(crate) struct UpdateCounts {
+    /// [1 + P] of u32: of the store, then of each parameter.
+    counts: Buffer,
+    /// By chunk of the arenas, the parameter that each block belongs to.
+    owners: Vec<Buffer>,
+}
+
+impl UpdateCounts {
+    /// All 0, for parameters at these places of chunks of so many bytes.
+    pub fn new(device: &Device, places: &[Place], chunks: &[u64]) -> Result<Self> {
+        let counts = device.allocate("counts of updates", 4 * (1 + places.len() as u64))?;
+        let mut owners = Vec::with_capacity(chunks.len());
+        for (chunk, &bytes) in chunks.iter().enumerate() {
+            let mut table = Vec::with_capacity((bytes / ALIGNMENT) as usize);
+            // Places of a chunk follow one another without a gap between their blocks.
+            for (param, &(at, _, bytes)) in (0u32..).zip(places) {
+                if at == chunk {
+                    table.resize(table.len() + bytes.div_ceil(ALIGNMENT) as usize, param);
+                }
+            }
+            let buffer = device.allocate("owners of blocks", 4 * table.len().max(1) as u64)?;
+            if !table.is_empty() {
+                device.write(&buffer.all(), bytemuck::cast_slice(&table))?;
+            }
+            owners.push(buffer);
+        }
+        Ok(Self { counts, owners })
+    }
+
+    /// Bytes on the device.
+    pub fn bytes(&self) -> u64 {
+        self.owners.iter().chain([&self.counts]).map(Buffer::bytes).sum()
+    }
+
+    /// [1 + P] of u32.
+    pub fn counts(&self) -> Slice {
+        self.counts.all()
+    }
+
+    /// The owners of the blocks of a place's chunk, and the place's first block.
+    pub fn owners(&self, (chunk, offset, _): Place) -> (Slice, usize) {
+        (self.owners[chunk].all(), (offset / (4 * BLOCK as u64)) as usize)
+    }
+
+    pub fn read(&self, device: &Device) -> Result<Updates> {
+        let counts: Vec<u32> = bytemuck::pod_collect_to_vec(&device.read(&self.counts()).wait()?);
+        let (applied, of_params) = counts.split_first().map_or((0, &[][..]), |(first, rest)| (*first, rest));
+        Ok(Updates { applied, of_params: of_params.to_vec() })
+    }
+
+    /// `updates` has as many parameters as the store.
+    pub fn write(&self, device: &Device, updates: &Updates) -> Result<()> {
+        let counts = [&[updates.applied][..], &updates.of_params].concat();
+        Ok(device.write(&self.counts(), bytemuck::cast_slice(&counts))?)
+    }
+}
