@@ -1,9 +1,10 @@
 //! `cargo xtask tidy`: the invariants of ARCHITECTURE.md and the house rules that a compiler cannot check.
 //!
-//! One function a rule, grouped by what it looks at: `rooms` (manifests and names), `files` (one file alone), `operations`
-//! (sets of names that must agree). Each gets the whole tree in memory and adds to one list, which is printed at once.
+//! One function a rule, grouped by what it looks at: `rooms` (manifests and names), `imports` (between files of a crate), `files`
+//! (one file alone), `operations` (sets of names that must agree). Each gets the whole tree in memory and adds to one list, which is printed at once.
 
 mod files;
+mod imports;
 mod operations;
 mod rooms;
 mod tree;
@@ -17,6 +18,8 @@ const RULES: &[fn(&Tree, &mut Vec<Finding>)] = &[
     rooms::manifests,
     rooms::names,
     rooms::wgsl_in_strings,
+    imports::circles,
+    imports::graph_rooms,
     files::sizes,
     files::headers,
     files::local_paths,

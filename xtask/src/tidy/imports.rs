@@ -1,0 +1,455 @@
+//! Rules about imports between the files of one crate (ARCHITECTURE.md): no circle of files, and inside `seqloom-graph` none
+//! against the order of its rooms.
+//!
+//! Files are read, not compiled: paths after `use`, and paths in code that begin with `crate`, `self` or `super`, are followed to
+//! the file that defines what they name, through re-exports. A declaration `mod a;` is no import. Methods are not followed:
+//! who calls one has imported, or been given, the type. Circles that stood before the rule are listed; the list may only
+//! shrink, so an entry that no longer holds is a finding too.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::tree::{Finding, Source, Tree};
+
+/// Circles that are still to be cut, each with its files in alphabetical order.
+const KNOWN: &[&[&str]] = &[
+    &["crates/seqloom-device/src/adapter.rs", "crates/seqloom-device/src/error.rs"],
+    &[
+        "crates/seqloom-device/src/buffer.rs",
+        "crates/seqloom-device/src/device.rs",
+        "crates/seqloom-device/src/kept.rs",
+        "crates/seqloom-device/src/lib.rs",
+        "crates/seqloom-device/src/notes.rs",
+        "crates/seqloom-device/src/pipeline.rs",
+        "crates/seqloom-device/src/pipeline_cache.rs",
+        "crates/seqloom-device/src/readback.rs",
+        "crates/seqloom-device/src/record.rs",
+        "crates/seqloom-device/src/timing.rs",
+        "crates/seqloom-device/src/upload.rs",
+    ],
+    &["crates/seqloom-kernels/src/attention.rs", "crates/seqloom-kernels/src/attention/plan.rs"],
+    &["crates/seqloom-kernels/src/recurrent.rs", "crates/seqloom-kernels/src/recurrent/form.rs"],
+    &[
+        "crates/seqloom-kernels/src/tune.rs",
+        "crates/seqloom-kernels/src/tune/half.rs",
+        "crates/seqloom-kernels/src/tune/trial.rs",
+    ],
+    &[
+        "crates/seqloom-nn/src/batch.rs",
+        "crates/seqloom-nn/src/batch/translation_batch.rs",
+        "crates/seqloom-nn/src/error.rs",
+    ],
+    &["crates/seqloom-nn/src/generate/generator.rs", "crates/seqloom-nn/src/models/language.rs"],
+    &["crates/seqloom-nn/src/generate/translator.rs", "crates/seqloom-nn/src/models/encoder_decoder.rs"],
+    &["crates/seqloom-nn/src/recurrent.rs", "crates/seqloom-nn/src/recurrent/stack.rs"],
+    &[
+        "crates/seqloom-train/src/checkpoint.rs",
+        "crates/seqloom-train/src/data/parallel_text.rs",
+        "crates/seqloom-train/src/data/text_codec.rs",
+        "crates/seqloom-train/src/error.rs",
+        "crates/seqloom-train/src/interchange/hugging_face.rs",
+        "crates/seqloom-train/src/interchange/hugging_face/bert.rs",
+        "crates/seqloom-train/src/interchange/hugging_face/gpt2.rs",
+        "crates/seqloom-train/src/interchange/name_map.rs",
+        "crates/seqloom-train/src/replace.rs",
+    ],
+    &["crates/seqloom-train/src/data/batches.rs", "crates/seqloom-train/src/data/corpus.rs"],
+    &[
+        "crates/seqloom-train/src/data/parallel_corpus.rs",
+        "crates/seqloom-train/src/data/translation_batches.rs",
+    ],
+    &["shaders/src/assemble.rs", "shaders/src/contract.rs", "shaders/src/lib.rs"],
+    &["xtask/src/bench.rs", "xtask/src/startup.rs"],
+];
+
+/// The rooms of `seqloom-graph`, and which others each may use. Files beside the rooms may use all.
+const ROOMS: &[(&str, &[&str])] = &[
+    ("ir", &[]),
+    ("record", &["ir"]),
+    ("grad", &["ir", "record"]),
+    ("compile", &["ir"]),
+    ("run", &["ir", "record", "grad", "compile"]),
+];
+
+/// Where those rooms lie.
+const GRAPH: &str = "crates/seqloom-graph/src/";
+
+/// How many re-exports are followed at most, so that a mistake in the source cannot hold the rule up.
+const MOST_STEPS: usize = 8;
+
+/// Circles of files, and known ones that are gone.
+pub fn circles(tree: &Tree, findings: &mut Vec<Finding>) {
+    compare(&found(tree), KNOWN, findings);
+}
+
+fn found(tree: &Tree) -> Vec<Vec<String>> {
+    crates(tree).iter().flat_map(|krate| circles_of(&krate.imports())).collect()
+}
+
+fn compare(found: &[Vec<String>], known: &[&[&str]], findings: &mut Vec<Finding>) {
+    let mut say = |file: &str, what: String| findings.push(Finding { file: file.to_owned(), line: 0, what });
+    for circle in found.iter().filter(|circle| !known.iter().any(|known| *known == circle.as_slice())) {
+        say(&circle[0], format!("imports in a circle: {}", circle.join(", ")));
+    }
+    for known in known.iter().filter(|known| !found.iter().any(|circle| **known == circle.as_slice())) {
+        let file = known.first().copied().unwrap_or_default();
+        say(
+            file,
+            format!("is no longer the circle that xtask/src/tidy/imports.rs lists: {}", known.join(", ")),
+        );
+    }
+}
+
+/// Imports against the order of the graph's rooms.
+pub fn graph_rooms(tree: &Tree, findings: &mut Vec<Finding>) {
+    let room = |path: &str| {
+        let inner = path.strip_prefix(GRAPH)?;
+        let name = inner.split('/').next()?.trim_end_matches(".rs");
+        ROOMS.iter().find(|(room, _)| *room == name)
+    };
+    for krate in crates(tree).iter().filter(|krate| krate.root == GRAPH) {
+        for (from, imports) in krate.imports() {
+            let Some((name, may_use)) = room(&from) else { continue };
+            for to in imports {
+                let strange = match room(&to) {
+                    Some((other, _)) => other != name && !may_use.contains(other),
+                    None => true,
+                };
+                if strange {
+                    let what = format!("imports from {to}; {name}/ may use {}", list(may_use));
+                    findings.push(Finding { file: from.clone(), line: 0, what });
+                }
+            }
+        }
+    }
+}
+
+fn list(rooms: &[&str]) -> String {
+    if rooms.is_empty() { "no other room".to_owned() } else { rooms.join(", ") }
+}
+
+/// A crate's files by module path.
+struct Crate {
+    /// Folder of its sources, with the last `/`.
+    root: String,
+    files: BTreeMap<Vec<String>, File>,
+}
+
+struct File {
+    path: String,
+    /// What it imports or names, from the crate's root on.
+    named: Vec<Vec<String>>,
+    /// By name under which it stands here, what a `use` brings in.
+    brought: BTreeMap<String, Vec<String>>,
+}
+
+/// Every folder of sources that has a `lib.rs` or `main.rs`.
+fn crates(tree: &Tree) -> Vec<Crate> {
+    let roots: BTreeSet<&str> = tree
+        .with_extension("rs")
+        .filter_map(|(path, _)| path.strip_suffix("lib.rs").or_else(|| path.strip_suffix("main.rs")))
+        .filter(|root| root.ends_with("src/"))
+        .collect();
+    roots.into_iter().map(|root| Crate::read(tree, root)).collect()
+}
+
+impl Crate {
+    fn read(tree: &Tree, root: &str) -> Self {
+        let sources = || tree.with_extension("rs").filter(|(path, _)| path.starts_with(root));
+        let modules: BTreeSet<Vec<String>> = sources().map(|(path, _)| module(root, path)).collect();
+        let files = sources().map(|(path, source)| {
+            let here = module(root, path);
+            let shipped: Vec<&str> = Source::shipped(&source.code).map(|(_, line)| line).collect();
+            (here.clone(), File::read(path, &shipped.join("\n"), &here, &modules))
+        });
+        Self { root: root.to_owned(), files: files.collect() }
+    }
+
+    /// By file, the files that it imports from.
+    fn imports(&self) -> BTreeMap<String, BTreeSet<String>> {
+        let of = |file: &File| {
+            let targets = file.named.iter().filter_map(|path| self.defines(path));
+            targets.filter(|target| *target != file.path).map(str::to_owned).collect()
+        };
+        self.files.values().map(|file| (file.path.clone(), of(file))).collect()
+    }
+
+    /// The file that defines what a path names.
+    fn defines(&self, path: &[String]) -> Option<&str> {
+        let mut path = path.to_vec();
+        for _ in 0..MOST_STEPS {
+            let (depth, file) =
+                (0..=path.len()).rev().find_map(|n| Some((n, self.files.get(&path[..n])?)))?;
+            // The rest names something in that file, or something which that file has from another.
+            match path.get(depth).and_then(|name| file.brought.get(name)) {
+                Some(from) => path = [from.as_slice(), &path[depth + 1..]].concat(),
+                None => return Some(&file.path),
+            }
+        }
+        None
+    }
+}
+
+/// A file's module path: `a/b.rs` is `a::b`, `lib.rs` the root.
+fn module(root: &str, path: &str) -> Vec<String> {
+    let inner = path[root.len()..].trim_end_matches(".rs");
+    let mut parts: Vec<String> = inner.split('/').map(str::to_owned).collect();
+    if parts.last().is_some_and(|last| ["lib", "main", "mod"].contains(&last.as_str())) {
+        parts.pop();
+    }
+    parts
+}
+
+impl File {
+    fn read(path: &str, code: &str, here: &[String], modules: &BTreeSet<Vec<String>>) -> Self {
+        let absolute = |path: &[String]| {
+            let up = path.iter().take_while(|part| *part == "super").count();
+            match path.first().map(String::as_str) {
+                Some("crate") => Some(path[1..].to_vec()),
+                Some("self") => Some([here, &path[1..]].concat()),
+                Some("super") => Some([here.get(..here.len().checked_sub(up)?)?, &path[up..]].concat()),
+                // Of this file's own modules; anything else is another crate's.
+                Some(_) => {
+                    let path = [here, path].concat();
+                    modules.contains(&path[..here.len() + 1]).then_some(path)
+                }
+                None => None,
+            }
+        };
+        let (mut named, mut brought) = (Vec::new(), BTreeMap::new());
+        let tokens = tokens(code);
+        let mut at = 0;
+        while at < tokens.len() {
+            if tokens[at] == "use" {
+                let end =
+                    at + tokens[at..].iter().position(|token| token == ";").unwrap_or(tokens.len() - at);
+                let mut leaves = Vec::new();
+                expand(&tokens[at + 1..end], &[], &mut leaves);
+                for (path, name) in leaves {
+                    let Some(path) = absolute(&path) else { continue };
+                    brought.insert(name, path.clone());
+                    named.push(path);
+                }
+                at = end;
+            } else if ["crate", "self", "super"].contains(&tokens[at].as_str())
+                && tokens.get(at + 1).is_some_and(|next| next == "::")
+            {
+                let mut path = vec![tokens[at].clone()];
+                while tokens.get(at + 1).is_some_and(|next| next == "::")
+                    && tokens.get(at + 2).is_some_and(|next| is_word(next))
+                {
+                    path.push(tokens[at + 2].clone());
+                    at += 2;
+                }
+                named.extend(absolute(&path));
+            }
+            at += 1;
+        }
+        Self { path: path.to_owned(), named, brought }
+    }
+}
+
+fn is_word(token: &str) -> bool {
+    token.starts_with(|c: char| c.is_alphanumeric() || c == '_')
+}
+
+/// Words, `::`, and single other characters.
+fn tokens(code: &str) -> Vec<String> {
+    let mut tokens: Vec<String> = Vec::new();
+    let mut rest = code.trim_start();
+    while let Some(first) = rest.chars().next() {
+        let word = |c: char| c.is_alphanumeric() || c == '_';
+        let length = match rest.find(|c| !word(c)) {
+            _ if rest.starts_with("::") => 2,
+            Some(0) => first.len_utf8(),
+            Some(length) => length,
+            None => rest.len(),
+        };
+        tokens.push(rest[..length].to_owned());
+        rest = rest[length..].trim_start();
+    }
+    tokens
+}
+
+/// The paths of a `use` tree below `lead`, each with the name that it gets.
+fn expand(tree: &[String], lead: &[String], leaves: &mut Vec<(Vec<String>, String)>) {
+    let mut path = lead.to_vec();
+    let mut at = 0;
+    let mut named = None;
+    while at < tree.len() {
+        match tree[at].as_str() {
+            "::" => {}
+            "{" => {
+                let close = closing(tree, at);
+                let mut begin = at + 1;
+                let mut depth = 0;
+                for end in at + 1..=close {
+                    match tree[end].as_str() {
+                        "{" => depth += 1,
+                        "}" if end < close => depth -= 1,
+                        _ => {}
+                    }
+                    if end == close || (depth == 0 && tree[end] == ",") {
+                        expand(&tree[begin..end], &path, leaves);
+                        begin = end + 1;
+                    }
+                }
+                return;
+            }
+            "as" => {
+                named = tree.get(at + 1).cloned();
+                at += 1;
+            }
+            // The module itself.
+            "self" if !path.is_empty() => {}
+            part => path.push(part.to_owned()),
+        }
+        at += 1;
+    }
+    if let (true, Some(last)) = (path.len() > lead.len() || !tree.is_empty(), path.last().cloned()) {
+        leaves.push((path, named.unwrap_or(last)));
+    }
+}
+
+/// Where the brace at `open` is closed.
+fn closing(tree: &[String], open: usize) -> usize {
+    let mut depth = 0;
+    for (at, token) in tree.iter().enumerate().skip(open) {
+        match token.as_str() {
+            "{" => depth += 1,
+            "}" => depth -= 1,
+            _ => {}
+        }
+        if depth == 0 {
+            return at;
+        }
+    }
+    tree.len() - 1
+}
+
+/// Sets of two or more files each of which reaches all others, in alphabetical order. Crates have tens of files, so plain
+/// reachability is fast enough.
+fn circles_of(imports: &BTreeMap<String, BTreeSet<String>>) -> Vec<Vec<String>> {
+    let reached: BTreeMap<&str, BTreeSet<&str>> =
+        imports.keys().map(|file| (file.as_str(), reach(imports, file))).collect();
+    let reaches = |from: &str, to: &str| reached.get(from).is_some_and(|all| all.contains(to));
+    let mut circles: BTreeSet<Vec<String>> = BTreeSet::new();
+    for file in imports.keys().filter(|file| reaches(file, file)) {
+        let together = imports.keys().filter(|other| reaches(file, other) && reaches(other, file));
+        circles.insert(together.cloned().collect());
+    }
+    circles.into_iter().collect()
+}
+
+/// What can be reached from a file by one import or more.
+fn reach<'a>(imports: &'a BTreeMap<String, BTreeSet<String>>, file: &str) -> BTreeSet<&'a str> {
+    let mut reached = BTreeSet::new();
+    let mut open: Vec<&str> = imports.get(file).into_iter().flatten().map(String::as_str).collect();
+    while let Some(next) = open.pop() {
+        if reached.insert(next) {
+            open.extend(imports.get(next).into_iter().flatten().map(String::as_str));
+        }
+    }
+    reached
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const A: &str = "crates/a/src/";
+
+    fn tree(files: &[(&str, &str)]) -> Tree {
+        let mut tree = Tree::default();
+        files.iter().for_each(|(path, text)| tree.insert((*path).to_owned(), (*text).to_owned()));
+        tree
+    }
+
+    fn say(rule: fn(&Tree, &mut Vec<Finding>), files: &[(&str, &str)]) -> Vec<String> {
+        let mut findings = Vec::new();
+        rule(&tree(files), &mut findings);
+        findings.iter().map(ToString::to_string).filter(|text| !text.contains("no longer")).collect()
+    }
+
+    fn imports(files: &[(&str, &str)]) -> BTreeMap<String, BTreeSet<String>> {
+        crates(&tree(files)).remove(0).imports()
+    }
+
+    #[test]
+    fn circles_are_found_however_they_are_written() {
+        let one = ("crates/a/src/one.rs", "use crate::{two as second, two::{self, Two}};\nfn f() {}");
+        for back in ["use super::one::f;", "fn g() { crate::one::f() }", "use crate::f;"] {
+            let two = ("crates/a/src/two.rs", back);
+            let lib = ("crates/a/src/lib.rs", "mod one;\nmod two;\npub use one::f;");
+            let found = say(circles, &[lib, one, two]);
+            assert_eq!(
+                found,
+                ["crates/a/src/one.rs: imports in a circle: crates/a/src/one.rs, crates/a/src/two.rs"],
+                "{back}"
+            );
+        }
+    }
+
+    #[test]
+    fn declarations_tests_comments_and_other_crates_are_no_imports() {
+        let files = [
+            ("crates/a/src/lib.rs", "mod one;\nmod two;\npub use two::Two;"),
+            ("crates/a/src/one.rs", "use crate::two::Two;\nuse other::two::Two as Three;"),
+            (
+                "crates/a/src/two.rs",
+                "// use crate::one;\nstruct Two;\n#[cfg(test)]\nmod tests { use crate::one::f; }",
+            ),
+        ];
+        assert!(say(circles, &files).is_empty());
+        let found = imports(&files);
+        assert_eq!(found[&format!("{A}one.rs")], BTreeSet::from([format!("{A}two.rs")]));
+        assert!(found[&format!("{A}two.rs")].is_empty());
+    }
+
+    #[test]
+    fn names_are_followed_through_re_exports_to_the_file_that_defines_them() {
+        let found = imports(&[
+            ("crates/a/src/lib.rs", "mod deep;\nmod user;\npub use deep::Thing as Renamed;"),
+            ("crates/a/src/deep.rs", "mod inner;\npub use self::inner::Thing;"),
+            ("crates/a/src/deep/inner.rs", "pub struct Thing;"),
+            ("crates/a/src/user.rs", "use crate::Renamed;"),
+        ]);
+        assert_eq!(found[&format!("{A}user.rs")], BTreeSet::from([format!("{A}deep/inner.rs")]));
+    }
+
+    #[test]
+    fn the_list_of_known_circles_may_only_shrink() {
+        let circle = vec!["a.rs".to_owned(), "b.rs".to_owned()];
+        let findings = |found: &[Vec<String>], known: &[&[&str]]| {
+            let mut findings = Vec::new();
+            compare(found, known, &mut findings);
+            findings.iter().map(ToString::to_string).collect::<Vec<_>>()
+        };
+        assert!(findings(&[circle.clone()], &[&["a.rs", "b.rs"]]).is_empty());
+        assert!(findings(&[circle.clone()], &[])[0].contains("in a circle: a.rs, b.rs"));
+        assert!(findings(&[], &[&["a.rs", "b.rs"]])[0].contains("no longer"));
+        // Smaller or larger than it was: the entry and the circle are both told.
+        assert_eq!(findings(&[circle], &[&["a.rs", "b.rs", "c.rs"]]).len(), 2);
+    }
+
+    #[test]
+    fn rooms_of_the_graph_use_only_those_below() {
+        let lib = (
+            "crates/seqloom-graph/src/lib.rs",
+            "mod ir;\nmod compile;\nmod record;\npub use record::Tensor;",
+        );
+        let ir = ("crates/seqloom-graph/src/ir/op.rs", "pub enum Op {}");
+        let record = ("crates/seqloom-graph/src/record.rs", "use crate::ir::op::Op;\npub struct Tensor;");
+        let run = |text: &str| {
+            let compile = ("crates/seqloom-graph/src/compile/fuse.rs", text);
+            say(graph_rooms, &[lib, ir, record, compile])
+        };
+        assert!(run("use crate::ir::op::Op;").is_empty());
+        for bad in ["use crate::record::Tensor;", "use crate::Tensor;", "fn f(t: crate::record::Tensor) {}"] {
+            let found = run(bad);
+            assert_eq!(found.len(), 1, "{bad}: {found:?}");
+            assert!(found[0].contains("src/record.rs; compile/ may use ir"), "{found:?}");
+        }
+        // What the crate's root defines itself would tie every room to all others.
+        assert!(run("use crate::root;")[0].contains("lib.rs"));
+    }
+}
