@@ -2,8 +2,6 @@
 
 use seqloom_graph::GraphError;
 
-use crate::batch::translation_batch::{SentenceFault, Side};
-
 /// An error of a model, a batch or a generator.
 #[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -155,4 +153,49 @@ pub enum NnError {
     /// Recording, compiling or running the model failed.
     #[error(transparent)]
     Graph(#[from] GraphError),
+}
+
+/// One of the two sentences of a pair.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Side {
+    /// The sentence that is read.
+    Source,
+    /// The sentence that is written.
+    Target,
+}
+
+impl std::fmt::Display for Side {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Source => "source",
+            Self::Target => "target",
+        })
+    }
+}
+
+/// Why a sentence cannot be translated or learned from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum SentenceFault {
+    /// A source without a token: there is nothing to read.
+    #[error("is empty")]
+    Empty,
+    /// An id that its side's vocabulary does not hold.
+    #[error("has id {id} as token {position}, which is not below the vocabulary's size {size}")]
+    UnknownId {
+        /// The id.
+        id: u32,
+        /// Its place in the sentence, from 0.
+        position: usize,
+        /// Number of ids on that side.
+        size: usize,
+    },
+    /// More steps than the batch was to be padded to.
+    #[error("takes {steps} steps, the batch has {room}")]
+    TooLong {
+        /// Steps it takes: its tokens, and one more for `<bos>` or `<eos>` on the target's side.
+        steps: usize,
+        /// Steps that the batch was asked to have on that side.
+        room: usize,
+    },
 }

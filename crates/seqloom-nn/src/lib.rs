@@ -7,17 +7,18 @@
 //!
 //! Dimensions: B batch, T time, C channels, H hidden, V vocabulary, L layers.
 //!
-//! | room | what it holds |
+//! | room, from the lowest | what it holds |
 //! |---|---|
-//! | [`error`], [`vocab`] | what can go wrong; symbols and their ids |
+//! | [`error`], [`vocab`], [`state`] | what can go wrong; symbols and their ids; what models carry from step to step |
 //! | [`batch`] | what a training step is fed with |
 //! | [`layers`] | layers of one operation or a few, and losses |
 //! | [`recurrent`] | RNN, LSTM, GRU |
 //! | [`attention`] | attention, positions, and the blocks of Transformers |
-//! | [`generate`] | text, translations and the likeliest sequences from a model |
 //! | [`models`] | whole models, each in a file of its own |
+//! | [`generate`] | text, translations and the likeliest sequences from a model |
 //!
-//! Names that users type are re-exported here, so `seqloom_nn::Lstm` is enough.
+//! A file imports from its own room and from those above it in this table, never from one below, and no files import each
+//! other in a circle. Names that users type are re-exported here, so `seqloom_nn::Lstm` is enough.
 
 pub mod attention;
 pub mod batch;
@@ -27,6 +28,7 @@ pub mod layers;
 pub mod models;
 mod random;
 pub mod recurrent;
+pub mod state;
 pub mod vocab;
 
 pub use attention::multi_head::{AttentionConfig, AttentionStart, KeyValues, MultiHeadAttention};
@@ -38,13 +40,12 @@ pub use attention::transformer_stack::{StackMemory, TransformerStack};
 pub use attention::tree_positions::{TreePositions, tree_distances};
 pub use batch::lm_batch::LmBatch;
 pub use batch::masked_batch::{MaskedBatch, Masking};
-pub use batch::translation_batch::{SentenceFault, Side, TranslationBatch, TranslationVocab};
+pub use batch::translation_batch::{TranslationBatch, TranslationVocab};
 pub use batch::{Batch, Finished, LossListener};
-pub use error::NnError;
+pub use error::{NnError, SentenceFault, Side};
 pub use generate::beam::{BeamSearch, Hypothesis, StepModel};
-pub use generate::carried::StateShape;
-pub use generate::generator::Generator;
-pub use generate::translator::{Translation, Translator};
+pub use generate::generator::{Generate, Generator};
+pub use generate::translator::{Translate, Translation, Translator};
 pub use layers::conv1d::{Conv1d, Conv1dConfig, Padding, conv1d};
 pub use layers::dropout::Dropout;
 pub use layers::embedding::Embedding;
@@ -68,12 +69,14 @@ pub use models::language::recurrent_lm::{
     GruLm, LstmLm, LstmLmConfig, RecurrentLm, RecurrentLmConfig, RnnLm,
 };
 pub use models::language::window_lm::{WindowLm, WindowLmConfig};
-pub use models::language::{LanguageModel, Past, Reading};
+pub use models::language::{LanguageModel, Reading};
 pub use models::window_tagger::{WindowTagger, WindowTaggerConfig};
+pub use recurrent::Recurrent;
 pub use recurrent::gru::Gru;
 pub use recurrent::lstm::{Lstm, LstmOutput, LstmState};
 pub use recurrent::rnn::Rnn;
-pub use recurrent::{Recurrent, RecurrentConfig, RecurrentOutput, Run};
+pub use recurrent::shapes::{RecurrentConfig, RecurrentOutput, Run};
+pub use state::{Past, StateShape};
 pub use vocab::Vocab;
 
 /// Result of this crate's fallible functions.

@@ -24,7 +24,7 @@ use seqloom_graph::{Arena, ParamSpec, ParamStore, StateValue, Updates};
 use seqloom_nn::Vocab;
 
 use crate::error::{Error, Result};
-use crate::interchange::name_map::NameMap;
+use crate::fault::{CheckpointFault, Misshapen};
 use crate::replace::replace;
 
 /// The format this release writes. It reads this one and those before it.
@@ -49,97 +49,6 @@ pub struct State {
     pub seed: u64,
     /// Characters of the model's vocabulary in the order of their ids, if it has any.
     pub vocab: Option<String>,
-}
-
-/// Why a checkpoint cannot be used.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum CheckpointFault {
-    /// The file ends before its contents do.
-    #[error("the file is truncated: it has {has} bytes{}", needs.map(|n| format!(" of {n}")).unwrap_or_default())]
-    Truncated {
-        /// Bytes in the file.
-        has: u64,
-        /// Bytes its header announces, if the header is whole.
-        needs: Option<u64>,
-    },
-    /// The file is no safetensors file, or its header contradicts itself.
-    #[error("the file is damaged: {detail}")]
-    Damaged {
-        /// What was found.
-        detail: String,
-    },
-    /// A format of another release.
-    #[error("its format version is {has}, this release reads 1 to {VERSION}")]
-    Version {
-        /// The file's version.
-        has: u32,
-    },
-    /// The file has parameters but not what training goes on from.
-    #[error("it holds no training state (step, seed, moments); its parameters alone can be restored")]
-    NoState,
-    /// The file is another model's: everything in which they differ.
-    #[error("it is of another model: {}", differences(missing, extra, misshapen))]
-    Mismatch {
-        /// Tensors that the model needs and the file lacks.
-        missing: Vec<String>,
-        /// Tensors that the file has and the model does not know.
-        extra: Vec<String>,
-        /// Tensors of other shapes.
-        misshapen: Vec<Misshapen>,
-    },
-    /// A tensor that is not of 32-bit floats.
-    #[error("tensor '{name}' is of type {has}, only F32 can be read")]
-    DType {
-        /// The tensor.
-        name: String,
-        /// Type in the file.
-        has: String,
-    },
-    /// A tensor with a NaN or an infinity.
-    #[error("tensor '{name}' has {value} at element {index}")]
-    NotFinite {
-        /// The tensor.
-        name: String,
-        /// Position in row-major order.
-        index: usize,
-        /// `NaN`, `inf` or `-inf`.
-        value: String,
-    },
-    /// A vocabulary that is not the model's.
-    #[error("its vocabulary of {has} characters is not the model's of {needs}")]
-    Vocab {
-        /// Characters in the file's.
-        has: usize,
-        /// Symbols in the model's.
-        needs: usize,
-    },
-}
-
-/// A tensor that is in a file and in a model, in different shapes.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Misshapen {
-    /// The tensor.
-    pub name: String,
-    /// Shape in the file.
-    pub has: Vec<usize>,
-    /// Shape in the model.
-    pub needs: Vec<usize>,
-}
-
-/// What is there of a mismatch, in words.
-fn differences(missing: &[String], extra: &[String], misshapen: &[Misshapen]) -> String {
-    let shape =
-        |m: &Misshapen| format!("tensor '{}' has shape {:?}, the model needs {:?}", m.name, m.has, m.needs);
-    let mut parts = Vec::new();
-    if !missing.is_empty() {
-        parts.push(format!("missing {missing:?}"));
-    }
-    if !extra.is_empty() {
-        parts.push(format!("not in the model {extra:?}"));
-    }
-    parts.extend(misshapen.iter().map(shape));
-    parts.join("; ")
 }
 
 /// A tensor in host memory.
@@ -194,14 +103,14 @@ impl Checkpoint {
         Self::decoded(path.as_ref(), |_| false)
     }
 
-    /// Reads and checks a file of another library, whose tensors take the names that `map` gives them; those that it ignores
-    /// may be of any type. What it does not know keeps its name, so that restoring the parameters lists it.
-    ///
-    /// # Errors
-    /// As [`Checkpoint::read`].
-    pub fn read_as(path: impl AsRef<Path>, map: &NameMap) -> Result<Self> {
-        let mut checkpoint = Self::decoded(path.as_ref(), |name| map.ignores(name))?;
-        checkpoint.tensors = map.renamed(checkpoint.tensors);
+    /// Reads and checks a file of other names: without the tensors that are `ignored`, and with the rest `renamed`.
+    pub(crate) fn read_renamed(
+        path: &Path,
+        ignored: impl Fn(&str) -> bool,
+        renamed: impl FnOnce(BTreeMap<String, Stored>) -> BTreeMap<String, Stored>,
+    ) -> Result<Self> {
+        let mut checkpoint = Self::decoded(path, ignored)?;
+        checkpoint.tensors = renamed(checkpoint.tensors);
         Ok(checkpoint)
     }
 
@@ -376,7 +285,7 @@ fn decode(bytes: &[u8], ignored: impl Fn(&str) -> bool) -> Result<Decoded, Check
                 |e: serde_json::Error| CheckpointFault::Damaged { detail: format!("its metadata: {e}") };
             let state: State = serde_json::from_str(json).map_err(damaged)?;
             if !(1..=VERSION).contains(&state.version) {
-                return Err(CheckpointFault::Version { has: state.version });
+                return Err(CheckpointFault::Version { has: state.version, newest: VERSION });
             }
             Some(state)
         }

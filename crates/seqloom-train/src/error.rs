@@ -6,10 +6,7 @@ use seqloom_device::DeviceError;
 use seqloom_graph::GraphError;
 use seqloom_nn::NnError;
 
-use crate::checkpoint::CheckpointFault;
-use crate::data::parallel_text::ParallelFault;
-use crate::data::text_codec::CodecFault;
-use crate::interchange::hugging_face::ConfigFault;
+use crate::fault::{CheckpointFault, CodecFault, ConfigFault, ParallelFault};
 
 /// Result of Seqloom's fallible functions.
 pub type Result<T, E = Error> = std::result::Result<T, E>;

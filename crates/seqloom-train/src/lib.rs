@@ -6,9 +6,9 @@
 //!
 //! Dimensions: B batch, T time, V vocabulary.
 //!
-//! | room | what it holds |
+//! | room, from the lowest | what it holds |
 //! |---|---|
-//! | [`error`], [`random`] | what can go wrong; the two small pure functions that seeds come from |
+//! | [`fault`], [`error`], [`random`] | what can go wrong, and with which file; the two small pure functions that seeds come from |
 //! | [`report`] | progress, curves, charts, maps of attention, and figures over a test set |
 //! | [`data`] | texts as ids, and the batches cut from them |
 //! | [`optim`] | AdamW's settings and the learning rate over time |
@@ -16,11 +16,13 @@
 //! | [`interchange`] | files of other libraries, whose tensors have other names |
 //! | [`trainer`] | steps, evaluation, programs by shape of batch |
 //!
-//! Names that users type are re-exported here, so `seqloom_train::Trainer` is enough.
+//! A file imports from its own room and from those above it in this table, never from one below, and no files import each
+//! other in a circle. Names that users type are re-exported here, so `seqloom_train::Trainer` is enough.
 
 pub mod checkpoint;
 pub mod data;
 pub mod error;
+pub mod fault;
 pub mod interchange;
 pub mod optim;
 pub mod random;
@@ -28,17 +30,18 @@ mod replace;
 pub mod report;
 pub mod trainer;
 
-pub use checkpoint::{Checkpoint, CheckpointFault, Misshapen, State};
+pub use checkpoint::{Checkpoint, State};
 pub use data::batches::{Batches, Order, Windows};
 pub use data::corpus::CharCorpus;
 pub use data::course::{Course, Source};
 pub use data::dates;
 pub use data::parallel_corpus::{ParallelCorpus, SkipReason, Skipped};
-pub use data::parallel_text::{ParallelFault, ParallelText};
-pub use data::text_codec::{CodecFault, SpecialIds, SubwordOptions, TextCodec, Unit, WordOptions};
+pub use data::parallel_text::ParallelText;
+pub use data::text_codec::{SpecialIds, SubwordOptions, TextCodec, Unit, WordOptions};
 pub use data::translation_batches::{Pairs, TranslationBatches};
 pub use error::{Error, Result};
-pub use interchange::hugging_face::{ConfigFault, read_bert, read_gpt2};
+pub use fault::{CheckpointFault, CodecFault, ConfigFault, Misshapen, ParallelFault};
+pub use interchange::hugging_face::{read_bert, read_gpt2};
 pub use interchange::name_map::{NameMap, NameRule};
 pub use optim::optimizer::AdamW;
 pub use optim::schedule::Schedule;

@@ -21,8 +21,9 @@ use seqloom_graph::{
 };
 use seqloom_nn::{Batch, Finished, LossListener, Vocab};
 
-use crate::checkpoint::{Checkpoint, CheckpointFault, State, VERSION};
+use crate::checkpoint::{Checkpoint, State, VERSION};
 use crate::error::{Error, Result};
+use crate::fault::CheckpointFault;
 use crate::optim::optimizer::AdamW;
 use crate::optim::schedule::Schedule;
 use crate::random::step_seed;

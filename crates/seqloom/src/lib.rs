@@ -47,13 +47,13 @@ pub mod prelude {
     pub use seqloom_nn::{
         AbsolutePositions, AttentionConfig, Batch, BeamSearch, Bert, BertConfig, BlockConfig, Conv1d,
         Conv1dConfig, ConvLm, ConvLmConfig, Dropout, Embedding, EncoderDecoder, FeedForwardActivation,
-        Generator, Gpt, GptConfig, Gru, GruLm, GruSeq2Seq, LanguageModel, LatentLm, LatentLmConfig,
+        Generate, Generator, Gpt, GptConfig, Gru, GruLm, GruSeq2Seq, LanguageModel, LatentLm, LatentLmConfig,
         LayerNorm, Linear, LmBatch, Lstm, LstmLm, LstmLmConfig, LstmSeq2Seq, LstmState, MarkovLm,
         MaskedBatch, Masking, MultiHeadAttention, NormKind, NormPlace, Padding, Past, Place,
         PositionEmbedding, Recurrent, RecurrentConfig, RecurrentLm, RecurrentLmConfig, RelativePositions,
         RmsNorm, Rnn, RnnLm, Rotary, Score, Seq2Seq, Seq2SeqConfig, SinusoidLayout, StateShape, Transformer,
-        TransformerConfig, TransformerStack, Translation, TranslationBatch, TranslationVocab, Translator,
-        TreePositions, Vocab, WindowLm, WindowLmConfig, WindowTagger, WindowTaggerConfig, Wiring,
+        TransformerConfig, TransformerStack, Translate, Translation, TranslationBatch, TranslationVocab,
+        Translator, TreePositions, Vocab, WindowLm, WindowLmConfig, WindowTagger, WindowTaggerConfig, Wiring,
     };
     pub use seqloom_train::{
         AdamW, Batches, CharCorpus, Checkpoint, Order, ParallelCorpus, ParallelText, Perplexity, Progress,

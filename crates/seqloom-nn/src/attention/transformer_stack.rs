@@ -5,8 +5,8 @@ use seqloom_graph::{AttentionOptions, Params, Tensor};
 use crate::attention::multi_head::KeyValues;
 use crate::attention::positions::Place;
 use crate::attention::transformer_block::{BlockConfig, CrossAttended, TransformerBlock};
-use crate::generate::carried::StateShape;
 use crate::layers::norm::Norm;
+use crate::state::StateShape;
 
 /// A stack of L blocks with an optional normalisation behind them: PyTorch's `nn.TransformerEncoder` or
 /// `nn.TransformerDecoder`. Under a causal mask the encoder is a decoder-only model.

@@ -13,53 +13,8 @@ use rand_chacha::rand_core::SeedableRng;
 use seqloom_graph::{HostTensor, packed_rows};
 
 use crate::batch::{Batch, LossListener};
-use crate::error::NnError;
+use crate::error::{NnError, SentenceFault, Side};
 use crate::random::uniform;
-
-/// One of the two sentences of a pair.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Side {
-    /// The sentence that is read.
-    Source,
-    /// The sentence that is written.
-    Target,
-}
-
-impl std::fmt::Display for Side {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(match self {
-            Self::Source => "source",
-            Self::Target => "target",
-        })
-    }
-}
-
-/// Why a sentence cannot be translated or learned from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum SentenceFault {
-    /// A source without a token: there is nothing to read.
-    #[error("is empty")]
-    Empty,
-    /// An id that its side's vocabulary does not hold.
-    #[error("has id {id} as token {position}, which is not below the vocabulary's size {size}")]
-    UnknownId {
-        /// The id.
-        id: u32,
-        /// Its place in the sentence, from 0.
-        position: usize,
-        /// Number of ids on that side.
-        size: usize,
-    },
-    /// More steps than the batch was to be padded to.
-    #[error("takes {steps} steps, the batch has {room}")]
-    TooLong {
-        /// Steps it takes: its tokens, and one more for `<bos>` or `<eos>` on the target's side.
-        steps: usize,
-        /// Steps that the batch was asked to have on that side.
-        room: usize,
-    },
-}
 
 /// The ids that the two sides of a batch are written in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -11,34 +11,10 @@ use std::collections::HashMap;
 use seqloom_graph::{Control, Following, Graph, HostTensor, ParamStore, Program, Request, Tensor};
 
 use crate::error::NnError;
+use crate::state::StateShape;
 
 /// Least steps of a cache that are moved; else a power of two, so that there are few programs.
 const FEWEST_MOVED: usize = 16;
-
-/// A tensor that rows carry from step to step.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct StateShape {
-    /// Its dimensions, outermost first.
-    pub dims: Vec<usize>,
-    /// The axis of rows.
-    pub rows: usize,
-    /// Whether it is a cache [R, S, ..] that grows by an index of S with each step, of which no more is ever read.
-    pub cache: bool,
-}
-
-impl StateShape {
-    /// A tensor of these dimensions, of which `rows` is the axis of rows.
-    #[must_use]
-    pub fn new(dims: &[usize], rows: usize) -> Self {
-        Self { dims: dims.to_vec(), rows, cache: false }
-    }
-
-    /// A cache [R, S, ..] that grows with the steps.
-    #[must_use]
-    pub fn cache(dims: &[usize]) -> Self {
-        Self { cache: true, ..Self::new(dims, 0) }
-    }
-}
 
 /// The state of R rows on the device.
 #[derive(Debug)]

@@ -15,8 +15,9 @@ use crate::error::NnError;
 use crate::generate::beam::{BeamSearch, Hypothesis, StepModel};
 use crate::generate::carried::Carried;
 use crate::generate::sampling::{Sampling, likeliest};
-use crate::models::language::{LanguageModel, Past, last_step};
+use crate::models::language::{LanguageModel, last_step};
 use crate::random::uniform;
+use crate::state::Past;
 
 /// Prompts are padded to a multiple of so many symbols, so that those of like lengths share a program. Padding is not seen.
 const GRANULE: usize = 16;
@@ -35,6 +36,19 @@ pub struct Generator<M> {
     session: Session,
     steps: u64,
 }
+
+/// What makes a [`Generator`] of any [`LanguageModel`].
+pub trait Generate: LanguageModel + Clone {
+    /// A generator of text over the parameters in `store`, which keep changing if they are trained further.
+    ///
+    /// # Errors
+    /// [`NnError::Graph`] if the store is another model's or the device has no room for the program.
+    fn generator(&self, store: &impl AsRef<ParamStore>) -> Result<Generator<Self>, NnError> {
+        Generator::new(self.clone(), store.as_ref())
+    }
+}
+
+impl<M: LanguageModel + Clone> Generate for M {}
 
 impl<M: LanguageModel> Generator<M> {
     pub(crate) fn new(model: M, store: &ParamStore) -> Result<Self, NnError> {

@@ -10,12 +10,11 @@ use std::collections::HashMap;
 use seqloom_graph::HostSliceMut;
 use seqloom_graph::{Control, Graph, HostTensor, ParamStore, Program, Request, Tensor};
 
-use crate::batch::translation_batch::{SentenceFault, Side};
-use crate::error::NnError;
+use crate::error::{NnError, SentenceFault, Side};
 use crate::generate::beam::{BeamSearch, Hypothesis, StepModel};
 use crate::generate::carried::Carried;
 use crate::models::encoder_decoder::{EncoderDecoder, Source};
-use crate::models::language::Past;
+use crate::state::Past;
 
 /// Sources are padded to a multiple of so many tokens, so that batches of like lengths share programs. Padding is masked.
 const GRANULE: usize = 8;
@@ -27,10 +26,21 @@ const GRANULE: usize = 8;
 /// to what was written before.
 #[derive(Debug)]
 pub struct Translator<M> {
-    pub(crate) model: M,
-    pub(crate) store: ParamStore,
-    pub(crate) programs: HashMap<Sizes, Programs>,
+    model: M,
+    store: ParamStore,
+    programs: HashMap<Sizes, Programs>,
 }
+
+/// What makes a [`Translator`] of any [`EncoderDecoder`].
+pub trait Translate: EncoderDecoder + Clone {
+    /// A translator over the parameters in `store`, which keep changing if they are trained further.
+    #[must_use]
+    fn translator(&self, store: &impl AsRef<ParamStore>) -> Translator<Self> {
+        Translator { model: self.clone(), store: store.as_ref().clone(), programs: HashMap::new() }
+    }
+}
+
+impl<M: EncoderDecoder + Clone> Translate for M {}
 
 /// A translation of one sentence.
 #[derive(Clone, Debug, PartialEq)]
@@ -50,14 +60,14 @@ pub struct Translation {
 
 /// What a pair of programs is compiled for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) struct Sizes {
+struct Sizes {
     sentences: usize,
     positions: usize,
     width: usize,
 }
 
 #[derive(Debug)]
-pub(crate) struct Programs {
+struct Programs {
     sizes: Sizes,
     /// What goes from step to step.
     carried: Carried,

@@ -7,14 +7,10 @@
 pub mod seq2seq;
 pub mod transformer;
 
-use std::collections::HashMap;
-
-use seqloom_graph::{Lengths, ParamStore, Tensor};
+use seqloom_graph::{Lengths, Tensor};
 
 use crate::batch::translation_batch::TranslationVocab;
-use crate::generate::carried::StateShape;
-use crate::generate::translator::Translator;
-use crate::models::language::Past;
+use crate::state::{Past, StateShape};
 
 /// What a decoder looks at in every step and never changes, for B sentences of up to S tokens.
 #[derive(Clone, Debug)]
@@ -72,13 +68,4 @@ pub trait EncoderDecoder {
     /// at. Rows b·R/B to (b + 1)·R/B − 1 translate sentence b.
     #[track_caller]
     fn next<'g>(&self, tokens: Tensor<'g>, past: &Past<'g>, source: &Source<'g>) -> Next<'g>;
-
-    /// A translator over the parameters in `store`, which keep changing if they are trained further.
-    #[must_use]
-    fn translator(&self, store: &impl AsRef<ParamStore>) -> Translator<Self>
-    where
-        Self: Sized + Clone,
-    {
-        Translator { model: self.clone(), store: store.as_ref().clone(), programs: HashMap::new() }
-    }
 }

@@ -16,13 +16,11 @@ pub mod markov_lm;
 pub mod recurrent_lm;
 pub mod window_lm;
 
-use seqloom_graph::{Following, Graph, Lengths, ParamStore, Tensor};
+use seqloom_graph::{Graph, Lengths, Tensor};
 
 use crate::batch::lm_batch::LmBatch;
-use crate::error::NnError;
-use crate::generate::carried::StateShape;
-use crate::generate::generator::Generator;
 use crate::layers::losses::{cross_entropy, packed_cross_entropy};
+use crate::state::{Past, StateShape};
 use crate::vocab::Vocab;
 
 /// What a language model has made of the tokens that it read.
@@ -33,15 +31,6 @@ pub struct Reading<'g> {
     pub features: Tensor<'g>,
     /// The state after each row's last true step, to continue from; shapes as [`LanguageModel::state_shapes`] gives them.
     pub state: Vec<Tensor<'g>>,
-}
-
-/// What rows have read before the tokens at hand.
-#[derive(Clone, Debug)]
-pub struct Past<'g> {
-    /// The state that it left.
-    pub state: Vec<Tensor<'g>>,
-    /// How many steps it was, and the steps that follow.
-    pub steps: Following<'g>,
 }
 
 /// A model of the probability of each symbol given those before it in its row.
@@ -93,17 +82,6 @@ pub trait LanguageModel {
                 packed_cross_entropy(self.logits(features), lengths, "targets", ragged.vocab, 0.0)
             }
         }
-    }
-
-    /// A generator of text over the parameters in `store`, which keep changing if they are trained further.
-    ///
-    /// # Errors
-    /// [`NnError::Graph`] if the store is another model's or the device has no room for the program.
-    fn generator(&self, store: &impl AsRef<ParamStore>) -> Result<Generator<Self>, NnError>
-    where
-        Self: Sized + Clone,
-    {
-        Generator::new(self.clone(), store.as_ref())
     }
 }
 

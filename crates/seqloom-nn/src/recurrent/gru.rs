@@ -5,8 +5,9 @@
 
 use seqloom_graph::{Lengths, Params, Tensor};
 
+use crate::recurrent::Recurrent;
+use crate::recurrent::shapes::{RecurrentConfig, RecurrentOutput};
 use crate::recurrent::stack::{Cell, Stack};
-use crate::recurrent::{Recurrent, RecurrentConfig, RecurrentOutput};
 
 /// Stacked GRU layers (Cho et al. 2014, with the reset gate after the product).
 ///

@@ -5,8 +5,9 @@
 
 use seqloom_graph::{Lengths, Params, Tensor};
 
+use crate::recurrent::Recurrent;
+use crate::recurrent::shapes::{RecurrentConfig, Run};
 use crate::recurrent::stack::{Cell, Stack};
-use crate::recurrent::{Recurrent, RecurrentConfig, Run};
 
 /// Stacked LSTM layers (Hochreiter & Schmidhuber 1997 with the forget gate of Gers et al. 2000).
 ///

@@ -5,8 +5,9 @@
 
 use seqloom_graph::{Activation, Lengths, Params, Tensor};
 
+use crate::recurrent::Recurrent;
+use crate::recurrent::shapes::{RecurrentConfig, RecurrentOutput};
 use crate::recurrent::stack::{Cell, Stack};
-use crate::recurrent::{Recurrent, RecurrentConfig, RecurrentOutput};
 
 /// Stacked vanilla RNN layers (Elman 1990).
 ///

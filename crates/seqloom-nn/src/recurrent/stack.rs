@@ -7,7 +7,7 @@
 
 use seqloom_graph::{Activation, Init, Lengths, ParamId, Params, Tensor};
 
-use crate::recurrent::{RecurrentConfig, Run};
+use crate::recurrent::shapes::{RecurrentConfig, Run};
 
 /// Which equations a [`Stack`] follows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

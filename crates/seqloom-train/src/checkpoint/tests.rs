@@ -149,7 +149,7 @@ fn other_versions_and_types_are_refused() {
     for version in [0, VERSION + 1] {
         newer.state = Some(State { version, ..state() });
         let fault = decode(&newer.encode().unwrap(), |_| false).unwrap_err();
-        assert_eq!(fault, CheckpointFault::Version { has: version });
+        assert_eq!(fault, CheckpointFault::Version { has: version, newest: VERSION });
     }
     let half = TensorView::new(Dtype::F16, vec![2], &[0; 4]).unwrap();
     let bytes = safetensors::serialize([("half", half)], None).unwrap();

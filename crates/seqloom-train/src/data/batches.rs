@@ -57,6 +57,17 @@ pub struct WindowPlan {
     windows: Vec<usize>,
 }
 
+impl CharCorpus {
+    /// Batches of `batch` rows of `time` steps: one epoch, shuffled by seed 0, unless told otherwise (see [`Batches`]).
+    ///
+    /// A text shorter than one window gives one poisoned batch, which a step returns as the error it is;
+    /// [`Batches::check`] tells at once.
+    #[must_use]
+    pub fn batches(&self, batch: usize, time: usize) -> Batches {
+        Batches::new(self.clone(), batch, time)
+    }
+}
+
 impl Batches {
     pub(crate) fn new(text: CharCorpus, batch: usize, time: usize) -> Self {
         let windows = text.len().saturating_sub(1).checked_div(time).unwrap_or(0);

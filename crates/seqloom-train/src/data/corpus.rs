@@ -9,7 +9,6 @@ use std::sync::Arc;
 
 use seqloom_nn::Vocab;
 
-use crate::data::batches::Batches;
 use crate::error::{Error, Result};
 
 /// A text, or a stretch of one, over a vocabulary of its characters. Cheap to clone.
@@ -118,15 +117,6 @@ impl CharCorpus {
         let total = self.len() as f64;
         let share = |count: u64| count as f64 / total;
         -counts.into_iter().filter(|&c| c > 0).map(|c| share(c) * share(c).ln()).sum::<f64>()
-    }
-
-    /// Batches of `batch` rows of `time` steps: one epoch, shuffled by seed 0, unless told otherwise (see [`Batches`]).
-    ///
-    /// A text shorter than one window gives one poisoned batch, which a step returns as the error it is;
-    /// [`Batches::check`] tells at once.
-    #[must_use]
-    pub fn batches(&self, batch: usize, time: usize) -> Batches {
-        Batches::new(self.clone(), batch, time)
     }
 }
 

@@ -10,7 +10,6 @@ use seqloom_nn::{Side, TranslationVocab};
 
 use crate::data::parallel_text::ParallelText;
 use crate::data::text_codec::TextCodec;
-use crate::data::translation_batches::TranslationBatches;
 use crate::error::{Error, Result};
 
 /// A line that was left out.
@@ -132,13 +131,6 @@ impl ParallelCorpus {
     #[must_use]
     pub fn vocab(&self) -> TranslationVocab {
         self.vocab
-    }
-
-    /// Batches of `rows` pairs of similar lengths: one epoch, shuffled by seed 0, unless told otherwise (see
-    /// [`TranslationBatches`]).
-    #[must_use]
-    pub fn batches(&self, rows: usize) -> TranslationBatches {
-        TranslationBatches::new(self.clone(), rows)
     }
 }
 

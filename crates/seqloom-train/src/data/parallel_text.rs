@@ -4,41 +4,10 @@
 //! translation of the whole can be laid beside its reference. What cannot be learned from is left out, and counted, where
 //! the lines become ids (see [`crate::ParallelCorpus`]).
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use crate::error::{Error, Result};
-
-/// Why two files are no parallel text.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum ParallelFault {
-    /// One file has lines without a partner.
-    #[error(
-        "'{}' has {source_lines} lines and '{}' has {target_lines}: line {} of the {}, the longer one, has no partner",
-        source_file.display(), target_file.display(), source_lines.min(target_lines) + 1,
-        if source_lines > target_lines { "first" } else { "second" }
-    )]
-    LineCounts {
-        /// The file of source sentences.
-        source_file: PathBuf,
-        /// Its lines.
-        source_lines: usize,
-        /// The file of target sentences.
-        target_file: PathBuf,
-        /// Its lines.
-        target_lines: usize,
-    },
-    /// A line that is not UTF-8.
-    #[error("'{}', line {line}: not UTF-8, byte {byte} of the line begins no valid character", path.display())]
-    NotUtf8 {
-        /// The file.
-        path: PathBuf,
-        /// The first line with a bad byte, from 1.
-        line: usize,
-        /// Offset of the bad byte in the line, from 0.
-        byte: usize,
-    },
-}
+use crate::fault::ParallelFault;
 
 /// Pairs of a source and a target sentence.
 ///

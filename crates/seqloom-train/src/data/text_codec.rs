@@ -21,6 +21,7 @@ use tokenizers::pre_tokenizers::whitespace::{Whitespace, WhitespaceSplit};
 use tokenizers::{AddedToken, DecoderWrapper, Model, SplitDelimiterBehavior, Tokenizer};
 
 use crate::error::{Error, Result};
+use crate::fault::CodecFault;
 use crate::replace::replace;
 
 /// Names of the special ids, in the order of their ids in a vocabulary made here.
@@ -85,46 +86,6 @@ impl Default for SubwordOptions {
     fn default() -> Self {
         Self { size: 8000, lowercase: false, min_count: 2 }
     }
-}
-
-/// Why a codec could not be made or used.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum CodecFault {
-    /// A vocabulary with no room for single bytes and the special ids.
-    #[error("a vocabulary of {asked} ids has no room for the 256 bytes and 4 special ids, it takes {least}")]
-    Small {
-        /// Ids asked for.
-        asked: usize,
-        /// The least there can be.
-        least: usize,
-    },
-    /// No piece is left to make a vocabulary of.
-    #[error("the text holds no piece that occurs at least {min_count} times")]
-    NoPieces {
-        /// The least count asked for.
-        min_count: u64,
-    },
-    /// A tokenizer without an id for what sentences need.
-    #[error("it has no id for {token}")]
-    NoSpecial {
-        /// Name of the token.
-        token: &'static str,
-    },
-    /// A tokenizer whose ids leave gaps, so that their number says nothing about the highest.
-    #[error("its {size} ids are not the numbers below {size}: it has id {id}")]
-    Gaps {
-        /// Number of ids.
-        size: usize,
-        /// The highest id.
-        id: u32,
-    },
-    /// What the `tokenizers` crate said.
-    #[error("{detail}")]
-    Tokenizer {
-        /// Its message.
-        detail: String,
-    },
 }
 
 /// Turns sentences into ids and back. Cheap to clone.

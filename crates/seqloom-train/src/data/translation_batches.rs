@@ -50,6 +50,15 @@ pub struct Pairs {
     every_pair: bool,
 }
 
+impl ParallelCorpus {
+    /// Batches of `rows` pairs of similar lengths: one epoch, shuffled by seed 0, unless told otherwise (see
+    /// [`TranslationBatches`]).
+    #[must_use]
+    pub fn batches(&self, rows: usize) -> TranslationBatches {
+        TranslationBatches::new(self.clone(), rows)
+    }
+}
+
 impl TranslationBatches {
     pub(crate) fn new(corpus: ParallelCorpus, rows: usize) -> Self {
         let rows = rows.min(corpus.len());

@@ -6,8 +6,10 @@
 //! check of names and shapes that every checkpoint passes tells all that does not fit, at once.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
-use crate::checkpoint::Stored;
+use crate::checkpoint::{Checkpoint, Stored};
+use crate::error::Result;
 
 /// How the tensors of another library's files become those of a model here. A `*` in a name stands for a number.
 #[derive(Clone, Copy, Debug)]
@@ -44,6 +46,17 @@ impl NameRule {
     #[must_use]
     pub const fn transposed(ours: &'static str, theirs: &'static [&'static str]) -> Self {
         Self { ours, theirs, transposed: true }
+    }
+}
+
+impl Checkpoint {
+    /// Reads and checks a file of another library, whose tensors take the names that `map` gives them; those that it ignores
+    /// may be of any type. What it does not know keeps its name, so that restoring the parameters lists it.
+    ///
+    /// # Errors
+    /// As [`Checkpoint::read`].
+    pub fn read_as(path: impl AsRef<Path>, map: &NameMap) -> Result<Self> {
+        Self::read_renamed(path.as_ref(), |name| map.ignores(name), |tensors| map.renamed(tensors))
     }
 }
 

@@ -9,16 +9,16 @@ use seqloom_graph::{DType, Graph, Lengths, Params, Tensor};
 
 use crate::attention::scores::{Attention, Memory, Score};
 use crate::batch::translation_batch::{TranslationBatch, TranslationVocab};
-use crate::generate::carried::StateShape;
 use crate::layers::dropout::Dropout;
 use crate::layers::embedding::Embedding;
 use crate::layers::linear::Linear;
 use crate::layers::losses::packed_cross_entropy;
 use crate::models::encoder_decoder::{Begun, EncoderDecoder, Next, Source};
-use crate::models::language::Past;
+use crate::recurrent::Recurrent;
 use crate::recurrent::gru::Gru;
 use crate::recurrent::lstm::Lstm;
-use crate::recurrent::{Recurrent, RecurrentConfig};
+use crate::recurrent::shapes::RecurrentConfig;
+use crate::state::{Past, StateShape};
 
 /// Where attention stands in a decoder.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

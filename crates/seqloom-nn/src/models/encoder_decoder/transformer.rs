@@ -7,13 +7,12 @@ use crate::attention::positions::{AbsolutePositions, Place, PositionEmbedding};
 use crate::attention::transformer_block::{BlockConfig, TransformerBlock};
 use crate::attention::transformer_stack::{StackMemory, TransformerStack};
 use crate::batch::translation_batch::{TranslationBatch, TranslationVocab};
-use crate::generate::carried::StateShape;
 use crate::layers::dropout::Dropout;
 use crate::layers::embedding::Embedding;
 use crate::layers::linear::Linear;
 use crate::layers::losses::packed_cross_entropy;
 use crate::models::encoder_decoder::{Begun, EncoderDecoder, Next, Source};
-use crate::models::language::Past;
+use crate::state::{Past, StateShape};
 
 /// Sizes of a [`Transformer`].
 #[derive(Clone, Debug, PartialEq)]

@@ -6,11 +6,11 @@
 
 use seqloom_graph::{Lengths, Params, Tensor};
 
-use crate::generate::carried::StateShape;
 use crate::layers::conv1d::{Conv1d, Conv1dConfig, Padding};
 use crate::layers::embedding::Embedding;
 use crate::layers::linear::Linear;
-use crate::models::language::{LanguageModel, Past, Reading, state_or_zeros};
+use crate::models::language::{LanguageModel, Reading, state_or_zeros};
+use crate::state::{Past, StateShape};
 use crate::vocab::Vocab;
 
 /// Sizes of a [`ConvLm`].

@@ -6,11 +6,11 @@ use crate::attention::multi_head::{KeyValues, past_mask};
 use crate::attention::positions::{AbsolutePositions, Place, PositionEmbedding};
 use crate::attention::transformer_block::{BlockConfig, BlockStart, SPREAD};
 use crate::attention::transformer_stack::TransformerStack;
-use crate::generate::carried::StateShape;
 use crate::layers::dropout::Dropout;
 use crate::layers::embedding::Embedding;
 use crate::layers::linear::Linear;
-use crate::models::language::{LanguageModel, Past, Reading, state_or_zeros};
+use crate::models::language::{LanguageModel, Reading, state_or_zeros};
+use crate::state::{Past, StateShape};
 use crate::vocab::Vocab;
 
 /// Sizes of a [`Gpt`].

@@ -7,10 +7,10 @@
 
 use seqloom_graph::{Init, Lengths, ParamId, Params, Tensor};
 
-use crate::generate::carried::StateShape;
 use crate::layers::embedding::Embedding;
 use crate::layers::linear::Linear;
-use crate::models::language::{LanguageModel, Past, Reading, last_step, state_or_zeros};
+use crate::models::language::{LanguageModel, Reading, last_step, state_or_zeros};
+use crate::state::{Past, StateShape};
 use crate::vocab::Vocab;
 
 /// Half-lives, in steps, of the fastest and the slowest channel at first: from the last symbol alone to a few lines.

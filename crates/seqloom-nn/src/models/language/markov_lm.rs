@@ -6,8 +6,8 @@
 
 use seqloom_graph::{Init, Lengths, ParamId, Params, Tensor};
 
-use crate::generate::carried::StateShape;
-use crate::models::language::{LanguageModel, Past, Reading, state_or_zeros};
+use crate::models::language::{LanguageModel, Reading, state_or_zeros};
+use crate::state::{Past, StateShape};
 use crate::vocab::Vocab;
 
 /// A language model in which a symbol depends on the one before it alone (Markov 1913; Shannon 1948, the "digram" model).

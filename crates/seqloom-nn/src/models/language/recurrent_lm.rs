@@ -7,16 +7,17 @@
 use seqloom_graph::{Graph, Lengths, Params, Tensor};
 
 use crate::batch::lm_batch::LmBatch;
-use crate::generate::carried::StateShape;
 use crate::layers::dropout::Dropout;
 use crate::layers::embedding::Embedding;
 use crate::layers::linear::Linear;
 use crate::layers::losses::{cross_entropy, packed_cross_entropy};
-use crate::models::language::{LanguageModel, Past, Reading, state_or_zeros};
+use crate::models::language::{LanguageModel, Reading, state_or_zeros};
+use crate::recurrent::Recurrent;
 use crate::recurrent::gru::Gru;
 use crate::recurrent::lstm::Lstm;
 use crate::recurrent::rnn::Rnn;
-use crate::recurrent::{Recurrent, RecurrentConfig, Run};
+use crate::recurrent::shapes::{RecurrentConfig, Run};
+use crate::state::{Past, StateShape};
 use crate::vocab::Vocab;
 
 /// Sizes of a [`RecurrentLm`].

@@ -5,10 +5,10 @@
 
 use seqloom_graph::{Lengths, Params, Tensor};
 
-use crate::generate::carried::StateShape;
 use crate::layers::embedding::Embedding;
 use crate::layers::linear::Linear;
-use crate::models::language::{LanguageModel, Past, Reading, last_step, state_or_zeros};
+use crate::models::language::{LanguageModel, Reading, last_step, state_or_zeros};
+use crate::state::{Past, StateShape};
 use crate::vocab::Vocab;
 
 /// Sizes of a [`WindowLm`].

@@ -8,9 +8,9 @@ use std::path::Path;
 
 use seqloom_nn::{BertConfig, BlockConfig, Vocab};
 
-use super::{Settings, WEIGHTS};
 use crate::checkpoint::Checkpoint;
 use crate::error::Result;
+use crate::interchange::hugging_face::settings::{Settings, WEIGHTS};
 use crate::interchange::name_map::{NameMap, NameRule};
 
 /// BERT's names for the parameters of a [`seqloom_nn::Bert`].

@@ -7,9 +7,9 @@ use std::path::Path;
 
 use seqloom_nn::{BlockConfig, BlockStart, GptConfig, Vocab};
 
-use super::{Settings, WEIGHTS};
 use crate::checkpoint::Checkpoint;
 use crate::error::Result;
+use crate::interchange::hugging_face::settings::{Settings, WEIGHTS};
 use crate::interchange::name_map::{NameMap, NameRule};
 
 /// GPT-2's names for the parameters of a [`seqloom_nn::Gpt`].

@@ -1,30 +1,4 @@
-//! Models of Hugging Face's `transformers`: a folder with `config.json` and `model.safetensors`, as `save_pretrained` writes it.
-//!
-//! The configuration gives the sizes, a table of names the parameters; each model has a file of its own with both. A setting
-//! that changes what the model computes and that ours has not is refused, not passed over: a model that loads computes what
-//! theirs does.
-//!
-//! ```no_run
-//! # use seqloom_device::{Device, DeviceOptions};
-//! # use seqloom_graph::{ParamStore, Params, StoreKind};
-//! # use seqloom_nn::Gpt;
-//! # use seqloom_train::read_gpt2;
-//! # fn main() -> seqloom_train::Result<()> {
-//! # let device = Device::open(DeviceOptions::default())?;
-//! let (config, checkpoint) = read_gpt2("gpt2")?;
-//! let mut params = Params::seeded(42);
-//! let model = Gpt::new(&mut params, config);
-//! let store = ParamStore::new(&device, params, StoreKind::Inference)?;
-//! checkpoint.restore_parameters(&store)?;
-//! # Ok(())
-//! # }
-//! ```
-
-mod bert;
-mod gpt2;
-
-pub use bert::{BERT, read_bert};
-pub use gpt2::{GPT2, read_gpt2};
+//! The settings of a model's `config.json`: sizes and choices, each read with its kind checked and refused by its name.
 
 use std::path::{Path, PathBuf};
 
@@ -32,42 +6,21 @@ use seqloom_nn::FeedForwardActivation;
 use serde_json::Value;
 
 use crate::error::{Error, Result};
+use crate::fault::ConfigFault;
 
 /// File names that `save_pretrained` chooses.
-const CONFIG: &str = "config.json";
-const WEIGHTS: &str = "model.safetensors";
-
-/// Why the description of a foreign model cannot be used.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum ConfigFault {
-    /// The file is no JSON object.
-    #[error("it is damaged: {detail}")]
-    Damaged {
-        /// What was found.
-        detail: String,
-    },
-    /// A setting that is absent, of another kind, or asks for what there is not.
-    #[error("'{setting}' is {value}, it must be {needs}")]
-    Setting {
-        /// Its name.
-        setting: String,
-        /// Its value as JSON, or "absent".
-        value: String,
-        /// What it may be.
-        needs: String,
-    },
-}
+pub(super) const CONFIG: &str = "config.json";
+pub(super) const WEIGHTS: &str = "model.safetensors";
 
 /// The settings of a `config.json`.
-struct Settings {
+pub(super) struct Settings {
     path: PathBuf,
     all: serde_json::Map<String, Value>,
 }
 
 impl Settings {
     /// Reads the configuration of the model in `folder`.
-    fn read(folder: &Path) -> Result<Self> {
+    pub(super) fn read(folder: &Path) -> Result<Self> {
         let path = folder.join(CONFIG);
         let bytes = std::fs::read(&path).map_err(Error::io("read", &path))?;
         let damaged = |detail| Error::Config { path: path.clone(), fault: ConfigFault::Damaged { detail } };
@@ -80,30 +33,30 @@ impl Settings {
     }
 
     /// A setting that is there and not null.
-    fn get(&self, setting: &str) -> Option<&Value> {
+    pub(super) fn get(&self, setting: &str) -> Option<&Value> {
         self.all.get(setting).filter(|value| !value.is_null())
     }
 
     /// A count of at least 1.
-    fn size(&self, setting: &str) -> Result<usize> {
+    pub(super) fn size(&self, setting: &str) -> Result<usize> {
         let size = self.get(setting).and_then(Value::as_u64).and_then(|size| usize::try_from(size).ok());
         size.filter(|&size| size > 0).ok_or_else(|| self.refuse(setting, "a whole number above 0"))
     }
 
     /// As [`Self::size`], or `absent` if it is not there.
-    fn size_or(&self, setting: &str, absent: usize) -> Result<usize> {
+    pub(super) fn size_or(&self, setting: &str, absent: usize) -> Result<usize> {
         if self.get(setting).is_none() { Ok(absent) } else { self.size(setting) }
     }
 
     /// A number from 0, or `absent` if it is not there.
-    fn number_or(&self, setting: &str, absent: f32) -> Result<f32> {
+    pub(super) fn number_or(&self, setting: &str, absent: f32) -> Result<f32> {
         let Some(value) = self.get(setting) else { return Ok(absent) };
         let number = value.as_f64().map(|number| number as f32).filter(|n| n.is_finite() && *n >= 0.0);
         number.ok_or_else(|| self.refuse(setting, "a number from 0"))
     }
 
     /// Refuses a setting that is there and not `value`.
-    fn only(&self, setting: &str, value: impl Into<Value>) -> Result<()> {
+    pub(super) fn only(&self, setting: &str, value: impl Into<Value>) -> Result<()> {
         let value = value.into();
         match self.get(setting) {
             Some(has) if *has != value => Err(self.refuse(setting, &format!("{value}: no other is known"))),
@@ -112,7 +65,7 @@ impl Settings {
     }
 
     /// A function of the feed-forward layers.
-    fn activation(&self, setting: &str, absent: &str) -> Result<FeedForwardActivation> {
+    pub(super) fn activation(&self, setting: &str, absent: &str) -> Result<FeedForwardActivation> {
         match self.get(setting).map_or(Some(absent), Value::as_str) {
             Some("gelu") => Ok(FeedForwardActivation::Gelu),
             Some("gelu_new" | "gelu_fast" | "gelu_pytorch_tanh") => Ok(FeedForwardActivation::GeluTanh),
@@ -122,7 +75,7 @@ impl Settings {
         }
     }
 
-    fn refuse(&self, setting: &str, needs: &str) -> Error {
+    pub(super) fn refuse(&self, setting: &str, needs: &str) -> Error {
         let value = self.get(setting).map_or_else(|| "absent".to_owned(), Value::to_string);
         let fault = ConfigFault::Setting { setting: setting.to_owned(), value, needs: needs.to_owned() };
         Error::Config { path: self.path.clone(), fault }
@@ -132,6 +85,7 @@ impl Settings {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::interchange::hugging_face::{read_bert, read_gpt2};
 
     fn fault(config: &str) -> String {
         let folder = tempfile::tempdir().unwrap();

@@ -1,0 +1,192 @@
+//! What can be wrong with a file: the part of [`crate::Error`] that says why, each kind of file with its own.
+//!
+//! They stand apart from what reads the files, because the error type names them all and every reader names the error type.
+
+use std::path::PathBuf;
+
+/// Why two files are no parallel text.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ParallelFault {
+    /// One file has lines without a partner.
+    #[error(
+        "'{}' has {source_lines} lines and '{}' has {target_lines}: line {} of the {}, the longer one, has no partner",
+        source_file.display(), target_file.display(), source_lines.min(target_lines) + 1,
+        if source_lines > target_lines { "first" } else { "second" }
+    )]
+    LineCounts {
+        /// The file of source sentences.
+        source_file: PathBuf,
+        /// Its lines.
+        source_lines: usize,
+        /// The file of target sentences.
+        target_file: PathBuf,
+        /// Its lines.
+        target_lines: usize,
+    },
+    /// A line that is not UTF-8.
+    #[error("'{}', line {line}: not UTF-8, byte {byte} of the line begins no valid character", path.display())]
+    NotUtf8 {
+        /// The file.
+        path: PathBuf,
+        /// The first line with a bad byte, from 1.
+        line: usize,
+        /// Offset of the bad byte in the line, from 0.
+        byte: usize,
+    },
+}
+
+/// Why a codec could not be made or used.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum CodecFault {
+    /// A vocabulary with no room for single bytes and the special ids.
+    #[error("a vocabulary of {asked} ids has no room for the 256 bytes and 4 special ids, it takes {least}")]
+    Small {
+        /// Ids asked for.
+        asked: usize,
+        /// The least there can be.
+        least: usize,
+    },
+    /// No piece is left to make a vocabulary of.
+    #[error("the text holds no piece that occurs at least {min_count} times")]
+    NoPieces {
+        /// The least count asked for.
+        min_count: u64,
+    },
+    /// A tokenizer without an id for what sentences need.
+    #[error("it has no id for {token}")]
+    NoSpecial {
+        /// Name of the token.
+        token: &'static str,
+    },
+    /// A tokenizer whose ids leave gaps, so that their number says nothing about the highest.
+    #[error("its {size} ids are not the numbers below {size}: it has id {id}")]
+    Gaps {
+        /// Number of ids.
+        size: usize,
+        /// The highest id.
+        id: u32,
+    },
+    /// What the `tokenizers` crate said.
+    #[error("{detail}")]
+    Tokenizer {
+        /// Its message.
+        detail: String,
+    },
+}
+
+/// Why a checkpoint cannot be used.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum CheckpointFault {
+    /// The file ends before its contents do.
+    #[error("the file is truncated: it has {has} bytes{}", needs.map(|n| format!(" of {n}")).unwrap_or_default())]
+    Truncated {
+        /// Bytes in the file.
+        has: u64,
+        /// Bytes its header announces, if the header is whole.
+        needs: Option<u64>,
+    },
+    /// The file is no safetensors file, or its header contradicts itself.
+    #[error("the file is damaged: {detail}")]
+    Damaged {
+        /// What was found.
+        detail: String,
+    },
+    /// A format of another release.
+    #[error("its format version is {has}, this release reads 1 to {newest}")]
+    Version {
+        /// The file's version.
+        has: u32,
+        /// The newest version that this release reads.
+        newest: u32,
+    },
+    /// The file has parameters but not what training goes on from.
+    #[error("it holds no training state (step, seed, moments); its parameters alone can be restored")]
+    NoState,
+    /// The file is another model's: everything in which they differ.
+    #[error("it is of another model: {}", differences(missing, extra, misshapen))]
+    Mismatch {
+        /// Tensors that the model needs and the file lacks.
+        missing: Vec<String>,
+        /// Tensors that the file has and the model does not know.
+        extra: Vec<String>,
+        /// Tensors of other shapes.
+        misshapen: Vec<Misshapen>,
+    },
+    /// A tensor that is not of 32-bit floats.
+    #[error("tensor '{name}' is of type {has}, only F32 can be read")]
+    DType {
+        /// The tensor.
+        name: String,
+        /// Type in the file.
+        has: String,
+    },
+    /// A tensor with a NaN or an infinity.
+    #[error("tensor '{name}' has {value} at element {index}")]
+    NotFinite {
+        /// The tensor.
+        name: String,
+        /// Position in row-major order.
+        index: usize,
+        /// `NaN`, `inf` or `-inf`.
+        value: String,
+    },
+    /// A vocabulary that is not the model's.
+    #[error("its vocabulary of {has} characters is not the model's of {needs}")]
+    Vocab {
+        /// Characters in the file's.
+        has: usize,
+        /// Symbols in the model's.
+        needs: usize,
+    },
+}
+
+/// A tensor that is in a file and in a model, in different shapes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Misshapen {
+    /// The tensor.
+    pub name: String,
+    /// Shape in the file.
+    pub has: Vec<usize>,
+    /// Shape in the model.
+    pub needs: Vec<usize>,
+}
+
+/// What is there of a mismatch, in words.
+fn differences(missing: &[String], extra: &[String], misshapen: &[Misshapen]) -> String {
+    let shape =
+        |m: &Misshapen| format!("tensor '{}' has shape {:?}, the model needs {:?}", m.name, m.has, m.needs);
+    let mut parts = Vec::new();
+    if !missing.is_empty() {
+        parts.push(format!("missing {missing:?}"));
+    }
+    if !extra.is_empty() {
+        parts.push(format!("not in the model {extra:?}"));
+    }
+    parts.extend(misshapen.iter().map(shape));
+    parts.join("; ")
+}
+
+/// Why the description of a foreign model cannot be used.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ConfigFault {
+    /// The file is no JSON object.
+    #[error("it is damaged: {detail}")]
+    Damaged {
+        /// What was found.
+        detail: String,
+    },
+    /// A setting that is absent, of another kind, or asks for what there is not.
+    #[error("'{setting}' is {value}, it must be {needs}")]
+    Setting {
+        /// Its name.
+        setting: String,
+        /// Its value as JSON, or "absent".
+        value: String,
+        /// What it may be.
+        needs: String,
+    },
+}
