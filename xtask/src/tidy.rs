@@ -19,7 +19,7 @@ const RULES: &[fn(&Tree, &mut Vec<Finding>)] = &[
     rooms::names,
     rooms::wgsl_in_strings,
     imports::circles,
-    imports::graph_rooms,
+    imports::rooms,
     files::sizes,
     files::headers,
     files::local_paths,

@@ -1,5 +1,5 @@
-//! Rules about imports between the files of one crate (ARCHITECTURE.md): no circle of files, and inside `seqloom-graph` none
-//! against the order of its rooms.
+//! Rules about imports between the files of one crate (ARCHITECTURE.md): no circle of files, and none against the order of a
+//! crate's rooms.
 //!
 //! Files are read, not compiled: paths after `use`, and paths in code that begin with `crate`, `self` or `super`, are followed to
 //! the file that defines what they name, through re-exports. A declaration `mod a;` is no import. Methods are not followed:
@@ -33,45 +33,60 @@ const KNOWN: &[&[&str]] = &[
         "crates/seqloom-kernels/src/tune/half.rs",
         "crates/seqloom-kernels/src/tune/trial.rs",
     ],
-    &[
-        "crates/seqloom-nn/src/batch.rs",
-        "crates/seqloom-nn/src/batch/translation_batch.rs",
-        "crates/seqloom-nn/src/error.rs",
-    ],
-    &["crates/seqloom-nn/src/generate/generator.rs", "crates/seqloom-nn/src/models/language.rs"],
-    &["crates/seqloom-nn/src/generate/translator.rs", "crates/seqloom-nn/src/models/encoder_decoder.rs"],
-    &["crates/seqloom-nn/src/recurrent.rs", "crates/seqloom-nn/src/recurrent/stack.rs"],
-    &[
-        "crates/seqloom-train/src/checkpoint.rs",
-        "crates/seqloom-train/src/data/parallel_text.rs",
-        "crates/seqloom-train/src/data/text_codec.rs",
-        "crates/seqloom-train/src/error.rs",
-        "crates/seqloom-train/src/interchange/hugging_face.rs",
-        "crates/seqloom-train/src/interchange/hugging_face/bert.rs",
-        "crates/seqloom-train/src/interchange/hugging_face/gpt2.rs",
-        "crates/seqloom-train/src/interchange/name_map.rs",
-        "crates/seqloom-train/src/replace.rs",
-    ],
-    &["crates/seqloom-train/src/data/batches.rs", "crates/seqloom-train/src/data/corpus.rs"],
-    &[
-        "crates/seqloom-train/src/data/parallel_corpus.rs",
-        "crates/seqloom-train/src/data/translation_batches.rs",
-    ],
     &["shaders/src/assemble.rs", "shaders/src/contract.rs", "shaders/src/lib.rs"],
     &["xtask/src/bench.rs", "xtask/src/startup.rs"],
 ];
 
-/// The rooms of `seqloom-graph`, and which others each may use. Files beside the rooms may use all.
-const ROOMS: &[(&str, &[&str])] = &[
-    ("ir", &[]),
-    ("record", &["ir"]),
-    ("grad", &["ir", "record"]),
-    ("compile", &["ir"]),
-    ("run", &["ir", "record", "grad", "compile"]),
+/// Crates with rooms, each room with the others that it may use. Files beside the rooms may use all.
+const ROOMS: &[(&str, &[(&str, Uses)])] = &[
+    (
+        "crates/seqloom-graph/src/",
+        &[
+            ("ir", Uses::Only(&[])),
+            ("record", Uses::Only(&["ir"])),
+            ("grad", Uses::Only(&["ir", "record"])),
+            ("compile", Uses::Only(&["ir"])),
+            ("run", Uses::Before),
+        ],
+    ),
+    (
+        "crates/seqloom-nn/src/",
+        &[
+            ("error", Uses::Before),
+            ("random", Uses::Before),
+            ("vocab", Uses::Before),
+            ("state", Uses::Before),
+            ("batch", Uses::Before),
+            ("layers", Uses::Before),
+            ("recurrent", Uses::Before),
+            ("attention", Uses::Before),
+            ("models", Uses::Before),
+            ("generate", Uses::Before),
+        ],
+    ),
+    (
+        "crates/seqloom-train/src/",
+        &[
+            ("fault", Uses::Before),
+            ("error", Uses::Before),
+            ("random", Uses::Before),
+            ("replace", Uses::Before),
+            ("report", Uses::Before),
+            ("data", Uses::Before),
+            ("optim", Uses::Before),
+            ("checkpoint", Uses::Before),
+            ("interchange", Uses::Before),
+            ("trainer", Uses::Before),
+        ],
+    ),
 ];
 
-/// Where those rooms lie.
-const GRAPH: &str = "crates/seqloom-graph/src/";
+/// Which rooms a room may use besides itself.
+enum Uses {
+    /// All that stand before it in the list.
+    Before,
+    Only(&'static [&'static str]),
+}
 
 /// How many re-exports are followed at most, so that a mistake in the source cannot hold the rule up.
 const MOST_STEPS: usize = 8;
@@ -99,23 +114,25 @@ fn compare(found: &[Vec<String>], known: &[&[&str]], findings: &mut Vec<Finding>
     }
 }
 
-/// Imports against the order of the graph's rooms.
-pub fn graph_rooms(tree: &Tree, findings: &mut Vec<Finding>) {
-    let room = |path: &str| {
-        let inner = path.strip_prefix(GRAPH)?;
-        let name = inner.split('/').next()?.trim_end_matches(".rs");
-        ROOMS.iter().find(|(room, _)| *room == name)
-    };
-    for krate in crates(tree).iter().filter(|krate| krate.root == GRAPH) {
+/// Imports against the order of a crate's rooms.
+pub fn rooms(tree: &Tree, findings: &mut Vec<Finding>) {
+    for krate in crates(tree) {
+        let Some((root, rooms)) = ROOMS.iter().find(|(root, _)| *root == krate.root) else { continue };
+        let room = |path: &str| {
+            let name = path.strip_prefix(root)?.split('/').next()?.trim_end_matches(".rs");
+            rooms.iter().position(|(room, _)| *room == name)
+        };
         for (from, imports) in krate.imports() {
-            let Some((name, may_use)) = room(&from) else { continue };
+            let Some(here) = room(&from) else { continue };
+            let (name, uses) = &rooms[here];
+            let may_use: Vec<&str> = match uses {
+                Uses::Before => rooms[..here].iter().map(|(room, _)| *room).collect(),
+                Uses::Only(rooms) => rooms.to_vec(),
+            };
             for to in imports {
-                let strange = match room(&to) {
-                    Some((other, _)) => other != name && !may_use.contains(other),
-                    None => true,
-                };
-                if strange {
-                    let what = format!("imports from {to}; {name}/ may use {}", list(may_use));
+                let sound = room(&to).is_some_and(|to| to == here || may_use.contains(&rooms[to].0));
+                if !sound {
+                    let what = format!("imports from {to}; {name} may use {}", list(&may_use));
                     findings.push(Finding { file: from.clone(), line: 0, what });
                 }
             }
@@ -441,15 +458,30 @@ mod tests {
         let record = ("crates/seqloom-graph/src/record.rs", "use crate::ir::op::Op;\npub struct Tensor;");
         let run = |text: &str| {
             let compile = ("crates/seqloom-graph/src/compile/fuse.rs", text);
-            say(graph_rooms, &[lib, ir, record, compile])
+            say(rooms, &[lib, ir, record, compile])
         };
         assert!(run("use crate::ir::op::Op;").is_empty());
         for bad in ["use crate::record::Tensor;", "use crate::Tensor;", "fn f(t: crate::record::Tensor) {}"] {
             let found = run(bad);
             assert_eq!(found.len(), 1, "{bad}: {found:?}");
-            assert!(found[0].contains("src/record.rs; compile/ may use ir"), "{found:?}");
+            assert!(found[0].contains("src/record.rs; compile may use ir"), "{found:?}");
         }
         // What the crate's root defines itself would tie every room to all others.
         assert!(run("use crate::root;")[0].contains("lib.rs"));
+    }
+
+    #[test]
+    fn rooms_in_a_line_use_only_those_before() {
+        let lib =
+            ("crates/seqloom-nn/src/lib.rs", "mod models;\nmod generate;\npub use generate::beam::Beam;");
+        let beam =
+            ("crates/seqloom-nn/src/generate/beam.rs", "use crate::models::gpt::Gpt;\npub struct Beam;");
+        let run = |text: &str| say(rooms, &[lib, beam, ("crates/seqloom-nn/src/models/gpt.rs", text)]);
+        assert!(run("pub struct Gpt;").is_empty());
+        let found = run("use crate::Beam;\npub struct Gpt;");
+        assert_eq!(found.len(), 1, "{found:?}");
+        assert!(found[0].starts_with(
+            "crates/seqloom-nn/src/models/gpt.rs: imports from crates/seqloom-nn/src/generate/beam.rs"
+        ));
     }
 }
