@@ -104,11 +104,17 @@ pub enum NnError {
         /// What it gave, and for what.
         detail: String,
     },
-    /// A model whose output is no longer a number.
-    #[error("the model gives a logit that is not finite for id {id}")]
+    /// A model whose output is no longer a number. −∞ is none of these: it bans a symbol.
+    #[error("the model gives NaN or +inf for id {id}")]
     NotFinite {
         /// Index of the logit.
         id: usize,
+    },
+    /// A text that nothing can follow, since each symbol has a logit of −∞.
+    #[error("row {row}: the model bans every symbol (each logit is -inf), so nothing can follow")]
+    NoneAllowed {
+        /// Its place among the prompts or sentences, from 0.
+        row: usize,
     },
     /// A dependency that makes no tree.
     #[error("word {word} of {words} depends on word {head}, which does not exist or depends on it in turn")]

@@ -368,3 +368,111 @@ fn what_cannot_be_generated_is_named() {
     assert!(matches!(generator.greedy_ids(&[1], 1), Err(NnError::NotFinite { .. })));
     assert!(matches!(generator.beam(&[[1]], 2, 0.0, 2, None), Err(NnError::NotFinite { .. })));
 }
+
+/// Sets the bias of these symbols in the head.
+fn biased(store: &ParamStore, ids: impl IntoIterator<Item = usize>, value: f32) {
+    let head = store.specs().iter().position(|spec| spec.name == "head.bias").unwrap();
+    let mut bias = store.read(Arena::Params).unwrap().swap_remove(head);
+    ids.into_iter().for_each(|id| bias[id] = value);
+    store.write(Arena::Params, head, &bias).unwrap();
+}
+
+#[test]
+fn a_banned_symbol_is_never_chosen() {
+    let (model, store) = gpt(|_| ());
+    opinionated(&store, 0.5);
+    let said = model.generator(&store).unwrap().greedy_batch(&PROMPTS, 12).unwrap();
+    let favourite = said[0][0];
+    biased(&store, [favourite as usize, 4], f32::NEG_INFINITY);
+    let allowed = |said: &[u32]| !said.contains(&favourite) && !said.contains(&4);
+    let mut generator = model.generator(&store).unwrap();
+    let greedy = generator.greedy_batch(&PROMPTS, 12).unwrap();
+    assert!(greedy.iter().all(|said| said.len() == 12 && allowed(said)), "{greedy:?}");
+    PROMPTS.iter().zip(&greedy).for_each(|(prompt, said)| assert_greedy(&model, &store, prompt, said));
+    let drawn = generator.sample_batch(&PROMPTS, 12).unwrap();
+    assert!(drawn.iter().all(|said| said.len() == 12 && allowed(said)), "{drawn:?}");
+    // As wide as the vocabulary, so that banned symbols would be among the candidates.
+    let beams = generator.beam(&PROMPTS, VOCAB, 0.0, 6, None).unwrap();
+    for (prompt, hypothesis) in
+        PROMPTS.iter().zip(&beams).flat_map(|(p, found)| found.iter().map(move |h| (p, h)))
+    {
+        assert!(allowed(&hypothesis.tokens), "{hypothesis:?}");
+        let exact = log_prob(&model, &store, &[prompt, &hypothesis.tokens[..]].concat(), prompt.len());
+        assert!((hypothesis.log_prob - exact).abs() < 2e-3, "{exact} {hypothesis:?}");
+    }
+    // The only symbol that is left follows with certainty.
+    biased(&store, (0..VOCAB).filter(|&id| id != 7), f32::NEG_INFINITY);
+    let mut generator = model.generator(&store).unwrap();
+    assert_eq!(generator.greedy_ids(PROMPTS[0], 3).unwrap(), [7; 3]);
+    assert_eq!(generator.sample_ids(PROMPTS[0], 3).unwrap(), [7; 3]);
+    let beams = generator.beam(&PROMPTS[..1], 2, 0.0, 3, None).unwrap();
+    assert_eq!((beams[0].len(), &beams[0][0].tokens[..], beams[0][0].log_prob), (1, &[7; 3][..], 0.0));
+}
+
+#[test]
+fn a_choice_that_cannot_be_made_is_named() {
+    let (model, store) = gpt(|_| ());
+    let every_way = |wanted: &dyn Fn(&NnError) -> bool| {
+        let mut generator = model.generator(&store).unwrap();
+        let errors = [
+            generator.greedy_batch(&PROMPTS, 2).unwrap_err(),
+            generator.sample_batch(&PROMPTS, 2).unwrap_err(),
+            generator.beam(&PROMPTS, 1, 0.0, 2, None).unwrap_err(),
+            generator.beam(&PROMPTS, 3, 0.7, 2, Some(5)).unwrap_err(),
+        ];
+        assert!(errors.iter().all(wanted), "{errors:?}");
+    };
+    biased(&store, 0..VOCAB, f32::NEG_INFINITY);
+    every_way(&|error| matches!(error, NnError::NoneAllowed { row: 0 }));
+    for bad in [f32::NAN, f32::INFINITY] {
+        biased(&store, 0..VOCAB, 0.0);
+        biased(&store, [3], bad);
+        every_way(&|error| matches!(error, NnError::NotFinite { id: 3 }));
+    }
+}
+
+#[test]
+fn texts_end_at_their_end_however_they_are_made() {
+    let (model, store) = gpt(|_| ());
+    opinionated(&store, 0.3);
+    let generator = || model.generator(&store).unwrap().with_seed(4);
+    let count = 12;
+    let greedy = generator().greedy_batch(&PROMPTS, count).unwrap();
+    let drawn = generator().sample_batch(&PROMPTS, count).unwrap();
+    // A symbol that some rows write and not at once.
+    let cut = |said: &[u32], end: u32| said.iter().position(|&id| id == end).map_or(said.len(), |at| at);
+    let uneven = |all: &[Vec<u32>]| {
+        let ends = (0..VOCAB as u32).filter(|&end| {
+            let lengths: Vec<_> = all.iter().map(|said| cut(said, end)).collect();
+            lengths.iter().any(|&n| n > 0 && n < count) && lengths.iter().any(|&n| n != lengths[0])
+        });
+        ends.collect::<Vec<_>>()
+    };
+    let ends = [uneven(&greedy), uneven(&drawn)];
+    assert!(ends.iter().all(|ends| !ends.is_empty()), "a test of nothing: {greedy:?} {drawn:?}");
+    for &end in ends.iter().flatten() {
+        let mut generator = generator().with_end(end).unwrap();
+        // Greedy search takes no random numbers, so what is drawn after it starts at the first of the seed.
+        for (all, ended) in [
+            (&greedy, generator.greedy_batch(&PROMPTS, count).unwrap()),
+            (&drawn, generator.sample_batch(&PROMPTS, count).unwrap()),
+        ] {
+            for (all, ended) in all.iter().zip(&ended) {
+                assert_eq!(ended, &all[..cut(all, end)], "what comes before the end, without it");
+            }
+        }
+        // Beams take the same end, and one of their own instead.
+        let own = generator.beam(&PROMPTS, 3, 0.6, 8, None).unwrap();
+        assert_eq!(own, model.generator(&store).unwrap().beam(&PROMPTS, 3, 0.6, 8, Some(end)).unwrap());
+        let other = (end + 1) % VOCAB as u32;
+        let found = generator.beam(&PROMPTS, 3, 0.6, 8, Some(other)).unwrap();
+        assert!(found.iter().flatten().all(|hypothesis| !hypothesis.tokens.contains(&other)));
+    }
+    // All rows end: no step is made for none.
+    let end = greedy[1][0];
+    let mut generator = generator().with_end(end).unwrap();
+    assert_eq!(generator.greedy_ids(PROMPTS[1], count).unwrap(), [0; 0]);
+    assert_eq!(generator.steps(), 0);
+    let unknown = generator.with_end(VOCAB as u32);
+    assert!(matches!(unknown, Err(NnError::UnknownId { id: 11, size: VOCAB, .. })), "{unknown:?}");
+}

@@ -6,6 +6,10 @@
 //! step to the last, live or idle, so that one program of one shape serves the whole search.
 //!
 //! Greedy search is the beam of width 1: with one row its choice is the likeliest token, and the first end is the end.
+//!
+//! A sentence is searched until nothing alive can come among the sequences to return. Log-probabilities are at most 0, so a
+//! sequence never gets likelier as it grows, and its score is at best what it has now over the greatest length penalty.
+//! Stopping at the first `width` ends instead would lose longer sequences that are likelier.
 
 use std::cmp::Ordering;
 
@@ -47,8 +51,14 @@ pub struct Hypothesis {
 ///
 /// Each step extends the live sequences of a sentence by every token and ranks the results by ln P; equal ones by the rank
 /// of what they extend, then by token, so that a search has one result. Of those that end, the ones among the first
-/// `width` are kept as found; the first `width` others live on. A sentence is done when `width` have been found, and what
-/// is still alive after `max_tokens` tokens is cut off and ranked behind those that ended.
+/// `width` are found, and the best `width` found so far by score are kept; the first `width` others live on. A token of
+/// ln P = −∞ never follows, and a sequence that nothing can follow is dropped.
+///
+/// A sentence is done when no live sequence can beat the worst of `width` kept ones: the likeliest live one has ln P = p, and
+/// p / lp of the greatest length, `max_tokens` + 1, is not above that one's score. With a `length_penalty` above 0 that bound
+/// is far off if `max_tokens` is much greater than the sequences are, and so the search is long. A width of 1 ends at its
+/// first end whatever the penalty, as greedy search does. What is still alive after `max_tokens` tokens is cut off and ranked
+/// behind those that ended.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct BeamSearch {
     /// Sequences kept of each sentence, k, and the most that are returned; 1 is greedy.
@@ -90,7 +100,9 @@ impl Candidate {
 /// The search of one sentence; its rows are `first_row` and the `width` − 1 after it.
 struct Sentence {
     first_row: usize,
+    /// Likeliest first.
     live: Vec<Live>,
+    /// The best so far, best first.
     found: Vec<Hypothesis>,
 }
 
@@ -116,11 +128,12 @@ impl BeamSearch {
     }
 
     /// Searches `sentences` sentences at once, with `width` rows each: rows 0 to k − 1 are the first one's, and so on. For
-    /// each sentence its best sequences, best first, `width` at most; none if the model allows none.
+    /// each sentence its best sequences, best first, 1 to `width` of them.
     ///
     /// # Errors
     /// As [`Self::check`]; [`NnError::StepModel`] if the model answers for other rows or knows no end token;
-    /// [`NnError::NotFinite`] if a log-probability is NaN or +∞; the model's own errors.
+    /// [`NnError::NotFinite`] if a log-probability of a live sequence is NaN or +∞; [`NnError::NoneAllowed`] with the number of
+    /// a sentence of which all sequences were dropped; the model's own errors.
     pub fn run(&self, model: &mut impl StepModel, sentences: usize) -> Result<Vec<Vec<Hypothesis>>, NnError> {
         self.check()?;
         let rows = sentences * self.width;
@@ -143,19 +156,22 @@ impl BeamSearch {
                     format!("{} log-probabilities for {rows} rows and end {}", answer.len(), self.end);
                 return Err(NnError::StepModel { detail });
             }
-            for search in &mut searches {
+            for (number, search) in searches.iter_mut().enumerate() {
                 // Idle rows stay where they are and read a token that every vocabulary has.
                 let mine = search.first_row..search.first_row + self.width;
                 mine.clone().for_each(|row| (tokens[row], parents[row]) = (self.end, row));
                 let told = &answer[mine.start * vocab..mine.end * vocab];
                 let slots = self.extend(search, told, vocab, step == self.max_tokens)?;
+                if search.live.is_empty() && search.found.is_empty() {
+                    return Err(NnError::NoneAllowed { row: number });
+                }
                 for (row, (live, slot)) in mine.clone().zip(search.live.iter().zip(slots)) {
                     parents[row] = mine.start + slot;
                     tokens[row] = live.tokens.last().copied().unwrap_or(self.end);
                 }
             }
         }
-        Ok(searches.into_iter().map(|s| self.ranked(s.found)).collect())
+        Ok(searches.into_iter().map(|s| s.found).collect())
     }
 
     /// One step of one sentence over its rows' log-probabilities [k, V]. Gives, for each sequence that is alive after it,
@@ -207,26 +223,39 @@ impl BeamSearch {
             let cut = before.into_iter().zip(ended).filter(|(_, ended)| !ended);
             search.found.extend(cut.map(|(l, _)| self.hypothesis(l.tokens, l.rows, l.log_prob, false)));
         }
-        if search.found.len() >= self.width {
+        self.keep_best(&mut search.found);
+        if self.is_done(search) {
             search.live.clear();
         }
         Ok(slots)
     }
 
     fn hypothesis(&self, tokens: Vec<u32>, rows: Vec<usize>, log_prob: f64, ended: bool) -> Hypothesis {
-        let length = tokens.len() + usize::from(ended);
-        let penalty = ((5.0 + length as f64) / 6.0).powf(self.length_penalty);
-        Hypothesis { tokens, log_prob, score: log_prob / penalty, ended, rows }
+        let score = self.score(log_prob, tokens.len() + usize::from(ended));
+        Hypothesis { tokens, log_prob, score, ended, rows }
     }
 
-    /// The best `width`: what ended before what was cut off, then by score, and equal ones by their tokens.
-    fn ranked(&self, mut found: Vec<Hypothesis>) -> Vec<Hypothesis> {
+    /// ln P over the length penalty of so many tokens.
+    fn score(&self, log_prob: f64, length: usize) -> f64 {
+        log_prob / ((5.0 + length as f64) / 6.0).powf(self.length_penalty)
+    }
+
+    /// Keeps the best `width`: what ended before what was cut off, then by score, and equal ones by their tokens.
+    fn keep_best(&self, found: &mut Vec<Hypothesis>) {
         found.sort_by(|a, b| {
             let by_score = b.ended.cmp(&a.ended).then(b.score.total_cmp(&a.score));
             by_score.then_with(|| a.tokens.cmp(&b.tokens))
         });
         found.truncate(self.width);
-        found
+    }
+
+    /// Whether no live sequence can beat the worst of `width` kept ones.
+    fn is_done(&self, search: &Sentence) -> bool {
+        // The live ones are in order, so the first is the likeliest.
+        let (Some(worst), Some(live)) = (search.found.get(self.width - 1), search.live.first()) else {
+            return false;
+        };
+        self.width == 1 || self.score(live.log_prob, self.max_tokens.saturating_add(1)) <= worst.score
     }
 }
 

@@ -164,9 +164,103 @@ fn ties_go_to_the_lower_token() {
 fn a_search_without_room_gives_what_ends_at_once_or_nothing_more() {
     let found = search(2, 0.0, 0).run(&mut Table::new(2, scrambled), 2).unwrap();
     assert!(found.iter().all(|f| f.iter().all(|h| h.tokens.is_empty())));
-    let none = |_: usize, _: &[u32]| [f32::NEG_INFINITY; VOCAB];
-    assert!(search(2, 0.0, 3).run(&mut Table::new(2, none), 1).unwrap()[0].is_empty());
-    assert!(search(2, 0.0, 3).run(&mut Table::new(2, none), 0).unwrap().is_empty());
+    assert!(search(2, 0.0, 3).run(&mut Table::new(2, scrambled), 0).unwrap().is_empty());
+}
+
+/// What the best `width` would be if no search ever stopped before its greatest length: the same steps, without a rule.
+fn never_stopped(beam: &BeamSearch, sentence: usize) -> Vec<(Vec<u32>, f64)> {
+    let score =
+        |log_prob: f64, length: usize| log_prob / ((5.0 + length as f64) / 6.0).powf(beam.length_penalty);
+    let (mut found, mut live) = (Vec::new(), vec![(vec![START], 0.0)]);
+    for length in 0..=beam.max_tokens {
+        let mut all: Vec<(Vec<u32>, f64)> = Vec::new();
+        for (history, log_prob) in &live {
+            let told = scrambled(sentence, history);
+            all.extend(
+                (1..=END).map(|t| ([&history[..], &[t]].concat(), log_prob + f64::from(told[t as usize]))),
+            );
+        }
+        // No two are equally likely in a scrambled world.
+        all.sort_by(|a, b| b.1.total_cmp(&a.1));
+        let ends = |text: &Vec<u32>| text.last() == Some(&END);
+        for (text, log_prob) in all.iter().take(beam.width).filter(|(text, _)| ends(text)) {
+            found.push((text[1..text.len() - 1].to_vec(), score(*log_prob, length + 1)));
+        }
+        live = all.into_iter().filter(|(text, _)| !ends(text)).take(beam.width).collect();
+    }
+    found.sort_by(|a, b| b.1.total_cmp(&a.1));
+    found.truncate(beam.width);
+    found
+}
+
+#[test]
+fn a_narrow_beam_stops_only_when_nothing_alive_can_win() {
+    for width in 1..=5 {
+        for alpha in [0.0, 0.6, 1.0, 2.0] {
+            let beam = search(width, alpha, 9);
+            let found = beam.run(&mut Table::new(width, scrambled), 40).unwrap();
+            for (sentence, found) in found.iter().enumerate() {
+                let ended = found.iter().filter(|h| h.ended);
+                let ended: Vec<_> = ended.map(|h| (h.tokens.clone(), h.score)).collect();
+                let mut expected = never_stopped(&beam, sentence);
+                if width == 1 && alpha > 0.0 {
+                    // Greedy takes the first end, not the best.
+                    expected = never_stopped(&search(1, 0.0, 9), sentence);
+                    assert_eq!(ended.first().map(|e| &e.0), expected.first().map(|e| &e.0));
+                    continue;
+                }
+                assert_eq!(ended, expected, "width {width}, penalty {alpha}, sentence {sentence}");
+            }
+        }
+    }
+}
+
+/// Two sequences end early; a longer one that is likelier than both is still alive then.
+#[test]
+fn a_longer_sequence_that_is_likelier_is_waited_for() {
+    let tell = |_: usize, history: &[u32]| {
+        let p: [f32; VOCAB] = match history[1..] {
+            [] => [0.0, 0.56, 0.14, 0.3],
+            [1] => [0.0, 0.0, 0.8, 0.2],
+            [2] => [0.0, 0.0, 0.1, 0.9],
+            _ => [0.0, 0.0, 0.0, 1.0],
+        };
+        p.map(f32::ln)
+    };
+    for alpha in [0.0, 0.6] {
+        let mut model = Table::new(2, tell);
+        let found = search(2, alpha, 30).run(&mut model, 1).unwrap();
+        assert_eq!((&found[0][0].tokens[..], found[0][0].ended), (&[1, 2][..], true));
+        assert!((found[0][0].log_prob - 0.448_f64.ln()).abs() < 1e-6, "{}", found[0][0].log_prob);
+        assert!((found[0][1].log_prob - 0.3_f64.ln()).abs() < 1e-6 && found[0][1].tokens.is_empty());
+        assert_eq!(model.calls, 3, "nothing alive is left after the third step");
+    }
+    // Without the penalty the bound is what a live sequence has now: it stops long before the greatest length.
+    let mut model = Table::new(2, scrambled);
+    search(2, 0.0, 1000).run(&mut model, 1).unwrap();
+    assert!(model.calls < 100, "{}", model.calls);
+}
+
+#[test]
+fn what_is_banned_is_never_chosen_and_a_dead_end_is_dropped() {
+    const NO: f32 = f32::NEG_INFINITY;
+    // Word 1 leads nowhere, word 2 to an end.
+    let tell = |_: usize, history: &[u32]| match history[1..] {
+        [] => [NO, -0.1, -3.0, NO],
+        [1] => [NO; VOCAB],
+        [2] => [NO, NO, NO, 0.0],
+        _ => [0.0, 0.0, 0.0, NO],
+    };
+    let found = search(2, 0.0, 5).run(&mut Table::new(2, tell), 1).unwrap();
+    assert_eq!(found[0].iter().map(|h| (&h.tokens[..], h.ended)).collect::<Vec<_>>(), [(&[2][..], true)]);
+    // Greedy took the word that leads nowhere, and no other sequence is left.
+    let error = search(1, 0.0, 5).run(&mut Table::new(1, tell), 1).unwrap_err();
+    assert!(matches!(error, NnError::NoneAllowed { row: 0 }), "{error}");
+    let none = |sentence: usize, _: &[u32]| if sentence == 1 { [NO; VOCAB] } else { [NO, NO, NO, 0.0] };
+    for width in [1, 2] {
+        let error = search(width, 0.0, 3).run(&mut Table::new(width, none), 2).unwrap_err();
+        assert!(matches!(error, NnError::NoneAllowed { row: 1 }), "{error}");
+    }
 }
 
 #[test]
@@ -180,7 +274,9 @@ fn what_makes_no_sense_is_refused() {
     }
     let beyond = BeamSearch { end: 4, ..search(1, 0.0, 3) };
     assert!(matches!(refused(beyond), NnError::StepModel { .. }));
-    let broken = |_: usize, _: &[u32]| [0.0, f32::NAN, 0.0, 0.0];
-    let error = search(1, 0.0, 3).run(&mut Table::new(1, broken), 1).unwrap_err();
-    assert!(matches!(error, NnError::NotFinite { id: 1 }), "{error}");
+    for bad in [f32::NAN, f32::INFINITY] {
+        let broken = move |_: usize, _: &[u32]| [0.0, bad, f32::NEG_INFINITY, 0.0];
+        let error = search(1, 0.0, 3).run(&mut Table::new(1, broken), 1).unwrap_err();
+        assert!(matches!(error, NnError::NotFinite { id: 1 }), "{error}");
+    }
 }

@@ -14,7 +14,7 @@ use seqloom_graph::{Control, HostData, HostTensor, ParamStore, Program, Request}
 use crate::error::NnError;
 use crate::generate::beam::{BeamSearch, Hypothesis, StepModel};
 use crate::generate::carried::Carried;
-use crate::generate::sampling::{Sampling, likeliest};
+use crate::generate::sampling::{Sampling, likeliest, possible};
 use crate::models::language::{LanguageModel, last_step};
 use crate::random::uniform;
 use crate::state::Past;
@@ -27,11 +27,17 @@ const GRANULE: usize = 16;
 /// Every call starts anew and reads its prompts first. An empty prompt is defined as the start of a line: the model reads a
 /// line feed if it knows one, else the symbol with id 0, and that symbol is no part of the result. The programs of the last
 /// number of rows are kept.
+///
+/// A symbol with a logit of −∞ is banned: it is never chosen, in whatever way the text is made. A text after which every
+/// symbol is banned is a [`NnError::NoneAllowed`], and NaN or +∞ is a [`NnError::NotFinite`]. Beams drop such a text as long as
+/// they have another.
 #[derive(Debug)]
 pub struct Generator<M> {
     model: M,
     store: ParamStore,
     sampling: Sampling,
+    /// The symbol that ends a text.
+    end: Option<u32>,
     random: ChaCha8Rng,
     session: Session,
     steps: u64,
@@ -54,7 +60,8 @@ impl<M: LanguageModel> Generator<M> {
     pub(crate) fn new(model: M, store: &ParamStore) -> Result<Self, NnError> {
         let session = Session::new(&model, store, 1, 1)?;
         let random = ChaCha8Rng::seed_from_u64(0);
-        Ok(Self { model, store: store.clone(), sampling: Sampling::default(), random, session, steps: 0 })
+        let (store, sampling) = (store.clone(), Sampling::default());
+        Ok(Self { model, store, sampling, end: None, random, session, steps: 0 })
     }
 
     /// The same generator drawing from softmax(logits / temperature); 1 if never set. Lower is more certain.
@@ -82,6 +89,17 @@ impl<M: LanguageModel> Generator<M> {
         self.with(|sampling| sampling.top_p = p)
     }
 
+    /// The same generator whose texts end where the symbol `end` is chosen, greedily, by drawing or by beams; none ends
+    /// before its greatest length if never set. The symbol is no part of a text. Until then a text is what it would be without
+    /// an end, whichever rows beside it have ended.
+    ///
+    /// # Errors
+    /// [`NnError::UnknownId`] if it is not in the vocabulary.
+    pub fn with_end(mut self, end: u32) -> Result<Self, NnError> {
+        self.end = Some(self.known(end)?);
+        Ok(self)
+    }
+
     fn with(mut self, change: impl FnOnce(&mut Sampling)) -> Result<Self, NnError> {
         change(&mut self.sampling);
         self.sampling.check()?;
@@ -96,11 +114,13 @@ impl<M: LanguageModel> Generator<M> {
         self
     }
 
-    /// The prompt and `count` characters after it, each drawn from the model's distribution.
+    /// The prompt and `count` characters after it, each drawn from the model's distribution; fewer if the text ends before
+    /// ([`Generator::with_end`]), here and below.
     ///
     /// # Errors
     /// [`NnError::UnknownChar`] for a prompt the model cannot read; [`NnError::NamelessVocab`]; [`NnError::PromptTooLong`];
-    /// [`NnError::NotFinite`] if the parameters have gone bad; [`NnError::Graph`] if the device fails.
+    /// [`NnError::NotFinite`] if the parameters have gone bad; [`NnError::NoneAllowed`] if the model bans every symbol;
+    /// [`NnError::Graph`] if the device fails.
     pub fn sample(&mut self, prompt: &str, count: usize) -> Result<String, NnError> {
         let ids = self.model.vocab().encode(prompt)?;
         let more = self.sample_ids(&ids, count)?;
@@ -144,7 +164,7 @@ impl<M: LanguageModel> Generator<M> {
         count: usize,
     ) -> Result<Vec<Vec<u32>>, NnError> {
         let sampling = self.sampling;
-        self.generate(prompts, count, |logits, random| sampling.draw(logits, uniform(random)))
+        self.generate(prompts, count, true, |logits, at| sampling.draw(logits, at))
     }
 
     /// `count` ids after each of the prompts, each the likeliest one; without the prompts.
@@ -156,11 +176,12 @@ impl<M: LanguageModel> Generator<M> {
         prompts: &[S],
         count: usize,
     ) -> Result<Vec<Vec<u32>>, NnError> {
-        self.generate(prompts, count, |logits, _| likeliest(logits))
+        self.generate(prompts, count, false, |logits, _| likeliest(logits))
     }
 
     /// For each prompt its likeliest continuations, best first, `width` at most ([`BeamSearch`] says how they are found and
-    /// what `length_penalty` is): of `count` ids, or of fewer where `end` is an id that ends a text. Without the prompts.
+    /// what `length_penalty` is): of `count` ids, or of fewer where `end` is an id that ends a text, which if `None` is the
+    /// generator's own ([`Generator::with_end`]), if it has one. Without the prompts.
     ///
     /// # Errors
     /// As [`Generator::sample_batch`]; [`NnError::BeamWidth`]; [`NnError::LengthPenalty`]; [`NnError::UnknownId`] if `end` is
@@ -174,9 +195,7 @@ impl<M: LanguageModel> Generator<M> {
         end: Option<u32>,
     ) -> Result<Vec<Vec<Hypothesis>>, NnError> {
         let size = self.model.vocab().size();
-        if let Some(id) = end.filter(|&id| id as usize >= size) {
-            return Err(NnError::UnknownId { id, index: 0, size });
-        }
+        let end = end.map(|id| self.known(id)).transpose()?.or(self.end);
         // An end that no vocabulary has, where nothing ends a text.
         let never = u32::try_from(size).unwrap_or(u32::MAX);
         let end = end.unwrap_or(never);
@@ -207,11 +226,13 @@ impl<M: LanguageModel> Generator<M> {
         self.steps
     }
 
+    /// Texts whose symbols `choose` chooses by a row's logits and, if it `draws`, a random number in [0, 1).
     fn generate<S: AsRef<[u32]>>(
         &mut self,
         prompts: &[S],
         count: usize,
-        choose: impl Fn(&[f32], &mut ChaCha8Rng) -> usize,
+        draws: bool,
+        choose: impl Fn(&[f32], f64) -> usize,
     ) -> Result<Vec<Vec<u32>>, NnError> {
         let prompts = self.started(prompts, count.saturating_sub(1))?;
         let mut texts = vec![Vec::with_capacity(count); prompts.len()];
@@ -220,18 +241,36 @@ impl<M: LanguageModel> Generator<M> {
         }
         self.prepare(prompts.len(), 1)?;
         let size = self.model.vocab().size();
+        let (mut ids, mut ended) = (vec![0; prompts.len()], vec![false; prompts.len()]);
         let mut logits = self.session.begin(&self.model, &prompts)?;
+        let mut left = count;
         loop {
-            let rows = logits.chunks_exact(size);
-            let choice = rows.map(|row| u32::try_from(choose(row, &mut self.random)).unwrap_or(u32::MAX));
-            let ids: Vec<_> = choice.collect();
-            texts.iter_mut().zip(&ids).for_each(|(text, &id)| text.push(id));
-            if texts.iter().all(|text| text.len() == count) {
+            for (row, logits) in logits.chunks_exact(size).enumerate() {
+                // What has ended takes its number too, so that no row draws otherwise for it. It goes on reading its end.
+                let at = if draws { uniform(&mut self.random) } else { 0.0 };
+                if ended[row] {
+                    continue;
+                }
+                possible(logits, row)?;
+                ids[row] = u32::try_from(choose(logits, at)).unwrap_or(u32::MAX);
+                ended[row] = self.end == Some(ids[row]);
+                if !ended[row] {
+                    texts[row].push(ids[row]);
+                }
+            }
+            left -= 1;
+            if left == 0 || ended.iter().all(|&ended| ended) {
                 return Ok(texts);
             }
             logits = self.session.step(&ids)?;
             self.steps += 1;
         }
+    }
+
+    /// An id that the vocabulary has.
+    fn known(&self, id: u32) -> Result<u32, NnError> {
+        let size = self.model.vocab().size();
+        if (id as usize) < size { Ok(id) } else { Err(NnError::UnknownId { id, index: 0, size }) }
     }
 
     /// The prompts, the empty ones replaced by what a text starts with, if there are any and all fit.
@@ -319,7 +358,7 @@ impl Session {
         let ran = reading.run(&[("tokens", &tokens), ("lengths", &lengths)], &Control::default());
         let logits = ran.and_then(|()| reading.read("logits"));
         self.reading = Some((time, reading));
-        finite(logits?.wait()?, self.vocab)
+        Ok(logits?.wait()?)
     }
 
     fn compile_reading(&self, model: &impl LanguageModel, time: usize) -> Result<Program, NnError> {
@@ -342,21 +381,13 @@ impl Session {
         if let HostSliceMut::U32(read) = self.read.data_mut() {
             read.iter_mut().for_each(|steps| *steps = steps.saturating_add(1));
         }
-        finite(self.step.read("logits")?.wait()?, self.vocab)
+        Ok(self.step.read("logits")?.wait()?)
     }
 
     /// Steps that the row with most of them has read.
     fn longest(&self) -> usize {
         let HostData::U32(read) = self.read.data() else { return 0 };
         read.iter().copied().max().unwrap_or(0) as usize
-    }
-}
-
-/// Logits of so many symbols a row, if all are numbers.
-fn finite(logits: Vec<f32>, size: usize) -> Result<Vec<f32>, NnError> {
-    match logits.iter().position(|logit| !logit.is_finite()) {
-        Some(at) => Err(NnError::NotFinite { id: at % size.max(1) }),
-        None => Ok(logits),
     }
 }
 
@@ -398,10 +429,13 @@ impl StepModel for Beams<'_> {
     }
 }
 
-/// ln softmax of finite numbers.
+/// ln softmax. Logits that no choice can be made by stay as they are, for the search to tell: NaN, +∞, or −∞ alone.
 fn log_softmax(logits: &[f32]) -> Vec<f32> {
     let top = f64::from(logits.iter().copied().fold(f32::NEG_INFINITY, f32::max));
     let sum: f64 = logits.iter().map(|&logit| (f64::from(logit) - top).exp()).sum();
     let all = top + sum.ln();
+    if !all.is_finite() {
+        return logits.to_vec();
+    }
     logits.iter().map(|&logit| (f64::from(logit) - all) as f32).collect()
 }

@@ -5,7 +5,8 @@
 use crate::error::NnError;
 
 /// How a symbol is drawn: from softmax(logits / temperature), cut down to the `top_k` likeliest symbols, and of those to the
-/// likeliest that together reach the probability `top_p` (the nucleus of Holtzman et al. 2020), then normalised again.
+/// likeliest that together reach the probability `top_p` (the nucleus of Holtzman et al. 2020), then normalised again. A
+/// symbol with a logit of −∞ has the probability 0 and is never drawn, even where fewer than `top_k` others are left.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Sampling {
     pub temperature: f32,
@@ -35,7 +36,7 @@ impl Sampling {
         Ok(())
     }
 
-    /// Draws by inverting the distribution function at `at` in [0, 1).
+    /// Draws by inverting the distribution function at `at` in [0, 1), of logits that [`possible`] has let pass.
     pub fn draw(&self, logits: &[f32], at: f64) -> usize {
         let top = f64::from(logits.iter().copied().fold(f32::NEG_INFINITY, f32::max));
         let weight = |logit: f32| ((f64::from(logit) - top) / f64::from(self.temperature)).exp();
@@ -56,6 +57,16 @@ impl Sampling {
         });
         let kept = below.count().max(1);
         pick(&ranked[..kept.min(ranked.len())], at)
+    }
+}
+
+/// Whether one symbol can be chosen by these logits of a row: NaN and +∞ stand for parameters that have gone bad; −∞ bans
+/// a symbol, and one must be left.
+pub(crate) fn possible(logits: &[f32], row: usize) -> Result<(), NnError> {
+    match logits.iter().position(|&logit| logit.is_nan() || logit == f32::INFINITY) {
+        Some(id) => Err(NnError::NotFinite { id }),
+        None if logits.iter().all(|&logit| logit == f32::NEG_INFINITY) => Err(NnError::NoneAllowed { row }),
+        None => Ok(()),
     }
 }
 
@@ -168,6 +179,35 @@ mod tests {
             }
         }
         assert_eq!(likeliest(&[2.0, 5.0, 5.0]), 1);
+    }
+
+    #[test]
+    fn what_is_banned_is_never_drawn() {
+        // Probabilities 0, 0.25, 0, 0.75.
+        let logits = [f32::NEG_INFINITY, 0.0, f32::NEG_INFINITY, 3f32.ln()];
+        let plain = Sampling::default();
+        for sampling in [
+            plain,
+            Sampling { top_k: Some(3), ..plain },
+            Sampling { top_k: Some(4), top_p: 1.0, ..plain },
+            Sampling { top_p: 0.99, ..plain },
+        ] {
+            assert_follow(&counts(sampling, &logits), &[0.0, 0.25, 0.0, 0.75]);
+            for at in [0.0, 1.0 - f64::EPSILON] {
+                assert!([1, 3].contains(&sampling.draw(&logits, at)), "{sampling:?} at {at}");
+            }
+        }
+        assert_eq!(likeliest(&logits), 3);
+        assert_eq!(likeliest(&[f32::NEG_INFINITY, -1e30]), 1);
+    }
+
+    #[test]
+    fn logits_that_leave_no_choice_are_refused() {
+        const NO: f32 = f32::NEG_INFINITY;
+        assert!(possible(&[NO, 0.0, NO], 3).is_ok() && possible(&[f32::MIN], 3).is_ok());
+        assert!(matches!(possible(&[NO, NO], 3), Err(NnError::NoneAllowed { row: 3 })));
+        assert!(matches!(possible(&[NO, f32::NAN], 3), Err(NnError::NotFinite { id: 1 })));
+        assert!(matches!(possible(&[f32::INFINITY, 0.0], 3), Err(NnError::NotFinite { id: 0 })));
     }
 
     #[test]
