@@ -17,7 +17,7 @@ pub fn text(file: Option<&Path>) -> Outcome<(CharCorpus, String)> {
     files.sort();
     let mut all = String::new();
     for file in &files {
-        all += &std::fs::read_to_string(file).map_err(|e| format!("{}: {e}", file.display()))?;
+        all += &seqloom::train::read_text(file)?;
     }
     Ok((CharCorpus::from_text(&all)?, format!("{} Rust files of this repository", files.len())))
 }

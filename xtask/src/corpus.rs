@@ -21,7 +21,7 @@ pub fn corpus(root: &Path, file: Option<&Path>) -> Result<(CharCorpus, String)> 
     let files = workspace::files(root, &["md"])?;
     let mut all = String::new();
     for name in &files {
-        all.push_str(&workspace::read(&root.join(name))?);
+        all.push_str(&seqloom::train::read_text(root.join(name))?);
         all.push('\n');
     }
     Ok((CharCorpus::from_text(&all)?, format!("the {} Markdown files of this repository", files.len())))
@@ -34,7 +34,8 @@ mod tests {
     #[test]
     fn markdown_is_joined_in_the_order_of_paths_and_built_files_are_left_out() {
         let dir = tempfile::tempdir().unwrap();
-        for (name, text) in [("b.md", "two"), ("a.md", "one"), ("target/c.md", "no"), ("d.txt", "no")] {
+        for (name, text) in [("b.md", "\u{feff}two"), ("a.md", "one"), ("target/c.md", "no"), ("d.txt", "no")]
+        {
             workspace::write(&dir.path().join(name), text).unwrap();
         }
         let (text, name) = corpus(dir.path(), None).unwrap();

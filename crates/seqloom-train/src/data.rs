@@ -3,6 +3,7 @@
 //! | module | subject |
 //! |---|---|
 //! | [`course`] | which batch comes when, for whatever they are cut from |
+//! | [`text`] | how text is read: the rule of all readers |
 //! | [`corpus`], [`batches`] | text, and the batches made of it |
 //! | [`parallel_text`], [`text_codec`], [`parallel_corpus`], [`translation_batches`] | two texts for translation, as ids, in batches of similar lengths |
 //! | [`mod@dates`] | a generated translation task |
@@ -13,5 +14,6 @@ pub mod course;
 pub mod dates;
 pub mod parallel_corpus;
 pub mod parallel_text;
+pub mod text;
 pub mod text_codec;
 pub mod translation_batches;

@@ -41,12 +41,19 @@ pub enum Error {
         path: Option<PathBuf>,
     },
     /// A text that is not UTF-8.
-    #[error("'{}' is not UTF-8: byte {position} begins no valid character", path.display())]
+    #[error(
+        "'{}', line {line}: not UTF-8, byte {byte} of the line (byte {position} of the file) begins no valid character",
+        path.display()
+    )]
     NotUtf8 {
         /// The file.
         path: PathBuf,
-        /// Offset of the first bad byte, from 0.
+        /// Offset of the first bad byte in the file, from 0.
         position: usize,
+        /// The line that it is in, from 1.
+        line: usize,
+        /// Its offset in the line, from 0.
+        byte: usize,
     },
     /// A text that cannot be split so that both parts hold a window.
     #[error("cannot hold out a fraction of {fraction} of {chars} characters: both parts need at least 2")]

@@ -24,16 +24,6 @@ pub enum ParallelFault {
         /// Its lines.
         target_lines: usize,
     },
-    /// A line that is not UTF-8.
-    #[error("'{}', line {line}: not UTF-8, byte {byte} of the line begins no valid character", path.display())]
-    NotUtf8 {
-        /// The file.
-        path: PathBuf,
-        /// The first line with a bad byte, from 1.
-        line: usize,
-        /// Offset of the bad byte in the line, from 0.
-        byte: usize,
-    },
 }
 
 /// Why a codec could not be made or used.

@@ -37,6 +37,7 @@ pub use data::course::{Course, Source};
 pub use data::dates;
 pub use data::parallel_corpus::{ParallelCorpus, SkipReason, Skipped};
 pub use data::parallel_text::ParallelText;
+pub use data::text::{plain_text, read_text};
 pub use data::text_codec::{SpecialIds, SubwordOptions, TextCodec, Unit, WordOptions};
 pub use data::translation_batches::{Pairs, TranslationBatches};
 pub use error::{Error, Result};

@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use seqloom_nn::Vocab;
 
+use crate::data::text::{plain_text, read_text};
 use crate::error::{Error, Result};
 
 /// A text, or a stretch of one, over a vocabulary of its characters. Cheap to clone.
@@ -27,41 +28,38 @@ pub struct CharCorpus {
 }
 
 impl CharCorpus {
-    /// Reads a file of UTF-8 text.
+    /// Reads a file of text, by the rule of [`read_text`].
     ///
     /// # Errors
-    /// [`Error::Io`], [`Error::EmptyText`], or [`Error::NotUtf8`] with the offset of the first bad byte; each names the
+    /// [`Error::Io`], [`Error::EmptyText`], or [`Error::NotUtf8`] with the place of the first bad byte; each names the
     /// file.
     pub fn read(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
-        let bytes = std::fs::read(path).map_err(Error::io("read", path))?;
-        let text = String::from_utf8(bytes).map_err(|error| {
-            let position = error.utf8_error().valid_up_to();
-            Error::NotUtf8 { path: path.to_owned(), position }
-        })?;
+        let text = read_text(path)?;
         Self::from_text(&text).map_err(|error| match error {
             Error::EmptyText { .. } => Error::EmptyText { path: Some(path.to_owned()) },
             other => other,
         })
     }
 
-    /// A corpus of this text and its own characters.
+    /// A corpus of this text and its own characters, by the rule of [`read_text`].
     ///
     /// # Errors
     /// [`Error::EmptyText`].
     pub fn from_text(text: &str) -> Result<Self> {
-        Self::with_vocab(text, &Vocab::from_text(text))
+        Self::with_vocab(text, &Vocab::from_text(&plain_text(text)))
     }
 
-    /// A corpus of this text over a given vocabulary, such as a checkpoint's.
+    /// A corpus of this text over a given vocabulary, such as a checkpoint's, by the rule of [`read_text`].
     ///
     /// # Errors
     /// [`Error::EmptyText`]; [`Error::Model`] for the first character that the vocabulary does not hold.
     pub fn with_vocab(text: &str, vocab: &Vocab) -> Result<Self> {
+        let text = plain_text(text);
         if text.is_empty() {
             return Err(Error::EmptyText { path: None });
         }
-        let ids: Arc<[u32]> = vocab.encode(text)?.into();
+        let ids: Arc<[u32]> = vocab.encode(&text)?.into();
         Ok(Self { range: 0..ids.len(), ids, vocab: vocab.clone() })
     }
 

@@ -6,6 +6,7 @@
 
 use std::path::Path;
 
+use crate::data::text::{plain_text, read_text};
 use crate::error::{Error, Result};
 use crate::fault::ParallelFault;
 
@@ -22,11 +23,11 @@ pub struct ParallelText {
 }
 
 impl ParallelText {
-    /// Reads two files of UTF-8 text, a sentence a line, line n of one being the translation of line n of the other. Lines
-    /// end with LF or CR LF, the last one with the file; spaces around a sentence and a byte order mark are no part of it.
+    /// Reads two files of text by the rule of [`read_text`], a sentence a line, line n of one being the translation of line n
+    /// of the other. The last line ends with the file; spaces around a sentence are no part of it.
     ///
     /// # Errors
-    /// [`Error::Io`], [`Error::EmptyText`], or [`Error::Parallel`] with the line that is not UTF-8 or both numbers of lines
+    /// [`Error::Io`], [`Error::EmptyText`], [`Error::NotUtf8`] with the line, or [`Error::Parallel`] with both numbers of lines
     /// where they differ; each names the file.
     pub fn read(source: impl AsRef<Path>, target: impl AsRef<Path>) -> Result<Self> {
         let (source, target) = (source.as_ref(), target.as_ref());
@@ -42,12 +43,12 @@ impl ParallelText {
         Ok(Self { pairs: sources.into_iter().zip(targets).collect() })
     }
 
-    /// The pairs (source, target) in their order; spaces around a sentence are no part of it.
+    /// The pairs (source, target) in their order, by the rule of [`read_text`]; spaces around a sentence are no part of it.
     ///
     /// # Errors
     /// [`Error::EmptyText`] if there are none.
     pub fn from_pairs<S: AsRef<str>, T: AsRef<str>>(pairs: impl IntoIterator<Item = (S, T)>) -> Result<Self> {
-        let own = |text: &str| text.trim().to_owned();
+        let own = |text: &str| plain_text(text).trim().to_owned();
         let pairs: Vec<_> = pairs.into_iter().map(|(s, t)| (own(s.as_ref()), own(t.as_ref()))).collect();
         if pairs.is_empty() {
             return Err(Error::EmptyText { path: None });
@@ -86,14 +87,7 @@ impl ParallelText {
 
 /// The lines of a file, trimmed.
 fn lines(path: &Path) -> Result<Vec<String>> {
-    let bytes = std::fs::read(path).map_err(Error::io("read", path))?;
-    let text = str::from_utf8(&bytes).map_err(|error| {
-        let before = &bytes[..error.valid_up_to()];
-        let start = before.iter().rposition(|&b| b == b'\n').map_or(0, |newline| newline + 1);
-        let line = before.iter().filter(|&&b| b == b'\n').count() + 1;
-        Error::Parallel(ParallelFault::NotUtf8 { path: path.to_owned(), line, byte: before.len() - start })
-    })?;
-    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    let text = read_text(path)?;
     if text.is_empty() {
         return Err(Error::EmptyText { path: Some(path.to_owned()) });
     }
@@ -140,12 +134,12 @@ mod tests {
     fn a_bad_byte_is_found_in_its_line() {
         let error = read(b"a\nb\xff\n", b"a\nb\n").unwrap_err();
         assert!(
-            matches!(&error, Error::Parallel(ParallelFault::NotUtf8 { path, line: 2, byte: 1 }) if path.ends_with("text.de")),
+            matches!(&error, Error::NotUtf8 { path, position: 3, line: 2, byte: 1 } if path.ends_with("text.de")),
             "{error}"
         );
         let error = read(b"a\nb\n", b"\xc3").unwrap_err();
         assert!(
-            matches!(&error, Error::Parallel(ParallelFault::NotUtf8 { path, line: 1, byte: 0 }) if path.ends_with("text.en")),
+            matches!(&error, Error::NotUtf8 { path, position: 0, line: 1, byte: 0 } if path.ends_with("text.en")),
             "{error}"
         );
     }

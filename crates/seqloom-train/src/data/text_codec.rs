@@ -88,7 +88,8 @@ impl Default for SubwordOptions {
     }
 }
 
-/// Turns sentences into ids and back. Cheap to clone.
+/// Turns sentences into ids and back. Cheap to clone. A sentence is taken as it is: what comes from a file is to be read by
+/// [`crate::read_text`] or [`crate::ParallelText`], which know byte order marks and line ends.
 ///
 /// ```
 /// # use seqloom_train::{TextCodec, WordOptions};
