@@ -257,6 +257,39 @@ fn what_cannot_be_translated_is_named() {
 }
 
 #[test]
+fn a_banned_token_is_never_written() {
+    let mut params = Params::seeded(11);
+    let model = LstmSeq2Seq::new(&mut params, CONFIG);
+    let store = ParamStore::new(&shared(), params, StoreKind::Training).unwrap();
+    opinionated(&store);
+    let head = store.specs().iter().position(|spec| spec.name == "decoder.head.bias").unwrap();
+    let ban = |ids: &[u32]| {
+        let mut bias = store.read(Arena::Params).unwrap().swap_remove(head);
+        ids.iter().for_each(|&id| bias[id as usize] = f32::NEG_INFINITY);
+        store.write(Arena::Params, head, &bias).unwrap();
+    };
+    let mut translator = model.translator(&store);
+    let written = |found: &[Vec<Translation>]| -> Vec<u32> {
+        found.iter().flatten().flat_map(|translation| translation.tokens.clone()).collect()
+    };
+    let before = translator.beam(&SOURCES, 3, 0.7, 9).unwrap();
+    let banned = written(&before)[0];
+    ban(&[banned]);
+    for width in [1, 3] {
+        let found = translator.beam(&SOURCES, width, 0.7, 9).unwrap();
+        assert!(found.iter().all(|found| found.len() == width));
+        assert!(!written(&found).contains(&banned));
+        assert!(found.iter().flatten().all(|translation| translation.log_prob.is_finite()));
+    }
+    // With the end banned too, nothing ends.
+    ban(&[VOCAB.eos]);
+    assert!(translator.greedy(&SOURCES, 9).unwrap().iter().all(|t| t.tokens.len() == 9 && !t.ended));
+    ban(&(0..VOCAB.target as u32).collect::<Vec<_>>());
+    let error = translator.greedy(&SOURCES, 9).unwrap_err();
+    assert!(matches!(error, NnError::NotFinite { .. } | NnError::NoneAllowed { row: 0 }), "{error}");
+}
+
+#[test]
 fn what_cannot_be_trained_on_is_named() {
     let mut params = Params::seeded(1);
     let model = LstmSeq2Seq::new(&mut params, Seq2SeqConfig { max_source: 3, ..CONFIG });

@@ -355,3 +355,78 @@ fn every_operation_has_a_gradient_check() {
         .collect();
     assert!(absent.is_empty(), "no gradient check of {absent:?}");
 }
+
+/// A mean over nothing: PyTorch gives NaN, this project 0 (`Tensor::cross_entropy`), and no gradient moves anything.
+#[test]
+fn gradient_of_cross_entropy_with_all_targets_ignored() {
+    for smoothing in [0.0, 0.1] {
+        let options = CrossEntropyOptions { ignore_index: Some(3), label_smoothing: smoothing };
+        let operands = [wave(&[2, 2, 3], 0), ids(&[2, 2], &[3; 4])];
+        let case = Case::compile(&device::shared(), &operands, |_, x| {
+            let loss = (x[0] * 2.0).cross_entropy(x[1], options);
+            Recorded { outputs: vec![loss], loss: loss * 5.0 }
+        });
+        assert_eq!(case.loss(), 0.0);
+        assert_eq!(case.outputs(), [[0.0]]);
+        assert_eq!(case.gradients(), [[0.0; 12]]);
+    }
+}
+
+/// Rows of one value have no variance: what is normalised is 0, and 1/deviation is 1/√eps.
+#[test]
+fn gradient_of_norms_of_constant_rows() {
+    // Of several sizes; sums of 5 equal values of these have no rounding.
+    let rows = [0.0f32, 0.5, -3.0, 1024.0, -8192.0];
+    let (width, eps) = (5, 1e-5f32);
+    let x = tensor(&[rows.len(), width], |k| rows[k / width]);
+    let (weight, bias) = (positive(&[width], 1), wave(&[width], 2));
+    let dy: Vec<f32> = (0..rows.len() * width).map(|k| (k as f32 * 1.9).sin()).collect();
+    let floats = |t: &HostTensor| match t.data() {
+        HostData::F32(values) => values.clone(),
+        HostData::U32(_) => panic!("floats"),
+    };
+    let (w, b) = (floats(&weight), floats(&bias));
+    let near = |got: &[f32], expected: &[f64], what: &str| {
+        for (i, (&got, &expected)) in got.iter().zip(expected).enumerate() {
+            // Some ten operations of f32, in terms of the largest that is summed.
+            let scale = expected.abs().max(1.0 / f64::from(eps).sqrt());
+            assert!((f64::from(got) - expected).abs() < 2e-6 * scale, "{what} {i}: {got}, not {expected}");
+        }
+    };
+    for centred in [true, false] {
+        let case = Case::compile(&device::shared(), &[x.clone(), weight.clone(), bias.clone()], |g, x| {
+            let y = if centred {
+                x[0].layer_norm(Some(x[1]), Some(x[2]), eps)
+            } else {
+                x[0].rms_norm(Some(x[1]), eps) + x[2]
+            };
+            let dy = g.literal(&[rows.len(), width], dy.clone());
+            Recorded { outputs: vec![y], loss: (y * dy).sum_all() }
+        });
+        assert!(case.loss().is_finite());
+        let (mut y, mut dx) = (Vec::new(), Vec::new());
+        let (mut dweight, mut dbias) = (vec![0.0f64; width], vec![0.0f64; width]);
+        for (row, value) in rows.iter().enumerate() {
+            let value = f64::from(*value);
+            let dy: Vec<f64> = dy[row * width..][..width].iter().map(|&v| f64::from(v)).collect();
+            let inner: Vec<f64> = (0..width).map(|c| dy[c] * f64::from(w[c])).collect();
+            let mean = |of: &[f64]| of.iter().sum::<f64>() / of.len() as f64;
+            let square = if centred { 0.0 } else { value * value };
+            let rstd = 1.0 / (square + f64::from(eps)).sqrt();
+            let normed = if centred { 0.0 } else { value * rstd };
+            let slope = mean(&inner.iter().map(|v| v * normed).collect::<Vec<_>>());
+            let shift = if centred { mean(&inner) } else { 0.0 };
+            for c in 0..width {
+                y.push(normed * f64::from(w[c]) + f64::from(b[c]));
+                dx.push(rstd * (inner[c] - shift - normed * slope));
+                dweight[c] += dy[c] * normed;
+                dbias[c] += dy[c];
+            }
+        }
+        near(&case.outputs()[0], &y, "y");
+        let gradients = case.gradients();
+        near(&gradients[0], &dx, "dx");
+        near(&gradients[1], &dweight, "dweight");
+        near(&gradients[2], &dbias, "dbias");
+    }
+}

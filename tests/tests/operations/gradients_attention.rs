@@ -2,6 +2,8 @@
 //! every combination of masks and terms. The kernels' own tests cover sizes; here they are small.
 
 use seqloom_graph::{AttentionOptions, Start, Tensor};
+use seqloom_tests::case::{Case, Recorded};
+use seqloom_tests::device;
 use seqloom_tests::mid_graph::{check, ids, tensor, wave};
 
 /// B, H, Hkv, Tq, Tk, D, Dv.
@@ -139,4 +141,76 @@ fn gradient_of_attention_weights() {
         let options = AttentionOptions { lengths, slopes, relative, start, ..AttentionOptions::default() };
         vec![x[0].attention_weights(x[1], options)]
     });
+}
+
+/// A query that sees no key has no weights and no gradient, however it comes to see none: no key in its row, a window that
+/// lies elsewhere, scores of −∞ alone. As in `attention`, whose result is 0 there.
+#[test]
+fn weights_of_a_query_that_sees_nothing() {
+    let [batch, heads, key_heads, queries, keys, width, _] = SIZES;
+    let blind = 1;
+    let bias =
+        tensor(
+            &[heads, queries, keys],
+            |k| if k / keys % queries == blind { f32::NEG_INFINITY } else { 0.1 },
+        );
+    let operands = [
+        wave(&[batch, queries, heads, width], 0),
+        wave(&[batch, keys, key_heads, width], 1),
+        ids(&[batch], &[0, 7]),
+        bias,
+    ];
+    type Blind = fn(usize, usize) -> bool;
+    let everything = AttentionOptions::default();
+    let cases: [(&str, AttentionOptions<'_>, [bool; 2], Blind); 4] = [
+        ("lengths", everything, [true, false], |row, _| row == 0),
+        ("bias", everything, [false, true], |_, query| query == 1),
+        // Queries stand at 5 to 9 and see 2 back: of keys 0 to 6 those at 9 see none.
+        (
+            "window",
+            AttentionOptions { window: Some(2), start: Start::At(5), ..everything },
+            [false; 2],
+            |_, query| query == 4,
+        ),
+        ("all", AttentionOptions { causal: true, window: Some(3), ..everything }, [true; 2], |row, query| {
+            row == 0 || query == 1
+        }),
+    ];
+    for (name, options, [lengths, bias], blind) in cases {
+        let case = Case::compile(&device::shared(), &operands, |g, x| {
+            let options = AttentionOptions {
+                causal: options.causal,
+                window: options.window,
+                start: options.start,
+                lengths: lengths.then_some(x[2]),
+                bias: bias.then_some(x[3]),
+                ..AttentionOptions::default()
+            };
+            let weights = x[0].attention_weights(x[1], options);
+            let attended = x[0].attention(x[1], x[1], options);
+            let pick =
+                g.literal(&weights.shape(), (0..weights.shape().len()).map(|k| (k as f32).sin()).collect());
+            Recorded { outputs: vec![weights, attended], loss: (weights * pick).sum_all() }
+        });
+        assert!(case.loss().is_finite(), "{name}");
+        let outputs = case.outputs();
+        for (at, told) in outputs[0].chunks(keys).enumerate() {
+            let (row, query) = (at / queries / heads, at % queries);
+            let sum: f32 = told.iter().sum();
+            if blind(row, query) {
+                assert!(told.iter().all(|&weight| weight == 0.0), "{name} {row} {query}: {told:?}");
+            } else {
+                assert!((sum - 1.0).abs() < 1e-5, "{name} {row} {query}: {told:?}");
+            }
+        }
+        let gradients = case.gradients();
+        assert!(gradients.iter().flatten().all(|gradient| gradient.is_finite()), "{name}");
+        // One key alone has the weight 1 and no gradient either, so only what sees nothing is asked.
+        for (step, of) in outputs[1].chunks(heads * width).zip(gradients[0].chunks(heads * width)).enumerate()
+        {
+            if blind(step / queries, step % queries) {
+                assert!(of.0.iter().chain(of.1).all(|&value| value == 0.0), "{name}, step {step}: {of:?}");
+            }
+        }
+    }
 }

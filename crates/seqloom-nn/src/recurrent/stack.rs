@@ -128,12 +128,16 @@ impl Stack {
         if !x.is_poisoned() && x.shape().last() != Some(&self.config.input) {
             return self.refuse(x, &format!("needs an input of {} channels", self.config.input));
         }
-        let hidden = self.config.hidden;
+        let RecurrentConfig { hidden, dropout, .. } = self.config;
+        // Also of a single layer, where nothing would be dropped.
+        if !(0.0..1.0).contains(&dropout) {
+            return self.refuse(x, &format!("dropout = {dropout} is not in 0 <= p < 1"));
+        }
         let mut output = x;
         // By tensor of the state, the final ones of each layer and direction.
         let mut finals = vec![Vec::new(); self.cell.states()];
         for (l, directions) in self.layers.iter().enumerate() {
-            let below = if l == 0 { output } else { output.dropout(self.config.dropout) };
+            let below = if l == 0 { output } else { output.dropout(dropout) };
             let outputs: Vec<_> = directions
                 .iter()
                 .enumerate()
@@ -279,5 +283,32 @@ mod tests {
         refused("an input of 3 channels", &|g| stack.run(g.input("x", &[2, 7, 4], DType::F32), None, None));
         refused("sequences [B, T, C]", &|g| stack.run(g.input("x", &[2, 3], DType::F32), None, None));
         refused("step by step", &|g| stack.step(g.input("x", &[2, 3], DType::F32), &[]));
+    }
+
+    #[test]
+    fn a_single_layer_refuses_what_is_no_probability() {
+        for dropout in [1.0, -0.1, f32::NAN] {
+            for cell in [Cell::Gru, Cell::Lstm, Cell::Rnn(Activation::Tanh)] {
+                let (params, stack) = stack(cell, RecurrentConfig { dropout, ..RecurrentConfig::new(3, 5) });
+                let record: [&dyn for<'g> Fn(&'g Graph) -> Run<'g>; 3] = [
+                    &|g| stack.run(g.input("x", &[2, 7, 3], DType::F32), None, None),
+                    &|g| {
+                        let lengths = g.lengths("lengths", 2, 7).within(9);
+                        stack.run_packed(g.input("x", &[9, 3], DType::F32), None, lengths)
+                    },
+                    &|g| {
+                        let state = g.input("h", &[1, 2, 5], DType::F32);
+                        stack.step(g.input("x", &[2, 3], DType::F32), &[state, state][..cell.states()])
+                    },
+                ];
+                for record in record {
+                    for g in [Graph::training(&params), Graph::inference(&params)] {
+                        assert!(record(&g).output.is_poisoned());
+                        let message = g.check().unwrap_err().to_string();
+                        assert!(message.contains("dropout = ") && message.contains(cell.name()), "{message}");
+                    }
+                }
+            }
+        }
     }
 }
