@@ -113,7 +113,11 @@ fn main() -> Outcome<()> {
     let config = BertConfig::new(Vocab::ids(symbols + 1), channels, heads, layers, time);
     // Neighbours are what tells a character. From positions in embeddings alone heads find them slowly; slopes make some look
     // near from the start.
-    let block = BlockConfig { relative: RelativePositions::Alibi, dropout: 0.0, ..config.block };
+    let block = BlockConfig {
+        relative: RelativePositions::Alibi,
+        dropout: TransformerDropout::default(),
+        ..config.block
+    };
     let model = Bert::new(&mut params, BertConfig { block, ..config });
     println!("{} parameters", params.count());
     let optimizer = AdamW { lr, clip_norm: Some(1.0), ..AdamW::default() };
@@ -236,7 +240,7 @@ fn text(file: Option<&Path>) -> Outcome<(CharCorpus, String)> {
     files.sort();
     let mut all = String::new();
     for file in &files {
-        all += &std::fs::read_to_string(file).map_err(|e| format!("{}: {e}", file.display()))?;
+        all += &seqloom::train::read_text(file)?;
     }
     Ok((CharCorpus::from_text(&all)?, format!("{} Markdown files of this repository", files.len())))
 }

@@ -122,7 +122,7 @@ impl TransformerSizes {
                 NormAt::Pre => NormPlace::Pre,
                 NormAt::Post => NormPlace::Post,
             },
-            dropout,
+            dropout: TransformerDropout::all(dropout),
             relative,
             ..BlockConfig::new(self.channels, self.heads)
         };

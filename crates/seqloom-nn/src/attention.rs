@@ -6,11 +6,13 @@
 //! | [`multi_head`] | multi-head attention |
 //! | [`scores`] | attention of recurrent decoders to what an encoder read |
 //! | [`transformer_block`], [`transformer_stack`] | attention, feed-forward and norms as one block, and a stack of them |
+//! | [`transformer_dropout`] | where they drop out |
 
 pub mod multi_head;
 pub mod positions;
 pub mod relative_positions;
 pub mod scores;
 pub mod transformer_block;
+pub mod transformer_dropout;
 pub mod transformer_stack;
 pub mod tree_positions;

@@ -36,6 +36,7 @@ pub use attention::positions::{AbsolutePositions, Place, PositionEmbedding, Sinu
 pub use attention::relative_positions::{RelativePositions, Rotary, alibi_slopes};
 pub use attention::scores::{Attended, Attention, Memory, Score};
 pub use attention::transformer_block::{BlockConfig, BlockStart, CrossAttended, NormPlace, TransformerBlock};
+pub use attention::transformer_dropout::TransformerDropout;
 pub use attention::transformer_stack::{StackMemory, TransformerStack};
 pub use attention::tree_positions::{TreePositions, tree_distances};
 pub use batch::lm_batch::LmBatch;

@@ -179,4 +179,12 @@ pub enum ConfigFault {
         /// What it may be.
         needs: String,
     },
+    /// Settings that nobody here knows.
+    #[error(
+        "it has settings that are not known and may change what the model computes: {settings:?}; remove those that do not"
+    )]
+    Unknown {
+        /// Their names.
+        settings: Vec<String>,
+    },
 }

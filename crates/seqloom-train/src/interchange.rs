@@ -9,8 +9,8 @@ pub mod hugging_face {
     //! Models of Hugging Face's `transformers`: a folder with `config.json` and `model.safetensors`, as `save_pretrained` writes it.
     //!
     //! The configuration gives the sizes, a table of names the parameters; each model has a file of its own with both. A setting
-    //! that changes what the model computes and that ours has not is refused, not passed over: a model that loads computes what
-    //! theirs does.
+    //! that changes what the model computes is obeyed or refused by name, dropout's places included, and so is one that is not
+    //! known (`settings`): a model that loads computes what theirs does, and trains as theirs does.
     //!
     //! ```no_run
     //! # use seqloom_device::{Device, DeviceOptions};
@@ -31,6 +31,8 @@ pub mod hugging_face {
     mod bert;
     mod gpt2;
     mod settings;
+    #[cfg(test)]
+    mod tests;
 
     pub use bert::{BERT, read_bert};
     pub use gpt2::{GPT2, read_gpt2};

@@ -52,8 +52,9 @@ pub mod prelude {
         MaskedBatch, Masking, MultiHeadAttention, NormKind, NormPlace, Padding, Past, Place,
         PositionEmbedding, Recurrent, RecurrentConfig, RecurrentLm, RecurrentLmConfig, RelativePositions,
         RmsNorm, Rnn, RnnLm, Rotary, Score, Seq2Seq, Seq2SeqConfig, SinusoidLayout, StateShape, Transformer,
-        TransformerConfig, TransformerStack, Translate, Translation, TranslationBatch, TranslationVocab,
-        Translator, TreePositions, Vocab, WindowLm, WindowLmConfig, WindowTagger, WindowTaggerConfig, Wiring,
+        TransformerConfig, TransformerDropout, TransformerStack, Translate, Translation, TranslationBatch,
+        TranslationVocab, Translator, TreePositions, Vocab, WindowLm, WindowLmConfig, WindowTagger,
+        WindowTaggerConfig, Wiring,
     };
     pub use seqloom_train::{
         AdamW, Batches, CharCorpus, Checkpoint, Order, ParallelCorpus, ParallelText, Perplexity, Progress,

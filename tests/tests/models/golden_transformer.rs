@@ -6,8 +6,8 @@ use seqloom_nn::{
     AbsolutePositions, AttentionConfig, Batch, Bert, BertConfig, BlockConfig, BlockStart,
     FeedForwardActivation, Gpt, GptConfig, LanguageModel, LmBatch, MaskedBatch, Masking, MultiHeadAttention,
     NormKind, NormPlace, RelativePositions, Rotary, SinusoidLayout, StackMemory, Transformer,
-    TransformerConfig, TransformerStack, TranslationBatch, TranslationVocab, TreePositions, Vocab,
-    tree_distances,
+    TransformerConfig, TransformerDropout, TransformerStack, TranslationBatch, TranslationVocab,
+    TreePositions, Vocab, tree_distances,
 };
 use seqloom_tests::case::weighted_sum;
 use seqloom_tests::compare::Tolerance;
@@ -279,7 +279,7 @@ fn encoder_only() {
         batch.tensors().iter().map(|(name, _)| (*name, golden.tensor(&format!("{case}.{name}")))).collect();
     let mut params = Params::seeded(0);
     let config = BertConfig::new(Vocab::ids(7), 8, 2, 2, 8);
-    let block = BlockConfig { feed_forward: 10, dropout: 0.0, ..config.block };
+    let block = BlockConfig { feed_forward: 10, dropout: TransformerDropout::default(), ..config.block };
     let model = Bert::new(&mut params, BertConfig { block, token_types: 2, ..config });
     assert_golden(&golden, case, params, &inputs, TOLERANCE, |g| Recorded {
         loss: model.loss(g, &batch),

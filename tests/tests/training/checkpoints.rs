@@ -189,6 +189,36 @@ fn older_files_of_hugging_face() {
     assert_eq!(values(&old), values(&new));
 }
 
+/// A table that head and embedding share is in a file under either name.
+#[test]
+fn a_shared_table_under_the_head_s_name() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    let moved = |from: &'static str, to: &'static str| {
+        move |name: &str| Some(if name == from { to } else { name }.to_owned())
+    };
+    std::fs::copy(file("gpt2/config.json"), at("config.json")).unwrap();
+    let to_head = moved("transformer.wte.weight", "lm_head.weight");
+    rewritten(&file("gpt2/model.safetensors"), &at("model.safetensors"), to_head, &[]);
+    assert_eq!(parameters(&read_gpt2(folder.path()).unwrap()), parameters(&read_gpt2(file("gpt2")).unwrap()));
+
+    let values = |from: &Path| {
+        let (config, checkpoint) = read_bert(from).unwrap();
+        assert!(config.head);
+        let mut params = Params::seeded(1);
+        let _ = Bert::new(&mut params, config);
+        stored(params, &checkpoint)
+    };
+    std::fs::copy(file("bert_masked/config.json"), at("config.json")).unwrap();
+    for (from, to) in [
+        ("bert.embeddings.word_embeddings.weight", "cls.predictions.decoder.weight"),
+        ("cls.predictions.bias", "cls.predictions.decoder.bias"),
+    ] {
+        rewritten(&file("bert_masked/model.safetensors"), &at("model.safetensors"), moved(from, to), &[]);
+        assert_eq!(values(folder.path()), values(&file("bert_masked")), "{to}");
+    }
+}
+
 fn parameters((config, checkpoint): &(seqloom_nn::GptConfig, Checkpoint)) -> Vec<Vec<f32>> {
     let mut params = Params::seeded(1);
     let _ = Gpt::new(&mut params, config.clone());
@@ -257,7 +287,7 @@ fn parts_of_foreign_models_that_do_not_fit_are_told_too() {
 /// A file that a table of names does not know keeps its names.
 #[test]
 fn a_map_without_rules_changes_nothing() {
-    const NOTHING: NameMap = NameMap { prefixes: &[], endings: &[], ignored: &[], rules: &[] };
+    const NOTHING: NameMap = NameMap::SAME;
     let path = file("attention.safetensors");
     assert_eq!(Checkpoint::read_as(&path, &NOTHING).unwrap(), Checkpoint::read(&path).unwrap());
 }

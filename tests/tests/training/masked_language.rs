@@ -1,6 +1,6 @@
 //! Training on hidden tokens, end to end: an encoder-only Transformer learns to fill in rows of several lengths.
 
-use seqloom_nn::{Bert, BertConfig, BlockConfig, MaskedBatch, Masking, NnError, Vocab};
+use seqloom_nn::{Bert, BertConfig, BlockConfig, MaskedBatch, Masking, NnError, TransformerDropout, Vocab};
 use seqloom_tests::device;
 use seqloom_train::random::below;
 use seqloom_train::{AdamW, Error, Trainer};
@@ -22,7 +22,7 @@ fn batch(seed: u64) -> MaskedBatch {
 fn hidden_tokens_are_told_from_their_neighbours() {
     let mut params = seqloom_graph::Params::seeded(1);
     let config = BertConfig::new(Vocab::ids(SYMBOLS + 1), 16, 2, 1, 10);
-    let block = BlockConfig { dropout: 0.0, ..config.block };
+    let block = BlockConfig { dropout: TransformerDropout::default(), ..config.block };
     let model = Bert::new(&mut params, BertConfig { block, ..config });
     let optimizer = AdamW { lr: 1e-2, ..AdamW::default() };
     let mut trainer =

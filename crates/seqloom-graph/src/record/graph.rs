@@ -88,6 +88,13 @@ impl Graph {
         self.recording.borrow_mut().error.get_or_insert(error);
     }
 
+    /// How many places of dropout are recorded, those of attention's weights among them: with probabilities above 0, in a
+    /// graph that trains.
+    #[must_use]
+    pub fn dropout_calls(&self) -> u32 {
+        self.recording.borrow().streams
+    }
+
     /// A number that tells this graph's calls of dropout apart.
     pub(crate) fn next_stream(&self) -> u32 {
         let mut recording = self.recording.borrow_mut();

@@ -13,6 +13,7 @@ use seqloom_graph::{AttentionOptions, Init, Params, Tensor};
 use crate::attention::multi_head::{AttentionConfig, AttentionStart, KeyValues, MultiHeadAttention};
 use crate::attention::positions::Place;
 use crate::attention::relative_positions::RelativePositions;
+use crate::attention::transformer_dropout::TransformerDropout;
 use crate::layers::dropout::Dropout;
 use crate::layers::feed_forward::{FeedForward, FeedForwardActivation};
 use crate::layers::norm::{Norm, NormKind};
@@ -45,8 +46,8 @@ pub struct BlockConfig {
     pub norm: NormKind,
     /// Added to the variance under the root.
     pub norm_eps: f32,
-    /// Probability of dropout while training: of weights, inside the feed-forward layer, and of each branch's result.
-    pub dropout: f32,
+    /// Probabilities of dropout while training, place by place.
+    pub dropout: TransformerDropout,
     /// How heads of self-attention know distances.
     pub relative: RelativePositions,
     /// First values.
@@ -90,7 +91,7 @@ impl BlockConfig {
             norm_place: NormPlace::Pre,
             norm: NormKind::Layer,
             norm_eps: 1e-5,
-            dropout: 0.0,
+            dropout: TransformerDropout::default(),
             relative: RelativePositions::None,
             start: BlockStart::Torch,
         }
@@ -99,7 +100,7 @@ impl BlockConfig {
     fn attention(&self, layers: usize, most: usize, relative: RelativePositions) -> AttentionConfig {
         AttentionConfig {
             key_heads: self.key_heads.unwrap_or(self.heads),
-            dropout: self.dropout,
+            dropout: self.dropout.attention,
             relative,
             most,
             start: match self.start.spreads(layers) {
@@ -122,6 +123,8 @@ pub(crate) const SPREAD: f32 = 0.02;
 /// x = x + dropout(linear2(f(linear1(norm(x)))))             norm is norm2, or norm3 behind attention to a memory
 /// ```
 ///
+/// [`TransformerDropout`] lists the places of dropout.
+///
 /// Shapes: x [B, T, C] → [B, T, C]; memory [B, S, C].
 ///
 /// Parameters, as PyTorch's `nn.TransformerEncoderLayer` and `nn.TransformerDecoderLayer`: `self_attn.*` and `multihead_attn.*`
@@ -134,6 +137,7 @@ pub struct TransformerBlock {
     cross: Option<(MultiHeadAttention, Branch)>,
     feed_forward: FeedForward,
     feed_forward_branch: Branch,
+    dropout: TransformerDropout,
 }
 
 /// A branch's place beside the residual stream.
@@ -186,16 +190,18 @@ impl TransformerBlock {
                 MultiHeadAttention::new(params, "multihead_attn", attention)
             });
             let start = config.start.spreads(layers).map(|spreads| spreads.map(Init::Normal));
-            let feed_forward = FeedForward::new(params, channels, feed_forward, activation, dropout, start);
-            let mut branch = |name: &str| Branch {
+            let feed_forward =
+                FeedForward::new(params, channels, feed_forward, activation, dropout.inner, start);
+            let mut branch = |name: &str, dropout: f32| Branch {
                 norm: Norm::new(params, name, norm, channels, norm_eps),
                 place: norm_place,
                 dropout: Dropout::new(dropout),
             };
-            let attention_branch = branch("norm1");
-            let cross = cross.map(|cross| (cross, branch("norm2")));
-            let feed_forward_branch = branch(if cross.is_some() { "norm3" } else { "norm2" });
-            Self { attention, attention_branch, cross, feed_forward, feed_forward_branch }
+            let attention_branch = branch("norm1", dropout.attention_result);
+            let cross = cross.map(|cross| (cross, branch("norm2", dropout.attention_result)));
+            let last = if cross.is_some() { "norm3" } else { "norm2" };
+            let feed_forward_branch = branch(last, dropout.feed_forward_result);
+            Self { attention, attention_branch, cross, feed_forward, feed_forward_branch, dropout }
         })
     }
 
@@ -236,7 +242,7 @@ impl TransformerBlock {
         remember: impl FnOnce(KeyValues<'g>) -> KeyValues<'g>,
         watch: Option<&mut dyn FnMut(Tensor<'g>)>,
     ) -> Tensor<'g> {
-        let x = self.attention_branch.around(x, |x| {
+        let x = self.attention_branch.around(self.dropout.checked(x), |x| {
             let (query, own) = self.attention.project(x, place);
             self.attention.attend(query, remember(own), mask)
         });

@@ -149,6 +149,7 @@ impl TransformerStack {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::attention::transformer_dropout::TransformerDropout;
     use seqloom_graph::{DType, Graph};
 
     fn error(decoder: bool, remembers: usize, channels: usize) -> String {
@@ -174,5 +175,55 @@ mod tests {
         assert!(error(true, 1, 8).contains("attention to a memory needs one"), "of two blocks, one has none");
         assert!(error(false, 2, 8).contains("has no attention to a memory"));
         assert!(error(false, 0, 7).contains("[1, 2, 7]"), "another width than the model's");
+    }
+
+    /// Places of dropout that a stack of two blocks records, or what is refused.
+    fn places(decoder: bool, dropout: TransformerDropout) -> Result<u32, String> {
+        let mut params = Params::seeded(1);
+        let make = if decoder { TransformerStack::decoder } else { TransformerStack::encoder };
+        let config = BlockConfig { dropout, ..BlockConfig::new(8, 2) };
+        let stack = make(&mut params, "stack", &config, 2, 4, true);
+        let g = Graph::training(&params);
+        let blocks = stack.memory(g.input("memory", &[1, 3, 8], DType::F32));
+        let memory = StackMemory { blocks: &blocks, mask: AttentionOptions::default() };
+        let x = g.input("x", &[1, 2, 8], DType::F32);
+        let _ = stack.forward(x, AttentionOptions::default(), decoder.then_some(memory));
+        g.check().map(|()| g.dropout_calls()).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn each_place_of_dropout_has_its_own_probability() {
+        // PyTorch's encoder layer has `self_attn`, `dropout`, `dropout1`, `dropout2`; its decoder layer two more.
+        assert_eq!(places(false, TransformerDropout::all(0.1)), Ok(2 * 4));
+        assert_eq!(places(true, TransformerDropout::all(0.1)), Ok(2 * 6));
+        let none = TransformerDropout::default();
+        for (alone, [encoder, decoder]) in [
+            (none, [0, 0]),
+            (TransformerDropout { embedding: 0.1, ..none }, [0, 0]),
+            (TransformerDropout { attention: 0.1, ..none }, [1, 2]),
+            (TransformerDropout { attention_result: 0.1, ..none }, [1, 2]),
+            (TransformerDropout { inner: 0.1, ..none }, [1, 1]),
+            (TransformerDropout { feed_forward_result: 0.1, ..none }, [1, 1]),
+        ] {
+            assert_eq!(places(false, alone), Ok(2 * encoder), "{alone:?}");
+            assert_eq!(places(true, alone), Ok(2 * decoder), "{alone:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_probability_is_refused_at_every_place() {
+        let none = TransformerDropout::default();
+        for p in [1.0, -0.1, f32::NAN] {
+            for (name, wrong) in [
+                ("embedding", TransformerDropout { embedding: p, ..none }),
+                ("attention", TransformerDropout { attention: p, ..none }),
+                ("attention_result", TransformerDropout { attention_result: p, ..none }),
+                ("inner", TransformerDropout { inner: p, ..none }),
+                ("feed_forward_result", TransformerDropout { feed_forward_result: p, ..none }),
+            ] {
+                let error = places(false, wrong).unwrap_err();
+                assert!(error.contains(&format!("dropout.{name} = ")), "{error}");
+            }
+        }
     }
 }

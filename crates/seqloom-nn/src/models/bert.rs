@@ -8,6 +8,7 @@ use seqloom_graph::{AttentionOptions, Graph, Init, Lengths, ParamId, Params, Ten
 
 use crate::attention::positions::{AbsolutePositions, Place, PositionEmbedding};
 use crate::attention::transformer_block::{BlockConfig, BlockStart, NormPlace, SPREAD};
+use crate::attention::transformer_dropout::TransformerDropout;
 use crate::attention::transformer_stack::TransformerStack;
 use crate::batch::masked_batch::MaskedBatch;
 use crate::layers::dropout::Dropout;
@@ -40,14 +41,14 @@ pub struct BertConfig {
 }
 
 impl BertConfig {
-    /// BERT's form (Devlin et al. 2019) at these sizes: post-norm, exact GELU, learned positions, dropout of 0.1; with the head,
-    /// without pooler and kinds of tokens.
+    /// BERT's form (Devlin et al. 2019) at these sizes: post-norm, exact GELU, learned positions, dropout of 0.1 everywhere but
+    /// inside the feed-forward layer; with the head, without pooler and kinds of tokens.
     #[must_use]
     pub fn new(vocab: Vocab, channels: usize, heads: usize, layers: usize, max_time: usize) -> Self {
         let block = BlockConfig {
             norm_place: NormPlace::Post,
             norm_eps: 1e-12,
-            dropout: 0.1,
+            dropout: TransformerDropout { inner: 0.0, ..TransformerDropout::all(0.1) },
             start: BlockStart::Bert,
             ..BlockConfig::new(channels, heads)
         };
@@ -131,7 +132,7 @@ impl Bert {
                 bias: params.add("bias", &[size], Init::Zeros),
             })
         });
-        let dropout = Dropout::new(block.dropout);
+        let dropout = Dropout::new(block.dropout.embedding);
         Self { config, embedding, positions, token_types, norm: first, dropout, blocks, pooler, head }
     }
 

@@ -2,8 +2,9 @@
 //!
 //! A model is the same model under other names, with its matrices the other way round or its projections apart. What differs
 //! is said in a table of rules, one line for each of our tensors, and read by one mechanism: so a foreign model is a table
-//! and no code. Nothing fails here. What no rule takes keeps its name, and a rule that lacks a part gives nothing, so the
-//! check of names and shapes that every checkpoint passes tells all that does not fit, at once.
+//! and no code. Nothing fails here and nothing is lost. What no rule takes keeps its name but for beginning and ending, and a
+//! rule that lacks a part gives nothing, so the check of names and shapes that every checkpoint passes tells all that does
+//! not fit, at once.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -12,15 +13,27 @@ use crate::checkpoint::{Checkpoint, Stored};
 use crate::error::Result;
 
 /// How the tensors of another library's files become those of a model here. A `*` in a name stands for a number.
+///
+/// Prefixes and endings apply to every tensor, whether a rule takes it or not; the rest is written in names without prefixes
+/// and with new endings.
+///
+/// ```
+/// # use seqloom_train::NameMap;
+/// /// Of a model that was saved inside another, as `model`.
+/// const INNER: NameMap = NameMap { prefixes: &["model."], ..NameMap::SAME };
+/// ```
 #[derive(Clone, Copy, Debug)]
 pub struct NameMap {
-    /// Beginnings that its names may have or lack, such as `bert.`.
+    /// Beginnings that its names may have or lack, such as `bert.`; the first that fits is left out.
     pub prefixes: &'static [&'static str],
-    /// Endings that older files have in place of newer ones, (old, new).
+    /// Endings that older files have in place of newer ones, (old, new); the first that fits is replaced.
     pub endings: &'static [(&'static str, &'static str)],
-    /// Its tensors without a part in the model: buffers, copies of shared tensors, heads for other ends.
+    /// Its tensors without a part in the model: buffers, heads for other ends.
     pub ignored: &'static [&'static str],
-    /// One rule for each tensor of ours.
+    /// Second names of shared tensors, (second, first). A file may hold such a tensor twice, or once under either name. Two
+    /// that differ are not one tensor: the second is left for the check to tell.
+    pub copies: &'static [(&'static str, &'static str)],
+    /// One rule for each tensor of ours whose name or form is another.
     pub rules: &'static [NameRule],
 }
 
@@ -60,10 +73,18 @@ impl Checkpoint {
     }
 }
 
-/// A foreign tensor under the name that its file has for it.
-type Part = (String, Stored);
+/// A foreign tensor: the name that its file has for it, that name without its beginning and with a new ending, its values.
+#[derive(Clone)]
+struct Part {
+    name: String,
+    plain: String,
+    stored: Stored,
+}
 
 impl NameMap {
+    /// The map that changes nothing, to write others from.
+    pub const SAME: Self = Self { prefixes: &[], endings: &[], ignored: &[], copies: &[], rules: &[] };
+
     /// Whether a foreign tensor has no part in the model.
     #[must_use]
     pub fn ignores(&self, name: &str) -> bool {
@@ -73,34 +94,62 @@ impl NameMap {
 
     /// The tensors under our names.
     pub(crate) fn renamed(&self, foreign: BTreeMap<String, Stored>) -> BTreeMap<String, Stored> {
+        let part = |(name, stored): (String, Stored)| Part { plain: self.plain(&name), name, stored };
+        let parts = self.once(foreign.into_iter().map(part).collect());
         let mut found: BTreeMap<String, (&NameRule, Vec<Option<Part>>)> = BTreeMap::new();
-        let mut ours = BTreeMap::new();
-        for (name, stored) in foreign {
-            let Some((rule, part, to)) = self.rule(&name) else {
-                ours.insert(name, stored);
+        // What no rule takes, and under which name it stays.
+        let mut others = Vec::new();
+        for part in parts {
+            let Some((rule, index, to)) = self.rule(&part.plain) else {
+                others.push((part.plain.clone(), part));
                 continue;
             };
-            let (_, parts) = found.entry(to).or_insert_with(|| (rule, vec![None; rule.theirs.len()]));
-            match parts.get_mut(part) {
-                Some(place @ None) => *place = Some((name, stored)),
+            let (_, places) = found.entry(to).or_insert_with(|| (rule, vec![None; rule.theirs.len()]));
+            match places.get_mut(index) {
+                Some(place @ None) => *place = Some(part),
                 // The same tensor twice, under an old and a new name: the second is left for the check to tell.
-                _ => drop(ours.insert(name, stored)),
+                _ => others.push((part.name.clone(), part)),
             }
         }
+        let mut ours = BTreeMap::new();
         for (name, (rule, parts)) in found {
             match joined(rule, &parts) {
                 Some(stored) => drop(ours.insert(name, stored)),
-                None => ours.extend(parts.into_iter().flatten()),
+                None => others.extend(parts.into_iter().flatten().map(|part| (part.name.clone(), part))),
             }
+        }
+        for (name, part) in others {
+            let mut name = if ours.contains_key(&name) { part.name } else { name };
+            // Two tensors of one name: neither is dropped in silence.
+            while ours.contains_key(&name) {
+                name.push('\'');
+            }
+            ours.insert(name, part.stored);
         }
         ours
     }
 
+    /// The tensors with shared ones once, under their first names.
+    fn once(&self, mut parts: Vec<Part>) -> Vec<Part> {
+        for (second, first) in self.copies {
+            let at = |parts: &[Part], plain: &str| parts.iter().position(|part| part.plain == plain);
+            while let Some(copy) = at(&parts, second) {
+                match at(&parts, first) {
+                    None => (*first).clone_into(&mut parts[copy].plain),
+                    Some(original) if parts[original].stored == parts[copy].stored => {
+                        parts.swap_remove(copy);
+                    }
+                    Some(_) => break,
+                }
+            }
+        }
+        parts
+    }
+
     /// The rule that takes a foreign tensor, as which of its parts, and our name for the whole.
-    fn rule(&self, name: &str) -> Option<(&'static NameRule, usize, String)> {
-        let plain = self.plain(name);
+    fn rule(&self, plain: &str) -> Option<(&'static NameRule, usize, String)> {
         self.rules.iter().find_map(|rule| {
-            let taken = |(part, pattern): (usize, &&str)| Some((part, number(pattern, &plain)?));
+            let taken = |(part, pattern): (usize, &&str)| Some((part, number(pattern, plain)?));
             let (part, number) = rule.theirs.iter().enumerate().find_map(taken)?;
             Some((rule, part, rule.ours.replace('*', number)))
         })
@@ -127,7 +176,7 @@ fn number<'a>(pattern: &str, name: &'a str) -> Option<&'a str> {
 fn joined(rule: &NameRule, parts: &[Option<Part>]) -> Option<Stored> {
     let mut whole: Option<Stored> = None;
     for part in parts {
-        let (_, stored) = part.as_ref()?;
+        let Part { stored, .. } = part.as_ref()?;
         let stored = if rule.transposed { transposed(stored)? } else { stored.clone() };
         whole = Some(match whole {
             None => stored,
@@ -160,6 +209,7 @@ mod tests {
         prefixes: &["model."],
         endings: &[(".gamma", ".weight")],
         ignored: &["h.*.mask"],
+        copies: &[("head", "ln.weight")],
         rules: &[
             NameRule::same("blocks.*.joint", &["h.*.q", "h.*.k"]),
             NameRule::transposed("blocks.*.out", &["h.*.o"]),
@@ -168,11 +218,15 @@ mod tests {
     };
 
     fn renamed(tensors: &[(&str, &[usize])]) -> BTreeMap<String, Stored> {
+        renamed_by(&MAP, tensors)
+    }
+
+    fn renamed_by(map: &NameMap, tensors: &[(&str, &[usize])]) -> BTreeMap<String, Stored> {
         let stored = |shape: &[usize]| {
             let values = (0..shape.iter().product::<usize>()).map(|i| i as f32).collect();
             Stored { shape: shape.to_vec(), values }
         };
-        MAP.renamed(tensors.iter().map(|(name, shape)| ((*name).to_owned(), stored(shape))).collect())
+        map.renamed(tensors.iter().map(|(name, shape)| ((*name).to_owned(), stored(shape))).collect())
     }
 
     fn names(tensors: &BTreeMap<String, Stored>) -> Vec<&str> {
@@ -203,5 +257,53 @@ mod tests {
         assert_eq!(names(&renamed(&[("h.0.q", &[]), ("h.0.k", &[])])), ["h.0.k", "h.0.q"]);
         assert_eq!(names(&renamed(&[("h.0.o", &[4]), ("tail", &[1])])), ["h.0.o", "tail"]);
         assert_eq!(names(&renamed(&[("ln.gamma", &[2]), ("ln.weight", &[2])])), ["ln.weight", "norm.weight"]);
+    }
+
+    #[test]
+    fn prefixes_and_endings_apply_without_rules_too() {
+        let tensors: [(&str, &[usize]); 3] = [("model.a.gamma", &[2]), ("model.b", &[1]), ("c.gamma", &[1])];
+        let only = |map: &NameMap| {
+            names(&renamed_by(map, &tensors)).into_iter().map(str::to_owned).collect::<Vec<_>>()
+        };
+        assert_eq!(only(&NameMap { prefixes: &["model."], ..NameMap::SAME }), ["a.gamma", "b", "c.gamma"]);
+        let endings = &[(".gamma", ".weight")];
+        assert_eq!(only(&NameMap { endings, ..NameMap::SAME }), ["c.weight", "model.a.weight", "model.b"]);
+        assert_eq!(only(&NameMap { rules: &[], copies: &[], ..MAP }), ["a.weight", "b", "c.weight"]);
+        assert_eq!(only(&NameMap::SAME), ["c.gamma", "model.a.gamma", "model.b"]);
+        // Beside rules for others.
+        assert_eq!(
+            names(&renamed(&[("model.tail.gamma", &[1]), ("h.0.o", &[1, 1])])),
+            ["blocks.0.out", "tail.weight"]
+        );
+    }
+
+    #[test]
+    fn a_shared_tensor_is_taken_under_either_name() {
+        for tensors in [
+            &[("head", &[3][..])][..],
+            &[("ln.weight", &[3])],
+            &[("model.ln.gamma", &[3])],
+            &[("head", &[3]), ("ln.weight", &[3])],
+            &[("model.head", &[3]), ("head", &[3])],
+        ] {
+            assert_eq!(names(&renamed(tensors)), ["norm.weight"], "{tensors:?}");
+        }
+        // Another head is none of the shared tensor, and what is left over is told.
+        assert_eq!(names(&renamed(&[("head", &[4]), ("ln.weight", &[3])])), ["head", "norm.weight"]);
+    }
+
+    #[test]
+    fn no_tensor_is_lost_to_another_of_its_name() {
+        let lost: [&[(&str, &[usize])]; 4] = [
+            &[("norm.weight", &[1]), ("ln.weight", &[2])],
+            &[("model.norm.weight", &[1]), ("ln.weight", &[2])],
+            &[("tail", &[1]), ("model.tail", &[2])],
+            &[("model.model.x", &[1]), ("model.x", &[1]), ("x", &[1])],
+        ];
+        for tensors in lost {
+            assert_eq!(renamed(tensors).len(), tensors.len(), "{tensors:?}");
+        }
+        assert_eq!(names(&renamed(lost[0])), ["norm.weight", "norm.weight'"]);
+        assert_eq!(names(&renamed(lost[1])), ["model.norm.weight", "norm.weight"]);
     }
 }

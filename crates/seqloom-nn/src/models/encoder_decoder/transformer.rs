@@ -88,7 +88,7 @@ impl Transformer {
         let (target_embedding, target_positions, decoder) =
             side("decoder", vocab.target, *max_target, config.decoder_layers, true);
         let head = (!config.tied).then(|| Linear::new(params, "head", channels, vocab.target));
-        let dropout = Dropout::new(block.dropout);
+        let dropout = Dropout::new(block.dropout.embedding);
         Self {
             config,
             source_embedding,
@@ -205,7 +205,9 @@ impl Transformer {
         let features = self.decode(inputs, &memory, Some(source_lengths));
         let logits = self.logits(lengths.pack(features));
         // What is measured elsewhere is the likelihood of the very tokens.
-        let smoothing = if g.is_training() { self.config.label_smoothing } else { 0.0 };
+        let smoothing = self.config.label_smoothing;
+        // A number that is no share is refused in every graph.
+        let smoothing = if g.is_training() || !(0.0..=1.0).contains(&smoothing) { smoothing } else { 0.0 };
         packed_cross_entropy(logits, lengths, "target_outputs", vocab.target, smoothing)
     }
 
@@ -344,6 +346,11 @@ mod tests {
         let odd = TransformerConfig { block, ..config() };
         assert!(error(odd, &batch(1, 1, VOCAB)).contains("3 heads do not divide a width of 8"));
         let smoothed = TransformerConfig { label_smoothing: 1.5, ..config() };
-        assert!(error(smoothed, &batch(1, 1, VOCAB)).contains("label_smoothing = 1.5"));
+        assert!(error(smoothed.clone(), &batch(1, 1, VOCAB)).contains("label_smoothing = 1.5"));
+        let mut params = Params::seeded(1);
+        let model = Transformer::new(&mut params, smoothed);
+        let g = Graph::inference(&params);
+        let _ = model.loss(&g, &batch(1, 1, VOCAB));
+        assert!(g.check().unwrap_err().to_string().contains("label_smoothing = 1.5"));
     }
 }

@@ -92,7 +92,7 @@ impl Gpt {
                 Linear::with(params, "head", channels, size, [Init::Normal(SPREAD), Init::Zeros])
             }
         });
-        let dropout = Dropout::new(config.block.dropout);
+        let dropout = Dropout::new(config.block.dropout.embedding);
         Self { config, embedding, positions, dropout, blocks, head }
     }
 

@@ -2,11 +2,12 @@
 //!
 //! Its queries, keys and values are projected by matrices of their own, its names may begin with `bert.`, the head's matrix is
 //! the embedding's table, and the oldest files call scale and shift of a normalisation gamma and beta. Which classes a file
-//! comes from is told by what it holds, since `config.json` of well-known checkpoints names another.
+//! comes from is told by what it holds, since `config.json` of well-known checkpoints names another. It drops out embeddings,
+//! weights of attention, and what each branch gives, and nothing inside the feed-forward layer.
 
 use std::path::Path;
 
-use seqloom_nn::{BertConfig, BlockConfig, Vocab};
+use seqloom_nn::{BertConfig, BlockConfig, TransformerDropout, Vocab};
 
 use crate::checkpoint::Checkpoint;
 use crate::error::Result;
@@ -17,12 +18,10 @@ use crate::interchange::name_map::{NameMap, NameRule};
 pub const BERT: NameMap = NameMap {
     prefixes: &["bert."],
     endings: &[("LayerNorm.gamma", "LayerNorm.weight"), ("LayerNorm.beta", "LayerNorm.bias")],
-    ignored: &[
-        "embeddings.position_ids",
-        "cls.predictions.decoder.weight",
-        "cls.predictions.decoder.bias",
-        "cls.seq_relationship.weight",
-        "cls.seq_relationship.bias",
+    ignored: &["embeddings.position_ids", "cls.seq_relationship.weight", "cls.seq_relationship.bias"],
+    copies: &[
+        ("cls.predictions.decoder.weight", "embeddings.word_embeddings.weight"),
+        ("cls.predictions.decoder.bias", "cls.predictions.bias"),
     ],
     rules: &[
         NameRule::same("embedding.weight", &["embeddings.word_embeddings.weight"]),
@@ -75,15 +74,33 @@ pub const BERT: NameMap = NameMap {
     ],
 };
 
+/// Settings of BERT alone that change nothing here: dropout before a classifier, and what Google's own files say of a pooler
+/// that the model does not have.
+const HARMLESS: [&str; 7] = [
+    "classifier_dropout",
+    "directionality",
+    "pooler_fc_size",
+    "pooler_num_attention_heads",
+    "pooler_num_fc_layers",
+    "pooler_size_per_head",
+    "pooler_type",
+];
+
 /// Reads a folder that a BERT was saved to: the sizes of the [`seqloom_nn::Bert`] that it is, with the pooler and the head that
 /// the file has, and its parameters, for [`Checkpoint::restore_parameters`]. The vocabulary has ids without characters.
 ///
+/// A file without `model_type`, as Google's own are, is taken for BERT unless its `architectures` are others. The embedding
+/// of `pad_token_id` is as any other here; theirs is never trained by what it is read for, which matters only where that
+/// token stands within a row's length.
+///
 /// # Errors
-/// [`crate::Error::Io`]; [`crate::Error::Config`] for sizes that are absent and settings that change what is computed and
-/// are not known; [`crate::Error::Checkpoint`] if the file of the parameters is truncated, damaged, or of another type.
+/// [`crate::Error::Io`]; [`crate::Error::Config`] for another model's folder, for sizes that are absent, and by name for
+/// settings that change what is computed and that ours has not, or that are not known; [`crate::Error::Checkpoint`] if the
+/// file of the parameters is truncated, damaged, or of another type.
 pub fn read_bert(folder: impl AsRef<Path>) -> Result<(BertConfig, Checkpoint)> {
     let folder = folder.as_ref();
-    let settings = Settings::read(folder)?;
+    let settings = Settings::read(folder, &[])?;
+    settings.kind("bert", "Bert")?;
     let vocab = Vocab::ids(settings.size("vocab_size")?);
     let (channels, heads) = (settings.size("hidden_size")?, settings.size("num_attention_heads")?);
     let (layers, time) = (settings.size("num_hidden_layers")?, settings.size("max_position_embeddings")?);
@@ -91,16 +108,18 @@ pub fn read_bert(folder: impl AsRef<Path>) -> Result<(BertConfig, Checkpoint)> {
         (settings.size("intermediate_size")?, settings.size("type_vocab_size")?);
     settings.only("position_embedding_type", "absolute")?;
     settings.only("is_decoder", false)?;
-    settings.only("add_cross_attention", false)?;
-    settings.only("tie_word_embeddings", true)?;
+    settings.plain()?;
+    let hidden = settings.dropout_or("hidden_dropout_prob", 0.1)?;
+    let attention = settings.dropout_or("attention_probs_dropout_prob", 0.1)?;
     let sizes = BertConfig::new(vocab, channels, heads, layers, time);
     let block = BlockConfig {
         feed_forward,
         activation: settings.activation("hidden_act", "gelu")?,
         norm_eps: settings.number_or("layer_norm_eps", 1e-12)?,
-        dropout: settings.number_or("hidden_dropout_prob", 0.1)?,
+        dropout: TransformerDropout { attention, inner: 0.0, ..TransformerDropout::all(hidden) },
         ..sizes.block
     };
+    settings.all_known(&HARMLESS)?;
     let checkpoint = Checkpoint::read_as(folder.join(WEIGHTS), &BERT)?;
     let (pooler, head) = (checkpoint.contains("pooler.weight"), checkpoint.contains("head.bias"));
     Ok((BertConfig { block, token_types, pooler, head, ..sizes }, checkpoint))

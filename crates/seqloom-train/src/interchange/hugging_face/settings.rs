@@ -1,5 +1,11 @@
-//! The settings of a model's `config.json`: sizes and choices, each read with its kind checked and refused by its name.
+//! The settings of a `config.json`, each of which is obeyed, refused or known to leave the computation alone.
+//!
+//! What a loader asks for is obeyed. Some settings may only have one value. A list names those that the models' own code reads
+//! for other ends. Whatever is left is refused by name, since a setting that nobody here knows may change what the model
+//! computes: those of later releases, of other models, of somebody's own code.
 
+use std::cell::RefCell;
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use seqloom_nn::FeedForwardActivation;
@@ -12,15 +18,87 @@ use crate::fault::ConfigFault;
 pub(super) const CONFIG: &str = "config.json";
 pub(super) const WEIGHTS: &str = "model.safetensors";
 
+/// Settings of every model that change nothing of what ours computes from the same parameters. Settings whose names begin
+/// with an underscore are the library's own notes, and none of them is in a model's mathematics.
+const HARMLESS: &[&str] = &[
+    // What it is called, what it was made by, and how its numbers are stored.
+    "name_or_path",
+    "architectures",
+    "transformers_version",
+    "tokenizer_class",
+    "prefix",
+    "torch_dtype",
+    "dtype",
+    "use_bfloat16",
+    "torchscript",
+    "tf_legacy_loss",
+    // What a call returns besides.
+    "output_attentions",
+    "output_hidden_states",
+    "output_past",
+    "output_scores",
+    "return_dict",
+    "return_dict_in_generate",
+    "use_cache",
+    // How the same numbers are computed.
+    "attn_implementation",
+    "chunk_size_feed_forward",
+    "gradient_checkpointing",
+    // First values, which the file's take the place of.
+    "initializer_range",
+    // Heads for other ends.
+    "num_labels",
+    "id2label",
+    "label2id",
+    "problem_type",
+    "finetuning_task",
+    "task_specific_params",
+    // Of encoder–decoders and of attention to another model, which are refused.
+    "tie_encoder_decoder",
+    "cross_attention_hidden_size",
+    // Tokens, and how text is generated.
+    "bos_token_id",
+    "eos_token_id",
+    "eos_token_ids",
+    "pad_token_id",
+    "sep_token_id",
+    "decoder_start_token_id",
+    "forced_bos_token_id",
+    "forced_eos_token_id",
+    "suppress_tokens",
+    "begin_suppress_tokens",
+    "bad_words_ids",
+    "max_length",
+    "min_length",
+    "do_sample",
+    "early_stopping",
+    "num_beams",
+    "num_beam_groups",
+    "diversity_penalty",
+    "temperature",
+    "top_k",
+    "top_p",
+    "typical_p",
+    "repetition_penalty",
+    "length_penalty",
+    "no_repeat_ngram_size",
+    "encoder_no_repeat_ngram_size",
+    "num_return_sequences",
+    "remove_invalid_values",
+    "exponential_decay_length_penalty",
+];
+
 /// The settings of a `config.json`.
 pub(super) struct Settings {
     path: PathBuf,
     all: serde_json::Map<String, Value>,
+    /// What was asked for.
+    asked: RefCell<BTreeSet<String>>,
 }
 
 impl Settings {
-    /// Reads the configuration of the model in `folder`.
-    pub(super) fn read(folder: &Path) -> Result<Self> {
+    /// Reads the configuration of the model in `folder`. `aliases` are further names of settings, (further, name).
+    pub(super) fn read(folder: &Path, aliases: &[(&str, &str)]) -> Result<Self> {
         let path = folder.join(CONFIG);
         let bytes = std::fs::read(&path).map_err(Error::io("read", &path))?;
         let damaged = |detail| Error::Config { path: path.clone(), fault: ConfigFault::Damaged { detail } };
@@ -29,12 +107,43 @@ impl Settings {
             Ok(_) => return Err(damaged("it is not an object".to_owned())),
             Err(error) => return Err(damaged(error.to_string())),
         };
-        Ok(Self { path, all })
+        let mut settings = Self { path, all, asked: RefCell::default() };
+        for (further, name) in aliases {
+            let Some(value) = settings.get(further).cloned() else { continue };
+            match settings.get(name).cloned() {
+                Some(has) if has != value => {
+                    return Err(settings.refuse(further, &format!("{has}, as '{name}' is")));
+                }
+                Some(_) => {}
+                None => drop(settings.all.insert((*name).to_owned(), value)),
+            }
+        }
+        Ok(settings)
     }
 
     /// A setting that is there and not null.
-    pub(super) fn get(&self, setting: &str) -> Option<&Value> {
+    fn get(&self, setting: &str) -> Option<&Value> {
+        self.asked.borrow_mut().insert(setting.to_owned());
         self.all.get(setting).filter(|value| !value.is_null())
+    }
+
+    /// Refuses the configuration of another kind of model: by `model_type`, which older files lack, or then by the names of
+    /// their classes, which begin with `class`.
+    pub(super) fn kind(&self, model_type: &str, class: &str) -> Result<()> {
+        if self.get("model_type").is_some() {
+            return self.only("model_type", model_type);
+        }
+        let ours = |name: &Value| {
+            let name = name.as_str().unwrap_or_default();
+            let name = name.strip_prefix("TF").or_else(|| name.strip_prefix("Flax")).unwrap_or(name);
+            name.starts_with(class)
+        };
+        match self.get("architectures").and_then(Value::as_array) {
+            Some(names) if !names.iter().all(ours) => {
+                Err(self.refuse("architectures", &format!("classes of {class}")))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// A count of at least 1.
@@ -55,6 +164,13 @@ impl Settings {
         number.ok_or_else(|| self.refuse(setting, "a number from 0"))
     }
 
+    /// A probability of dropout, or `absent` if it is not there.
+    pub(super) fn dropout_or(&self, setting: &str, absent: f32) -> Result<f32> {
+        let Some(value) = self.get(setting) else { return Ok(absent) };
+        let number = value.as_f64().map(|number| number as f32).filter(|p| (0.0..1.0).contains(p));
+        number.ok_or_else(|| self.refuse(setting, "a probability from 0 to below 1"))
+    }
+
     /// Refuses a setting that is there and not `value`.
     pub(super) fn only(&self, setting: &str, value: impl Into<Value>) -> Result<()> {
         let value = value.into();
@@ -64,60 +180,55 @@ impl Settings {
         }
     }
 
+    /// Refuses what no model here has: a decoder's attention to an encoder, a head that is not the embedding's table, heads
+    /// that were cut out, quantised parameters, and a model that is defined by somebody's own code.
+    pub(super) fn plain(&self) -> Result<()> {
+        self.only("is_encoder_decoder", false)?;
+        self.only("add_cross_attention", false)?;
+        self.only("tie_word_embeddings", true)?;
+        self.only("pruned_heads", serde_json::Map::new())?;
+        for setting in ["quantization_config", "auto_map"] {
+            if self.get(setting).is_some() {
+                return Err(self.refuse(setting, "absent"));
+            }
+        }
+        Ok(())
+    }
+
     /// A function of the feed-forward layers.
     pub(super) fn activation(&self, setting: &str, absent: &str) -> Result<FeedForwardActivation> {
         match self.get(setting).map_or(Some(absent), Value::as_str) {
-            Some("gelu") => Ok(FeedForwardActivation::Gelu),
-            Some("gelu_new" | "gelu_fast" | "gelu_pytorch_tanh") => Ok(FeedForwardActivation::GeluTanh),
+            Some("gelu" | "gelu_python") => Ok(FeedForwardActivation::Gelu),
+            Some("gelu_new" | "gelu_fast" | "gelu_accurate" | "gelu_pytorch_tanh") => {
+                Ok(FeedForwardActivation::GeluTanh)
+            }
             Some("relu") => Ok(FeedForwardActivation::Relu),
             Some("silu" | "swish") => Ok(FeedForwardActivation::Silu),
             _ => Err(self.refuse(setting, "gelu, gelu_new, relu or silu")),
         }
     }
 
-    pub(super) fn refuse(&self, setting: &str, needs: &str) -> Error {
+    /// Refuses every setting that was not asked for and that neither [`HARMLESS`] nor `harmless` lists. One that is null says
+    /// nothing.
+    pub(super) fn all_known(&self, harmless: &[&str]) -> Result<()> {
+        let asked = self.asked.borrow();
+        let known = |name: &str| {
+            name.starts_with('_')
+                || asked.contains(name)
+                || HARMLESS.contains(&name)
+                || harmless.contains(&name)
+        };
+        let unknown = self.all.iter().filter(|(name, value)| !value.is_null() && !known(name));
+        let settings: Vec<_> = unknown.map(|(name, _)| name.clone()).collect();
+        if settings.is_empty() {
+            return Ok(());
+        }
+        Err(Error::Config { path: self.path.clone(), fault: ConfigFault::Unknown { settings } })
+    }
+
+    fn refuse(&self, setting: &str, needs: &str) -> Error {
         let value = self.get(setting).map_or_else(|| "absent".to_owned(), Value::to_string);
         let fault = ConfigFault::Setting { setting: setting.to_owned(), value, needs: needs.to_owned() };
         Error::Config { path: self.path.clone(), fault }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::interchange::hugging_face::{read_bert, read_gpt2};
-
-    fn fault(config: &str) -> String {
-        let folder = tempfile::tempdir().unwrap();
-        std::fs::write(folder.path().join(CONFIG), config).unwrap();
-        let gpt2 = read_gpt2(folder.path()).map(|_| ()).unwrap_err().to_string();
-        assert!(gpt2.contains(CONFIG), "{gpt2}");
-        gpt2
-    }
-
-    #[test]
-    fn broken_configurations_are_told_with_the_setting() {
-        assert!(fault("{").contains("damaged"));
-        assert!(fault("[]").contains("not an object"));
-        assert!(fault("{}").contains("'vocab_size' is absent, it must be a whole number above 0"));
-        assert!(fault(r#"{"vocab_size": -3}"#).contains("'vocab_size' is -3"));
-        let sizes = r#""vocab_size": 5, "n_embd": 8, "n_head": 2, "n_layer": 1, "n_positions": 4"#;
-        let with = |more: &str| fault(&format!("{{{sizes}, {more}}}"));
-        assert!(with(r#""activation_function": "mish""#).contains(r#"'activation_function' is "mish""#));
-        assert!(with(r#""layer_norm_epsilon": "small""#).contains("a number from 0"));
-        assert!(with(r#""scale_attn_by_inverse_layer_idx": true"#).contains("must be false"));
-        assert!(with(r#""tie_word_embeddings": false"#).contains("must be true"));
-    }
-
-    #[test]
-    fn files_that_are_not_there_are_named() {
-        let folder = tempfile::tempdir().unwrap();
-        let error = read_bert(folder.path()).map(|_| ()).unwrap_err();
-        assert!(matches!(&error, Error::Io { path, .. } if path.ends_with(CONFIG)), "{error}");
-        let config = r#"{"vocab_size": 5, "hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 2,
-            "intermediate_size": 8, "max_position_embeddings": 4, "type_vocab_size": 2}"#;
-        std::fs::write(folder.path().join(CONFIG), config).unwrap();
-        let error = read_bert(folder.path()).map(|_| ()).unwrap_err();
-        assert!(matches!(&error, Error::Io { path, .. } if path.ends_with(WEIGHTS)), "{error}");
     }
 }
