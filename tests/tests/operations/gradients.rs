@@ -358,7 +358,7 @@ fn every_operation_has_a_gradient_check() {
 
 /// A mean over nothing: PyTorch gives NaN, this project 0 (`Tensor::cross_entropy`), and no gradient moves anything.
 #[test]
-fn gradient_of_cross_entropy_with_all_targets_ignored() {
+fn a_cross_entropy_of_ignored_targets_alone_is_0_and_moves_nothing() {
     for smoothing in [0.0, 0.1] {
         let options = CrossEntropyOptions { ignore_index: Some(3), label_smoothing: smoothing };
         let operands = [wave(&[2, 2, 3], 0), ids(&[2, 2], &[3; 4])];
@@ -374,7 +374,7 @@ fn gradient_of_cross_entropy_with_all_targets_ignored() {
 
 /// Rows of one value have no variance: what is normalised is 0, and 1/deviation is 1/√eps.
 #[test]
-fn gradient_of_norms_of_constant_rows() {
+fn norms_of_constant_rows() {
     // Of several sizes; sums of 5 equal values of these have no rounding.
     let rows = [0.0f32, 0.5, -3.0, 1024.0, -8192.0];
     let (width, eps) = (5, 1e-5f32);

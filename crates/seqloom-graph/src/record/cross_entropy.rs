@@ -28,7 +28,8 @@ impl From<Option<u32>> for CrossEntropyOptions {
 
 impl<'g> Tensor<'g> {
     /// Mean over the targets that count of −Σ_v w_v·log_softmax(logits)_v, with w the one-hot target, smoothed where the
-    /// options say so: logits [.., V], targets [..] of u32 → scalar. If no target counts the loss is 0.
+    /// options say so: logits [.., V], targets [..] of u32 → scalar. If no target counts, the loss and
+    /// its gradients are 0, so that a batch of padding alone moves nothing; PyTorch gives NaN there, the mean of nothing.
     ///
     /// Targets of another shape than the logits' without the last axis, or a smoothing outside 0 to 1, poison the result.
     #[track_caller]
