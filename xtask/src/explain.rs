@@ -31,6 +31,9 @@ pub struct Options {
     /// Its case; the first if not given
     #[arg(long)]
     case: Option<String>,
+    /// Show what each pass of the compiler did
+    #[arg(long)]
+    passes: bool,
     /// Measure each dispatch and show equal ones together, those that lose most against the roofline first
     #[arg(long)]
     time: bool,
@@ -55,6 +58,11 @@ pub fn run(options: &Options) -> Result<()> {
     subject.step()?;
     println!("{} {case}: {}", workload.name, workload.title);
     println!("{} ({}; {})", device.facts().name, device.facts().backend, device.facts().driver);
+    if options.passes
+        && let Some(program) = subject.program()
+    {
+        print!("{}", program.passes());
+    }
     if options.time || options.trace.is_some() {
         let ceilings = Control::measure(&device)?.ceilings();
         let measured = Measured::of(&mut *subject)?;

@@ -26,7 +26,6 @@ use crate::ir::op::{Binary, Op, Unary};
 use crate::ir::shape::Shape;
 use crate::ir::specs::{NodeId, ParamId};
 use crate::record::graph::Graph;
-use crate::record::norm::name;
 use crate::record::tensor::Tensor;
 
 /// Gradients of the scalar `loss`, scaled by the control buffer's loss scale, with respect to each parameter it depends on.
@@ -108,9 +107,12 @@ fn vjp<'g>(
     let dy = grads.first().copied().flatten().unwrap_or(y);
     let one = |dx: Tensor<'g>| Ok(vec![Some(dx)]);
     match &node.op {
-        Op::Unary(Unary::GeluGrad) => Err(second_order("gelu", at)),
-        Op::Unary(Unary::GeluTanhGrad) => Err(second_order("gelu_tanh", at)),
-        Op::Unary(Unary::SiluGrad) => Err(second_order("silu", at)),
+        Op::Unary(Unary::GeluGrad | Unary::GeluTanhGrad | Unary::SiluGrad)
+        | Op::CrossEntropyGrad { .. }
+        | Op::NormGrad { .. }
+        | Op::GatherGrad
+        | Op::RecurrentGrad(_)
+        | Op::AttentionGrad(..) => Err(second_order(&node.op, at)),
         Op::Unary(function) => Ok(vec![pointwise::unary(*function, x[0], y, dy)]),
         Op::Binary(function) => Ok(pointwise::binary(*function, x[0], x[1], y, dy)),
         Op::Dropout { .. } => one(pointwise::dropout(&node.op, dy, at)),
@@ -129,7 +131,7 @@ fn vjp<'g>(
         }
         Op::Gather => Ok(embedding::gather(x, dy, at)),
         Op::Rearrange => Ok(embedding::rearrange(x, dy, at)),
-        Op::Append { .. } => Ok(append::backward(x, dy)),
+        Op::Append => Ok(append::backward(x, dy)),
         Op::Recurrent(recurrence) => Ok(recurrent::backward(*recurrence, x, outputs, grads, at)),
         Op::Attention(attending) => {
             let Some(dy) = grads[0] else { return Ok(vec![None; x.len()]) };
@@ -146,14 +148,10 @@ fn vjp<'g>(
         | Op::ToF32
         | Op::Host(_)
         | Op::Output(_) => Ok(vec![None; x.len()]),
-        Op::CrossEntropyGrad { .. } => Err(second_order("cross_entropy", at)),
-        Op::NormGrad { centred } => Err(second_order(name(*centred), at)),
-        Op::GatherGrad => Err(second_order("gather_rows", at)),
-        Op::RecurrentGrad(recurrence) => Err(second_order(recurrence.name(), at)),
-        Op::AttentionGrad(..) => Err(second_order("attention", at)),
     }
 }
 
-fn second_order(op: &'static str, at: Location) -> GraphError {
-    GraphError::Unsupported { op, detail: "gradients of its gradient are not available".to_owned(), at }
+fn second_order(op: &Op, at: Location) -> GraphError {
+    let detail = "gradients of its gradient are not available".to_owned();
+    GraphError::Unsupported { op: op.traits().name, detail, at }
 }

@@ -9,5 +9,7 @@ pub(crate) mod nodes;
 pub(crate) mod op;
 pub(crate) mod payload;
 pub(crate) mod recording;
+pub(crate) mod roots;
 pub(crate) mod shape;
 pub(crate) mod specs;
+pub(crate) mod traits;

@@ -223,3 +223,21 @@ fn programs_do_not_see_each_others_gradients() {
     assert_eq!(after_b[0], after_a[0], "b's step moved a by the gradient that a's step left");
     assert_ne!(after_b[1], [1.0; 3]);
 }
+
+#[test]
+fn a_product_over_nothing_is_its_bias() {
+    let device = device::open();
+    let params = Params::seeded(1);
+    let g = Graph::inference(&params);
+    // Computed, so that neither operand has memory from the start.
+    let [a, b] = [("a", [2, 0]), ("b", [0, 3])].map(|(name, shape)| g.input(name, &shape, DType::F32).exp());
+    let y = a.matmul(b) + g.literal(&[3], vec![1.0, 2.0, 3.0]);
+    let store = ParamStore::new(&device, params, StoreKind::Inference).unwrap();
+    let request = Request { outputs: &[("y", y)], objective: None };
+    let program = Program::compile(&store, &g, request).unwrap();
+    let empty = |shape: [usize; 2]| HostTensor::f32(&shape, Vec::new()).unwrap();
+    let inputs = [("a", &empty([2, 0])), ("b", &empty([0, 3]))];
+    program.run(&inputs, &Control::default()).unwrap();
+    assert_eq!(program.read("y").unwrap().wait().unwrap(), [1.0, 2.0, 3.0, 1.0, 2.0, 3.0]);
+    assert!(program.passes().contains("units without any"));
+}

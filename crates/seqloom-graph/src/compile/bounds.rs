@@ -4,7 +4,7 @@
 use std::ops::RangeInclusive;
 
 use crate::ir::error::{GraphError, Location, Result};
-use crate::ir::nodes::Node;
+use crate::ir::nodes::Nodes;
 use crate::ir::op::Op;
 use crate::ir::payload::Derivation;
 use crate::ir::specs::{InputSpec, NodeId, intersection};
@@ -56,24 +56,22 @@ impl Allowed {
 }
 
 /// Limits of each input, in order; literals are checked at once.
-pub(crate) fn bounds(nodes: &[Node], inputs: &[InputSpec]) -> Result<Vec<Allowed>, GraphError> {
+pub(crate) fn bounds(nodes: &Nodes, inputs: &[InputSpec]) -> Result<Vec<Allowed>, GraphError> {
     let mut allowed: Vec<_> = inputs.iter().map(|i| Allowed { range: i.range.clone(), also: None }).collect();
-    for node in nodes {
-        let (operand, mut limit, op) = match node.op {
-            Op::Gather => (1, below(nodes[node.inputs[0]].shape[0], None), "gather_rows"),
-            Op::CrossEntropy { ignore_index, .. } => {
-                (1, below(nodes[node.inputs[0]].shape[1], ignore_index), "cross_entropy")
-            }
-            Op::Host(Derivation::Packing { time, .. }) => (0, length(time), "lengths"),
-            Op::Host(Derivation::PackIds { time, .. }) => (1, length(time), "lengths"),
-            Op::Append { .. } => {
+    for (_, node) in nodes.iter() {
+        let (operand, mut limit) = match node.op {
+            Op::Gather => (1, below(nodes[node.inputs[0]].shape[0], None)),
+            Op::CrossEntropy { ignore_index, .. } => (1, below(nodes[node.inputs[0]].shape[1], ignore_index)),
+            Op::Host(Derivation::Packing { time, .. }) => (0, length(time)),
+            Op::Host(Derivation::PackIds { time, .. }) => (1, length(time)),
+            Op::Append => {
                 let (cache, rows) = (nodes[node.inputs[0]].shape, nodes[node.inputs[1]].shape);
                 // Rows of no sequence can go anywhere, as recorded T is at most S.
-                (2, up_to(cache[1] - rows[1]), "append")
+                (2, up_to(cache[1] - rows[1]))
             }
             Op::Attention(attending) => {
                 let Some(operand) = attending.lengths_at() else { continue };
-                (operand, up_to(nodes[node.inputs[1]].shape[1]), "attention")
+                (operand, up_to(nodes[node.inputs[1]].shape[1]))
             }
             _ => continue,
         };
@@ -96,7 +94,7 @@ pub(crate) fn bounds(nodes: &[Node], inputs: &[InputSpec]) -> Result<Vec<Allowed
         match &nodes[source].op {
             Op::Input(index) => allowed[*index].narrow(limit),
             Op::Literal(values) => limit.check("literal", values)?,
-            _ => return Err(untraceable(op, node.at)),
+            _ => return Err(untraceable(node.op.traits().name, node.at)),
         }
     }
     Ok(allowed)
@@ -115,7 +113,7 @@ fn below(count: usize, also: Option<u32>) -> Allowed {
 }
 
 /// Where the elements of a moved tensor come from; padding, which would add zeros, is for f32 alone.
-fn source(nodes: &[Node], mut id: NodeId) -> NodeId {
+fn source(nodes: &Nodes, mut id: NodeId) -> NodeId {
     while matches!(nodes[id].op, Op::Reshape | Op::Broadcast | Op::Permute(_) | Op::Window { .. }) {
         id = nodes[id].inputs[0];
     }

@@ -15,12 +15,14 @@
 use seqloom_device::Facts;
 
 use crate::compile::group::{Access, Group, Leaf, view_access};
-use crate::compile::place::base;
 use crate::compile::target::{BUFFERS, OF_NORM, bindings, takes_any_tail};
+use crate::compile::unit::{Fate, Kernel, Work};
 use crate::ir::error::Result;
-use crate::ir::nodes::Node;
+use crate::ir::nodes::Nodes;
 use crate::ir::op::{Binary, Op};
+use crate::ir::roots::Roots;
 use crate::ir::specs::NodeId;
+use crate::ir::traits::Kind;
 
 /// Strided operands that the kernels' `View` holds.
 const MAX_STRIDED: usize = 4;
@@ -30,86 +32,91 @@ const MAX_STRIDED: usize = 4;
 /// outweigh all else.
 const EXPANSION: usize = 4;
 
-/// Which nodes lie in memory, and the groups of those that are computed pointwise.
-#[derive(Debug)]
-pub(crate) struct Fused {
-    /// By node; reshapes are never, they are names for what they reshape.
-    pub in_memory: Vec<bool>,
-    /// By node, for roots of groups.
-    pub groups: Vec<Option<Group>>,
-    /// What some group's kernel computes.
-    pub absorbed: Vec<bool>,
-    /// By node, for products, the norm that computes their left operand on the way ([`super::along`]).
-    pub norms: Vec<Option<NodeId>>,
-    /// By node, for norms, the group whose root is their operand, which their kernel computes and writes.
-    pub heads: Vec<Option<(NodeId, Group)>>,
-    /// By node, the operand whose memory it takes ([`super::reuse`]).
-    pub over: Vec<Option<NodeId>>,
-}
-
-/// Decides what lies in memory.
-pub(crate) fn fuse(nodes: &[Node], users: &[Vec<NodeId>], roots: &[NodeId], facts: &Facts) -> Fused {
-    let mut in_memory = starts_in_memory(nodes, users);
+/// Decides what becomes of each node.
+pub(crate) fn fuse(nodes: &Nodes, roots: &Roots, facts: &Facts) -> Vec<Fate> {
+    let mut in_memory = starts_in_memory(nodes);
     // Where a product takes but a bias, what follows reads the sum.
     for id in 0..nodes.len() {
         in_memory[id] |= biased(nodes, id).is_some_and(|(product, _)| !takes_any_tail(nodes, product, facts));
     }
-    for &root in roots {
-        in_memory[base(nodes, root)] = true;
+    for root in roots.iter() {
+        in_memory[nodes.base(root)] = true;
     }
     loop {
-        let mut walk =
-            Walk { nodes, users, in_memory: &in_memory, absorbed: vec![false; nodes.len()], facts };
+        let mut walk = Walk { nodes, in_memory: &in_memory, tail_of: vec![None; nodes.len()], facts };
         match walk.groups() {
             Ok(groups) => {
-                let absorbed = walk.absorbed;
-                for (id, absorbed) in absorbed.iter().enumerate() {
-                    in_memory[id] &= !absorbed;
-                }
-                let [norms, over] = [vec![None; nodes.len()], vec![None; nodes.len()]];
-                let heads = vec![None; nodes.len()];
-                return Fused { in_memory, groups, absorbed, norms, heads, over };
+                let fates = groups.into_iter().enumerate();
+                return fates.map(|(id, group)| fate(nodes, id, group, walk.tail_of[id])).collect();
             }
             Err(one_more) => in_memory[one_more] = true,
         }
     }
 }
 
+/// What becomes of a node, given the group of which it is the root, or the root of the group that is its tail.
+fn fate(nodes: &Nodes, id: NodeId, group: Option<Group>, tail: Option<NodeId>) -> Fate {
+    match (nodes[id].op.traits().kind, group, tail) {
+        (Kind::Given | Kind::Host, ..) => Fate::Given,
+        (Kind::Alias, ..) => Fate::Alias,
+        (_, _, Some(root)) => Fate::Along(root),
+        (_, Some(group), None) => Fate::Runs(match group.value {
+            Some(value) => Work::Kernel(Kernel { tail: Some(group), ..Kernel::of(value) }),
+            None => Work::Group(group),
+        }),
+        (Kind::Output, ..) => match nodes[nodes[id].inputs[0]].op.traits().kind {
+            Kind::Host => Fate::Given,
+            _ => Fate::Along(nodes[id].inputs[0]),
+        },
+        (Kind::Kernel, ..) if nodes.part(id).is_some() => Fate::Alias,
+        (Kind::Kernel, ..) => Fate::Runs(Work::Kernel(Kernel::of(id))),
+        (Kind::Scalar | Kind::Pointwise | Kind::View | Kind::Reduce, ..) => Fate::Inline,
+    }
+}
+
+/// Whether the node's kernel is written from a group.
+fn is_group_root(op: &Op) -> bool {
+    matches!(op.traits().kind, Kind::Scalar | Kind::Pointwise | Kind::View | Kind::Reduce)
+}
+
 /// The product and the bias that this node adds up, if it is a sum of that kind: the bias is stretched along all axes but the
 /// last.
-fn biased(nodes: &[Node], id: NodeId) -> Option<(NodeId, NodeId)> {
+fn biased(nodes: &Nodes, id: NodeId) -> Option<(NodeId, NodeId)> {
     let Op::Binary(Binary::Add) = nodes[id].op else { return None };
-    let [a, b] = [0, 1].map(|operand| base(nodes, nodes[id].inputs[operand]));
+    let [a, b] = [0, 1].map(|operand| nodes.base(nodes[id].inputs[operand]));
     let of = |product: NodeId, bias: NodeId| {
         let columns = nodes[product].shape.last().copied()?;
         let stretched =
             nodes[bias].op == Op::Broadcast && view_access(nodes, bias) == Access::Repeated(columns);
         let is_product = matches!(nodes[product].op, Op::MatMul { .. });
-        (is_product && stretched).then(|| (product, base(nodes, nodes[bias].inputs[0])))
+        (is_product && stretched).then(|| (product, nodes.base(nodes[bias].inputs[0])))
     };
     of(a, b).or_else(|| of(b, a))
 }
 
 /// Which nodes lie in memory before the walk, by node.
-fn starts_in_memory(nodes: &[Node], users: &[Vec<NodeId>]) -> Vec<bool> {
+fn starts_in_memory(nodes: &Nodes) -> Vec<bool> {
     let mut in_memory = Vec::with_capacity(nodes.len());
     // Elements that computing a node reads, by node.
     let mut reads: Vec<usize> = Vec::with_capacity(nodes.len());
-    for (id, node) in nodes.iter().enumerate() {
+    for (id, node) in nodes.iter() {
         let through = |reads: &[usize]| node.inputs.iter().map(|&input| reads[input]).sum();
-        let (stored, read) = match &node.op {
-            Op::Reshape => (false, through(&reads)),
+        let (stored, read) = match node.op.traits().kind {
+            Kind::Alias => (false, through(&reads)),
             // A constant is written into the code of what uses it, stretched or not.
-            op if op.is_scalar_source() => (read_whole(nodes, &users[id], true), 0),
-            Op::Broadcast | Op::Permute(_) => {
-                let source = base(nodes, node.inputs[0]);
-                let constant = nodes[source].op.is_scalar_source();
-                (read_whole(nodes, &users[id], false), if constant { 0 } else { nodes[source].shape.len() })
+            Kind::Scalar => (read_whole(nodes, nodes.users(id), true), 0),
+            Kind::View => {
+                let source = nodes.base(node.inputs[0]);
+                let constant = nodes[source].op.traits().kind == Kind::Scalar;
+                (
+                    read_whole(nodes, nodes.users(id), false),
+                    if constant { 0 } else { nodes[source].shape.len() },
+                )
             }
-            op if op.is_pointwise() => {
+            Kind::Pointwise => {
                 let read = through(&reads);
-                let shared = users[id].len() > 1 && read.saturating_mul(EXPANSION) > node.shape.len();
-                (shared || read_whole(nodes, &users[id], false), read)
+                let shared = nodes.users(id).len() > 1 && read.saturating_mul(EXPANSION) > node.shape.len();
+                (shared || read_whole(nodes, nodes.users(id), false), read)
             }
             _ => (true, 0),
         };
@@ -120,20 +127,20 @@ fn starts_in_memory(nodes: &[Node], users: &[Vec<NodeId>]) -> Vec<bool> {
 }
 
 /// Whether some user reads a tensor in memory and not a value in its own kernel. `stretched` tells that stretching does not.
-fn read_whole(nodes: &[Node], users: &[NodeId], stretched: bool) -> bool {
+fn read_whole(nodes: &Nodes, users: &[NodeId], stretched: bool) -> bool {
     users.iter().any(|user| {
         nodes.get(*user).is_none_or(|u| {
-            let inlines = u.op.is_pointwise() || matches!(u.op, Op::Reduce { .. });
+            let inlines = matches!(u.op.traits().kind, Kind::Pointwise | Kind::Reduce);
             !(inlines || stretched && u.op == Op::Broadcast)
         })
     })
 }
 
 struct Walk<'a> {
-    nodes: &'a [Node],
-    users: &'a [Vec<NodeId>],
+    nodes: &'a Nodes,
     in_memory: &'a [bool],
-    absorbed: Vec<bool>,
+    /// By node, the root of the group that is its tail.
+    tail_of: Vec<Option<NodeId>>,
     facts: &'a Facts,
 }
 
@@ -142,7 +149,7 @@ impl Walk<'_> {
     fn groups(&mut self) -> Result<Vec<Option<Group>>, NodeId> {
         let mut groups = vec![None; self.nodes.len()];
         for root in 0..self.nodes.len() {
-            if self.in_memory[root] && self.nodes[root].op.is_group_root() {
+            if self.in_memory[root] && is_group_root(&self.nodes[root].op) {
                 groups[root] = Some(self.group(root)?);
             }
         }
@@ -170,13 +177,13 @@ impl Walk<'_> {
             return Err(split);
         }
         if let Some(value) = group.value {
-            self.absorbed[value] = true;
+            self.tail_of[value] = Some(root);
         }
         Ok(group)
     }
 
     fn visit(&self, root: NodeId, id: NodeId, group: &mut Group) -> Result<(), NodeId> {
-        let id = base(self.nodes, id);
+        let id = self.nodes.base(id);
         let node = &self.nodes[id];
         if id != root && self.in_memory[id] {
             if group.value.is_none() && self.absorbs(root, id) {
@@ -193,7 +200,7 @@ impl Walk<'_> {
             // A value that is used twice is written once.
             _ if group.inlined.contains(&id) => {}
             op => {
-                group.reads_control |= matches!(op, Op::Dropout { .. });
+                group.reads_control |= op.traits().reads_control;
                 for &input in &node.inputs {
                     self.visit(root, input, group)?;
                 }
@@ -211,17 +218,17 @@ impl Walk<'_> {
         let fits = !matches!(op, Op::MatMul { .. })
             || takes_any_tail(self.nodes, id, self.facts)
             || biased(self.nodes, root).is_some_and(|(product, _)| product == id);
-        op.takes_tail()
+        op.traits().takes_tail
             && fits
-            && self.nodes[root].op.is_pointwise()
-            && !self.absorbed[id]
-            && self.users[id].len() == 1
+            && self.nodes[root].op.traits().kind == Kind::Pointwise
+            && self.tail_of[id].is_none()
+            && self.nodes.users(id).len() == 1
     }
 
     fn view(&self, id: NodeId, group: &mut Group) -> Result<(), NodeId> {
         let node = &self.nodes[id];
-        let source = base(self.nodes, node.inputs[0]);
-        if self.nodes[source].op.is_scalar_source() {
+        let source = self.nodes.base(node.inputs[0]);
+        if self.nodes[source].op.traits().kind == Kind::Scalar {
             group.reads_control |= self.nodes[source].op == Op::LossScale;
             return Ok(());
         }

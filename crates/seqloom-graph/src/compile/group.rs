@@ -3,7 +3,7 @@
 //! Every element of a group is computed from operand elements of one row-major index, so an operand is read at that index, or
 //! stretched, or through strides. Stretching along outer or inner dimensions only needs no division by every dimension.
 
-use crate::ir::nodes::Node;
+use crate::ir::nodes::Nodes;
 use crate::ir::op::Op;
 use crate::ir::shape::Shape;
 use crate::ir::specs::NodeId;
@@ -71,7 +71,7 @@ impl Group {
 
 /// How a group reads the operand of a stretched or transposed node. The two common ways to stretch need no division by
 /// every dimension.
-pub(crate) fn view_access(nodes: &[Node], id: NodeId) -> Access {
+pub(crate) fn view_access(nodes: &Nodes, id: NodeId) -> Access {
     let (from, to) = (nodes[nodes[id].inputs[0]].shape, nodes[id].shape);
     let (inner, outer) = (trimmed(&from), &from[..]);
     match nodes[id].op {

@@ -1,41 +1,41 @@
 //! Appending in place: new rows of a cache are written where the state lies that keeps the result.
 //!
-//! That costs as much as the rows; a copy would cost as much as the cache.
+//! That costs as much as the rows; a copy would cost as much as the cache. It is decided over units, because only their order
+//! tells who still reads the state when the rows are written.
 
-use crate::compile::place::{base, memory};
-use crate::ir::nodes::Node;
+use crate::compile::unit::{Schedule, Unit, Work};
+use crate::ir::nodes::Nodes;
 use crate::ir::op::Op;
-use crate::ir::specs::{NodeId, StateSpec};
+use crate::ir::roots::Roots;
+use crate::ir::specs::NodeId;
 
-/// Marks the appending that can write where its state lies: the state keeps the result, the result is nothing else that was
-/// asked for, and whatever else reads the state has done so before. The last of `roots` are what the states keep.
-pub(crate) fn mark_in_place(nodes: &mut [Node], roots: &[NodeId], states: &[StateSpec]) {
-    let kept: Vec<_> = (0..states.len()).filter(|&state| states[state].kept.is_some()).collect();
-    let first = roots.len().saturating_sub(kept.len());
-    for (state, &root) in kept.into_iter().zip(&roots[first..]) {
-        let id = base(nodes, root);
-        if !matches!(nodes[id].op, Op::Append { .. }) {
+/// Lets an append write over the state that keeps its result, if the result is nothing else that was asked for, and if whatever
+/// else reads the state has done so before. Gives the number of them.
+pub(crate) fn in_place(nodes: &Nodes, schedule: &mut Schedule, roots: &Roots) -> usize {
+    let mut found = 0;
+    for &(state, root) in &roots.kept {
+        let id = nodes.base(root);
+        let Some(at) = schedule.writer[id].filter(|&at| appends(nodes, &schedule.units[at]) == Some(id))
+        else {
             continue;
-        }
-        let own = base(nodes, nodes[id].inputs[0]);
-        let reads =
-            |node: &Node| node.op != Op::Reshape && node.inputs.iter().any(|&i| memory(nodes, i) == own);
-        // Kernels run in the order of nodes; one that is written from several runs with the last of them.
-        let alone = |at: NodeId| !nodes[at].op.is_group_root() && !may_have_tail(nodes, at);
-        let before = |at: NodeId| at < id && alone(at);
-        let free = (0..nodes.len()).filter(|&at| at != id && reads(&nodes[at])).all(before);
-        let once = roots.iter().filter(|&&other| base(nodes, other) == id).count() == 1;
-        let asked = roots.iter().any(|&other| base(nodes, other) == own);
-        let itself = nodes[id].inputs[1..].iter().any(|&input| memory(nodes, input) == own);
-        if nodes[own].op == Op::State(state) && free && once && !asked && !itself {
-            nodes[id].op = Op::Append { in_place: true };
+        };
+        let cache = nodes.base(nodes[id].inputs[0]);
+        let reads = |reads: &[NodeId]| reads.iter().any(|&node| nodes.owner(node) == cache);
+        let itself = reads(&schedule.units[at].reads[1..]);
+        let later = schedule.units[at + 1..].iter().any(|unit| reads(&unit.reads));
+        let once = roots.iter().filter(|&other| nodes.base(other) == id).count() == 1;
+        if nodes[cache].op == Op::State(state) && once && !itself && !later {
+            schedule.units[at].over.push((id, cache));
+            found += 1;
         }
     }
+    found
 }
 
-/// Whether the node's kernel may run later than the node stands, with what is computed of it pointwise.
-fn may_have_tail(nodes: &[Node], id: NodeId) -> bool {
-    let follows =
-        |node: &Node| node.op.is_pointwise() && node.inputs.iter().any(|&input| base(nodes, input) == id);
-    nodes[id].op.takes_tail() && nodes.iter().any(follows)
+/// The append that a unit does, if that is what it does.
+pub(crate) fn appends(nodes: &Nodes, unit: &Unit) -> Option<NodeId> {
+    match &unit.work {
+        Work::Kernel(kernel) if nodes[kernel.of].op == Op::Append => Some(kernel.of),
+        _ => None,
+    }
 }

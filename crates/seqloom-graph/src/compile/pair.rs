@@ -2,40 +2,54 @@
 //!
 //! For a generated token a launch costs more than the rows that it moves.
 
-use crate::compile::place::{base, memory, part};
-use crate::ir::nodes::Node;
-use crate::ir::op::Op;
+use crate::compile::in_place::appends;
+use crate::compile::unit::{Schedule, Unit, Work};
+use crate::ir::nodes::Nodes;
 use crate::ir::specs::NodeId;
 
-/// By node, for appending in place, the one that is done by the same dispatch: as keys and values are, which go into two caches
-/// of one shape at the same places. Nothing runs between the two, and neither reads what the other writes.
-pub(crate) fn pairs(nodes: &[Node]) -> Vec<Option<NodeId>> {
-    let mut partners = vec![None; nodes.len()];
-    let mut open: Option<NodeId> = None;
-    for (id, node) in nodes.iter().enumerate() {
-        if node.op == (Op::Append { in_place: true }) {
-            let first = open.filter(|&first| alike(nodes, first, id));
-            if let Some(first) = first {
-                (partners[first], partners[id]) = (Some(id), Some(first));
+/// Makes one unit of two that append in place directly after each other, if they are alike. Gives the number of pairs.
+pub(crate) fn pair(nodes: &Nodes, schedule: &mut Schedule) -> usize {
+    let mut units: Vec<Unit> = Vec::with_capacity(schedule.units.len());
+    let mut pairs = 0;
+    for unit in schedule.units.drain(..) {
+        match units.last_mut().map(|first| joined(nodes, first, &unit)) {
+            Some(Some(both)) => {
+                units.pop();
+                units.push(both);
+                pairs += 1;
             }
-            open = if first.is_some() { None } else { Some(id) };
-        } else if !matches!(node.op, Op::Reshape | Op::State(_)) && part(nodes, id).is_none() {
-            open = None;
+            _ => units.push(unit),
         }
     }
-    partners
+    *schedule = Schedule::of(nodes, units);
+    pairs
 }
 
-/// Whether both append as many rows at the same places of caches of one shape, and could do it in any order.
-fn alike(nodes: &[Node], first: NodeId, second: NodeId) -> bool {
-    let [a, b] = [first, second].map(|id| nodes[id].inputs.as_slice());
-    let shapes = |inputs: &[NodeId]| [0, 1].map(|operand| nodes[inputs[operand]].shape);
-    let reads = |rows: NodeId, append: NodeId| {
-        let from = memory(nodes, rows);
-        from == append || from == base(nodes, nodes[append].inputs[0])
+/// Both as one unit, in the place of the second: if each appends in place, as many rows, at the same places of caches of one
+/// shape, and neither reads what the other writes.
+fn joined(nodes: &Nodes, first: &Unit, second: &Unit) -> Option<Unit> {
+    let single = |unit: &Unit| match &unit.work {
+        Work::Kernel(kernel) if kernel.also.is_none() && !unit.over.is_empty() => appends(nodes, unit),
+        _ => None,
     };
-    shapes(a) == shapes(b)
-        && base(nodes, a[2]) == base(nodes, b[2])
-        && !reads(a[1], second)
-        && !reads(b[1], first)
+    let (a, b) = (single(first)?, single(second)?);
+    let shapes = |id: NodeId| [0, 1].map(|operand| nodes[nodes[id].inputs[operand]].shape);
+    let places = |id: NodeId| nodes.base(nodes[id].inputs[2]);
+    let reads = |id: NodeId, other: &Unit| {
+        let from = nodes.owner(nodes[id].inputs[1]);
+        other.over.iter().any(|&(result, cache)| from == result || from == cache)
+    };
+    if shapes(a) != shapes(b) || places(a) != places(b) || reads(a, second) || reads(b, first) {
+        return None;
+    }
+    let mut both = first.clone();
+    both.at = second.at;
+    both.reads.extend(&second.reads);
+    both.operands = both.reads.len();
+    both.writes.extend(&second.writes);
+    both.over.extend(&second.over);
+    if let Work::Kernel(kernel) = &mut both.work {
+        kernel.also = Some(b);
+    }
+    Some(both)
 }

@@ -7,9 +7,10 @@
 //! allocated. Scratch is a tensor that lives for one step. A window that is bound in place keeps the tensor alive that it
 //! lies in.
 
-use crate::compile::place::memory;
 use crate::compile::unit::Step;
-use crate::ir::nodes::Node;
+use crate::ir::nodes::Nodes;
+use crate::ir::roots::Roots;
+use crate::ir::specs::NodeId;
 
 /// Memory of one program's intermediate tensors.
 #[derive(Debug, Default)]
@@ -22,37 +23,36 @@ pub(crate) struct Plan {
     pub of_scratch: Vec<Vec<usize>>,
 }
 
-/// Plans the slots of all nodes that steps write and `placed` does not put elsewhere.
-pub(crate) fn plan(nodes: &[Node], steps: &[Step], placed: &[bool]) -> Plan {
-    let owners: Vec<_> = (0..nodes.len()).map(|id| memory(nodes, id)).collect();
+/// Plans the slots of all nodes that steps write, but for those that lie in a place of their own: roots, and what is written
+/// over a node that has no slot either.
+pub(crate) fn plan(nodes: &Nodes, steps: &[Step], roots: &Roots) -> Plan {
+    let mut placed = vec![false; nodes.len()];
+    roots.iter().for_each(|root| placed[nodes.base(root)] = true);
     let mut last_use = vec![0; nodes.len()];
-    for (at, step) in steps.iter().enumerate() {
-        for &node in step.ins.iter().chain(&step.leaves).chain(&step.outs).chain(&step.over) {
-            last_use[owners[node]] = at;
-        }
+    for (at, Step { unit, .. }) in steps.iter().enumerate() {
+        let over = unit.over.iter().map(|(_, operand)| operand);
+        unit.reads.iter().chain(&unit.writes).chain(over).for_each(|&node| last_use[nodes.owner(node)] = at);
     }
     let mut plan = Plan { of_node: vec![None; nodes.len()], ..Plan::default() };
     let mut free: Vec<usize> = Vec::new();
-    for (at, step) in steps.iter().enumerate() {
-        for &node in step.outs.iter().filter(|&&node| !placed[node]) {
-            let inherited = step.over.and_then(|operand| plan.of_node[operand]);
-            let slot = inherited.unwrap_or_else(|| plan.take(&mut free, nodes[node].shape.bytes()));
-            plan.of_node[node] = Some(slot);
+    for (at, Step { unit, lowered }) in steps.iter().enumerate() {
+        for &node in unit.writes.iter().filter(|&&node| !placed[node]) {
+            plan.of_node[node] = match unit.over.iter().find(|(result, _)| *result == node) {
+                Some((_, operand)) => plan.of_node[*operand],
+                None => Some(plan.take(&mut free, nodes[node].shape.bytes())),
+            };
         }
-        let scratch: Vec<_> = step.lowered.scratch.iter().map(|&bytes| plan.take(&mut free, bytes)).collect();
+        let scratch: Vec<_> = lowered.scratch.iter().map(|&bytes| plan.take(&mut free, bytes)).collect();
         free.extend(&scratch);
         plan.of_scratch.push(scratch);
-        let touched = step.ins.iter().chain(&step.leaves).chain(&step.outs);
-        let mut ended: Vec<_> = touched.map(|&node| owners[node]).collect();
+        let mut ended: Vec<_> =
+            unit.reads.iter().chain(&unit.writes).map(|&node| nodes.owner(node)).collect();
         ended.sort_unstable();
         ended.dedup();
         // An operand that is written over leaves its slot to the result.
-        free.extend(
-            ended
-                .into_iter()
-                .filter(|&node| last_use[node] == at && Some(node) != step.over)
-                .filter_map(|node| plan.of_node[node]),
-        );
+        let left = |node: NodeId| unit.over.iter().any(|(_, operand)| *operand == node);
+        let ended = ended.into_iter().filter(|&node| last_use[node] == at && !left(node));
+        free.extend(ended.filter_map(|node| plan.of_node[node]));
     }
     plan
 }

@@ -5,14 +5,14 @@
 use seqloom_kernels::attention::{Bias, Dropout, Layout, Pass};
 use seqloom_kernels::{attention, cross_entropy, embedding, matmul, norm, recurrent, reduce};
 
-use crate::ir::nodes::Node;
+use crate::ir::nodes::Nodes;
 use crate::ir::op::{Op, ReduceOp};
 use crate::ir::payload::{Attending, Part, Recurrence};
 use crate::ir::shape::Shape;
 use crate::ir::specs::NodeId;
 
 /// The product that a node records.
-pub(crate) fn product_of(nodes: &[Node], id: NodeId) -> matmul::Problem {
+pub(crate) fn product_of(nodes: &Nodes, id: NodeId) -> matmul::Problem {
     let node = &nodes[id];
     let (trans_a, trans_b) = match node.op {
         Op::MatMul { trans_a, trans_b } => (trans_a, trans_b),

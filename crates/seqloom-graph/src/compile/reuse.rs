@@ -7,70 +7,58 @@
 //! that is read after the run) is never written over, nor does a result that must lie in one take another's memory. Whoever reads
 //! a window that is bound in place reads the tensor that it lies in.
 
-use crate::compile::along::read_by;
-use crate::compile::fuse::Fused;
 use crate::compile::group::{Access, Leaf};
-use crate::compile::place::{base, memory, part};
+use crate::compile::unit::{Schedule, Unit, Work};
 use crate::ir::layout::DType;
-use crate::ir::nodes::Node;
-use crate::ir::op::Op;
+use crate::ir::nodes::Nodes;
+use crate::ir::roots::Roots;
 use crate::ir::specs::NodeId;
+use crate::ir::traits::Kind;
 
-/// Decides which node takes whose memory, into `fused.over`; operands so taken are no longer leaves of their group.
-pub(crate) fn reuse(nodes: &[Node], fused: &mut Fused, roots: &[NodeId]) {
-    let last = last_readers(nodes, fused, roots);
-    let ends = |operand: NodeId, reader: NodeId| last[operand] == Some(reader) && has_slot(nodes, operand);
-    for (id, node) in nodes.iter().enumerate() {
-        // Read by nobody within the program: a result that lies in a place of its own.
-        if last[id] == Some(nodes.len()) || !fused.in_memory[id] || node.dtype != DType::F32 {
+/// Decides which results take whose memory; operands so taken are no longer leaves of their group. Gives the number of them.
+pub(crate) fn reuse(nodes: &Nodes, schedule: &mut Schedule, roots: &Roots) -> usize {
+    let Schedule { units, writer, last_reader } = schedule;
+    let mut outlives = vec![false; nodes.len()];
+    roots.iter().for_each(|root| outlives[nodes.owner(root)] = true);
+    let mut found = 0;
+    for (index, unit) in units.iter_mut().enumerate() {
+        let [result] = unit.writes[..] else { continue };
+        if outlives[result] || !unit.over.is_empty() || nodes[result].dtype != DType::F32 {
             continue;
         }
-        fused.over[id] = match (&node.op, &mut fused.groups[id]) {
-            (Op::CrossEntropyGrad { .. }, _) => {
-                let alone = |logits| node.inputs[1..].iter().all(|&other| memory(nodes, other) != logits);
-                Some(base(nodes, node.inputs[0])).filter(|&logits| ends(logits, id) && alone(logits))
-            }
-            (op, Some(group)) if op.is_pointwise() && group.value.is_none() => {
-                let reads = |leaf: &&Leaf, node| memory(nodes, leaf.node) == node;
-                let once = |node: NodeId| group.leaves.iter().filter(|leaf| reads(leaf, node)).count() == 1;
-                let found = group.leaves.iter().position(|leaf| {
-                    leaf.access == Access::Same
-                        && nodes[leaf.node].dtype == DType::F32
-                        && ends(leaf.node, id)
-                        && once(leaf.node)
-                });
-                found.map(|at| group.leaves.remove(at).node)
-            }
-            _ => None,
+        // In memory that is the program's own to plan, and needed by nothing later.
+        let ends = |operand: NodeId| {
+            nodes.owner(operand) == operand
+                && writer[operand].is_some()
+                && last_reader[operand] == Some(index)
+                && !outlives[operand]
+                && nodes[operand].dtype == DType::F32
         };
-    }
-}
-
-/// The last node whose kernel reads each node's memory; for roots, which are read after the run, the number of nodes.
-fn last_readers(nodes: &[Node], fused: &Fused, roots: &[NodeId]) -> Vec<Option<NodeId>> {
-    let mut last = vec![None; nodes.len()];
-    for (id, node) in nodes.iter().enumerate() {
-        let head = fused.heads[id].as_ref().map(|(_, group)| group);
-        if let Some(group) = head.or(fused.groups[id].as_ref()) {
-            group.leaves.iter().for_each(|leaf| last[memory(nodes, leaf.node)] = Some(id));
-            let of_value = group.value.map(|value| read_by(nodes, value, fused)).unwrap_or_default();
-            of_value.into_iter().for_each(|input| last[memory(nodes, input)] = Some(id));
-        }
-        let computed = fused.groups[id].is_none() && fused.in_memory[id] && !fused.absorbed[id];
-        if node.op.has_outputs() && !fused.absorbed[id] || computed {
-            read_by(nodes, id, fused).into_iter().for_each(|input| last[memory(nodes, input)] = Some(id));
+        if let Some(operand) = taken(nodes, unit, ends) {
+            unit.over.push((result, operand));
+            found += 1;
         }
     }
-    roots.iter().for_each(|&root| last[memory(nodes, root)] = Some(nodes.len()));
-    last
+    found
 }
 
-/// Whether the node's memory is the program's own to plan.
-fn has_slot(nodes: &[Node], id: NodeId) -> bool {
-    match nodes[id].op {
-        Op::Param(_) | Op::Input(_) | Op::State(_) | Op::Literal(_) => false,
-        Op::Window { .. } => part(nodes, id).is_none(),
-        Op::Output(_) => !matches!(nodes[nodes[id].inputs[0]].op, Op::Host(_)),
-        _ => true,
+/// The operand that a unit's result can take the memory of; it is read as what the result held before.
+fn taken(nodes: &Nodes, unit: &mut Unit, ends: impl Fn(NodeId) -> bool) -> Option<NodeId> {
+    let once = |reads: &[NodeId], node: NodeId| {
+        reads.iter().filter(|&&other| nodes.owner(other) == nodes.owner(node)).count() == 1
+    };
+    match &mut unit.work {
+        Work::Group(group) if nodes[unit.at].op.traits().kind == Kind::Pointwise => {
+            let fits =
+                |leaf: &Leaf| leaf.access == Access::Same && ends(leaf.node) && once(&unit.reads, leaf.node);
+            let at = group.leaves.iter().position(fits)?;
+            unit.reads.remove(unit.operands + at);
+            Some(group.leaves.remove(at).node)
+        }
+        Work::Kernel(kernel) if kernel.tail.is_none() => {
+            let operand = unit.reads[nodes[kernel.of].op.traits().writes_over?];
+            (ends(operand) && once(&unit.reads, operand)).then_some(operand)
+        }
+        _ => None,
     }
 }

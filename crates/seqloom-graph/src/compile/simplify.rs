@@ -8,19 +8,21 @@ use std::collections::HashMap;
 use crate::ir::layout::DType;
 use crate::ir::nodes::Node;
 use crate::ir::op::{Binary, Op, Unary};
+use crate::ir::roots::Roots;
 use crate::ir::shape::Shape;
 use crate::ir::specs::NodeId;
+use crate::ir::traits::Kind;
 
 /// The simplified nodes, and each root's place among them.
-pub(crate) fn simplify(nodes: &[Node], roots: &[NodeId]) -> (Vec<Node>, Vec<NodeId>) {
+pub(crate) fn simplify(nodes: &[Node], mut roots: Roots) -> (Vec<Node>, Roots) {
     let mut new = Rebuilt::default();
     let mut map = Vec::with_capacity(nodes.len());
     for node in nodes {
         let inputs = node.inputs.iter().map(|&id| map[id]).collect();
         map.push(new.add(Node { inputs, ..node.clone() }));
     }
-    let roots: Vec<_> = roots.iter().map(|&id| map[id]).collect();
-    drop_dead(new.nodes, &roots)
+    roots.iter_mut().for_each(|root| *root = map[*root]);
+    drop_dead(new.nodes, roots)
 }
 
 #[derive(Default)]
@@ -152,11 +154,9 @@ fn fold(function: Binary, a: f32, b: f32) -> Option<f32> {
 }
 
 /// Keeps what the roots need. An operation with several outputs keeps all of them, because its kernel writes them all.
-fn drop_dead(nodes: Vec<Node>, roots: &[NodeId]) -> (Vec<Node>, Vec<NodeId>) {
+fn drop_dead(nodes: Vec<Node>, mut roots: Roots) -> (Vec<Node>, Roots) {
     let mut live = vec![false; nodes.len()];
-    for &root in roots {
-        live[root] = true;
-    }
+    roots.iter().for_each(|root| live[root] = true);
     for id in (0..nodes.len()).rev() {
         if live[id] {
             for &input in &nodes[id].inputs {
@@ -165,7 +165,7 @@ fn drop_dead(nodes: Vec<Node>, roots: &[NodeId]) -> (Vec<Node>, Vec<NodeId>) {
         }
     }
     for id in 0..nodes.len() {
-        if matches!(nodes[id].op, Op::Output(_)) {
+        if nodes[id].op.traits().kind == Kind::Output {
             live[id] = live[nodes[id].inputs[0]];
         }
     }
@@ -178,7 +178,7 @@ fn drop_dead(nodes: Vec<Node>, roots: &[NodeId]) -> (Vec<Node>, Vec<NodeId>) {
         map[id] = kept.len();
         kept.push(node);
     }
-    let roots = roots.iter().map(|&id| map[id]).collect();
+    roots.iter_mut().for_each(|root| *root = map[*root]);
     (kept, roots)
 }
 
@@ -198,8 +198,9 @@ mod tests {
     fn literals_of_equal_bits_and_other_types_stay_apart() {
         let nodes =
             [literal(&[0, 7], DType::F32), literal(&[0, 7], DType::U32), literal(&[0, 7], DType::F32)];
-        let (kept, roots) = simplify(&nodes, &[0, 1, 2]);
+        let outputs = (0..3).map(|id| (id.to_string(), id)).collect();
+        let (kept, roots) = simplify(&nodes, Roots { outputs, ..Roots::default() });
         assert_eq!(kept.iter().map(|node| node.dtype).collect::<Vec<_>>(), [DType::F32, DType::U32]);
-        assert_eq!(roots, [0, 1, 0]);
+        assert_eq!(roots.iter().collect::<Vec<_>>(), [0, 1, 0]);
     }
 }

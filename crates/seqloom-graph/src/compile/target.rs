@@ -8,7 +8,7 @@ use seqloom_kernels::matmul::{self, row};
 use seqloom_kernels::tune::Tuned;
 
 use crate::compile::problem::product_of;
-use crate::ir::nodes::Node;
+use crate::ir::nodes::Nodes;
 use crate::ir::specs::NodeId;
 
 /// What kernels are chosen by.
@@ -31,11 +31,11 @@ pub(super) const BUFFERS: usize = REQUIRED_STORAGE_BUFFERS as usize;
 pub(super) const OF_NORM: usize = 6;
 
 /// Whether a product takes any tail, or else a bias alone.
-pub(crate) fn takes_any_tail(nodes: &[Node], id: NodeId, facts: &Facts) -> bool {
+pub(crate) fn takes_any_tail(nodes: &Nodes, id: NodeId, facts: &Facts) -> bool {
     matmul::takes_epilogue(&product_of(nodes, id), facts)
 }
 
 /// Bindings of a product's kernel besides leaves: operands and result, and those of a norm where it takes one.
-pub(crate) fn bindings(nodes: &[Node], id: NodeId, facts: &Facts) -> usize {
+pub(crate) fn bindings(nodes: &Nodes, id: NodeId, facts: &Facts) -> usize {
     if row::suits(&product_of(nodes, id), facts) { 5 } else { 3 }
 }

@@ -1,20 +1,102 @@
-//! Steps: what runs, with the nodes whose memory it binds. The plan and the binder read nothing else of a kernel.
+//! What becomes of nodes, and the units that run.
+//!
+//! Fusion gives each node a [`Fate`]; a [`Unit`] is a node that runs, with everything that runs in its kernel and the memory
+//! that this touches; the [`Schedule`] is all units in order. A node lies in memory exactly if it is given or some unit writes
+//! it. Passes behind fusion ask nothing else.
 
 use seqloom_kernels::Lowered;
 
+use crate::compile::group::Group;
 use crate::ir::specs::NodeId;
 
-/// One node's computation: launches, and the nodes whose memory they bind.
+/// What becomes of a node.
+#[derive(Clone, Debug)]
+pub(crate) enum Fate {
+    /// It lies in memory before the first unit runs.
+    Given,
+    /// It is read where another node lies: a reshape, or a window in place.
+    Alias,
+    /// It is computed again in each kernel that needs it.
+    Inline,
+    /// A unit stands here.
+    Runs(Work),
+    /// The unit at that node computes it too.
+    Along(NodeId),
+}
+
+/// What a unit computes.
+#[derive(Clone, Debug)]
+pub(crate) enum Work {
+    /// A group alone: a pass over its elements, or a reduction with the group as its head.
+    Group(Group),
+    /// The kernel of a node, and what runs along.
+    Kernel(Kernel),
+}
+
+/// A node's kernel and what it takes along.
+#[derive(Clone, Debug)]
+pub(crate) struct Kernel {
+    /// The node whose kernel it is; where there is a tail, the unit stands at the tail's root.
+    pub of: NodeId,
+    /// The group that takes its result as `value`.
+    pub tail: Option<Group>,
+    /// For norms: the group that computes the operand, which is the group's root and is written too.
+    pub head: Option<(NodeId, Group)>,
+    /// For products: the norm that computes the left operand on the way.
+    pub norm: Option<NodeId>,
+    /// A second node of the same kind, done by the same dispatch.
+    pub also: Option<NodeId>,
+}
+
+impl Kernel {
+    /// A node's kernel alone.
+    pub(crate) fn of(of: NodeId) -> Self {
+        Self { of, tail: None, head: None, norm: None, also: None }
+    }
+}
+
+impl Work {
+    /// The group whose code the kernel is written with.
+    pub(crate) fn group(&self) -> Option<&Group> {
+        match self {
+            Work::Group(group) => Some(group),
+            Work::Kernel(Kernel { tail, head, .. }) => {
+                tail.as_ref().or(head.as_ref().map(|(_, group)| group))
+            }
+        }
+    }
+}
+
+/// What runs at a node, and the memory that it touches.
+#[derive(Clone, Debug)]
+pub(crate) struct Unit {
+    /// Units run in the order of these.
+    pub at: NodeId,
+    pub work: Work,
+    /// Nodes read: the kernel's operands in its family's order, then the leaves of the group.
+    pub reads: Vec<NodeId>,
+    /// How many of `reads` are operands.
+    pub operands: usize,
+    pub reads_control: bool,
+    /// Nodes written, in the family's order.
+    pub writes: Vec<NodeId>,
+    /// Of those, which take whose memory: the one nothing reads later, or a state that is to hold the result.
+    pub over: Vec<(NodeId, NodeId)>,
+}
+
+/// Units in order, and by node who touches it.
+#[derive(Debug)]
+pub(crate) struct Schedule {
+    pub units: Vec<Unit>,
+    /// By node, the unit that writes it.
+    pub writer: Vec<Option<usize>>,
+    /// By owner of memory ([`crate::ir::nodes::Nodes::owner`]), the last unit that reads it.
+    pub last_reader: Vec<Option<usize>>,
+}
+
+/// A unit as launches.
 #[derive(Debug)]
 pub(crate) struct Step {
+    pub unit: Unit,
     pub lowered: Lowered,
-    /// Nodes read, in the kernel family's order.
-    pub ins: Vec<NodeId>,
-    /// Nodes written.
-    pub outs: Vec<NodeId>,
-    /// Nodes read by fused code; where `reads_control`, the control buffer follows them.
-    pub leaves: Vec<NodeId>,
-    pub reads_control: bool,
-    /// The node, read by nothing later, whose memory the output takes.
-    pub over: Option<NodeId>,
 }

@@ -10,7 +10,7 @@ pub(super) fn backward<'g>(x: &[Tensor<'g>], dy: Tensor<'g>) -> Vec<Option<Tenso
     let (rows, at) = (x[1].shape(), dy.node().at);
     let (graph, following) = (dy.graph, Following::of(x[2], rows[1]));
     let zeros = graph.literal(&rows, vec![0.0; rows.len()]);
-    let cache = graph.push(Op::Append { in_place: false }, &[dy, zeros, x[2]], dy.shape(), DType::F32, at);
+    let cache = graph.push(Op::Append, &[dy, zeros, x[2]], dy.shape(), DType::F32, at);
     // Rows of all sequences one after the other, of which the new ones are picked.
     let (all, new) = (dy.dim(0) * dy.dim(1), rows[0] * rows[1]);
     let places = following.derived(dy.dim(1)).0.reshape(&[new]);

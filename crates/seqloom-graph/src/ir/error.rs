@@ -187,6 +187,22 @@ pub enum GraphError {
         /// Where it was called.
         at: Location,
     },
+    /// A unit of the compiled program touches a tensor that lies nowhere: a mistake of the compiler.
+    #[error("{op}: the compiled program has no memory for it, recorded at {at}")]
+    Unplaced {
+        /// Operation that the tensor comes from.
+        op: &'static str,
+        /// Where it was called.
+        at: Location,
+    },
+    /// A kernel binds an operand that its unit does not have: a mistake of the compiler.
+    #[error("kernel {kernel}: its operand {operand} is not bound")]
+    Unbound {
+        /// Kernel, specialisation and shape.
+        kernel: String,
+        /// The operand by its role.
+        operand: String,
+    },
     /// The program needs more than a device buffer can hold.
     #[error("{what} needs {needs} bytes in one buffer, the adapter allows {limit}")]
     TooLarge {

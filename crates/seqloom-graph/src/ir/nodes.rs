@@ -1,4 +1,9 @@
-//! Nodes: one recorded operation each, with its operands' numbers, shape, element type and place in the model's code.
+//! Nodes: one recorded operation each; and the frozen list of them that passes read.
+//!
+//! Where a node lies and who uses it is asked by most passes, so `compile/place.rs` answers once and [`Nodes`] keeps the
+//! answers beside the list, which nobody changes afterwards.
+
+use std::ops::{Index, Range};
 
 use super::error::Location;
 use super::layout::DType;
@@ -14,4 +19,81 @@ pub(crate) struct Node {
     pub shape: Shape,
     pub dtype: DType,
     pub at: Location,
+}
+
+/// The nodes of a program with what is known of each; by number of node.
+#[derive(Debug)]
+pub(crate) struct Nodes {
+    list: Vec<Node>,
+    base: Vec<NodeId>,
+    place: Vec<(NodeId, u64)>,
+    users: Vec<Vec<NodeId>>,
+}
+
+impl Nodes {
+    /// Freezes a list. Users are those of [`Nodes::users`].
+    pub fn new(
+        list: Vec<Node>,
+        base: Vec<NodeId>,
+        place: Vec<(NodeId, u64)>,
+        users: Vec<Vec<NodeId>>,
+    ) -> Self {
+        Self { list, base, place, users }
+    }
+
+    /// Number of nodes; as the number of a user, what reads roots after the run.
+    pub fn len(&self) -> usize {
+        self.list.len()
+    }
+
+    /// All nodes, in order.
+    pub fn iter(&self) -> impl Iterator<Item = (NodeId, &Node)> {
+        self.list.iter().enumerate()
+    }
+
+    /// A node, `None` for the reader of roots.
+    pub fn get(&self, id: NodeId) -> Option<&Node> {
+        self.list.get(id)
+    }
+
+    /// The node that a chain of reshapes names.
+    pub fn base(&self, id: NodeId) -> NodeId {
+        self.base[id]
+    }
+
+    /// The node whose memory holds this one's elements: through reshapes, and windows that are bound in place. A buffer is
+    /// bound, and tracked, as a whole, so this is the node to ask who reads a tensor, or how long it is needed.
+    pub fn owner(&self, id: NodeId) -> NodeId {
+        self.place[id].0
+    }
+
+    /// For a window that is bound in place, the node in whose memory it lies, and the byte at which it begins there.
+    pub fn part(&self, id: NodeId) -> Option<(NodeId, u64)> {
+        (self.base[id] == id && self.place[id].0 != id).then_some(self.place[id])
+    }
+
+    /// Who reads a node, seen through reshapes, in order; what reads roots comes last.
+    pub fn users(&self, id: NodeId) -> &[NodeId] {
+        &self.users[id]
+    }
+
+    /// What a node reads, seen through reshapes.
+    pub fn operands(&self, id: NodeId) -> Vec<NodeId> {
+        self.list[id].inputs.iter().map(|&input| self.base[input]).collect()
+    }
+
+    /// The results of an operation that has several: they follow it directly.
+    pub fn outputs(&self, id: NodeId) -> Range<NodeId> {
+        let follows = |node: &&Node| matches!(node.op, Op::Output(_)) && node.inputs[0] == id;
+        let count = self.list[id + 1..].iter().take_while(follows).count();
+        id + 1..id + 1 + count
+    }
+}
+
+impl Index<NodeId> for Nodes {
+    type Output = Node;
+
+    fn index(&self, id: NodeId) -> &Node {
+        &self.list[id]
+    }
 }

@@ -103,6 +103,30 @@ pub(crate) enum Unary {
     Square,
 }
 
+impl Unary {
+    /// What messages call it.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Unary::Copy => "copy",
+            Unary::Detach => "detach",
+            Unary::Neg => "neg",
+            Unary::Exp => "exp",
+            Unary::Ln => "ln",
+            Unary::Sqrt => "sqrt",
+            Unary::Recip => "recip",
+            Unary::Tanh => "tanh",
+            Unary::Sigmoid => "sigmoid",
+            Unary::Relu => "relu",
+            Unary::Gelu | Unary::GeluGrad => "gelu",
+            Unary::GeluTanh | Unary::GeluTanhGrad => "gelu_tanh",
+            Unary::Silu | Unary::SiluGrad => "silu",
+            Unary::Abs => "abs",
+            Unary::Sign => "sign",
+            Unary::Square => "square",
+        }
+    }
+}
+
 /// Pointwise functions of two arguments; comparisons give 1 or 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Binary {
@@ -124,6 +148,23 @@ pub(crate) enum Binary {
     Less,
     /// a = b
     Equal,
+}
+
+impl Binary {
+    /// What messages call it.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Binary::Add => "add",
+            Binary::Sub => "sub",
+            Binary::Mul => "mul",
+            Binary::Div => "div",
+            Binary::Max => "maximum",
+            Binary::Min => "minimum",
+            Binary::Greater => "greater",
+            Binary::Less => "less",
+            Binary::Equal => "equal",
+        }
+    }
 }
 
 /// How a reduction combines elements.
@@ -232,11 +273,7 @@ pub(crate) enum Op {
     /// twice, and `back` is the inverse.
     Rearrange,
     /// cache [B, S, ..], rows [B, T, ..], first \[B\] → the cache with `rows[b]` at `first[b]` and behind it.
-    Append {
-        /// The cache is a carried state that holds the result afterwards and that nothing else reads, so the rows are
-        /// written into it. Found when a program is compiled; recorded as false.
-        in_place: bool,
-    },
+    Append,
     /// What the host computes of u32 tensors and writes with the inputs.
     Host(Derivation),
     /// A recurrent layer over whole sequences, rows [N, ·] and steps [T, 2] of u32: operands and outputs are the kernel
@@ -251,42 +288,4 @@ pub(crate) enum Op {
     AttentionGrad(Attending, Part),
     /// Output of this index of an operation that has several.
     Output(usize),
-}
-
-impl Op {
-    /// Whether each output element depends only on operand elements of the same index, so that it can be fused.
-    pub(crate) fn is_pointwise(&self) -> bool {
-        matches!(self, Op::Unary(_) | Op::Binary(_) | Op::Dropout { .. } | Op::ToF32)
-    }
-
-    /// Whether the node is a value without operands and without computation in the device program.
-    pub(crate) fn is_scalar_source(&self) -> bool {
-        matches!(self, Op::Constant(_) | Op::LossScale)
-    }
-
-    /// Whether the node's kernel is written from a group.
-    pub(crate) fn is_group_root(&self) -> bool {
-        self.is_pointwise()
-            || self.is_scalar_source()
-            || matches!(self, Op::Broadcast | Op::Permute(_) | Op::Reduce { .. })
-    }
-
-    /// Whether a group can be the tail of the node's kernel, which then runs where the group's root stands.
-    pub(crate) fn takes_tail(&self) -> bool {
-        matches!(self, Op::MatMul { .. } | Op::NormGrad { .. } | Op::Gather)
-    }
-
-    /// Whether the operation writes the output nodes that follow it.
-    pub(crate) fn has_outputs(&self) -> bool {
-        matches!(
-            self,
-            Op::CrossEntropy { .. }
-                | Op::Norm { .. }
-                | Op::Recurrent(_)
-                | Op::RecurrentGrad(_)
-                | Op::Attention(_)
-                | Op::AttentionGrad(..)
-                | Op::Host(_)
-        )
-    }
 }

@@ -111,3 +111,14 @@ impl Recurrence {
         }
     }
 }
+
+impl Derivation {
+    /// The method that records it.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Derivation::Segments { .. } => "gather_rows",
+            Derivation::Packing { .. } | Derivation::PackIds { .. } => "lengths",
+            Derivation::Following { .. } => "following",
+        }
+    }
+}

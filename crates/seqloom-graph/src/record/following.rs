@@ -101,7 +101,6 @@ impl<'g> Tensor<'g> {
             let detail = format!("{} rows for {} steps", new[1], following.time);
             return self.argument_error(name, detail, at);
         }
-        let op = Op::Append { in_place: false };
-        self.graph.push(op, &[self, rows, following.first], cache, DType::F32, at)
+        self.graph.push(Op::Append, &[self, rows, following.first], cache, DType::F32, at)
     }
 }

@@ -34,7 +34,8 @@ impl<'g> Tensor<'g> {
 
     #[track_caller]
     fn norm(self, centred: bool, weight: Option<Self>, bias: Option<Self>, eps: f32) -> Self {
-        let (at, name) = (here(), name(centred));
+        let what = Op::Norm { centred, eps: eps.to_bits() };
+        let (at, name) = (here(), what.traits().name);
         let given = [Some(self), weight, bias];
         let operands: Vec<_> = given.into_iter().flatten().map(|t| (t, DType::F32)).collect();
         if let Some(poisoned) = self.refuse(name, &operands, at) {
@@ -58,12 +59,6 @@ impl<'g> Tensor<'g> {
         }
         let each = Shape::new(&[rows.dim(0)]).unwrap_or_default();
         let outputs = [rows.shape(), each, each].map(|shape| (shape, DType::F32));
-        let what = Op::Norm { centred, eps: eps.to_bits() };
         self.graph.push_outputs(what, &operands, &outputs, at)[0].unary_node(Op::Reshape, self.shape(), at)
     }
-}
-
-/// The method that records it.
-pub(crate) fn name(centred: bool) -> &'static str {
-    if centred { "layer_norm" } else { "rms_norm" }
 }

@@ -3,15 +3,14 @@
 use std::collections::HashMap;
 
 use seqloom_device::{Buffer, Device, Dispatch, Slice};
-use seqloom_kernels::{Control, Lowered, Operand, optimizer, view};
+use seqloom_kernels::{Control, Launch, Lowered, Operand, optimizer, view};
 
-use crate::compile::fuse::Fused;
-use crate::compile::place::{base, outputs, part};
-use crate::compile::plan::plan;
+use crate::compile::Compiled;
 use crate::compile::unit::Step;
-use crate::ir::error::Result;
-use crate::ir::nodes::Node;
+use crate::ir::error::{GraphError, Result};
+use crate::ir::nodes::Nodes;
 use crate::ir::op::Op;
+use crate::ir::roots::Roots;
 use crate::ir::shape::Shape;
 use crate::ir::specs::{InputSpec, NodeId, ParamId, StateSpec};
 use crate::run::arena::Arena;
@@ -40,41 +39,30 @@ pub(crate) struct Bound {
     pub memory: Memory,
 }
 
-/// What must lie in a certain place: gradients in their arena, outputs in buffers that nothing else takes.
-pub(crate) struct Roots {
-    pub grads: Vec<(ParamId, NodeId)>,
-    pub outputs: Vec<NodeId>,
-    pub update: bool,
-}
-
-/// What the graph declared.
-pub(crate) struct Recorded<'a> {
+/// What the graph declared, and what runs behind its nodes.
+pub(crate) struct Declared<'a> {
     pub inputs: &'a [InputSpec],
     pub states: &'a [StateSpec],
     /// Whether the states are those of training.
     pub training: bool,
+    /// Whether the optimizer follows.
+    pub update: bool,
 }
 
-/// Allocates and binds. The outputs that end `roots` are the kept states, in order.
-pub(crate) fn bind(
-    store: &ParamStore,
-    nodes: &[Node],
-    recorded: &Recorded<'_>,
-    fused: &Fused,
-    steps: &[Step],
-    roots: &Roots,
-) -> Result<Bound> {
+/// Allocates and binds.
+pub(crate) fn bind(store: &ParamStore, declared: &Declared<'_>, compiled: &Compiled) -> Result<Bound> {
+    let Compiled { nodes, roots, steps, plan, .. } = compiled;
     let mut binder =
         Binder { device: store.device().clone(), memory: Memory::default(), places: HashMap::new() };
-    let inputs = recorded.inputs;
+    let inputs = declared.inputs;
     let control = binder.allocate("control", size_of::<Control>() as u64, |m| &mut m.inputs)?.all();
     let mut input_slices = Vec::new();
     for spec in inputs {
         input_slices.push(binder.allocate(&spec.name, spec.shape.bytes(), |m| &mut m.inputs)?.all());
     }
     let (mut host, mut derived) = (HostProgram::default(), Vec::new());
-    let states = binder.states(store, nodes, recorded)?;
-    for (id, node) in nodes.iter().enumerate() {
+    let states = binder.states(store, nodes, declared)?;
+    for (id, node) in nodes.iter() {
         match &node.op {
             Op::Param(param) => {
                 binder.places.insert(id, store.slice(Arena::Params, *param)?);
@@ -84,11 +72,6 @@ pub(crate) fn bind(
                     binder.places.insert(id, place.clone());
                 }
             }
-            // Into the state that it keeps: its operand's place, which has a lower number.
-            Op::Append { in_place: true } => {
-                let state = binder.places.get(&base(nodes, node.inputs[0])).cloned();
-                binder.places.extend(state.map(|state| (id, state)));
-            }
             Op::Input(index) => {
                 binder.places.insert(id, input_slices[*index].clone());
             }
@@ -97,7 +80,7 @@ pub(crate) fn bind(
                 binder.places.insert(id, slice);
             }
             Op::Host(what) => {
-                let results = outputs(nodes, id);
+                let results: Vec<_> = nodes.outputs(id).collect();
                 let known = host.add(nodes, inputs, id, *what, &results)?;
                 let slices = binder.derived(nodes, &results, known.as_deref())?;
                 binder.places.extend(results.into_iter().zip(slices.iter().cloned()));
@@ -109,18 +92,20 @@ pub(crate) fn bind(
         }
     }
     for &(param, id) in &roots.grads {
-        binder.places.insert(base(nodes, id), store.slice(Arena::Grads, param)?);
+        binder.places.insert(nodes.base(id), store.slice(Arena::Grads, param)?);
     }
-    for &id in &roots.outputs {
-        let id = base(nodes, id);
+    // What is written over a given tensor lies there.
+    for &(result, operand) in steps.iter().flat_map(|step| &step.unit.over) {
+        let given = binder.places.get(&nodes.base(operand)).cloned();
+        binder.places.extend(given.map(|place| (result, place)));
+    }
+    let read = roots.outputs.iter().map(|(_, id)| *id).chain(roots.kept.iter().map(|(_, id)| *id));
+    for id in read.map(|id| nodes.base(id)) {
         if !binder.places.contains_key(&id) {
             let slice = binder.allocate("output", nodes[id].shape.bytes(), |m| &mut m.outputs)?.all();
             binder.places.insert(id, slice);
         }
     }
-    let placed: Vec<_> =
-        (0..nodes.len()).map(|id| binder.places.contains_key(&id) || !stored(nodes, fused, id)).collect();
-    let plan = plan(nodes, steps, &placed);
     let slots = store.slots().take(&binder.device, &plan.slots)?;
     binder.memory.slots = slots.iter().map(Buffer::bytes).sum();
     for (id, slot) in plan.of_node.iter().enumerate() {
@@ -128,8 +113,15 @@ pub(crate) fn bind(
             binder.places.insert(id, slots[*slot].slice(0, nodes[id].shape.bytes().max(4)));
         }
     }
+    // What is empty has no kernel and no slot, and yet may be read: the product of [M, 0] and [0, N] is not empty.
+    for &id in steps.iter().flat_map(|step| &step.unit.reads) {
+        if nodes[id].shape.is_empty() && !binder.places.contains_key(&id) {
+            let slice = binder.constant("empty", &[])?;
+            binder.places.insert(id, slice);
+        }
+    }
     for id in 0..nodes.len() {
-        if let Some((owner, offset)) = part(nodes, id)
+        if let Some((owner, offset)) = nodes.part(id)
             && let Some(whole) = binder.places.get(&owner)
         {
             let place = whole.buffer.slice(whole.offset + offset, nodes[id].shape.bytes());
@@ -137,20 +129,20 @@ pub(crate) fn bind(
         }
     }
     let mut wired: Vec<(&Lowered, Vec<Vec<Slice>>)> = Vec::new();
-    for (step, scratch) in steps.iter().zip(&plan.of_scratch) {
-        let place = |id: &NodeId| binder.places.get(id).cloned();
-        let ins: Vec<_> = step.ins.iter().filter_map(place).collect();
-        let outs: Vec<_> = step.outs.iter().filter_map(place).collect();
-        let mut leaves: Vec<_> = step.leaves.iter().filter_map(place).collect();
-        if step.reads_control {
+    for (Step { unit, lowered }, scratch) in steps.iter().zip(&plan.of_scratch) {
+        let places =
+            |ids: &[NodeId]| ids.iter().map(|&id| binder.place(nodes, id)).collect::<Result<Vec<_>>>();
+        let (reads, writes) = (places(&unit.reads)?, places(&unit.writes)?);
+        let mut leaves = reads[unit.operands..].to_vec();
+        if unit.reads_control {
             leaves.push(control.clone());
         }
         let scratch: Vec<_> =
             scratch.iter().map(|&slot| slots[slot].slice(0, plan.slots[slot].max(4))).collect();
-        wired.push((&step.lowered, wire(&step.lowered, &ins, &outs, &leaves, &scratch)));
+        wired.push((lowered, wire(lowered, &reads, &writes, &leaves, &scratch)?));
     }
-    let kept = binder.kept(nodes, recorded, &states, &roots.outputs);
-    let (update, stats) = match roots.update {
+    let kept = binder.kept(nodes, declared, &states, roots, steps);
+    let (update, stats) = match declared.update {
         true => binder
             .update(store, &control, &roots.grads, &kept)
             .map(|(wired, stats)| (Some(wired), Some(stats)))?,
@@ -196,30 +188,29 @@ pub(crate) fn bind(
     })
 }
 
-/// Whether the node has memory of its own.
-fn stored(nodes: &[Node], fused: &Fused, id: NodeId) -> bool {
-    fused.in_memory[id] && !fused.absorbed[id] && !nodes[id].op.has_outputs()
-}
-
-/// The buffers of each launch in binding order.
+/// The buffers of each launch in binding order. An operand that a family has not been given is an error, since leaving it out
+/// would bind all others in wrong places.
 fn wire(
     lowered: &Lowered,
     ins: &[Slice],
     outs: &[Slice],
     leaves: &[Slice],
     scratch: &[Slice],
-) -> Vec<Vec<Slice>> {
-    let slice = |operand: &Operand| match operand {
-        Operand::In(i) => ins.get(*i),
-        Operand::Out(i) => outs.get(*i),
-        Operand::Scratch(i) => scratch.get(*i),
-        Operand::Leaf(i) => leaves.get(*i),
+) -> Result<Vec<Vec<Slice>>> {
+    let slice = |label: &str, operand: &Operand| {
+        let (role, at) = match *operand {
+            Operand::In(at) => (ins, at),
+            Operand::Out(at) => (outs, at),
+            Operand::Scratch(at) => (scratch, at),
+            Operand::Leaf(at) => (leaves, at),
+        };
+        let missing = || GraphError::Unbound { kernel: label.to_owned(), operand: format!("{operand:?}") };
+        role.get(at).cloned().ok_or_else(missing)
     };
-    lowered
-        .launches
-        .iter()
-        .map(|launch| launch.bindings.iter().filter_map(slice).cloned().collect())
-        .collect()
+    let of = |launch: &Launch| {
+        launch.bindings.iter().map(|operand| slice(&launch.label, operand)).collect::<Result<Vec<_>>>()
+    };
+    lowered.launches.iter().map(of).collect()
 }
 
 struct Binder {
@@ -245,6 +236,12 @@ impl Binder {
         Ok(buffer)
     }
 
+    /// Where a node lies that a unit touches.
+    fn place(&self, nodes: &Nodes, id: NodeId) -> Result<Slice> {
+        let missing = || GraphError::Unplaced { op: nodes[id].op.traits().name, at: nodes[id].at };
+        self.places.get(&id).cloned().ok_or_else(missing)
+    }
+
     fn constant(&mut self, label: &str, bits: &[u32]) -> Result<Slice> {
         let slice = self.allocate(label, bits.len() as u64 * 4, |m| &mut m.constants)?.all();
         if !bits.is_empty() {
@@ -256,7 +253,7 @@ impl Binder {
     /// Buffers for what the host derives: written with each run, or now if it is known.
     fn derived(
         &mut self,
-        nodes: &[Node],
+        nodes: &Nodes,
         results: &[NodeId],
         known: Option<&[Vec<u32>]>,
     ) -> Result<Vec<Slice>> {
@@ -273,35 +270,33 @@ impl Binder {
     fn states(
         &self,
         store: &ParamStore,
-        nodes: &[Node],
-        recorded: &Recorded<'_>,
+        nodes: &Nodes,
+        declared: &Declared<'_>,
     ) -> Result<Vec<Option<(String, Shape, Slice)>>> {
-        let states = recorded.states.iter().enumerate().map(|(index, state)| {
-            if state.kept.is_none() && !nodes.iter().any(|node| node.op == Op::State(index)) {
+        let states = declared.states.iter().enumerate().map(|(index, state)| {
+            if state.kept.is_none() && !nodes.iter().any(|(_, node)| node.op == Op::State(index)) {
                 return Ok(None);
             }
-            let place = store.state(recorded.training, &state.name, state.shape)?;
+            let place = store.state(declared.training, &state.name, state.shape)?;
             Ok(Some((state.name.clone(), state.shape, place)))
         });
         states.collect()
     }
 
-    /// The tensors that states carry on, among the last of `outputs`, but for those that lie there already.
+    /// The tensors that states carry on, but for those that were written into their states.
     fn kept(
         &self,
-        nodes: &[Node],
-        recorded: &Recorded<'_>,
+        nodes: &Nodes,
+        declared: &Declared<'_>,
         states: &[Option<(String, Shape, Slice)>],
-        outputs: &[NodeId],
+        roots: &Roots,
+        steps: &[Step],
     ) -> Vec<Kept> {
-        let keeping: Vec<_> =
-            recorded.states.iter().zip(states).filter(|(state, _)| state.kept.is_some()).collect();
-        let ids = &outputs[outputs.len().saturating_sub(keeping.len())..];
-        let kept = keeping.into_iter().zip(ids).filter_map(|((state, place), &id)| {
-            let (id, (_, _, to)) = (base(nodes, id), place.as_ref()?);
-            let from = self.places.get(&id)?.clone();
-            let there = nodes[id].op == (Op::Append { in_place: true });
-            (!there && !state.shape.is_empty()).then(|| Kept { len: state.shape.len(), from, to: to.clone() })
+        let there = |id| steps.iter().any(|step| step.unit.over.iter().any(|(result, _)| *result == id));
+        let kept = roots.kept.iter().filter_map(|&(state, id)| {
+            let (id, (_, _, to)) = (nodes.base(id), states[state].as_ref()?);
+            let (from, shape) = (self.places.get(&id)?.clone(), declared.states[state].shape);
+            (!there(id) && !shape.is_empty()).then(|| Kept { len: shape.len(), from, to: to.clone() })
         });
         kept.collect()
     }
@@ -313,7 +308,7 @@ impl Binder {
             None => (view::lower(&view::Problem::copy(kept.len), facts)?, vec![kept.from.clone()]),
             Some(stats) => (optimizer::keep(kept.len, facts)?, vec![stats.clone(), kept.from.clone()]),
         };
-        let bindings = wire(&lowered, &ins, to, &[], &[]);
+        let bindings = wire(&lowered, &ins, to, &[], &[])?;
         Ok((lowered, bindings))
     }
 
@@ -350,7 +345,7 @@ impl Binder {
             .iter()
             .map(|&bytes| Ok(self.allocate("scratch", bytes, |m| &mut m.outputs)?.all()))
             .collect::<Result<Vec<_>>>()?;
-        let bindings = wire(&lowered, &ins, std::slice::from_ref(&stats), &[], &scratch);
+        let bindings = wire(&lowered, &ins, std::slice::from_ref(&stats), &[], &scratch)?;
         Ok(((lowered, bindings), stats))
     }
 }

@@ -11,9 +11,8 @@ mod segments;
 
 use std::rc::Rc;
 
-use crate::compile::place::base;
 use crate::ir::error::{GraphError, Result};
-use crate::ir::nodes::Node;
+use crate::ir::nodes::Nodes;
 use crate::ir::op::Op;
 use crate::ir::payload::Derivation;
 use crate::ir::specs::{InputSpec, NodeId};
@@ -50,7 +49,7 @@ impl HostProgram {
     /// Adds the derivation at node `id`, whose output nodes are `outputs`. Gives the outputs' values if they are known now.
     pub(crate) fn add(
         &mut self,
-        nodes: &[Node],
+        nodes: &Nodes,
         inputs: &[InputSpec],
         id: NodeId,
         what: Derivation,
@@ -59,11 +58,7 @@ impl HostProgram {
         let sources = nodes[id].inputs.iter().map(|&input| self.source(nodes, input));
         let Some(sources) = sources.collect::<Option<Vec<_>>>() else {
             return Err(GraphError::Unsupported {
-                op: match what {
-                    Derivation::Segments { .. } => "gather_rows",
-                    Derivation::Following { .. } => "following",
-                    _ => "lengths",
-                },
+                op: what.name(),
                 detail: "ids that a gradient sorts, lengths and positions must be an input or a literal as a whole"
                     .to_owned(),
                 at: nodes[id].at,
@@ -92,8 +87,8 @@ impl HostProgram {
         Ok(None)
     }
 
-    fn source(&self, nodes: &[Node], id: NodeId) -> Option<Source> {
-        let id = base(nodes, id);
+    fn source(&self, nodes: &Nodes, id: NodeId) -> Option<Source> {
+        let id = nodes.base(id);
         match &nodes[id].op {
             Op::Input(index) => Some(Source::Input(*index)),
             Op::Literal(values) => Some(Source::Known(Rc::clone(values))),

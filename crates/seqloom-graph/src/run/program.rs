@@ -12,17 +12,16 @@ use std::task::{Context, Poll};
 use seqloom_device::{Device, KernelTime, Readback, Slice};
 use seqloom_kernels::Control;
 
-use crate::compile::Compiled;
 use crate::compile::bounds::Allowed;
-use crate::compile::place::base;
 use crate::grad::gradients;
 use crate::ir::error::{GraphError, Result};
 use crate::ir::host_tensor::{HostData, HostTensor};
 use crate::ir::layout::DType;
-use crate::ir::specs::InputSpec;
+use crate::ir::roots::Roots;
+use crate::ir::specs::{InputSpec, NodeId};
 use crate::record::graph::Graph;
 use crate::run::arena::Arena;
-use crate::run::bind::{Bound, Recorded, Roots, bind};
+use crate::run::bind::{Bound, Declared, bind};
 use crate::run::explain::{DispatchInfo, table};
 use crate::run::memory::Memory;
 use crate::run::request::Request;
@@ -39,6 +38,8 @@ pub struct Program {
     /// Whether the states are those of training.
     training: bool,
     bound: Bound,
+    /// What each pass of compiling did.
+    log: Vec<(&'static str, String)>,
     /// Keeps the arenas that the dispatches bind.
     store: ParamStore,
 }
@@ -79,28 +80,26 @@ impl Program {
             }
         }
         let recording = graph.recording();
-        let kept = recording.states.iter().filter_map(|state| state.kept);
-        let asked: Vec<_> =
-            grads.iter().map(|(_, t)| t.id).chain(named.iter().map(|(_, t)| t.id)).chain(kept).collect();
+        let kept = recording.states.iter().enumerate().filter_map(|(state, spec)| Some((state, spec.kept?)));
+        let roots = Roots {
+            grads: grads.iter().map(|(param, tensor)| (*param, tensor.id)).collect(),
+            outputs: named.iter().map(|(name, tensor)| ((*name).to_owned(), tensor.id)).collect(),
+            kept: kept.collect(),
+        };
         // Small gradients would be lost in half precision.
         let half = request.objective.is_none();
-        let compiled = compile_tuned(store.device(), half, &recording, &asked, grads.len())?;
-        let Compiled { nodes, roots, fused, steps, .. } = &compiled;
-        let placed = Roots {
-            grads: grads.iter().map(|(param, _)| *param).zip(roots.iter().copied()).collect(),
-            outputs: roots[grads.len()..].to_vec(),
+        let compiled = compile_tuned(store.device(), half, &recording, &roots)?;
+        let declared = Declared {
+            inputs: &recording.inputs,
+            states: &recording.states,
+            training: graph.is_training(),
             update,
         };
-        let recorded =
-            Recorded { inputs: &recording.inputs, states: &recording.states, training: graph.is_training() };
-        let bound = bind(store, nodes, &recorded, fused, steps, &placed)?;
-        let mut outputs: Vec<_> = named
-            .iter()
-            .zip(&placed.outputs)
-            .filter_map(|((name, _), &id)| {
-                Some(((*name).to_owned(), bound.places.get(&base(nodes, id))?.clone()))
-            })
-            .collect();
+        let bound = bind(store, &declared, &compiled)?;
+        let place = |(name, id): &(String, NodeId)| {
+            Some((name.clone(), bound.places.get(&compiled.nodes.base(*id))?.clone()))
+        };
+        let mut outputs: Vec<_> = compiled.roots.outputs.iter().filter_map(place).collect();
         if let Some(stats) = &bound.stats {
             let value = |at: u64| stats.buffer.slice(stats.offset + at, 4);
             outputs.extend([("grad_norm".to_owned(), value(0)), ("skipped".to_owned(), value(8))]);
@@ -109,6 +108,7 @@ impl Program {
             device: store.device().clone(),
             inputs: recording.inputs.clone(),
             allowed: compiled.allowed,
+            log: compiled.log,
             outputs,
             training: graph.is_training(),
             bound,
@@ -205,6 +205,12 @@ impl Program {
     #[must_use]
     pub fn explain(&self) -> String {
         table(&self.bound.launches, None)
+    }
+
+    /// What each pass of compiling did, one line each.
+    #[must_use]
+    pub fn passes(&self) -> String {
+        self.log.iter().map(|(pass, did)| format!("{pass:>9}  {did}\n")).collect()
     }
 
     /// [`Self::explain`] with the time that each dispatch takes on the device.

@@ -9,7 +9,7 @@ use crate::compile::target::Target;
 use crate::compile::{Compiled, compile};
 use crate::ir::error::Result;
 use crate::ir::recording::Recording;
-use crate::ir::specs::NodeId;
+use crate::ir::roots::Roots;
 
 /// Compiles for a device. `half` allows products in half precision, where the device has them.
 ///
@@ -19,11 +19,10 @@ pub(crate) fn compile_tuned(
     device: &Device,
     half: bool,
     recording: &Recording,
-    asked: &[NodeId],
-    grads: usize,
+    roots: &Roots,
 ) -> Result<Compiled> {
     let half = half && trusts_half(device)?;
-    let by = |tuned: &Tuned| compile(recording, asked, grads, Target { facts: device.facts(), tuned, half });
+    let by = |tuned: &Tuned| compile(recording, roots, Target { facts: device.facts(), tuned, half });
     let tuned = Tuned::of(device);
     let first = by(&tuned)?;
     let unknown = tuned.unknown();

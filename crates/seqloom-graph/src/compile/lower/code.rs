@@ -9,16 +9,16 @@ use std::fmt::Write;
 use seqloom_kernels::{Elem, FusedCode, Fusion, Width};
 
 use crate::compile::group::{Access, Group, Leaf, view_access};
-use crate::compile::place::base;
 use crate::ir::layout::DType;
-use crate::ir::nodes::Node;
+use crate::ir::nodes::Nodes;
 use crate::ir::op::{Binary, Op, Unary};
 use crate::ir::specs::NodeId;
+use crate::ir::traits::Kind;
 
 /// Body of `fused(value, index)` for the group of `root`, with what its leaves need. The value is the product that the group
 /// is the tail of, or the operand `over` that it is written over. With it goes the same for four neighbours at a time, if every
 /// leaf can be read so.
-pub(crate) fn generate(nodes: &[Node], root: NodeId, group: &Group, over: Option<NodeId>) -> Fusion {
+pub(crate) fn generate(nodes: &Nodes, root: NodeId, group: &Group, over: Option<NodeId>) -> Fusion {
     let start = match nodes[root].op {
         Op::Reduce { .. } => nodes[root].inputs[0],
         _ => root,
@@ -57,7 +57,7 @@ struct Read {
 
 /// How a kernel of that width reads a leaf: always somehow by one element. By four, where those are neighbours in the leaf
 /// too, or all the same; in tensors whose elements are fours, all but the innermost stride count a quarter.
-fn read(nodes: &[Node], leaf: &Leaf, width: Width) -> Option<Read> {
+fn read(nodes: &Nodes, leaf: &Leaf, width: Width) -> Option<Read> {
     let single = match nodes[leaf.node].dtype {
         DType::F32 => Elem::F32,
         DType::U32 => Elem::U32,
@@ -85,7 +85,7 @@ fn read(nodes: &[Node], leaf: &Leaf, width: Width) -> Option<Read> {
 }
 
 struct Writer<'a> {
-    nodes: &'a [Node],
+    nodes: &'a Nodes,
     group: &'a Group,
     width: Width,
     /// By leaf.
@@ -119,7 +119,7 @@ impl Writer<'_> {
     }
 
     fn value(&mut self, id: NodeId) -> String {
-        let id = base(self.nodes, id);
+        let id = self.nodes.base(id);
         if let Some(name) = self.values.get(&id) {
             return name.clone();
         }
@@ -168,8 +168,8 @@ impl Writer<'_> {
 
     fn view(&mut self, id: NodeId) -> String {
         let input = self.nodes[id].inputs[0];
-        let source = base(self.nodes, input);
-        if self.nodes[source].op.is_scalar_source() {
+        let source = self.nodes.base(input);
+        if self.nodes[source].op.traits().kind == Kind::Scalar {
             return self.value(source);
         }
         self.load(&Leaf { node: source, access: view_access(self.nodes, id) })

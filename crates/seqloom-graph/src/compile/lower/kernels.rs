@@ -6,12 +6,10 @@
 use seqloom_device::Facts;
 use seqloom_kernels::{Fusion, Lowered, attention, cross_entropy, embedding, norm, recurrent, softmax, view};
 
-use crate::compile::place::{operands, outputs, part};
 use crate::compile::problem::{classes, pass, rows_of, table};
 use crate::compile::target::Target;
-use crate::compile::unit::Step;
-use crate::ir::error::{GraphError, Result};
-use crate::ir::nodes::Node;
+use crate::ir::error::Result;
+use crate::ir::nodes::Nodes;
 use crate::ir::op::Op;
 use crate::ir::specs::NodeId;
 
@@ -20,45 +18,35 @@ pub(super) fn attend(
     pass: attention::Pass,
     problem: &attention::Problem,
     Target { facts, tuned, .. }: Target<'_>,
-) -> Result<Lowered, GraphError> {
+) -> Result<Lowered> {
     let lowered = attention::lower_as(tuned.attention(pass, problem, facts), pass, problem, facts);
     Ok(lowered.or_else(|_| attention::lower(pass, problem, facts))?)
 }
 
 /// Rows of a table.
-pub(super) fn gather(
-    nodes: &[Node],
-    id: NodeId,
-    facts: &Facts,
-    tail: Option<&Fusion>,
-) -> Result<Lowered, GraphError> {
+pub(super) fn gather(nodes: &Nodes, id: NodeId, facts: &Facts, tail: Option<&Fusion>) -> Result<Lowered> {
     let shape = |operand: usize| nodes[nodes[id].inputs[operand]].shape;
     Ok(embedding::lower_forward(&table(shape(0), shape(1)), facts, tail)?)
 }
 
 /// The gradient of a norm's operand.
 pub(super) fn norm_backward(
-    nodes: &[Node],
+    nodes: &Nodes,
     id: NodeId,
     facts: &Facts,
     tail: Option<&Fusion>,
-) -> Result<Lowered, GraphError> {
+) -> Result<Lowered> {
     let centred = matches!(nodes[id].op, Op::NormGrad { centred: true });
     Ok(norm::lower_backward(&rows_of(nodes[id].shape, centred, 0.0), facts, tail)?)
 }
 
-/// The launches of a node that no group computes; none for what lies in memory from the start.
-pub(super) fn lower_node(
-    nodes: &[Node],
-    id: NodeId,
-    over: Option<NodeId>,
-    target: Target<'_>,
-) -> Result<Option<Step>, GraphError> {
+/// The launches of a node that nothing runs along with; `over` tells that its result takes an operand's memory. None for what
+/// has no kernel.
+pub(super) fn lower_node(nodes: &Nodes, id: NodeId, over: bool, target: Target<'_>) -> Result<Lowered> {
     let facts = target.facts;
     let node = &nodes[id];
     let shape = |operand: usize| nodes[node.inputs[operand]].shape;
-    let lowered = match &node.op {
-        Op::Window { .. } if part(nodes, id).is_some() => return Ok(None),
+    Ok(match &node.op {
         Op::Window { axis, start, take, before } => {
             let along = |value: usize| {
                 let mut all = [0; 4];
@@ -80,17 +68,13 @@ pub(super) fn lower_node(
         Op::Norm { centred, eps } => {
             norm::lower_forward(&rows_of(shape(0), *centred, f32::from_bits(*eps)), facts)?
         }
-        Op::NormGrad { .. } => norm_backward(nodes, id, facts, None)?,
         Op::CrossEntropy { ignore_index, smoothing } => {
             cross_entropy::lower_forward(&classes(shape(0), *ignore_index, *smoothing), facts)?
         }
         Op::CrossEntropyGrad { ignore_index, smoothing } => {
             let problem = classes(shape(0), *ignore_index, *smoothing);
-            cross_entropy::lower_backward(&problem, over.is_some(), facts)?
+            cross_entropy::lower_backward(&problem, over, facts)?
         }
-        Op::Gather | Op::Rearrange => gather(nodes, id, facts, None)?,
-        Op::Append { in_place: false } => append(nodes, id, view::AppendTarget::Copy, facts)?,
-        Op::Append { in_place: true } => append(nodes, id, view::AppendTarget::InPlace, facts)?,
         Op::GatherGrad => embedding::lower_backward(&table(node.shape, shape(1)), facts)?,
         Op::Recurrent(recurrence) => {
             let steps = shape(node.inputs.len() - 1);
@@ -113,20 +97,17 @@ pub(super) fn lower_node(
             let shapes = [&shapes[..3], &shapes[6..]].concat();
             attend(pass(*part), &attending.problem(&shapes), target)?
         }
-        _ => return Ok(None),
-    };
-    let reads_control = matches!(node.op, Op::Attention(_) | Op::AttentionGrad(..));
-    let outs = if node.op.has_outputs() { outputs(nodes, id) } else { vec![id] };
-    Ok(Some(Step { lowered, ins: operands(nodes, id), outs, leaves: Vec::new(), reads_control, over }))
+        _ => Lowered::default(),
+    })
 }
 
-/// Rows appended to a cache, or to two.
-pub(super) fn append(
-    nodes: &[Node],
-    id: NodeId,
-    target: view::AppendTarget,
-    facts: &Facts,
-) -> Result<Lowered, GraphError> {
+/// Rows appended to a copy of a cache, in place, or in place to two caches: as many as take the memory of what they append to.
+pub(super) fn append(nodes: &Nodes, id: NodeId, in_place: usize, facts: &Facts) -> Result<Lowered> {
+    let target = match in_place {
+        0 => view::AppendTarget::Copy,
+        1 => view::AppendTarget::InPlace,
+        _ => view::AppendTarget::PairInPlace,
+    };
     let [cache, rows] = [0, 1].map(|operand| nodes[nodes[id].inputs[operand]].shape);
     let [batch, keys, time] = [cache[0], cache[1], rows[1]];
     let channels = cache[2..].iter().product();

@@ -8,70 +8,28 @@
 use seqloom_kernels::matmul::{self, cooperative, row};
 use seqloom_kernels::{Fusion, Lowered};
 
-use crate::compile::along::read_by;
-use crate::compile::fuse::Fused;
-use crate::compile::group::Group;
-use crate::compile::lower::code::generate;
 use crate::compile::problem::product_of;
 use crate::compile::target::{Target, takes_any_tail};
-use crate::compile::unit::Step;
-use crate::ir::error::{GraphError, Result};
-use crate::ir::nodes::Node;
+use crate::compile::unit::Kernel;
+use crate::ir::error::Result;
+use crate::ir::nodes::Nodes;
 use crate::ir::op::Op;
-use crate::ir::specs::NodeId;
 
-/// A product without a tail.
-pub(crate) fn product(
-    nodes: &[Node],
-    id: NodeId,
-    fused: &Fused,
-    target: Target<'_>,
-) -> Result<Step, GraphError> {
-    let lowered = launches(nodes, id, fused, target, None)?;
-    let ins = read_by(nodes, id, fused);
-    Ok(Step { lowered, ins, outs: vec![id], leaves: Vec::new(), reads_control: false, over: None })
-}
-
-/// A product and the group of `root` that is its tail.
-pub(crate) fn product_with_tail(
-    nodes: &[Node],
-    root: NodeId,
-    product: NodeId,
-    group: &Group,
-    fused: &Fused,
-    target: Target<'_>,
-) -> Result<Step, GraphError> {
-    let leaves: Vec<_> = group.leaves.iter().map(|leaf| leaf.node).collect();
-    let mut ins = read_by(nodes, product, fused);
-    if takes_any_tail(nodes, product, target.facts) {
-        let tail = generate(nodes, root, group, None);
-        let lowered = launches(nodes, product, fused, target, Some(&tail))?;
-        return Ok(Step {
-            lowered,
-            ins,
-            outs: vec![root],
-            leaves,
-            reads_control: group.reads_control,
-            over: None,
-        });
-    }
-    let (problem, facts) = (product_of(nodes, product), target.facts);
-    let lowered = matmul::lower_biased_as(target.tuned.tile(&problem, facts), &problem, facts)
-        .or_else(|_| matmul::lower_biased(&problem, facts))?;
-    ins.extend(leaves);
-    Ok(Step { lowered, ins, outs: vec![root], leaves: Vec::new(), reads_control: false, over: None })
-}
-
-fn launches(
-    nodes: &[Node],
-    id: NodeId,
-    fused: &Fused,
-    Target { facts, tuned, half }: Target<'_>,
+/// A product with its tail, and the norm of its left operand. Where the device's product takes no tail, that is a bias, which
+/// the kernel reads as its third operand.
+pub(super) fn product(
+    nodes: &Nodes,
+    kernel: &Kernel,
     tail: Option<&Fusion>,
-) -> Result<Lowered, GraphError> {
-    let problem = product_of(nodes, id);
+    Target { facts, tuned, half }: Target<'_>,
+) -> Result<Lowered> {
+    let problem = product_of(nodes, kernel.of);
+    if tail.is_some() && !takes_any_tail(nodes, kernel.of, facts) {
+        let lowered = matmul::lower_biased_as(tuned.tile(&problem, facts), &problem, facts);
+        return Ok(lowered.or_else(|_| matmul::lower_biased(&problem, facts))?);
+    }
     if row::suits(&problem, facts) {
-        let norm = fused.norms[id].and_then(|norm| match nodes[norm].op {
+        let norm = kernel.norm.and_then(|norm| match nodes[norm].op {
             Op::Norm { centred, eps } => Some(row::Normed { centred, eps: f32::from_bits(eps) }),
             _ => None,
         });
