@@ -109,11 +109,11 @@ pub(crate) fn compile(recording: &Recording, roots: &Roots, target: Target<'_>) 
 
 /// Every tensor must fit one buffer.
 fn fits(nodes: &Nodes, limit: u64) -> Result<()> {
-    match nodes.iter().find(|(_, node)| node.shape.bytes() > limit) {
+    match nodes.iter().find(|(_, node)| node.layout().bytes() > limit) {
         None => Ok(()),
         Some((_, node)) => Err(GraphError::TooLarge {
             what: format!("a tensor of shape {} recorded at {}", node.shape, node.at),
-            needs: node.shape.bytes(),
+            needs: node.layout().bytes(),
             limit,
         }),
     }
@@ -231,7 +231,7 @@ mod tests {
             }
             for &node in &unit.writes {
                 if let Some(slot) = plan.of_node[node] {
-                    assert!(plan.slots[slot] >= nodes[node].shape.bytes());
+                    assert!(plan.slots[slot] >= nodes[node].layout().bytes());
                     holds[slot] = Some(node);
                 }
             }

@@ -63,7 +63,7 @@ impl Lying {
         // Nothing can be bound of no length.
         let some = !list[id].shape.is_empty();
         let (owner, begins) = self.place[whole];
-        (leading && cut_only && some).then(|| (owner, begins + 4 * (start * inner) as u64))
+        (leading && cut_only && some).then(|| (owner, begins + list[whole].layout().offset(start * inner)))
     }
 }
 

@@ -39,7 +39,7 @@ pub(crate) fn plan(nodes: &Nodes, steps: &[Step], roots: &Roots) -> Plan {
         for &node in unit.writes.iter().filter(|&&node| !placed[node]) {
             plan.of_node[node] = match unit.over.iter().find(|(result, _)| *result == node) {
                 Some((_, operand)) => plan.of_node[*operand],
-                None => Some(plan.take(&mut free, nodes[node].shape.bytes())),
+                None => Some(plan.take(&mut free, nodes[node].layout().bytes())),
             };
         }
         let scratch: Vec<_> = lowered.scratch.iter().map(|&bytes| plan.take(&mut free, bytes)).collect();

@@ -1,13 +1,19 @@
-//! Element types, and where their bytes may begin.
+//! How tensors lie in memory: element types, and all arithmetic of bytes.
 //!
-//! All tensors are stored row-major and dense, and each element takes four bytes.
+//! Tensors are stored row-major and dense. No other file multiplies by the size of an element, so a type of another size
+//! changes this one.
 
 use std::fmt;
+
+use super::shape::Shape;
 
 /// Offsets at which every adapter can bind a range.
 pub(crate) const ALIGNMENT: u64 = 256;
 
-/// Type of a tensor's elements; each takes four bytes.
+/// The least number of bytes that can be bound.
+const WORD: u64 = 4;
+
+/// Type of a tensor's elements.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum DType {
     /// IEEE 754 single precision.
@@ -22,5 +28,82 @@ impl fmt::Display for DType {
             DType::F32 => "f32",
             DType::U32 => "u32",
         })
+    }
+}
+
+impl DType {
+    /// Bytes of `count` elements.
+    #[must_use]
+    pub fn bytes(self, count: usize) -> u64 {
+        match self {
+            DType::F32 | DType::U32 => count as u64 * 4,
+        }
+    }
+
+    /// How many elements `bytes` hold.
+    pub(crate) fn count(self, bytes: u64) -> usize {
+        (bytes / self.bytes(1)) as usize
+    }
+}
+
+/// A tensor in memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Layout {
+    pub shape: Shape,
+    pub dtype: DType,
+}
+
+impl Layout {
+    pub(crate) fn new(shape: Shape, dtype: DType) -> Self {
+        Self { shape, dtype }
+    }
+
+    /// Bytes of its elements.
+    pub(crate) fn bytes(self) -> u64 {
+        self.dtype.bytes(self.shape.len())
+    }
+
+    /// Bytes of the range that is bound for it.
+    pub(crate) fn bindable(self) -> u64 {
+        bindable(self.bytes())
+    }
+
+    /// Bytes from its beginning to where another tensor may begin.
+    pub(crate) fn aligned(self) -> u64 {
+        aligned(self.bytes())
+    }
+
+    /// The byte at which an element begins.
+    pub(crate) fn offset(self, element: usize) -> u64 {
+        self.dtype.bytes(element)
+    }
+}
+
+/// At least as many bytes as can be bound: a range of none cannot.
+pub(crate) fn bindable(bytes: u64) -> u64 {
+    bytes.max(WORD)
+}
+
+/// The next place, from this many bytes on, at which every adapter can bind a range.
+pub(crate) fn aligned(bytes: u64) -> u64 {
+    bytes.next_multiple_of(ALIGNMENT)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_that_is_bound_is_empty_and_everything_begins_where_it_can_be_bound() {
+        let layout = |dims: &[usize]| Layout::new(Shape::new(dims).unwrap(), DType::F32);
+        assert_eq!(
+            [layout(&[0, 3]).bytes(), layout(&[0, 3]).bindable(), layout(&[0, 3]).aligned()],
+            [0, 4, 0]
+        );
+        assert_eq!(
+            [layout(&[5, 13]).bytes(), layout(&[5, 13]).aligned(), layout(&[5, 13]).offset(13)],
+            [260, 512, 52]
+        );
+        assert_eq!(DType::U32.count(DType::U32.bytes(7)), 7);
     }
 }

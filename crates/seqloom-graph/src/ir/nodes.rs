@@ -5,11 +5,11 @@
 
 use std::ops::{Index, Range};
 
-use super::error::Location;
-use super::layout::DType;
-use super::op::Op;
-use super::shape::Shape;
-use super::specs::NodeId;
+use crate::ir::error::Location;
+use crate::ir::layout::{DType, Layout};
+use crate::ir::op::Op;
+use crate::ir::shape::Shape;
+use crate::ir::specs::NodeId;
 
 /// One recorded operation.
 #[derive(Clone, Debug)]
@@ -19,6 +19,13 @@ pub(crate) struct Node {
     pub shape: Shape,
     pub dtype: DType,
     pub at: Location,
+}
+
+impl Node {
+    /// How it lies in memory.
+    pub fn layout(&self) -> Layout {
+        Layout::new(self.shape, self.dtype)
+    }
 }
 
 /// The nodes of a program with what is known of each; by number of node.

@@ -43,12 +43,6 @@ impl Shape {
         self.len() == 0
     }
 
-    /// Bytes of a dense tensor of this shape.
-    #[must_use]
-    pub fn bytes(&self) -> u64 {
-        self.len() as u64 * 4
-    }
-
     /// Row-major strides, in elements.
     #[must_use]
     pub fn strides(&self) -> [usize; MAX_RANK] {

@@ -2,8 +2,8 @@
 
 use std::ops::RangeInclusive;
 
-use super::layout::DType;
-use super::shape::Shape;
+use crate::ir::layout::{DType, Layout};
+use crate::ir::shape::Shape;
 
 /// Names a parameter of a [`crate::Params`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -28,6 +28,13 @@ pub(crate) struct InputSpec {
     pub dtype: DType,
     /// Values allowed in a u32 input, checked on the host.
     pub range: Option<RangeInclusive<u32>>,
+}
+
+impl InputSpec {
+    /// How it lies in memory.
+    pub fn layout(&self) -> Layout {
+        Layout::new(self.shape, self.dtype)
+    }
 }
 
 /// A tensor that stays on the device from run to run.

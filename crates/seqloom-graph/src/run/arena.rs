@@ -5,7 +5,7 @@
 //! adapter asks for; the gaps are 0 in every arena and stay so.
 
 use crate::ir::error::{GraphError, Result};
-use crate::ir::layout::ALIGNMENT;
+use crate::ir::layout::{ALIGNMENT, DType, Layout};
 use crate::record::params::ParamSpec;
 
 /// What an arena holds for each parameter.
@@ -38,8 +38,8 @@ pub(super) fn layout(specs: &[ParamSpec], limit: u64) -> Result<(Vec<Place>, Vec
     let mut chunks = vec![0u64];
     let mut places = Vec::with_capacity(specs.len());
     for spec in specs {
-        let bytes = spec.shape.bytes();
-        let padded = bytes.next_multiple_of(ALIGNMENT);
+        let layout = Layout::new(spec.shape, DType::F32);
+        let (bytes, padded) = (layout.bytes(), layout.aligned());
         if padded > limit {
             return Err(GraphError::TooLarge {
                 what: format!("parameter '{}'", spec.name),

@@ -8,6 +8,7 @@ use seqloom_kernels::{Control, Launch, Lowered, Operand, optimizer, view};
 use crate::compile::Compiled;
 use crate::compile::unit::Step;
 use crate::ir::error::{GraphError, Result};
+use crate::ir::layout::{DType, bindable};
 use crate::ir::nodes::Nodes;
 use crate::ir::op::Op;
 use crate::ir::roots::Roots;
@@ -58,7 +59,7 @@ pub(crate) fn bind(store: &ParamStore, declared: &Declared<'_>, compiled: &Compi
     let control = binder.allocate("control", size_of::<Control>() as u64, |m| &mut m.inputs)?.all();
     let mut input_slices = Vec::new();
     for spec in inputs {
-        input_slices.push(binder.allocate(&spec.name, spec.shape.bytes(), |m| &mut m.inputs)?.all());
+        input_slices.push(binder.allocate(&spec.name, spec.layout().bytes(), |m| &mut m.inputs)?.all());
     }
     let (mut host, mut derived) = (HostProgram::default(), Vec::new());
     let states = binder.states(store, nodes, declared)?;
@@ -102,7 +103,7 @@ pub(crate) fn bind(store: &ParamStore, declared: &Declared<'_>, compiled: &Compi
     let read = roots.outputs.iter().map(|(_, id)| *id).chain(roots.kept.iter().map(|(_, id)| *id));
     for id in read.map(|id| nodes.base(id)) {
         if !binder.places.contains_key(&id) {
-            let slice = binder.allocate("output", nodes[id].shape.bytes(), |m| &mut m.outputs)?.all();
+            let slice = binder.allocate("output", nodes[id].layout().bytes(), |m| &mut m.outputs)?.all();
             binder.places.insert(id, slice);
         }
     }
@@ -110,7 +111,7 @@ pub(crate) fn bind(store: &ParamStore, declared: &Declared<'_>, compiled: &Compi
     binder.memory.slots = slots.iter().map(Buffer::bytes).sum();
     for (id, slot) in plan.of_node.iter().enumerate() {
         if let Some(slot) = slot {
-            binder.places.insert(id, slots[*slot].slice(0, nodes[id].shape.bytes().max(4)));
+            binder.places.insert(id, slots[*slot].slice(0, nodes[id].layout().bindable()));
         }
     }
     // What is empty has no kernel and no slot, and yet may be read: the product of [M, 0] and [0, N] is not empty.
@@ -124,7 +125,7 @@ pub(crate) fn bind(store: &ParamStore, declared: &Declared<'_>, compiled: &Compi
         if let Some((owner, offset)) = nodes.part(id)
             && let Some(whole) = binder.places.get(&owner)
         {
-            let place = whole.buffer.slice(whole.offset + offset, nodes[id].shape.bytes());
+            let place = whole.buffer.slice(whole.offset + offset, nodes[id].layout().bytes());
             binder.places.insert(id, place);
         }
     }
@@ -138,7 +139,7 @@ pub(crate) fn bind(store: &ParamStore, declared: &Declared<'_>, compiled: &Compi
             leaves.push(control.clone());
         }
         let scratch: Vec<_> =
-            scratch.iter().map(|&slot| slots[slot].slice(0, plan.slots[slot].max(4))).collect();
+            scratch.iter().map(|&slot| slots[slot].slice(0, bindable(plan.slots[slot]))).collect();
         wired.push((lowered, wire(lowered, &reads, &writes, &leaves, &scratch)?));
     }
     let kept = binder.kept(nodes, declared, &states, roots, steps);
@@ -231,7 +232,7 @@ struct Kept {
 impl Binder {
     /// A buffer counted under one heading of the account. No buffer is empty, since none could be bound.
     fn allocate(&mut self, label: &str, bytes: u64, heading: fn(&mut Memory) -> &mut u64) -> Result<Buffer> {
-        let buffer = self.device.allocate(label, bytes.max(4))?;
+        let buffer = self.device.allocate(label, bindable(bytes))?;
         *heading(&mut self.memory) += buffer.bytes();
         Ok(buffer)
     }
@@ -243,7 +244,7 @@ impl Binder {
     }
 
     fn constant(&mut self, label: &str, bits: &[u32]) -> Result<Slice> {
-        let slice = self.allocate(label, bits.len() as u64 * 4, |m| &mut m.constants)?.all();
+        let slice = self.allocate(label, DType::U32.bytes(bits.len()), |m| &mut m.constants)?.all();
         if !bits.is_empty() {
             self.device.write(&slice, bytemuck::cast_slice(bits))?;
         }
@@ -261,7 +262,7 @@ impl Binder {
             Some(values) => values.iter().map(|values| self.constant("derived", values)).collect(),
             None => results
                 .iter()
-                .map(|&id| Ok(self.allocate("derived", nodes[id].shape.bytes(), |m| &mut m.inputs)?.all()))
+                .map(|&id| Ok(self.allocate("derived", nodes[id].layout().bytes(), |m| &mut m.inputs)?.all()))
                 .collect(),
         }
     }
@@ -332,13 +333,13 @@ impl Binder {
             }
             let (owners, first) = counted.owners(place);
             ins.push(owners);
-            runs.push(optimizer::Run { len: (place.2 / 4) as usize, first });
+            runs.push(optimizer::Run { len: DType::F32.count(place.2), first });
         }
         ins.extend(kept.iter().map(|kept| kept.from.clone()));
         let carried = kept.iter().map(|kept| kept.len).collect();
         let problem = optimizer::Problem { runs, members: ids.len(), carried };
         let lowered = optimizer::lower(&problem, self.device.facts())?;
-        let stats = 4 * optimizer::stats_len(store.specs().len()) as u64;
+        let stats = DType::U32.bytes(optimizer::stats_len(store.specs().len()));
         let stats = self.allocate("statistics", stats, |m| &mut m.outputs)?.all();
         let scratch = lowered
             .scratch

@@ -101,8 +101,9 @@ impl Program {
         };
         let mut outputs: Vec<_> = compiled.roots.outputs.iter().filter_map(place).collect();
         if let Some(stats) = &bound.stats {
-            let value = |at: u64| stats.buffer.slice(stats.offset + at, 4);
-            outputs.extend([("grad_norm".to_owned(), value(0)), ("skipped".to_owned(), value(8))]);
+            let value =
+                |at: usize| stats.buffer.slice(stats.offset + DType::F32.bytes(at), DType::F32.bytes(1));
+            outputs.extend([("grad_norm".to_owned(), value(0)), ("skipped".to_owned(), value(2))]);
         }
         Ok(Self {
             device: store.device().clone(),

@@ -10,6 +10,7 @@
 use seqloom_device::{Buffer, Device, WeakBuffer};
 
 use crate::ir::error::Result;
+use crate::ir::layout::bindable;
 
 /// The slots of a store's programs.
 #[derive(Debug, Default)]
@@ -25,8 +26,7 @@ impl Slots {
         order.sort_by_key(|&slot| std::cmp::Reverse(sizes[slot]));
         let mut taken = Vec::with_capacity(sizes.len());
         for slot in order {
-            // No buffer is empty, since none could be bound.
-            let bytes = sizes[slot].max(4);
+            let bytes = bindable(sizes[slot]);
             let smallest = left.partition_point(|buffer| buffer.bytes() < bytes);
             let buffer = if smallest < left.len() {
                 left.remove(smallest)

@@ -13,6 +13,7 @@ use std::collections::BTreeMap;
 use seqloom_device::{Buffer, Device, Slice, WeakBuffer};
 
 use crate::ir::error::{GraphError, Result};
+use crate::ir::layout::{DType, Layout};
 use crate::ir::shape::Shape;
 
 /// A carried state in host memory: what a checkpoint holds of it.
@@ -47,7 +48,7 @@ impl Carried {
         if let Some(buffer) = known {
             return Ok(buffer);
         }
-        let buffer = device.allocate(name, shape.bytes().max(4))?;
+        let buffer = device.allocate(name, layout(shape).bindable())?;
         self.buffers.push((shape, buffer.downgrade()));
         Ok(buffer)
     }
@@ -69,7 +70,7 @@ impl States {
     /// Where a program carries a state of this shape.
     pub fn place(&mut self, device: &Device, training: bool, name: &str, shape: Shape) -> Result<Slice> {
         let state = self.0.entry((training, name.to_owned())).or_default();
-        Ok(state.buffer(device, name, shape)?.slice(0, shape.bytes().max(4)))
+        Ok(state.buffer(device, name, shape)?.slice(0, layout(shape).bindable()))
     }
 
     /// Makes these the live states; those that carried nothing begin as 0. Where one carries another shape, nothing is changed.
@@ -101,7 +102,7 @@ impl States {
         let states = self.0.iter().filter(|((of_training, _), _)| *of_training == training);
         let live = states.filter_map(|((_, name), state)| Some((name, state.live.as_ref()?)));
         live.map(|(name, (shape, buffer))| {
-            let bytes = device.read(&buffer.slice(0, shape.bytes())).wait()?;
+            let bytes = device.read(&buffer.slice(0, layout(*shape).bytes())).wait()?;
             let values = bytemuck::pod_collect_to_vec(&bytes);
             Ok(StateValue { name: name.clone(), shape: shape.to_vec(), values })
         })
@@ -123,9 +124,14 @@ impl States {
         {
             let state = self.0.entry((training, name.clone())).or_default();
             let buffer = state.buffer(device, name, shape)?;
-            device.write(&buffer.slice(0, shape.bytes()), bytemuck::cast_slice(values))?;
+            device.write(&buffer.slice(0, layout(shape).bytes()), bytemuck::cast_slice(values))?;
             state.live = Some((shape, buffer));
         }
         Ok(())
     }
+}
+
+/// States hold f32.
+fn layout(shape: Shape) -> Layout {
+    Layout::new(shape, DType::F32)
 }

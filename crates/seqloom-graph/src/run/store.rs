@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use seqloom_device::{Buffer, Device, Slice};
 
 use crate::ir::error::{GraphError, Result};
-use crate::ir::layout::ALIGNMENT;
+use crate::ir::layout::aligned;
 use crate::ir::shape::Shape;
 use crate::ir::specs::ParamId;
 use crate::record::graph::Graph;
@@ -233,7 +233,7 @@ impl ParamStore {
             let Some(&(chunk, offset, bytes)) = self.inner.places.get(id.index()) else {
                 return Err(GraphError::UnknownParam { id: id.index(), count: self.inner.places.len() });
             };
-            let padded = bytes.next_multiple_of(ALIGNMENT);
+            let padded = aligned(bytes);
             match runs.last_mut() {
                 Some((last, start, len)) if *last == chunk && *start + *len == offset => *len += padded,
                 _ => runs.push((chunk, offset, padded)),

@@ -12,7 +12,7 @@ use seqloom_device::{Buffer, Device, Slice};
 use seqloom_kernels::optimizer::BLOCK;
 
 use crate::ir::error::Result;
-use crate::ir::layout::ALIGNMENT;
+use crate::ir::layout::{DType, aligned, bindable};
 use crate::run::arena::Place;
 
 /// Updates that a store's parameters have had. Skipped steps are not among them.
@@ -22,6 +22,11 @@ pub struct Updates {
     pub applied: u32,
     /// Of each parameter, in the order of [`crate::ParamStore::specs`]: those in which it had a gradient. They stop at 2^24.
     pub of_params: Vec<u32>,
+}
+
+/// Blocks that so many bytes of an arena reach into.
+fn blocks(bytes: u64) -> usize {
+    DType::F32.count(aligned(bytes)) / BLOCK
 }
 
 /// The counts on the device.
@@ -36,17 +41,17 @@ pub(crate) struct UpdateCounts {
 impl UpdateCounts {
     /// All 0, for parameters at these places of chunks of so many bytes.
     pub fn new(device: &Device, places: &[Place], chunks: &[u64]) -> Result<Self> {
-        let counts = device.allocate("counts of updates", 4 * (1 + places.len() as u64))?;
+        let counts = device.allocate("counts of updates", DType::U32.bytes(1 + places.len()))?;
         let mut owners = Vec::with_capacity(chunks.len());
         for (chunk, &bytes) in chunks.iter().enumerate() {
-            let mut table = Vec::with_capacity((bytes / ALIGNMENT) as usize);
+            let mut table = Vec::with_capacity(blocks(bytes));
             // Places of a chunk follow one another without a gap between their blocks.
             for (param, &(at, _, bytes)) in (0u32..).zip(places) {
                 if at == chunk {
-                    table.resize(table.len() + bytes.div_ceil(ALIGNMENT) as usize, param);
+                    table.resize(table.len() + blocks(bytes), param);
                 }
             }
-            let buffer = device.allocate("owners of blocks", 4 * table.len().max(1) as u64)?;
+            let buffer = device.allocate("owners of blocks", bindable(DType::U32.bytes(table.len())))?;
             if !table.is_empty() {
                 device.write(&buffer.all(), bytemuck::cast_slice(&table))?;
             }
@@ -67,7 +72,7 @@ impl UpdateCounts {
 
     /// The owners of the blocks of a place's chunk, and the place's first block.
     pub fn owners(&self, (chunk, offset, _): Place) -> (Slice, usize) {
-        (self.owners[chunk].all(), (offset / (4 * BLOCK as u64)) as usize)
+        (self.owners[chunk].all(), DType::F32.count(offset) / BLOCK)
     }
 
     pub fn read(&self, device: &Device) -> Result<Updates> {
