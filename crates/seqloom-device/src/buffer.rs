@@ -10,6 +10,7 @@ use std::sync::{Arc, Weak};
 
 use crate::Result;
 use crate::device::{Device, next_id};
+use crate::ending::Owned;
 use crate::error::DeviceError;
 use crate::fault::Scope;
 
@@ -30,7 +31,7 @@ pub struct WeakBuffer {
 
 /// The memory behind the handles.
 struct Shared {
-    raw: wgpu::Buffer,
+    raw: Owned<wgpu::Buffer>,
     label: String,
     bytes: u64,
     id: u64,
@@ -170,9 +171,9 @@ impl Device {
     }
 
     /// Makes a buffer of wgpu, with its errors turned into ours.
-    pub(crate) fn create(&self, descriptor: &wgpu::BufferDescriptor<'_>) -> Result<wgpu::Buffer> {
-        let scope = Scope::open(self.raw());
-        let raw = self.raw().create_buffer(descriptor);
+    pub(crate) fn create(&self, descriptor: &wgpu::BufferDescriptor<'_>) -> Result<Owned<wgpu::Buffer>> {
+        let scope = Scope::open(self.raw())?;
+        let raw = Owned::new(self.raw().create_buffer(descriptor));
         let error = scope.close();
         self.inner.fault().check()?;
         let label = descriptor.label.unwrap_or_default().to_owned();

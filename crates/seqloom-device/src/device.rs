@@ -7,11 +7,12 @@ use std::fmt;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::Sender;
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, Weak};
 use std::time::Duration;
 
 use crate::Result;
 use crate::adapter::{AdapterChoice, AdapterKind, Facts, choose};
+use crate::ending::{Owned, Settle, enter, settle_at_exit, stand_before_drivers};
 use crate::error::DeviceError;
 use crate::fault::Fault;
 use crate::notes::{Notes, Tuning};
@@ -87,7 +88,7 @@ pub(crate) struct Inner {
     pub facts: Facts,
     pub checks: bool,
     pub tuning: Tuning,
-    pub queue: wgpu::Queue,
+    pub queue: Owned<wgpu::Queue>,
     pub poller: Poller,
     pub memo: Memo,
     pub cache: DiskCache,
@@ -108,11 +109,22 @@ impl Inner {
     }
 }
 
+impl Settle for Inner {
+    fn settle(&self, limit: Duration) -> bool {
+        self.poller.settle(limit)
+    }
+}
+
 impl Drop for Inner {
     fn drop(&mut self) {
         // Best effort: there is nobody left to tell, and the next run merely compiles again.
         if let Err(error) = self.cache.save() {
             tracing::warn!(%error, "the pipeline cache was not saved");
+        }
+        // wgpu would wait for the queue without a limit. What does not end is left to the end of the process.
+        if !self.poller.settle(self.poller.limit) {
+            tracing::warn!(adapter = %self.facts, "dropped before its work was done: its memory returns when the process ends");
+            std::mem::forget(self.queue.clone());
         }
     }
 }
@@ -128,13 +140,16 @@ impl Device {
             let text = std::env::var(ADAPTER_VARIABLE).ok()?;
             (!text.trim().is_empty()).then(|| AdapterChoice::parse(&text))
         });
-        let mut found = probe::adapters();
+        let mut found = probe::adapters()?;
         let facts: Vec<Facts> = found.iter().map(|found| found.facts.clone()).collect();
-        let mut chosen = found.swap_remove(choose(&facts, asked.as_ref())?);
-        chosen.facts.kind = options.kind.unwrap_or(chosen.facts.kind);
+        let position = choose(&facts, asked.as_ref())?;
+        probe::keep(&found);
+        let mut chosen = found.swap_remove(position);
         if !options.half_products {
             chosen.facts.cooperative = None; // Neither enabled nor used.
         }
+        let software = chosen.facts.is_cpu();
+        chosen.facts.kind = options.kind.unwrap_or(chosen.facts.kind);
         let (raw, queue) = probe::open(&chosen)?;
         let fault = Fault::watch(&raw);
         let checks = options.checks.unwrap_or(cfg!(debug_assertions));
@@ -148,7 +163,7 @@ impl Device {
             _ => Notes::off(),
         };
         tracing::info!(adapter = %chosen.facts, "device opened");
-        Ok(Self {
+        let device = Self {
             inner: Arc::new(Inner {
                 id: next_id(),
                 facts: chosen.facts,
@@ -168,13 +183,20 @@ impl Device {
                 pipelines: AtomicU64::new(0),
                 bind_groups: AtomicU64::new(0),
             }),
-        })
+        };
+        stand_before_drivers();
+        if software {
+            let working: Weak<Inner> = Arc::downgrade(&device.inner);
+            settle_at_exit(working);
+        }
+        Ok(device)
     }
 
     /// Facts about every adapter of the machine, in the machine's order; empty if there is none.
     #[must_use]
     pub fn adapters() -> Vec<Facts> {
-        probe::adapters().into_iter().map(|found| found.facts).collect()
+        let found = probe::adapters().unwrap_or_default(); // A process that is ending finds none.
+        found.into_iter().map(|found| found.facts).collect()
     }
 
     /// Facts about this device's adapter.
@@ -233,7 +255,9 @@ impl Device {
     /// [`DeviceError::Lost`].
     pub fn destroy(&self) {
         self.inner.fault().lose("it was destroyed");
-        self.raw().destroy();
+        if let Ok(_inside) = enter() {
+            self.raw().destroy();
+        }
     }
 
     /// Writes the compiled pipelines to disk, if any was compiled since the last time and a cache is kept. This also

@@ -8,6 +8,7 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use crate::ending::{Inside, enter};
 use crate::error::DeviceError;
 
 /// Locks a mutex whose data stays consistent even if a holder panicked.
@@ -76,22 +77,27 @@ impl Fault {
     }
 }
 
-/// Catches the errors of the calls between `open` and `close` on this thread.
+/// Catches the errors of the calls between `open` and `close` on this thread, which are calls of the driver.
 ///
 /// The fields are in the reverse order of opening: scopes must close last-opened first, also when this is dropped.
 pub(crate) struct Scope {
     internal: wgpu::ErrorScopeGuard,
     memory: wgpu::ErrorScopeGuard,
     validation: wgpu::ErrorScopeGuard,
+    _inside: Inside,
 }
 
 impl Scope {
     /// Begins to catch.
-    pub(crate) fn open(device: &wgpu::Device) -> Self {
+    ///
+    /// # Errors
+    /// [`DeviceError::Lost`] when the process is ending.
+    pub(crate) fn open(device: &wgpu::Device) -> Result<Self, DeviceError> {
+        let inside = enter()?;
         let validation = device.push_error_scope(wgpu::ErrorFilter::Validation);
         let memory = device.push_error_scope(wgpu::ErrorFilter::OutOfMemory);
         let internal = device.push_error_scope(wgpu::ErrorFilter::Internal);
-        Self { internal, memory, validation }
+        Ok(Self { internal, memory, validation, _inside: inside })
     }
 
     /// The first error caught, memory before all else. On native back ends the answer is there at once.

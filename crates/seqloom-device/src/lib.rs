@@ -9,7 +9,7 @@
 //! * `buffer` memory; `pipeline` compiled kernels, `pipeline_cache` their disk cache; `notes` what tuning found;
 //!   `kept` the files of both;
 //! * `record` dispatches and their submission; `upload` and `readback` the ways of bytes in and out;
-//! * `timing` time per kernel; `wait` polling with a limit; `fault` and `error` what went wrong.
+//! * `timing` time per kernel; `wait` polling with a limit; `fault` and `error` what went wrong; `ending` the end of objects and of the process.
 //!
 //! A step of training is [`Device::write`] for its inputs and one [`Device::submit`] of dispatches prepared earlier.
 //! Neither waits for the GPU (unless it is several steps behind), and neither makes a buffer, a pipeline or a bind group.
@@ -28,6 +28,7 @@
 mod adapter;
 mod buffer;
 mod device;
+mod ending;
 mod error;
 mod fault;
 mod kept;

@@ -7,13 +7,14 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::num::NonZero;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 
 use seqloom_shaders::{Access, Wgsl};
 
 use crate::Result;
 use crate::device::{Device, next_id};
+use crate::ending::Owned;
 use crate::error::DeviceError;
 use crate::fault::{Scope, lock};
 use crate::record::GroupMemo;
@@ -40,10 +41,12 @@ pub struct Pipeline {
 
 /// What the handles share.
 pub(crate) struct Compiled {
-    pub raw: wgpu::ComputePipeline,
+    pub raw: Owned<wgpu::ComputePipeline>,
     pub layout: Arc<Layout>,
     pub device: u64,
     pub id: u64,
+    /// Whether it was ever submitted.
+    pub ran: AtomicBool,
     label: String,
 }
 
@@ -51,9 +54,9 @@ pub(crate) struct Compiled {
 pub(crate) struct Layout {
     pub bindings: Vec<Access>,
     pub immediate_bytes: u32,
-    pub group: wgpu::BindGroupLayout,
+    pub group: Owned<wgpu::BindGroupLayout>,
     pub id: u64,
-    pipeline: wgpu::PipelineLayout,
+    pipeline: Owned<wgpu::PipelineLayout>,
 }
 
 impl Pipeline {
@@ -146,7 +149,7 @@ impl Device {
         let layout = self.layout(wgsl)?;
         let fail = |message: String| Err(DeviceError::Shader { label: wgsl.label.clone(), message });
 
-        let scope = Scope::open(self.raw());
+        let scope = Scope::open(self.raw())?;
         let checks = if inner.checks {
             wgpu::ShaderRuntimeChecks::checked()
         } else {
@@ -156,15 +159,15 @@ impl Device {
         let descriptor = wgpu::ShaderModuleDescriptor { label: Some(&wgsl.label), source };
         // SAFETY: kernels come from this project's own table. Each guards its indices by the sizes in its immediates
         // and its loops end; debug builds and tests run the same kernels with all checks on.
-        let module = unsafe { self.raw().create_shader_module_trusted(descriptor, checks) };
+        let module = Owned::new(unsafe { self.raw().create_shader_module_trusted(descriptor, checks) });
         let error = scope.close();
         inner.fault().check()?;
         if let Some(error) = error {
             return fail(error.to_string());
         }
 
-        let scope = Scope::open(self.raw());
-        let raw = self.raw().create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
+        let scope = Scope::open(self.raw())?;
+        let raw = Owned::new(self.raw().create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
             label: Some(&wgsl.label),
             layout: Some(&layout.pipeline),
             module: &module,
@@ -175,7 +178,7 @@ impl Device {
                 zero_initialize_workgroup_memory: false,
             },
             cache: inner.cache.raw(),
-        });
+        }));
         let error = scope.close();
         inner.fault().check()?;
         if let Some(error) = error {
@@ -183,7 +186,8 @@ impl Device {
         }
         inner.pipelines.fetch_add(1, Ordering::Relaxed);
         let label = wgsl.label.clone();
-        let compiled = Compiled { raw, layout, device: inner.id, id: next_id(), label };
+        let (id, ran) = (next_id(), AtomicBool::new(false));
+        let compiled = Compiled { raw, layout, device: inner.id, id, ran, label };
         Ok(Pipeline { shared: Arc::new(compiled) })
     }
 
@@ -196,16 +200,16 @@ impl Device {
         }
         let entries: Vec<_> =
             (0..).zip(&wgsl.bindings).map(|(binding, access)| entry(binding, *access)).collect();
-        let scope = Scope::open(self.raw());
-        let group = self.raw().create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor {
+        let scope = Scope::open(self.raw())?;
+        let group = Owned::new(self.raw().create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor {
             label: Some(&wgsl.label),
             entries: &entries,
-        });
-        let pipeline = self.raw().create_pipeline_layout(&wgpu::PipelineLayoutDescriptor {
+        }));
+        let pipeline = Owned::new(self.raw().create_pipeline_layout(&wgpu::PipelineLayoutDescriptor {
             label: Some(&wgsl.label),
             bind_group_layouts: &[Some(&group)],
             immediate_size: wgsl.immediate_bytes,
-        });
+        }));
         let error = scope.close();
         self.inner.fault().check()?;
         if let Some(error) = error {

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::Result;
 use crate::adapter::Facts;
+use crate::ending::{Owned, enter};
 use crate::fault::Scope;
 use crate::kept::Kept;
 
@@ -19,7 +20,7 @@ pub(crate) struct DiskCache {
 /// A cache that is kept.
 #[derive(Debug)]
 struct Open {
-    raw: wgpu::PipelineCache,
+    raw: Owned<wgpu::PipelineCache>,
     kept: Kept,
     /// Whether something was compiled since the last save.
     dirty: AtomicBool,
@@ -38,11 +39,11 @@ impl DiskCache {
         let (true, Some(kept)) = (facts.pipeline_cache, kept) else { return Self::off() };
         let stored = kept.load();
         let create = |data: Option<&[u8]>| {
-            let scope = Scope::open(device);
+            let scope = Scope::open(device).ok()?;
             let descriptor = wgpu::PipelineCacheDescriptor { label: Some("seqloom"), data, fallback: true };
             // SAFETY: `data` is what `get_data` returned for this adapter and driver in an earlier run, as key and
             // checksum show; wgpu and the driver check their own headers besides, and `fallback` drops stale data.
-            let cache = unsafe { device.create_pipeline_cache(&descriptor) };
+            let cache = Owned::new(unsafe { device.create_pipeline_cache(&descriptor) });
             scope.close().is_none().then_some(cache)
         };
         let raw = create(stored.as_deref()).or_else(|| create(None));
@@ -62,7 +63,8 @@ impl DiskCache {
         if !open.dirty.swap(false, Ordering::Relaxed) {
             return Ok(());
         }
-        let Some(data) = open.raw.get_data() else { return Ok(()) };
+        let data = enter().map(|_inside| open.raw.get_data())?;
+        let Some(data) = data else { return Ok(()) };
         open.kept.save(&data).inspect_err(|_| open.dirty.store(true, Ordering::Relaxed))
     }
 }

@@ -1,7 +1,11 @@
 //! Asks wgpu which adapters the machine has, and turns its answers into [`Facts`].
 //!
-//! The list is made anew each time: drivers come and go (a software driver may just have been installed), and holding an
-//! instance open for the life of the process would hide that.
+//! The list is made anew each time, by a new instance: drivers come and go (a software driver may just have been installed).
+//! An instance from which a device was opened also stays for the life of the process, one for each list of adapters,
+//! so that no driver's library is unloaded once it has worked: a driver leaves threads, thread-local objects and exit
+//! handlers behind, whose code would be gone.
+
+use std::sync::Mutex;
 
 use wgpu::{
     AdapterInfo, Backend, Backends, CooperativeMatrixProperties, CooperativeScalarType, DeviceType,
@@ -9,11 +13,14 @@ use wgpu::{
 };
 
 use crate::adapter::{AdapterKind, Facts, Subgroups};
+use crate::ending::{Owned, enter};
 use crate::error::DeviceError;
+use crate::fault::lock;
 
 /// An adapter and what is known about it.
 pub(crate) struct Found {
-    pub adapter: wgpu::Adapter,
+    instance: Owned<Instance>,
+    pub adapter: Owned<wgpu::Adapter>,
     pub facts: Facts,
 }
 
@@ -31,9 +38,13 @@ pub(crate) fn wanted() -> Features {
 const COOPERATIVE: Features = Features::EXPERIMENTAL_COOPERATIVE_MATRIX;
 
 /// All adapters of the machine, in the order of the machine; none is an empty list, not an error.
-pub(crate) fn adapters() -> Vec<Found> {
+///
+/// # Errors
+/// [`DeviceError::Lost`] when the process is ending.
+pub(crate) fn adapters() -> Result<Vec<Found>, DeviceError> {
+    let _inside = enter()?;
     if Instance::enabled_backend_features().is_empty() {
-        return Vec::new(); // A build for a platform without a backend: `Instance::new` would panic.
+        return Ok(Vec::new()); // A build for a platform without a backend: `Instance::new` would panic.
     }
     let mut descriptor = wgpu::InstanceDescriptor::new_without_display_handle();
     // No driver validation layers unless the environment asks for them (WGPU_VALIDATION=1), and no help for indirect
@@ -42,10 +53,25 @@ pub(crate) fn adapters() -> Vec<Found> {
     descriptor.backends = Backends::PRIMARY.with_env();
     // Where the driver tells its budget, refuse a buffer before the whole system runs dry.
     descriptor.memory_budget_thresholds.for_resource_creation = Some(97);
-    let instance = Instance::new(descriptor);
+    let instance = Owned::new(Instance::new(descriptor));
     let found = pollster::block_on(instance.enumerate_adapters(Backends::all()));
     let numbered = found.into_iter().enumerate();
-    numbered.map(|(index, adapter)| Found { facts: facts(index, &adapter), adapter }).collect()
+    let known = numbered.map(|(index, adapter)| Found {
+        instance: instance.clone(),
+        facts: facts(index, &adapter),
+        adapter: Owned::new(adapter),
+    });
+    Ok(known.collect())
+}
+
+/// Keeps the libraries of the drivers behind `adapters`, a list from [`adapters`], loaded for the life of the process.
+pub(crate) fn keep(adapters: &[Found]) {
+    static KEPT: Mutex<Vec<(Vec<String>, Owned<Instance>)>> = Mutex::new(Vec::new());
+    let names: Vec<String> = adapters.iter().map(|found| found.facts.to_string()).collect();
+    let mut kept = lock(&KEPT);
+    if let (Some(found), false) = (adapters.first(), kept.iter().any(|(others, _)| *others == names)) {
+        kept.push((names, found.instance.clone()));
+    }
 }
 
 /// Facts about one adapter.
@@ -95,8 +121,9 @@ fn side(listed: &[CooperativeMatrixProperties]) -> Option<u32> {
 /// Opens an adapter with its real limits and every wanted feature that it has; cooperative matrices if its facts have them.
 ///
 /// # Errors
-/// [`DeviceError::Open`] with the driver's words.
-pub(crate) fn open(found: &Found) -> Result<(wgpu::Device, wgpu::Queue), DeviceError> {
+/// [`DeviceError::Open`] with the driver's words; [`DeviceError::Lost`] when the process is ending.
+pub(crate) fn open(found: &Found) -> Result<(Owned<wgpu::Device>, Owned<wgpu::Queue>), DeviceError> {
+    let _inside = enter()?;
     let (wanted, experiments) = if found.facts.cooperative.is_some() {
         // SAFETY: wgpu asks its caller to know that an experimental feature may be unsound. The one that is used reaches
         // kernels of this project's own table alone, which pass a test of their results before anything relies on them.
@@ -114,6 +141,7 @@ pub(crate) fn open(found: &Found) -> Result<(wgpu::Device, wgpu::Queue), DeviceE
         trace: wgpu::Trace::Off,
     });
     pollster::block_on(request)
+        .map(|(device, queue)| (Owned::new(device), Owned::new(queue)))
         .map_err(|error| DeviceError::Open { adapter: found.facts.name.clone(), message: error.to_string() })
 }
 

@@ -17,6 +17,7 @@ use futures_channel::oneshot;
 use crate::Result;
 use crate::buffer::Slice;
 use crate::device::Device;
+use crate::ending::{Owned, enter};
 use crate::error::DeviceError;
 use crate::fault::lock;
 use crate::wait::{Request, background};
@@ -28,18 +29,18 @@ const POOL_BYTES: u64 = 64 << 20;
 /// Staging buffers ready for reuse, by size (a power of two).
 #[derive(Default)]
 pub(crate) struct Pool {
-    free: HashMap<u64, Vec<wgpu::Buffer>>,
+    free: HashMap<u64, Vec<Owned<wgpu::Buffer>>>,
     bytes: u64,
 }
 
 impl Pool {
-    fn take(&mut self, size: u64) -> Option<wgpu::Buffer> {
+    fn take(&mut self, size: u64) -> Option<Owned<wgpu::Buffer>> {
         let buffer = self.free.get_mut(&size)?.pop()?;
         self.bytes -= size;
         Some(buffer)
     }
 
-    fn give(&mut self, buffer: wgpu::Buffer) {
+    fn give(&mut self, buffer: Owned<wgpu::Buffer>) {
         let size = buffer.size();
         if self.bytes + size <= POOL_BYTES {
             self.bytes += size;
@@ -71,7 +72,7 @@ enum State {
 struct Pending {
     what: String,
     bytes: u64,
-    staging: wgpu::Buffer,
+    staging: Owned<wgpu::Buffer>,
     mapped: oneshot::Receiver<std::result::Result<(), wgpu::BufferAsyncError>>,
     index: wgpu::SubmissionIndex,
 }
@@ -142,6 +143,7 @@ impl Readback {
 impl Pending {
     /// Takes the bytes out and gives the staging memory back.
     fn finish(self, device: &Device) -> Result<Vec<u8>> {
+        let _inside = enter()?;
         let view = self.staging.get_mapped_range(..self.bytes);
         let view = view.map_err(|error| DeviceError::validation(self.what, error.to_string()))?;
         let bytes = view.to_vec();

@@ -18,6 +18,7 @@ use seqloom_shaders::Access;
 use crate::Result;
 use crate::buffer::{Buffer, Slice};
 use crate::device::Device;
+use crate::ending::{Owned, drivers_may_add_handlers};
 use crate::error::DeviceError;
 use crate::fault::{Scope, lock};
 use crate::pipeline::{Layout, Pipeline};
@@ -51,7 +52,7 @@ pub struct Dispatch {
 
 /// A bind group and the memory that it binds.
 pub(crate) struct Group {
-    raw: wgpu::BindGroup,
+    raw: Owned<wgpu::BindGroup>,
     _buffers: Vec<Buffer>,
 }
 
@@ -107,10 +108,15 @@ impl Dispatch {
     /// Records what differs from the dispatch before.
     fn record_after(&self, before: Option<&Self>, pass: &mut wgpu::ComputePass<'_>) {
         if before.is_none_or(|before| before.pipeline.shared().id != self.pipeline.shared().id) {
-            pass.set_pipeline(&self.pipeline.shared().raw);
+            let pipeline = self.pipeline.shared();
+            pass.set_pipeline(&pipeline.raw);
+            if !pipeline.ran.load(Ordering::Relaxed) {
+                pipeline.ran.store(true, Ordering::Relaxed);
+                drivers_may_add_handlers();
+            }
         }
         if before.is_none_or(|before| !Arc::ptr_eq(&before.group, &self.group)) {
-            pass.set_bind_group(0, &self.group.raw, &[]);
+            pass.set_bind_group(0, &*self.group.raw, &[]);
         }
         if !self.immediates.is_empty() {
             pass.set_immediates(0, &self.immediates);
@@ -233,7 +239,7 @@ impl Device {
         let raw = self.caught(format!("dispatch {label}"), || {
             let descriptor =
                 wgpu::BindGroupDescriptor { label: Some(label), layout: &layout.group, entries: &entries };
-            self.raw().create_bind_group(&descriptor)
+            Owned::new(self.raw().create_bind_group(&descriptor))
         })?;
         self.inner.bind_groups.fetch_add(1, Ordering::Relaxed);
         let buffers = bindings.iter().map(|slice| slice.buffer.clone()).collect();
@@ -296,7 +302,7 @@ impl Device {
 
     /// Records and submits one chunk, the waiting writes at its head.
     fn submit_chunk(&self, recorder: &mut Recorder, chunk: &[Dispatch]) -> Result<wgpu::SubmissionIndex> {
-        let scope = Scope::open(self.raw());
+        let scope = Scope::open(self.raw())?;
         let mut encoder = self.raw().create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
         recorder.uploads.record(&mut encoder);
         if !chunk.is_empty() {
@@ -318,7 +324,7 @@ impl Device {
 
     /// Runs `call` and returns its errors as ours. `what` names the call and the thing concerned.
     pub(crate) fn caught<T>(&self, what: String, call: impl FnOnce() -> T) -> Result<T> {
-        let scope = Scope::open(self.raw());
+        let scope = Scope::open(self.raw())?;
         let value = call();
         self.outcome(scope, || what)?;
         Ok(value)

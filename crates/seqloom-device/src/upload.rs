@@ -11,6 +11,7 @@ use std::sync::{Arc, Mutex};
 use crate::Result;
 use crate::buffer::{Buffer, Slice};
 use crate::device::Device;
+use crate::ending::Owned;
 use crate::error::DeviceError;
 use crate::fault::lock;
 
@@ -23,10 +24,10 @@ const ALIGNMENT: u64 = 16;
 #[derive(Default)]
 pub(crate) struct Uploads {
     /// Chunks in use with the bytes taken; the last one is being filled.
-    chunks: Vec<(wgpu::Buffer, u64)>,
+    chunks: Vec<(Owned<wgpu::Buffer>, u64)>,
     copies: Vec<Copy>,
     /// Mapped chunks that nobody uses.
-    free: Arc<Mutex<Vec<wgpu::Buffer>>>,
+    free: Arc<Mutex<Vec<Owned<wgpu::Buffer>>>>,
 }
 
 /// One write: from a chunk to a buffer.
@@ -46,7 +47,7 @@ impl Uploads {
 
     /// Takes in a write of at most a chunk.
     fn push(&mut self, device: &Device, slice: &Slice, bytes: &[u8]) -> Result<()> {
-        let room = |(_, taken): &(wgpu::Buffer, u64)| CHUNK - taken >= slice.bytes;
+        let room = |(_, taken): &(Owned<wgpu::Buffer>, u64)| CHUNK - taken >= slice.bytes;
         if !self.chunks.last().is_some_and(room) {
             let pooled = lock(&self.free).pop();
             let chunk = match pooled {

@@ -14,6 +14,7 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::task::Waker;
 use std::time::{Duration, Instant};
 
+use crate::ending::{Owned, enter, stand_before_new_handlers};
 use crate::error::DeviceError;
 use crate::fault::Fault;
 
@@ -26,7 +27,7 @@ const PANICS: u32 = 3;
 /// Polls one device.
 #[derive(Clone)]
 pub(crate) struct Poller {
-    pub raw: wgpu::Device,
+    pub raw: Owned<wgpu::Device>,
     pub fault: Arc<Fault>,
     pub limit: Duration,
     /// Polls that have panicked since the last one that did not.
@@ -35,7 +36,7 @@ pub(crate) struct Poller {
 
 impl Poller {
     /// Polls `raw`, whose faults `fault` watches; no wait is longer than `limit`.
-    pub(crate) fn new(raw: wgpu::Device, fault: Arc<Fault>, limit: Duration) -> Self {
+    pub(crate) fn new(raw: Owned<wgpu::Device>, fault: Arc<Fault>, limit: Duration) -> Self {
         Self { raw, fault, limit, panics: Arc::default() }
     }
 
@@ -64,6 +65,7 @@ impl Poller {
             let left = limit.saturating_sub(start.elapsed());
             let timeout = Some(left.min(SLICE));
             if self.poll(wgpu::PollType::Wait { submission_index: index.cloned(), timeout })? {
+                stand_before_new_handlers();
                 return Ok(());
             }
             if left.is_zero() {
@@ -72,9 +74,25 @@ impl Poller {
         }
     }
 
+    /// Waits until the device is idle, though it may be lost; whether it is within `limit`.
+    pub(crate) fn settle(&self, limit: Duration) -> bool {
+        let start = Instant::now();
+        loop {
+            let left = limit.saturating_sub(start.elapsed());
+            let kind = wgpu::PollType::Wait { submission_index: None, timeout: Some(left.min(SLICE)) };
+            let Ok(_inside) = enter() else { return false };
+            match catch_unwind(AssertUnwindSafe(|| self.raw.poll(kind))) {
+                Ok(Err(wgpu::PollError::Timeout)) if !left.is_zero() => {}
+                Ok(Err(wgpu::PollError::Timeout)) | Err(_) => return false,
+                Ok(_) => return true,
+            }
+        }
+    }
+
     /// One poll; whether what was waited for is done.
     fn poll(&self, kind: wgpu::PollType) -> Result<bool, DeviceError> {
         self.fault.check()?;
+        let _inside = enter()?;
         let polled = catch_unwind(AssertUnwindSafe(|| self.raw.poll(kind)));
         if polled.is_ok() {
             self.panics.store(0, Ordering::Relaxed);

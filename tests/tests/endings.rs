@@ -1,0 +1,109 @@
+//! Processes end: whatever thread drops the last handle of a device, and whenever, with work in flight or not, with the
+//! device lost or not, by return, by exit or by a panic. No signal, no hang.
+//!
+//! Each order is a process of its own (`src/bin/ending.rs`), for what is tested is what happens after `main`. What can go
+//! wrong goes wrong seldom, and more often on a busy machine, so there are 200 processes beside two threads that keep
+//! two cores busy. A machine too slow for all of them within [`BUDGET`] runs as many as it can, and says how many.
+
+#![allow(clippy::unwrap_used, clippy::panic)] // A test fails by panicking.
+
+use std::process::{Command, Output, Stdio};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+const HOLDERS: [&str; 6] = ["main", "nobody", "thread", "buffer", "waker", "abandoned"];
+const WORKS: [&str; 3] = ["idle", "busy", "compiling"];
+const FATES: [&str; 2] = ["kept", "lost"];
+const ENDS: [&str; 4] = ["return", "exit", "other", "panic"];
+
+/// Processes at most, and at least, if the time is up.
+const RUNS: usize = 200;
+const LEAST: usize = 24;
+/// When no further process is begun.
+const BUDGET: Duration = Duration::from_secs(60);
+/// Processes at a time.
+const AT_ONCE: usize = 2;
+/// Longest life of a process: the device's own limit of 3 s, the 5 s that its end may be held up, and room for a machine
+/// that does other things besides.
+const LIFE: Duration = Duration::from_secs(40);
+
+#[test]
+fn processes_end_without_a_signal_in_every_order() {
+    let mut orders: Vec<[&str; 4]> = Vec::new();
+    for holder in HOLDERS {
+        for work in WORKS {
+            for fate in FATES {
+                orders.extend(ENDS.map(|end| [holder, work, fate, end]));
+            }
+        }
+    }
+    let (begun, next, over) = (Instant::now(), AtomicUsize::new(0), AtomicBool::new(false));
+    let wrong = Mutex::new(Vec::new());
+    let work = || {
+        loop {
+            let run = next.fetch_add(1, Ordering::Relaxed);
+            if run >= RUNS || (run >= LEAST && begun.elapsed() > BUDGET) {
+                next.fetch_sub(1, Ordering::Relaxed);
+                return;
+            }
+            // Steps that are coprime to the number of orders, so that the first few are of all kinds already.
+            let order = orders[run * 59 % orders.len()];
+            let [before, after] = [run * 37 % 61, run * 23 % 53];
+            if let Err(why) = ends_well(order, before, after) {
+                wrong.lock().unwrap_or_else(PoisonError::into_inner).push(why);
+            }
+        }
+    };
+    std::thread::scope(|scope| {
+        for _ in 0..2 {
+            scope.spawn(|| {
+                while !over.load(Ordering::Relaxed) {
+                    std::hint::spin_loop();
+                }
+            });
+        }
+        let workers: Vec<_> = (0..AT_ONCE).map(|_| scope.spawn(work)).collect();
+        workers.into_iter().for_each(|worker| worker.join().unwrap());
+        over.store(true, Ordering::Relaxed);
+    });
+    let wrong = wrong.into_inner().unwrap();
+    let runs = next.into_inner();
+    println!("{runs} processes in {:.0} s", begun.elapsed().as_secs_f64());
+    assert!(wrong.is_empty(), "{} of {runs}:\n{}", wrong.len(), wrong.join("\n"));
+}
+
+/// Work that outlasts every limit holds up a process no longer than the limits say.
+#[test]
+fn work_without_an_end_does_not_keep_a_process() {
+    let orders = [["main", "long", "kept", "return"], ["nobody", "long", "kept", "exit"]];
+    for order in orders {
+        if let Err(why) = ends_well(order, 10, 10) {
+            panic!("{why}");
+        }
+    }
+}
+
+/// Runs a process; an error says how it ended if not as it should.
+fn ends_well(order: [&str; 4], before: usize, after: usize) -> Result<(), String> {
+    let waits = [before, after].map(|time| time.to_string());
+    let what = format!("{} {}", order.join(" "), waits.join(" "));
+    let mut command = Command::new(env!("CARGO_BIN_EXE_ending"));
+    command.args(order).args(waits).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+    let begun = Instant::now();
+    let mut process = command.spawn().unwrap();
+    while process.try_wait().unwrap().is_none() {
+        if begun.elapsed() > LIFE {
+            let _ = process.kill();
+            let _ = process.wait();
+            return Err(format!("{what}: still there after {LIFE:?}"));
+        }
+        std::thread::sleep(Duration::from_millis(2));
+    }
+    let Output { status, stderr, .. } = process.wait_with_output().unwrap();
+    let expected = if order[3] == "panic" { 101 } else { 0 };
+    if status.code() == Some(expected) {
+        return Ok(());
+    }
+    Err(format!("{what}: {status}\n{}", String::from_utf8_lossy(&stderr)))
+}
