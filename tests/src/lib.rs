@@ -1,7 +1,8 @@
 //! What the tests of the whole house share: oracles, golden files, comparison, and the way to a device.
 //!
 //! The tests themselves stand in `tests/`, one subject a file. They need a device unless they say otherwise: a machine
-//! without an adapter fails them, because a test that skips itself where it matters proves nothing.
+//! without an adapter fails them, because a test that skips itself where it matters proves nothing. One that an adapter cannot run returns by
+//! [`skip::skip`], and is not counted as passed.
 //!
 //! | module | what it holds |
 //! |---|---|
@@ -15,6 +16,7 @@
 //! | [`stencil`] | directional derivatives of a program's loss by finite differences |
 //! | [`compare`] | equality up to a tolerance, naming the tensor and the worst element |
 //! | [`device`] | opens the device under test |
+//! | [`skip`] | what a test cannot see on this adapter, for `cargo xtask test` to list |
 
 // Support of tests: a wrong expectation here has to stop the test, and a message beats a `Result` that the test would
 // only unwrap.
@@ -29,4 +31,5 @@ pub mod golden_model;
 pub mod layer;
 pub mod mid_graph;
 pub mod oracle;
+pub mod skip;
 pub mod stencil;

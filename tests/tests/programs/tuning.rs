@@ -15,6 +15,7 @@ use seqloom_kernels::tune::{
 };
 use seqloom_kernels::{Control, KernelError, Operand};
 use seqloom_tests::device;
+use seqloom_tests::skip::skip;
 
 /// Everything, and quickly.
 const LIMITS: Limits = Limits { wait: Duration::from_secs(60), cost: f64::INFINITY, rounds: 1 };
@@ -318,7 +319,7 @@ fn compiling_with_a_lost_device_is_a_typed_error() {
 fn what_another_problem_of_the_bucket_cannot_take_is_lowered_by_the_rules() {
     let device = device::open();
     if !device.facts().is_cpu() || device.facts().lanes().is_none() {
-        return; // Only there does a form of recurrence refuse widths.
+        return skip("only the form of a CPU adapter with subgroups of one size refuses widths");
     }
     let form = |hidden: usize| {
         let store = ParamStore::new(&device, Params::seeded(1), StoreKind::Inference).unwrap();

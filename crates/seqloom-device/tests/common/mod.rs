@@ -5,6 +5,10 @@
 #![allow(dead_code)] // Each test file uses a part.
 #![allow(clippy::panic)] // A test fails by panicking.
 
+// Not a crate: those that hold tests of others stand above this one.
+#[path = "../../../../tests/src/skip.rs"]
+pub mod skip;
+
 use seqloom_device::{Device, DeviceError, DeviceOptions};
 use seqloom_shaders::{Access, Wgsl};
 

@@ -92,7 +92,9 @@ mod tests {
             assert!(cosine.factor(t + 1) <= cosine.factor(t));
         }
         assert_eq!(cosine.factor(1000), 0.05);
-        assert!((cosine.factor(49) - 0.05) < 0.01);
+        // One step before the end, 46 of 47 of the way: the floor and 0.95 · (1 + cos(46π/47)) / 2.
+        let wanted = 0.05 + 0.475 * (1.0 + (46.0 * std::f64::consts::PI / 47.0).cos());
+        assert!((cosine.factor(49) - wanted).abs() < 1e-12, "{}", cosine.factor(49));
     }
 
     #[test]
