@@ -5,12 +5,10 @@
 
 use std::fmt;
 
-use crate::error::DeviceError;
+use seqloom_shaders::{REQUIRED_IMMEDIATE_BYTES, REQUIRED_STORAGE_BUFFERS};
 
-/// Immediates that kernels use at most, in bytes.
-const IMMEDIATE_BYTES: u32 = 128;
-/// Storage buffers that one kernel binds at most.
-const STORAGE_BUFFERS: u32 = 12;
+use crate::error::{DeviceError, Missing};
+
 /// Smallest acceptable limit for one bound range, in bytes: WebGPU's default.
 const BINDING_BYTES: u64 = 128 << 20;
 
@@ -134,32 +132,19 @@ pub struct Facts {
     pub offset_alignment: u32,
 }
 
-/// Something required that an adapter lacks.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Missing {
-    /// The limit or feature.
-    pub what: &'static str,
-    /// What the adapter has; for a feature 0.
-    pub has: u64,
-    /// What is needed; for a feature 1.
-    pub needs: u64,
-}
-
-impl fmt::Display for Missing {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: has {}, needs {}", self.what, self.has, self.needs)
-    }
-}
-
 impl Facts {
-    /// What every program needs and this adapter lacks: immediates of 128 bytes, 12 storage buffers a kernel, 128 MiB
-    /// a bound range. Empty means that the adapter can be used.
+    /// What every program needs and this adapter lacks: [`REQUIRED_IMMEDIATE_BYTES`] of
+    /// immediates, [`REQUIRED_STORAGE_BUFFERS`] a kernel, 128 MiB a bound range. Empty means that the adapter can be used.
     #[must_use]
     pub fn missing(&self) -> Vec<Missing> {
         let needs = [
             ("immediates (feature)", u64::from(self.immediates), 1),
-            ("immediate bytes", u64::from(self.max_immediate_bytes), u64::from(IMMEDIATE_BYTES)),
-            ("storage buffers per kernel", u64::from(self.max_storage_buffers), u64::from(STORAGE_BUFFERS)),
+            ("immediate bytes", u64::from(self.max_immediate_bytes), u64::from(REQUIRED_IMMEDIATE_BYTES)),
+            (
+                "storage buffers per kernel",
+                u64::from(self.max_storage_buffers),
+                u64::from(REQUIRED_STORAGE_BUFFERS),
+            ),
             ("bytes per bound buffer", self.max_binding_bytes, BINDING_BYTES),
         ];
         let lacking = needs.into_iter().filter(|(_, has, needs)| has < needs);

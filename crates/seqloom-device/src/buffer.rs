@@ -8,11 +8,9 @@ use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 
-use crate::Result;
-use crate::device::{Device, next_id};
 use crate::ending::Owned;
-use crate::error::DeviceError;
-use crate::fault::Scope;
+use crate::error::{DeviceError, Result};
+use crate::sync::next_id;
 
 /// Copies and bindings go by 4 bytes.
 pub(crate) const WORD: u64 = 4;
@@ -46,6 +44,17 @@ impl Drop for Shared {
 }
 
 impl Buffer {
+    /// Memory of the device `device`, whose count of live bytes holds it already.
+    pub(crate) fn new(
+        raw: Owned<wgpu::Buffer>,
+        label: &str,
+        bytes: u64,
+        device: u64,
+        live: Arc<AtomicU64>,
+    ) -> Self {
+        Self { shared: Arc::new(Shared { raw, label: label.to_owned(), bytes, id: next_id(), device, live }) }
+    }
+
     /// Size in bytes: what was asked for, rounded up to a multiple of 4.
     #[must_use]
     pub fn bytes(&self) -> u64 {
@@ -137,54 +146,5 @@ impl Slice {
             return fail(format!("offset {offset} and length {bytes} must be multiples of {WORD}"));
         }
         Ok(())
-    }
-}
-
-impl Device {
-    /// Makes a buffer of `bytes` bytes (rounded up to a multiple of 4, at least 4), all zero.
-    ///
-    /// # Errors
-    /// [`DeviceError::TooLarge`] if one buffer cannot be that large, [`DeviceError::OutOfMemory`] if the memory is
-    /// exhausted, [`DeviceError::Lost`]. Each names `label`.
-    pub fn allocate(&self, label: &str, bytes: u64) -> Result<Buffer> {
-        let inner = &*self.inner;
-        inner.fault().check()?;
-        let limit = self.facts().max_buffer_bytes;
-        let words = bytes.max(WORD).div_ceil(WORD);
-        let bytes = words.saturating_mul(WORD);
-        if bytes > limit {
-            return Err(DeviceError::TooLarge { label: label.to_owned(), bytes, limit });
-        }
-        let usage = wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_SRC | wgpu::BufferUsages::COPY_DST;
-        let raw = self.create(&wgpu::BufferDescriptor {
-            label: Some(label),
-            size: bytes,
-            usage,
-            mapped_at_creation: false,
-        })?;
-        let before = inner.live_bytes.fetch_add(bytes, Ordering::Relaxed);
-        inner.peak_bytes.fetch_max(before + bytes, Ordering::Relaxed);
-        inner.buffers.fetch_add(1, Ordering::Relaxed);
-        let live = Arc::clone(&inner.live_bytes);
-        let label = label.to_owned();
-        Ok(Buffer { shared: Arc::new(Shared { raw, label, bytes, id: next_id(), device: inner.id, live }) })
-    }
-
-    /// Makes a buffer of wgpu, with its errors turned into ours.
-    pub(crate) fn create(&self, descriptor: &wgpu::BufferDescriptor<'_>) -> Result<Owned<wgpu::Buffer>> {
-        let scope = Scope::open(self.raw())?;
-        let raw = Owned::new(self.raw().create_buffer(descriptor));
-        let error = scope.close();
-        self.inner.fault().check()?;
-        let label = descriptor.label.unwrap_or_default().to_owned();
-        match error {
-            None => Ok(raw),
-            Some(wgpu::Error::OutOfMemory { .. }) => Err(DeviceError::OutOfMemory {
-                label,
-                bytes: descriptor.size,
-                limit: self.facts().max_buffer_bytes,
-            }),
-            Some(error) => Err(DeviceError::validation(format!("allocate {label}"), error.to_string())),
-        }
     }
 }

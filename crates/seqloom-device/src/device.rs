@@ -3,6 +3,7 @@
 //! A [`Device`] is a counted handle on one state that all threads share. Each part of the state has a lock of its own
 //! (pipelines, recording, readback pool), so compiling in one thread does not hold up a step in another.
 
+use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -10,30 +11,23 @@ use std::sync::mpsc::Sender;
 use std::sync::{Arc, Mutex, OnceLock, Weak};
 use std::time::Duration;
 
-use crate::Result;
 use crate::adapter::{AdapterChoice, AdapterKind, Facts, choose};
+use crate::dispatch::GroupMemo;
 use crate::ending::{Owned, Settle, enter, settle_at_exit, stand_before_drivers};
-use crate::error::DeviceError;
+use crate::error::{DeviceError, Result};
 use crate::fault::Fault;
 use crate::notes::{Notes, Tuning};
 use crate::pipeline::Memo;
 use crate::pipeline_cache::DiskCache;
 use crate::probe;
-use crate::readback::Pool;
-use crate::record::Recorder;
+use crate::staging::{Pool, Uploads};
+use crate::sync::{lock, next_id};
 use crate::wait::{Poller, Request};
 
 /// Environment variable that picks an adapter where the options do not: part of a name, or an index.
 const ADAPTER_VARIABLE: &str = "SEQLOOM_ADAPTER";
 /// How long the device may be waited for where the options do not say.
 const WAIT_LIMIT: Duration = Duration::from_secs(600);
-
-/// A number that no other object of this process has: identifies buffers, pipelines and devices in memo keys, where an
-/// address could come back for another object.
-pub(crate) fn next_id() -> u64 {
-    static NEXT: AtomicU64 = AtomicU64::new(1);
-    NEXT.fetch_add(1, Ordering::Relaxed)
-}
 
 /// How to open a device. The default is right for most.
 #[derive(Clone, Debug, Default)]
@@ -82,6 +76,14 @@ pub struct Device {
     pub(crate) inner: Arc<Inner>,
 }
 
+/// What the recording side of a device remembers between calls.
+#[derive(Default)]
+pub(crate) struct Recorder {
+    pub uploads: Uploads,
+    /// Last command buffer of each unfinished submission, oldest first.
+    pub ahead: VecDeque<wgpu::SubmissionIndex>,
+}
+
 /// State shared by the handles.
 pub(crate) struct Inner {
     pub id: u64,
@@ -91,6 +93,7 @@ pub(crate) struct Inner {
     pub queue: Owned<wgpu::Queue>,
     pub poller: Poller,
     pub memo: Memo,
+    pub groups: Mutex<GroupMemo>,
     pub cache: DiskCache,
     pub notes: Mutex<Notes>,
     pub recorder: Mutex<Recorder>,
@@ -172,6 +175,7 @@ impl Device {
                 queue,
                 poller: Poller::new(raw, fault, options.timeout.unwrap_or(WAIT_LIMIT)),
                 memo: Memo::default(),
+                groups: Mutex::default(),
                 cache,
                 notes: Mutex::new(notes),
                 recorder: Mutex::default(),
@@ -267,6 +271,31 @@ impl Device {
     /// [`DeviceError::Cache`] with the file and the cause; an earlier file stays as it was.
     pub fn save_pipeline_cache(&self) -> Result<()> {
         self.inner.cache.save()
+    }
+
+    /// How kernel variants are chosen, as the options say.
+    #[must_use]
+    pub fn tuning(&self) -> Tuning {
+        self.inner.tuning
+    }
+
+    /// What was noted about this adapter, in this run or, unless tuning is [`Tuning::Heuristic`], in earlier ones.
+    #[must_use]
+    pub fn notes(&self) -> BTreeMap<String, String> {
+        lock(&self.inner.notes).all.clone()
+    }
+
+    /// Notes `text` under `name`, in place of what was noted there; on disk only with [`Device::save_notes`].
+    pub fn note(&self, name: &str, text: &str) {
+        lock(&self.inner.notes).put(name, text);
+    }
+
+    /// Writes new notes to disk. Does nothing where nothing is new or no cache is kept.
+    ///
+    /// # Errors
+    /// [`DeviceError::Cache`](crate::DeviceError::Cache) with the file and the cause; an earlier file stays as it was.
+    pub fn save_notes(&self) -> Result<()> {
+        lock(&self.inner.notes).save()
     }
 
     pub(crate) fn raw(&self) -> &wgpu::Device {

@@ -23,7 +23,7 @@ use std::sync::{Mutex, Weak};
 use std::time::{Duration, Instant};
 
 use crate::error::DeviceError;
-use crate::fault::lock;
+use crate::sync::lock;
 
 /// Longest that the end of the process is held up.
 const LIMIT: Duration = Duration::from_secs(5);

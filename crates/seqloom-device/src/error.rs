@@ -4,11 +4,30 @@
 //! asked for and the limit. The error is `Clone`, because a failed device reports the same loss to every caller; the
 //! one source that is not `Clone` (`std::io::Error`) sits in an `Arc`.
 
+use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::adapter::Missing;
+/// What calls of this crate return.
+pub type Result<T> = std::result::Result<T, DeviceError>;
+
+/// Something required that an adapter lacks.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Missing {
+    /// The limit or feature.
+    pub what: &'static str,
+    /// What the adapter has; for a feature 0.
+    pub has: u64,
+    /// What is needed; for a feature 1.
+    pub needs: u64,
+}
+
+impl fmt::Display for Missing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: has {}, needs {}", self.what, self.has, self.needs)
+    }
+}
 
 /// What can go wrong with a device. Bytes are bytes, not elements.
 #[derive(Clone, Debug, thiserror::Error)]

@@ -10,9 +10,9 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::Result;
 use crate::adapter::Facts;
-use crate::error::DeviceError;
+use crate::error::{DeviceError, Result};
+use crate::sync::next_id;
 
 /// First bytes of a file; the digit is the version of this layout.
 const MAGIC: &[u8; 8] = b"SLKEPT01";
@@ -89,7 +89,7 @@ fn replace(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
         fs::create_dir_all(folder)?;
     }
     // The process and a counter in the name: two savers must not write into one temporary file.
-    let temporary = path.with_extension(format!("{}-{}.tmp", std::process::id(), crate::device::next_id()));
+    let temporary = path.with_extension(format!("{}-{}.tmp", std::process::id(), next_id()));
     let written = File::create(&temporary).and_then(|mut file| {
         file.write_all(bytes)?;
         file.sync_all()?;

@@ -9,10 +9,8 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use crate::Result;
 use crate::adapter::Facts;
-use crate::device::Device;
-use crate::fault::lock;
+use crate::error::Result;
 use crate::kept::Kept;
 
 /// How kernel variants are chosen.
@@ -32,7 +30,7 @@ pub enum Tuning {
 #[derive(Debug, Default)]
 pub(crate) struct Notes {
     kept: Option<Kept>,
-    all: BTreeMap<String, String>,
+    pub all: BTreeMap<String, String>,
     /// Those of `all` that the file may lack.
     unsaved: BTreeMap<String, String>,
 }
@@ -50,7 +48,14 @@ impl Notes {
         Self { kept, all, unsaved: BTreeMap::new() }
     }
 
-    fn save(&mut self) -> Result<()> {
+    /// Notes `text` under `name`.
+    pub(crate) fn put(&mut self, name: &str, text: &str) {
+        self.all.insert(name.to_owned(), text.to_owned());
+        self.unsaved.insert(name.to_owned(), text.to_owned());
+    }
+
+    /// Writes what the file lacks.
+    pub(crate) fn save(&mut self) -> Result<()> {
         let (Some(kept), false) = (&self.kept, self.unsaved.is_empty()) else { return Ok(()) };
         let mut texts = stored(kept);
         texts.extend(self.unsaved.clone());
@@ -64,33 +69,4 @@ impl Notes {
 /// What the file holds; nothing if it does not hold texts by name.
 fn stored(kept: &Kept) -> BTreeMap<String, String> {
     kept.load().and_then(|bytes| serde_json::from_slice(&bytes).ok()).unwrap_or_default()
-}
-
-impl Device {
-    /// How kernel variants are chosen, as the options say.
-    #[must_use]
-    pub fn tuning(&self) -> Tuning {
-        self.inner.tuning
-    }
-
-    /// What was noted about this adapter, in this run or, unless tuning is [`Tuning::Heuristic`], in earlier ones.
-    #[must_use]
-    pub fn notes(&self) -> BTreeMap<String, String> {
-        lock(&self.inner.notes).all.clone()
-    }
-
-    /// Notes `text` under `name`, in place of what was noted there; on disk only with [`Device::save_notes`].
-    pub fn note(&self, name: &str, text: &str) {
-        let mut notes = lock(&self.inner.notes);
-        notes.all.insert(name.to_owned(), text.to_owned());
-        notes.unsaved.insert(name.to_owned(), text.to_owned());
-    }
-
-    /// Writes new notes to disk. Does nothing where nothing is new or no cache is kept.
-    ///
-    /// # Errors
-    /// [`DeviceError::Cache`](crate::DeviceError::Cache) with the file and the cause; an earlier file stays as it was.
-    pub fn save_notes(&self) -> Result<()> {
-        lock(&self.inner.notes).save()
-    }
 }

@@ -5,9 +5,9 @@
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use crate::Result;
 use crate::adapter::Facts;
 use crate::ending::{Owned, enter};
+use crate::error::Result;
 use crate::fault::Scope;
 use crate::kept::Kept;
 

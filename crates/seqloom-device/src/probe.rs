@@ -15,7 +15,7 @@ use wgpu::{
 use crate::adapter::{AdapterKind, Facts, Subgroups};
 use crate::ending::{Owned, enter};
 use crate::error::DeviceError;
-use crate::fault::lock;
+use crate::sync::lock;
 
 /// An adapter and what is known about it.
 pub(crate) struct Found {

@@ -5,7 +5,6 @@
 //! a background thread of the device to poll and to wake it: wgpu finishes nothing unless somebody polls. The thread is
 //! started by the first future that is not ready, so programs that only block never have it.
 
-use std::collections::HashMap;
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
@@ -14,40 +13,15 @@ use std::time::Instant;
 
 use futures_channel::oneshot;
 
-use crate::Result;
 use crate::buffer::Slice;
 use crate::device::Device;
 use crate::ending::{Owned, enter};
-use crate::error::DeviceError;
-use crate::fault::lock;
+use crate::error::{DeviceError, Result};
+use crate::sync::lock;
 use crate::wait::{Request, background};
 
-/// Smallest staging buffer, and most bytes that the pool keeps for reuse.
+/// Smallest staging buffer.
 const SMALLEST: u64 = 4096;
-const POOL_BYTES: u64 = 64 << 20;
-
-/// Staging buffers ready for reuse, by size (a power of two).
-#[derive(Default)]
-pub(crate) struct Pool {
-    free: HashMap<u64, Vec<Owned<wgpu::Buffer>>>,
-    bytes: u64,
-}
-
-impl Pool {
-    fn take(&mut self, size: u64) -> Option<Owned<wgpu::Buffer>> {
-        let buffer = self.free.get_mut(&size)?.pop()?;
-        self.bytes -= size;
-        Some(buffer)
-    }
-
-    fn give(&mut self, buffer: Owned<wgpu::Buffer>) {
-        let size = buffer.size();
-        if self.bytes + size <= POOL_BYTES {
-            self.bytes += size;
-            self.free.entry(size).or_default().push(buffer);
-        }
-    }
-}
 
 /// Bytes on their way from the device: a future of `Result<Vec<u8>, DeviceError>`.
 ///

@@ -1,28 +1,25 @@
-//! Dispatches: prepared once, recorded and submitted each step.
+//! Preparing dispatches, once, and submitting them, each step.
 //!
-//! A [`Dispatch`] holds its pipeline, its bind group, its immediates and its grid, all checked when it is made, so that
-//! submitting is nothing but recording. A command buffer can be used only once in wgpu, therefore each step is recorded
-//! anew: all dispatches of a chunk in one compute pass, with a pipeline or bind group set only where it changes.
+//! Everything about a dispatch is checked when it is made. A command buffer can be used only once in wgpu, therefore each
+//! step is recorded anew: all dispatches of a chunk in one compute pass.
 //!
 //! The first chunk is small, so that the device starts while the host still records the rest. The host runs at most a
 //! few submissions ahead of the device: unbounded, a training loop that never asks for its loss would queue up commands
 //! and staging memory without end.
 
-use std::collections::{HashMap, VecDeque};
-use std::fmt;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, Weak};
 
 use seqloom_shaders::Access;
 
-use crate::Result;
-use crate::buffer::{Buffer, Slice};
-use crate::device::Device;
-use crate::ending::{Owned, drivers_may_add_handlers};
-use crate::error::DeviceError;
-use crate::fault::{Scope, lock};
+use crate::buffer::Slice;
+use crate::device::{Device, Recorder};
+use crate::dispatch::{Dispatch, Group, GroupKey};
+use crate::ending::Owned;
+use crate::error::{DeviceError, Result};
+use crate::fault::Scope;
 use crate::pipeline::{Layout, Pipeline};
-use crate::upload::Uploads;
+use crate::sync::lock;
 
 /// Dispatches in the first chunk of a long submission, and in the largest; each chunk has four times those of the one before.
 /// A chunk costs the host about 150 µs and a dispatch 2, so what fits into one chunk is not split: the device would start
@@ -31,106 +28,6 @@ const FIRST_CHUNK: usize = 64;
 const LARGEST_CHUNK: usize = 256;
 /// Submissions that may be unfinished when another begins.
 const AHEAD: usize = 4;
-
-/// What the recording side of a device remembers between calls.
-#[derive(Default)]
-pub(crate) struct Recorder {
-    pub uploads: Uploads,
-    /// Last command buffer of each unfinished submission, oldest first.
-    ahead: VecDeque<wgpu::SubmissionIndex>,
-}
-
-/// One run of a kernel: what, on which memory, how often. Cheap to clone; keeps its buffers alive.
-#[derive(Clone)]
-pub struct Dispatch {
-    pipeline: Pipeline,
-    group: Arc<Group>,
-    label: Arc<str>,
-    immediates: Arc<[u8]>,
-    grid: [u32; 3],
-}
-
-/// A bind group and the memory that it binds.
-pub(crate) struct Group {
-    raw: Owned<wgpu::BindGroup>,
-    _buffers: Vec<Buffer>,
-}
-
-/// Layout, then buffer, offset and length of each binding.
-type GroupKey = (u64, Vec<(u64, u64, u64)>);
-
-/// Bind groups that are in use. Weak: a memo must not keep memory alive.
-#[derive(Default)]
-pub(crate) struct GroupMemo {
-    groups: HashMap<GroupKey, Weak<Group>>,
-    /// Size at which entries of dropped groups are next swept out.
-    sweep_at: usize,
-}
-
-impl GroupMemo {
-    fn insert(&mut self, key: GroupKey, group: &Arc<Group>) {
-        if self.groups.len() >= self.sweep_at {
-            self.groups.retain(|_, group| group.strong_count() > 0);
-            self.sweep_at = 2 * self.groups.len() + 64;
-        }
-        self.groups.insert(key, Arc::downgrade(group));
-    }
-}
-
-impl Dispatch {
-    /// Label it was made with.
-    #[must_use]
-    pub fn label(&self) -> &str {
-        &self.label
-    }
-
-    /// Label of the kernel that it runs.
-    #[must_use]
-    pub fn kernel(&self) -> &str {
-        self.pipeline.label()
-    }
-
-    /// Workgroups in each dimension.
-    #[must_use]
-    pub fn grid(&self) -> [u32; 3] {
-        self.grid
-    }
-
-    pub(crate) fn device(&self) -> u64 {
-        self.pipeline.shared().device
-    }
-
-    /// Records everything, without regard to what is already set.
-    pub(crate) fn record(&self, pass: &mut wgpu::ComputePass<'_>) {
-        self.record_after(None, pass);
-    }
-
-    /// Records what differs from the dispatch before.
-    fn record_after(&self, before: Option<&Self>, pass: &mut wgpu::ComputePass<'_>) {
-        if before.is_none_or(|before| before.pipeline.shared().id != self.pipeline.shared().id) {
-            let pipeline = self.pipeline.shared();
-            pass.set_pipeline(&pipeline.raw);
-            if !pipeline.ran.load(Ordering::Relaxed) {
-                pipeline.ran.store(true, Ordering::Relaxed);
-                drivers_may_add_handlers();
-            }
-        }
-        if before.is_none_or(|before| !Arc::ptr_eq(&before.group, &self.group)) {
-            pass.set_bind_group(0, &*self.group.raw, &[]);
-        }
-        if !self.immediates.is_empty() {
-            pass.set_immediates(0, &self.immediates);
-        }
-        let [x, y, z] = self.grid;
-        pass.dispatch_workgroups(x, y, z);
-    }
-}
-
-impl fmt::Debug for Dispatch {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Dispatch({:?}, {:?}, {:?})", self.label, self.kernel(), self.grid)
-    }
-}
 
 impl Device {
     /// Prepares a run of a kernel on `bindings`, in the kernel's order, with `immediates` (exactly as many bytes as the
@@ -221,8 +118,8 @@ impl Device {
     fn group(&self, layout: &Layout, label: &str, bindings: &[Slice]) -> Result<Arc<Group>> {
         let ranges = bindings.iter().map(|slice| (slice.buffer.id(), slice.offset, slice.bytes)).collect();
         let key: GroupKey = (layout.id, ranges);
-        let mut memo = lock(&self.inner.memo.groups);
-        if let Some(known) = memo.groups.get(&key).and_then(Weak::upgrade) {
+        let mut memo = lock(&self.inner.groups);
+        if let Some(known) = memo.get(&key) {
             return Ok(known);
         }
         let numbered = (0..).zip(bindings);

@@ -6,10 +6,10 @@
 use std::collections::HashMap;
 use std::fmt::Write;
 
-use crate::Result;
 use crate::device::Device;
-use crate::fault::lock;
-use crate::record::Dispatch;
+use crate::dispatch::Dispatch;
+use crate::error::Result;
+use crate::sync::lock;
 
 /// Dispatches measured with one set of queries: two queries each.
 const BATCH: usize = wgpu::QUERY_SET_MAX_QUERIES as usize / 2;
