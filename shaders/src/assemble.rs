@@ -103,6 +103,7 @@ impl Wgsl {
 
 /// Why a kernel could not be assembled.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum AssembleError {
     /// A value names no spec line of the kernel's file or its helpers.
     #[error("kernel {kernel} ({file}): value given for `{name}`, which no spec line declares")]

@@ -88,7 +88,8 @@ fn kind(kind: AdapterKind) -> &'static str {
         AdapterKind::Integrated => "integrated GPU",
         AdapterKind::Virtual => "virtual GPU",
         AdapterKind::Cpu => "CPU",
-        AdapterKind::Other => "other",
+        // Other, and what this does not know yet.
+        _ => "other",
     }
 }
 

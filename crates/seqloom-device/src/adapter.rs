@@ -14,6 +14,7 @@ const BINDING_BYTES: u64 = 128 << 20;
 
 /// An adapter that the caller asks for.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum AdapterChoice {
     /// Part of the adapter's name, in any case.
     Name(String),
@@ -41,6 +42,7 @@ impl fmt::Display for AdapterChoice {
 
 /// What an adapter is made of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum AdapterKind {
     /// A GPU with memory of its own.
     Discrete,

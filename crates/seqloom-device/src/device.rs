@@ -51,7 +51,8 @@ pub struct DeviceOptions {
     /// infinite beyond 65504; sums stay f32. Elsewhere, and in training, where small gradients would be lost, products
     /// are f32 as ever. What PyTorch calls a lower `float32_matmul_precision`.
     pub half_products: bool,
-    /// Longest wait for the device before [`DeviceError::Timeout`]; `None` is ten minutes.
+    /// Longest wait for the device before [`DeviceError::Timeout`]; `None` is ten minutes. Whoever drops the last handle waits for
+    /// the device's work, no longer than this either.
     pub timeout: Option<Duration>,
 }
 
@@ -59,6 +60,7 @@ pub struct DeviceOptions {
 ///
 /// The pooled staging memory by which bytes go in and out is not included: it is bounded and reused.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Counts {
     /// Buffers.
     pub buffers: u64,

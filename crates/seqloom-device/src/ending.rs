@@ -13,8 +13,14 @@
 //! * The libraries of a driver that was ever used stay loaded (`probe`), so its handlers stay in their order.
 //!
 //! Why not end the process at once in our handler: the exit handlers of the program itself would not run.
+//!
+//! Exit handlers run in the reverse order of their registration, and a software adapter's compiler registers some when it
+//! first compiles, on a thread of its own. So ours is registered again after the first waits for a new kernel, and when a thread
+//! ends that was inside. One case is left: a thread that never used a device calls `exit` while another has its first
+//! kernel ever compiled.
 
 use std::cell::Cell;
+use std::marker::PhantomData;
 use std::mem::ManuallyDrop;
 use std::ops::Deref;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -70,7 +76,9 @@ pub(crate) trait Settle: Send + Sync {
 }
 
 /// The right to call the driver, until it is dropped.
-pub(crate) struct Inside(());
+///
+/// Not to be sent to another thread: each counts its own.
+pub(crate) struct Inside(PhantomData<*const ()>);
 
 /// Enters the driver.
 ///
@@ -81,7 +89,7 @@ pub(crate) fn enter() -> Result<Inside, DeviceError> {
     INSIDE.fetch_add(1, Ordering::SeqCst);
     DEPTH.set(DEPTH.get() + 1);
     let _ = AT_THREAD_END.try_with(|_| ()); // Where it is over already, it has done its work.
-    let inside = Inside(());
+    let inside = Inside(PhantomData);
     if CLOSED.load(Ordering::SeqCst) && !CLOSING.get() {
         return Err(DeviceError::Lost { reason: "the process is ending".to_owned() });
     }
@@ -164,7 +172,7 @@ pub(crate) fn settle_at_exit(working: Weak<dyn Settle>) {
 }
 
 /// The exit handler.
-#[cfg(unix)]
+#[cfg_attr(not(unix), allow(dead_code))]
 extern "C" fn close() {
     if CLOSED.swap(true, Ordering::SeqCst) {
         return;

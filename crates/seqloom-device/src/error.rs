@@ -14,6 +14,7 @@ pub type Result<T> = std::result::Result<T, DeviceError>;
 
 /// Something required that an adapter lacks.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Missing {
     /// The limit or feature.
     pub what: &'static str,

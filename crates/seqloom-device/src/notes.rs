@@ -15,6 +15,7 @@ use crate::kept::Kept;
 
 /// How kernel variants are chosen.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum Tuning {
     /// By rules over the problem and the adapter's facts; nothing on disk is read.
     Heuristic,

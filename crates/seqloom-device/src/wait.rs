@@ -76,14 +76,16 @@ impl Poller {
 
     /// Waits until the device is idle, though it may be lost; whether it is within `limit`.
     pub(crate) fn settle(&self, limit: Duration) -> bool {
-        let start = Instant::now();
+        let (start, mut panics) = (Instant::now(), 0);
         loop {
             let left = limit.saturating_sub(start.elapsed());
             let kind = wgpu::PollType::Wait { submission_index: None, timeout: Some(left.min(SLICE)) };
             let Ok(_inside) = enter() else { return false };
             match catch_unwind(AssertUnwindSafe(|| self.raw.poll(kind))) {
                 Ok(Err(wgpu::PollError::Timeout)) if !left.is_zero() => {}
-                Ok(Err(wgpu::PollError::Timeout)) | Err(_) => return false,
+                Ok(Err(wgpu::PollError::Timeout)) => return false,
+                Err(_) if panics < PANICS => panics += 1,
+                Err(_) => return false,
                 Ok(_) => return true,
             }
         }

@@ -92,7 +92,8 @@ fn an_unsuitable_adapter_is_named_with_limit_has_and_needs() {
     let error = choose(&[weak], None).unwrap_err();
     let DeviceError::Unsuitable { adapter, missing } = &error else { panic!("{error}") };
     assert_eq!(adapter, "Weak");
-    assert_eq!(missing, &[Missing { what: "storage buffers per kernel", has: 8, needs: 12 }]);
+    let [Missing { what, has, needs, .. }] = missing.as_slice() else { panic!("{missing:?}") };
+    assert_eq!((*what, *has, *needs), ("storage buffers per kernel", 8, 12));
     assert_eq!(
         error.to_string(),
         "adapter Weak does not suffice: storage buffers per kernel: has 8, needs 12"

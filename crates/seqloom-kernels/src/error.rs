@@ -9,6 +9,7 @@ use thiserror::Error;
 
 /// Why a problem has no launch.
 #[derive(Clone, Debug, Error)]
+#[non_exhaustive]
 pub enum KernelError {
     /// A tensor of the problem has more elements than a kernel can number.
     #[error("{op}: {what} {dims:?} is more than the 2147483647 elements that a kernel can number")]

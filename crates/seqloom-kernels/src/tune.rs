@@ -35,6 +35,7 @@ use crate::{attention, matmul, recurrent, reduce};
 /// Why tuning ended before its time.
 #[derive(Clone, Debug, thiserror::Error)]
 #[error("tuning {bucket} ended with {candidate}: {source}")]
+#[non_exhaustive]
 pub struct TuneError {
     /// What was tuned.
     pub bucket: String,

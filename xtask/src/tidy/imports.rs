@@ -12,20 +12,6 @@ use super::tree::{Finding, Source, Tree};
 
 /// Circles that are still to be cut, each with its files in alphabetical order.
 const KNOWN: &[&[&str]] = &[
-    &["crates/seqloom-device/src/adapter.rs", "crates/seqloom-device/src/error.rs"],
-    &[
-        "crates/seqloom-device/src/buffer.rs",
-        "crates/seqloom-device/src/device.rs",
-        "crates/seqloom-device/src/kept.rs",
-        "crates/seqloom-device/src/lib.rs",
-        "crates/seqloom-device/src/notes.rs",
-        "crates/seqloom-device/src/pipeline.rs",
-        "crates/seqloom-device/src/pipeline_cache.rs",
-        "crates/seqloom-device/src/readback.rs",
-        "crates/seqloom-device/src/record.rs",
-        "crates/seqloom-device/src/timing.rs",
-        "crates/seqloom-device/src/upload.rs",
-    ],
     &["crates/seqloom-kernels/src/attention.rs", "crates/seqloom-kernels/src/attention/plan.rs"],
     &["crates/seqloom-kernels/src/recurrent.rs", "crates/seqloom-kernels/src/recurrent/form.rs"],
     &[

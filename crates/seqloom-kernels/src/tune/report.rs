@@ -11,6 +11,7 @@ const WORTH: f64 = 0.97;
 
 /// The candidates of one bucket; the heuristic's is the first.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct Report {
     /// What was tuned.
     pub bucket: String,
@@ -20,6 +21,7 @@ pub struct Report {
 
 /// One candidate.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct Trial {
     /// Its name.
     pub candidate: String,
@@ -40,6 +42,7 @@ pub enum Outcome {
 
 /// Why a candidate was not measured.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub enum Skip {
     /// The model says that it is hopeless.
     Dear,
