@@ -1,7 +1,7 @@
 //! The layers that are compared, and one step of training of each.
 
 use seqloom::graph::{Control, Objective, Program, Request};
-use seqloom::prelude::*;
+use seqloom::prelude::custom::*;
 
 use crate::{Options, Outcome};
 

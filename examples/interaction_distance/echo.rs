@@ -4,7 +4,7 @@
 //! those are scored. To predict the next symbol a model has to look back `period` − 1 steps; one that cannot is left with
 //! guessing, ln of the number of symbols. Batches are made as they are needed and never repeat.
 
-use seqloom::prelude::*;
+use seqloom::prelude::custom::*;
 
 use crate::systems::Visit;
 use crate::{Options, Outcome};

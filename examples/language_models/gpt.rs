@@ -1,7 +1,7 @@
 //! The Transformer's row: as many parameters as the LSTM has, and any kind of positions.
 
 use clap::ValueEnum;
-use seqloom::prelude::*;
+use seqloom::prelude::custom::*;
 
 /// Farthest distance that learned terms of scores tell apart.
 const RADIUS: usize = 32;

@@ -1,7 +1,7 @@
 //! The cells that are compared, and the initial weights that make them differ.
 
 use seqloom::graph::Arena;
-use seqloom::prelude::*;
+use seqloom::prelude::custom::*;
 
 use crate::Outcome;
 

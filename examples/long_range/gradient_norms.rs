@@ -4,7 +4,7 @@
 //! the last hidden state, so that nothing but the cell shrinks or grows the gradient on its way back.
 
 use seqloom::graph::{Arena, Control, Objective, Program, Request};
-use seqloom::prelude::*;
+use seqloom::prelude::custom::*;
 use seqloom::train::{Axis, Chart, Line, line_chart};
 
 use crate::cells::{CellUnderTest, Kind, Start};

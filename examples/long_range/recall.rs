@@ -5,7 +5,7 @@
 
 use std::time::Instant;
 
-use seqloom::prelude::*;
+use seqloom::prelude::custom::*;
 use seqloom::train::{Axis, Chart, Line, line_chart};
 
 use crate::cells::{CellUnderTest, Kind, Start};

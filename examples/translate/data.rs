@@ -101,6 +101,7 @@ pub fn skipped(lines: &[Skipped]) -> Vec<String> {
         let reason = match line.reason {
             SkipReason::Empty => "empty",
             SkipReason::Long { .. } => "too long",
+            _ => "of no use",
         };
         let (count, _) = reasons.entry(format!("{} {reason}", line.side)).or_insert((0, line.line));
         *count += 1;

@@ -20,7 +20,7 @@ use std::time::Instant;
 
 use clap::Parser;
 use seqloom::nn::BeamSearch;
-use seqloom::prelude::*;
+use seqloom::prelude::custom::*;
 use seqloom::train::{Curve, loss_curve};
 use seqloom_examples::exit;
 

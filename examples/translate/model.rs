@@ -1,6 +1,6 @@
 //! What the example asks of an encoder–decoder besides that it translates: that it can be made of the settings, and learns.
 
-use seqloom::prelude::*;
+use seqloom::prelude::custom::*;
 
 /// An encoder–decoder that trains on pairs of sentences.
 pub trait Learner: EncoderDecoder + Clone {

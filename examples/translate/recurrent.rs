@@ -1,7 +1,7 @@
 //! The recurrent encoder–decoder: what the command line says of it, and the sizes that follow.
 
 use clap::{Args, ValueEnum};
-use seqloom::prelude::*;
+use seqloom::prelude::custom::*;
 
 use crate::options::from_one;
 

@@ -45,7 +45,7 @@ impl Case {
                 HostData::F32(v) => {
                     Some(params.add(&format!("in{i}"), &operand.shape(), Init::Values(v.clone())))
                 }
-                HostData::U32(_) => None,
+                _ => None,
             })
             .collect();
         let graph = Graph::training(&params);

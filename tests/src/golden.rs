@@ -61,7 +61,7 @@ impl Golden {
     pub fn floats(&self, name: &str) -> &[f32] {
         match self.tensor(name).data() {
             HostData::F32(values) => values,
-            HostData::U32(_) => panic!("{}: {name} is not f32", self.file.display()),
+            _ => panic!("{}: {name} is not f32", self.file.display()),
         }
     }
 
@@ -73,7 +73,7 @@ impl Golden {
     pub fn ids(&self, name: &str) -> &[u32] {
         match self.tensor(name).data() {
             HostData::U32(values) => values,
-            HostData::F32(_) => panic!("{}: {name} is not u32", self.file.display()),
+            _ => panic!("{}: {name} is not u32", self.file.display()),
         }
     }
 

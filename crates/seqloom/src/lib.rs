@@ -2,7 +2,8 @@
 //!
 //! A model is ordinary Rust. Seqloom records it as a graph, derives the backward pass and the optimizer's update, fuses,
 //! picks a kernel for each operation, plans all memory, and replays that program step after step. This crate holds no code
-//! of its own: it gathers the rooms' public names, and [`prelude`] those that a training program needs.
+//! of its own: it gathers the rooms' public names; [`prelude`] has those that a training program needs, and [`prelude::custom`] those for a
+//! model of one's own.
 //!
 //! ```no_run
 //! use seqloom::prelude::*;
@@ -37,27 +38,64 @@ pub use seqloom_train as train;
 
 pub use seqloom_train::{Error, Result};
 
-/// What a training program needs, in one line: `use seqloom::prelude::*`.
+/// What a program needs that trains and runs models that exist, in one line: `use seqloom::prelude::*`.
 pub mod prelude {
     pub use seqloom_device::{Device, DeviceOptions, Tuning};
-    pub use seqloom_graph::{
-        Activation, AttentionOptions, CrossEntropyOptions, DType, Following, Graph, HostTensor, Init,
-        Lengths, ParamId, ParamStore, Params, StoreKind, Tensor, packed_rows,
-    };
+    pub use seqloom_graph::{HostTensor, ParamStore, Params, StoreKind};
     pub use seqloom_nn::{
-        AbsolutePositions, AttentionConfig, Batch, BeamSearch, Bert, BertConfig, BlockConfig, Conv1d,
-        Conv1dConfig, ConvLm, ConvLmConfig, Dropout, Embedding, EncoderDecoder, FeedForwardActivation,
-        Generate, Generator, Gpt, GptConfig, Gru, GruLm, GruSeq2Seq, LanguageModel, LatentLm, LatentLmConfig,
-        LayerNorm, Linear, LmBatch, Lstm, LstmLm, LstmLmConfig, LstmSeq2Seq, LstmState, MarkovLm,
-        MaskedBatch, Masking, MultiHeadAttention, NormKind, NormPlace, Padding, Past, Place,
-        PositionEmbedding, Recurrent, RecurrentConfig, RecurrentLm, RecurrentLmConfig, RelativePositions,
-        RmsNorm, Rnn, RnnLm, Rotary, Score, Seq2Seq, Seq2SeqConfig, SinusoidLayout, StateShape, Transformer,
-        TransformerConfig, TransformerDropout, TransformerStack, Translate, Translation, TranslationBatch,
-        TranslationVocab, Translator, TreePositions, Vocab, WindowLm, WindowLmConfig, WindowTagger,
-        WindowTaggerConfig, Wiring,
+        AbsolutePositions, Batch, BeamSearch, Bert, BertConfig, BlockConfig, ConvLm, ConvLmConfig,
+        EncoderDecoder, FeedForwardActivation, Generate, Generator, Gpt, GptConfig, GruLm, GruSeq2Seq,
+        LanguageModel, LatentLm, LatentLmConfig, LmBatch, LstmLm, LstmLmConfig, LstmSeq2Seq, MarkovLm,
+        MaskedBatch, Masking, NormKind, NormPlace, RecurrentLm, RecurrentLmConfig, RelativePositions, RnnLm,
+        Rotary, Score, Seq2Seq, Seq2SeqConfig, SinusoidLayout, Transformer, TransformerConfig,
+        TransformerDropout, Translate, Translation, TranslationBatch, TranslationVocab, Translator, Vocab,
+        WindowLm, WindowLmConfig, WindowTagger, WindowTaggerConfig, Wiring,
     };
     pub use seqloom_train::{
         AdamW, Batches, CharCorpus, Checkpoint, Order, ParallelCorpus, ParallelText, Perplexity, Progress,
         Schedule, SubwordOptions, TextCodec, Trainer, TranslationBatches, Unit, WordOptions, corpus_bleu,
     };
+
+    /// What a model of one's own needs: the prelude, and with it layers, tensors and programs. In one line,
+    /// `use seqloom::prelude::custom::*`.
+    ///
+    /// A line through points, y = x·Wᵀ + b, fitted by a program that is run by hand:
+    ///
+    /// ```
+    /// use seqloom::prelude::custom::*;
+    ///
+    /// # fn main() -> seqloom::Result<()> {
+    /// let mut params = Params::seeded(1);
+    /// let line = Linear::new(&mut params, "line", 1, 1);
+    /// let g = Graph::training(&params);
+    /// let error = line.forward(g.input("x", &[4, 1], DType::F32)) - g.input("y", &[4, 1], DType::F32);
+    /// let objective = Objective { update: true, ..Objective::new((error * error).mean_all()) };
+    ///
+    /// let device = Device::open(DeviceOptions::default())?;
+    /// let store = ParamStore::new(&device, params, StoreKind::Training)?;
+    /// let program = Program::compile(&store, &g, Request { objective: Some(objective), ..Request::default() })?;
+    /// let x = HostTensor::f32(&[4, 1], vec![-1.0, 0.0, 1.0, 2.0])?;
+    /// let y = HostTensor::f32(&[4, 1], vec![-1.0, 1.0, 3.0, 5.0])?;
+    /// for _ in 0..200 {
+    ///     program.run(&[("x", &x), ("y", &y)], &Control { lr: [0.1; RATES], ..Control::default() })?;
+    /// }
+    /// assert!(program.read("loss")?.wait()?[0] < 1e-3, "y = 2·x + 1 is found");
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub mod custom {
+        pub use seqloom_graph::{
+            Activation, AttentionOptions, Control, CrossEntropyOptions, DType, Following, Graph, HostData,
+            Init, Lengths, Objective, ParamId, Program, RATES, Request, Start, Tensor, packed_rows,
+        };
+        pub use seqloom_nn::losses::cross_entropy;
+        pub use seqloom_nn::{
+            AttentionConfig, Begun, Conv1d, Conv1dConfig, Dropout, Embedding, FeedForward, Gru, LayerNorm,
+            Linear, Lstm, LstmState, MultiHeadAttention, Next, Norm, Padding, Past, Place, PositionEmbedding,
+            Reading, Recurrent, RecurrentConfig, RmsNorm, Rnn, Source, StateShape, TransformerBlock,
+            TransformerStack, TreePositions,
+        };
+
+        pub use super::*;
+    }
 }

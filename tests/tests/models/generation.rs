@@ -4,7 +4,7 @@
 
 use seqloom::graph::{Arena, Control, GraphError, Program, Request};
 use seqloom::nn::NnError;
-use seqloom::prelude::*;
+use seqloom::prelude::custom::*;
 use seqloom_tests::device::{shared, shared_as_gpu};
 
 const VOCAB: usize = 11;

@@ -5,7 +5,7 @@
 use seqloom::Error;
 use seqloom::graph::{Arena, GraphError, HostData};
 use seqloom::nn::{NnError, SentenceFault, Side};
-use seqloom::prelude::*;
+use seqloom::prelude::custom::*;
 use seqloom_tests::device::shared;
 
 const VOCAB: TranslationVocab = TranslationVocab { source: 9, target: 8, bos: 1, eos: 2 };

@@ -383,7 +383,7 @@ fn norms_of_constant_rows() {
     let dy: Vec<f32> = (0..rows.len() * width).map(|k| (k as f32 * 1.9).sin()).collect();
     let floats = |t: &HostTensor| match t.data() {
         HostData::F32(values) => values.clone(),
-        HostData::U32(_) => panic!("floats"),
+        _ => panic!("floats"),
     };
     let (w, b) = (floats(&weight), floats(&bias));
     let near = |got: &[f32], expected: &[f64], what: &str| {

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 
 use seqloom::graph::{Arena, GraphError, Program, Request};
 use seqloom::nn::{Finished, LossListener, NnError};
-use seqloom::prelude::*;
+use seqloom::prelude::custom::*;
 use seqloom::train::CheckpointFault;
 use seqloom::{Error, Result};
 
@@ -304,7 +304,7 @@ fn a_character_costs_the_same_wherever_it_stands() {
     let request = Request { outputs: &[("logits", logits)], objective: None };
     let program = Program::compile(&store, &g, request).unwrap();
     let tokens = HostTensor::u32(&[1, ids.len()], ids.clone()).unwrap();
-    program.run(&[("tokens", &tokens)], &seqloom::graph::Control::default()).unwrap();
+    program.run(&[("tokens", &tokens)], &Control::default()).unwrap();
     let logits = program.read("logits").unwrap().wait().unwrap();
     let rows = logits.chunks_exact(text.vocab().size());
     let likeliest = rows.map(|row| (0..row.len()).max_by(|&a, &b| row[a].total_cmp(&row[b])).unwrap() as u32);

@@ -8,7 +8,7 @@ use std::path::Path;
 
 use seqloom::Error;
 use seqloom::graph::HostData;
-use seqloom::prelude::*;
+use seqloom::prelude::custom::*;
 use seqloom::train::bleu::Case;
 use seqloom::train::dates::{DateSentence, DateSplit, dates};
 use seqloom::train::{AttentionMap, CheckpointFault, SkipReason, attention_map};

@@ -1,7 +1,7 @@
 //! W6: causal attention alone, by the fused operation or composed of products and a softmax, forward or with gradients.
 
 use seqloom::graph::AttentionOptions;
-use seqloom::prelude::*;
+use seqloom::prelude::custom::*;
 
 use super::subject::{Calculation, Subject};
 use crate::error::Result;

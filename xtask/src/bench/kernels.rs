@@ -2,7 +2,7 @@
 //!
 //! Names are `family_extents`. Each case is a program of one operation, so that what is measured is what the graph would pick.
 
-use seqloom::prelude::*;
+use seqloom::prelude::custom::*;
 
 use super::subject::{Calculation, Subject};
 use crate::error::{Result, XtaskError};

@@ -2,7 +2,7 @@
 //!
 //! Sizes, constants and tokens are those of the peers' programs, so that figures stand side by side.
 
-use seqloom::prelude::*;
+use seqloom::prelude::custom::*;
 
 use super::subject::{Subject, Training};
 use crate::error::{Result, XtaskError};

@@ -4,7 +4,7 @@
 //! new workload needs a function that makes a [`Subject`] and a line in [`super::cases`].
 
 use seqloom::graph::{Control, Objective, Program, Request};
-use seqloom::prelude::*;
+use seqloom::prelude::custom::*;
 
 use crate::error::Result;
 

@@ -6,6 +6,7 @@ use super::shape::Shape;
 
 /// Elements of a [`HostTensor`].
 #[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
 pub enum HostData {
     /// Single-precision numbers.
     F32(Vec<f32>),
@@ -77,6 +78,7 @@ impl HostTensor {
 
 /// Writable elements of a [`HostTensor`].
 #[derive(Debug)]
+#[non_exhaustive]
 pub enum HostSliceMut<'a> {
     /// Single-precision numbers.
     F32(&'a mut [f32]),

@@ -15,6 +15,7 @@ const WORD: u64 = 4;
 
 /// Type of a tensor's elements.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum DType {
     /// IEEE 754 single precision.
     F32,

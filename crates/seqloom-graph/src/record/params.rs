@@ -12,6 +12,7 @@ use crate::ir::specs::ParamId;
 
 /// How a parameter starts.
 #[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
 pub enum Init {
     /// All 0.
     Zeros,

@@ -10,6 +10,7 @@ use crate::record::params::ParamSpec;
 
 /// What an arena holds for each parameter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Arena {
     /// Its value.
     Params,
@@ -23,6 +24,7 @@ pub enum Arena {
 
 /// Which arenas a store has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum StoreKind {
     /// Values alone.
     Inference,

@@ -22,3 +22,11 @@ pub struct Objective<'g> {
     /// counts of updates and states are as they were.
     pub update: bool,
 }
+
+impl<'g> Objective<'g> {
+    /// The gradients of `loss`, without an update.
+    #[must_use]
+    pub fn new(loss: Tensor<'g>) -> Self {
+        Self { loss, update: false }
+    }
+}

@@ -35,6 +35,7 @@ pub struct AttentionConfig {
 
 /// First values of the projections' weights.
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[non_exhaustive]
 pub enum AttentionStart {
     /// As PyTorch: uniform in ±√(6 / (in + out)) of the joint projection (Glorot & Bengio 2010), the last in ±1/√C.
     Torch,

@@ -9,6 +9,7 @@ use seqloom_graph::{Init, ParamId, Params, Tensor};
 
 /// Where the first step of a sequence stands.
 #[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
 pub enum Place<'g> {
     /// Step t of every row stands at position `start` + t.
     From(usize),
@@ -28,6 +29,7 @@ impl Place<'_> {
 
 /// How sines and cosines lie in a vector of C channels.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum SinusoidLayout {
     /// Channel 2i is sin(p·ω_i), channel 2i + 1 is cos(p·ω_i), ω_i = 10000^(−2i/C) (Vaswani et al. 2017, section 3.5).
     Interleaved,
@@ -69,6 +71,7 @@ pub fn sinusoids(start: usize, count: usize, channels: usize, layout: SinusoidLa
 
 /// How positions are added to embeddings.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum AbsolutePositions {
     /// Not at all: the order is told in the scores, or is of no matter.
     None,

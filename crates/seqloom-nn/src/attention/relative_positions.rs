@@ -10,6 +10,7 @@ use crate::attention::positions::Place;
 
 /// How a head knows the distance of two steps.
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[non_exhaustive]
 pub enum RelativePositions {
     /// It does not.
     None,

@@ -12,6 +12,7 @@ const EXCLUDED: f32 = 1e30;
 
 /// How a query q is compared with a position's output m.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Score {
     /// q·m (Luong et al. 2015). Both must have the same width.
     Dot,

@@ -20,6 +20,7 @@ use crate::layers::norm::{Norm, NormKind};
 
 /// Where a block normalises.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum NormPlace {
     /// The input of each branch: x + branch(norm(x)). Trains without warm-up (Xiong et al. 2020).
     Pre,
@@ -56,6 +57,7 @@ pub struct BlockConfig {
 
 /// First values of a block's weights.
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[non_exhaustive]
 pub enum BlockStart {
     /// As PyTorch's Transformer layers.
     Torch,

@@ -8,6 +8,7 @@ use seqloom_graph::{Init, ParamId, Params, Tensor};
 
 /// How many results a sequence of T steps has, and where zeros stand in for what is beyond it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum Padding {
     /// No zeros: T − (k−1)·dilation results, the first of which sees the first steps.
     Valid,
@@ -30,6 +31,14 @@ pub struct Conv1dConfig {
     pub dilation: usize,
     /// What is beyond the ends.
     pub padding: Padding,
+}
+
+impl Conv1dConfig {
+    /// Of these sizes, without dilation and padding.
+    #[must_use]
+    pub fn new(input: usize, output: usize, kernel: usize) -> Self {
+        Self { input, output, kernel, dilation: 1, padding: Padding::Valid }
+    }
 }
 
 /// Convolution along time with stride 1.

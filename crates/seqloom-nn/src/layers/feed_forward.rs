@@ -7,6 +7,7 @@ use crate::layers::linear::Linear;
 
 /// The function between the two maps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum FeedForwardActivation {
     /// max(x, 0) (Vaswani et al. 2017).
     Relu,

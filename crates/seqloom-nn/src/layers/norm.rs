@@ -7,6 +7,7 @@ use crate::layers::rms_norm::RmsNorm;
 
 /// Which normalisation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum NormKind {
     /// [`LayerNorm`].
     Layer,
@@ -16,6 +17,7 @@ pub enum NormKind {
 
 /// A normalisation of the last axis: x [.., C] → [.., C].
 #[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
 pub enum Norm {
     /// To mean 0 and variance 1.
     Layer(LayerNorm),

@@ -25,6 +25,14 @@ pub struct WindowTaggerConfig {
     pub hidden: usize,
 }
 
+impl WindowTaggerConfig {
+    /// Of these sizes.
+    #[must_use]
+    pub fn new(vocab: usize, labels: usize, radius: usize, embed: usize, hidden: usize) -> Self {
+        Self { vocab, labels, radius, embed, hidden }
+    }
+}
+
 /// A label for each symbol of a row, from a window around it (Collobert et al. 2011, "Natural Language Processing (Almost)
 /// from Scratch", section 3.3.1, with tanh for their hard tanh).
 ///

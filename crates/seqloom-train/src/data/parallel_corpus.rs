@@ -25,6 +25,7 @@ pub struct Skipped {
 
 /// Why a line was left out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum SkipReason {
     /// A sentence without tokens.
     Empty,

@@ -42,6 +42,7 @@ pub struct SpecialIds {
 
 /// What a sentence is cut into where every piece is looked up in a list.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Unit {
     /// What stands between spaces: right for text that was tokenized before.
     Spaced,

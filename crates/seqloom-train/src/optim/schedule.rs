@@ -16,6 +16,7 @@ use crate::error::{Error, Result};
 /// assert_eq!(cosine.factor(110), 0.1);
 /// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[non_exhaustive]
 pub enum Schedule {
     /// 1 throughout.
     #[default]

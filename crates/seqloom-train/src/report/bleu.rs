@@ -37,6 +37,7 @@ pub struct Bleu {
 
 /// Whether letters' case counts.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Case {
     /// "The" is not "the".
     #[default]

@@ -22,6 +22,7 @@ use crate::state::{Past, StateShape};
 
 /// Where attention stands in a decoder.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Wiring {
     /// After the recurrent layers: their output h_t is the query, and h̃_t = tanh(W_c·\[c_t; h_t\]) goes to the head (Luong et
     /// al. 2015, without input feeding).
@@ -53,6 +54,23 @@ pub struct Seq2SeqConfig {
     pub attention: Option<(Score, Wiring)>,
     /// Longest source that it reads, in tokens.
     pub max_source: usize,
+}
+
+impl Seq2SeqConfig {
+    /// One layer in one direction without attention and dropout, for sources of any length.
+    #[must_use]
+    pub fn new(vocab: TranslationVocab, embed: usize, hidden: usize) -> Self {
+        Self {
+            vocab,
+            embed,
+            hidden,
+            layers: 1,
+            bidirectional: false,
+            dropout: 0.0,
+            attention: None,
+            max_source: usize::MAX,
+        }
+    }
 }
 
 /// An encoder–decoder over recurrent layers (Sutskever et al. 2014; Cho et al. 2014), with attention if asked for.

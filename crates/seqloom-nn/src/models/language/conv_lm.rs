@@ -28,6 +28,14 @@ pub struct ConvLmConfig {
     pub growth: usize,
 }
 
+impl ConvLmConfig {
+    /// Plain convolutions of these sizes: every layer of dilation 1.
+    #[must_use]
+    pub fn new(vocab: Vocab, channels: usize, kernel: usize, layers: usize) -> Self {
+        Self { vocab, channels, kernel, layers, growth: 1 }
+    }
+}
+
 /// A language model of gated convolutions (Dauphin et al. 2017, "Language Modeling with Gated Convolutional Networks"; the
 /// residual form of Gehring et al. 2017, "Convolutional Sequence to Sequence Learning").
 ///

@@ -27,6 +27,14 @@ pub struct LatentLmConfig {
     pub hidden: usize,
 }
 
+impl LatentLmConfig {
+    /// Of these sizes.
+    #[must_use]
+    pub fn new(vocab: Vocab, state: usize, hidden: usize) -> Self {
+        Self { vocab, state, hidden }
+    }
+}
+
 /// A language model whose hidden state summarises the past: h_t = g(h_{t-1}, x_t), then P(x_{t+1} | h_t).
 ///
 /// Here g is linear, with one trained rate of forgetting for each channel, so that the state is a set of moving averages

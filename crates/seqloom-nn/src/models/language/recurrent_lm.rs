@@ -35,6 +35,20 @@ pub struct RecurrentLmConfig {
     pub dropout: f32,
 }
 
+impl RecurrentLmConfig {
+    /// Of these sizes, without dropout.
+    ///
+    /// ```
+    /// # use seqloom_nn::{LstmLmConfig, Vocab};
+    /// let config = LstmLmConfig { dropout: 0.1, ..LstmLmConfig::new(Vocab::ids(9), 4, 8, 1) };
+    /// assert_eq!(config, LstmLmConfig { vocab: Vocab::ids(9), embed: 4, hidden: 8, layers: 1, dropout: 0.1 });
+    /// ```
+    #[must_use]
+    pub fn new(vocab: Vocab, embed: usize, hidden: usize, layers: usize) -> Self {
+        Self { vocab, embed, hidden, layers, dropout: 0.0 }
+    }
+}
+
 /// A language model over symbols: the probability of each symbol given those before it in the row.
 ///
 /// Formula: logits = head(dropout(layers(embedding(tokens)))); loss = mean of −ln softmax(logits)\[target\], in nats a symbol.

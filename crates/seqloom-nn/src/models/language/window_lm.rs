@@ -24,6 +24,14 @@ pub struct WindowLmConfig {
     pub hidden: usize,
 }
 
+impl WindowLmConfig {
+    /// Of these sizes.
+    #[must_use]
+    pub fn new(vocab: Vocab, order: usize, embed: usize, hidden: usize) -> Self {
+        Self { vocab, order, embed, hidden }
+    }
+}
+
 /// A language model in which a symbol depends on the last τ (Bengio et al. 2003, "A Neural Probabilistic Language Model",
 /// without the optional direct connections).
 ///
