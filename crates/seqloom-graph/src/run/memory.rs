@@ -24,7 +24,7 @@ impl Memory {
     }
 
     /// What no other program uses: all but arenas and slots. Programs over one store take the sum of this over all of them,
-    /// [`ParamStore::bytes`] and [`ParamStore::slot_bytes`].
+    /// [`crate::ParamStore::bytes`] and [`crate::ParamStore::slot_bytes`].
     #[must_use]
     pub fn unshared(&self) -> u64 {
         self.own() - self.slots
