@@ -14,6 +14,20 @@ use seqloom_graph::HostTensor;
 
 use crate::error::NnError;
 
+/// Steps that rows of up to `longest` steps are padded to: the next multiple of 8, above 64 of 16, above 128 of 32, and so on. A
+/// program is compiled for each number of steps, so ragged rows need few of them, and longer than 64 they are never padded by
+/// more than an eighth. No result depends on padding.
+///
+/// ```
+/// # use seqloom_nn::padded_time;
+/// assert_eq!([1, 8, 9, 64, 65, 130].map(padded_time), [8, 8, 16, 64, 80, 160]);
+/// ```
+#[must_use]
+pub fn padded_time(longest: usize) -> usize {
+    let power = longest.checked_next_power_of_two().unwrap_or(1);
+    longest.checked_next_multiple_of((power / 8).max(8)).unwrap_or(longest)
+}
+
 /// Tensors that a model's inputs are fed with.
 pub trait Batch {
     /// The tensors under the names of the model's inputs, always in the same order.

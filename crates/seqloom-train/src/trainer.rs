@@ -34,9 +34,9 @@ const AHEAD: usize = 4;
 // A step's update is one of the next that the device has rates of.
 const _: () = assert!(AHEAD < RATES);
 
-/// Programs that a trainer keeps, of each kind, unless told otherwise: as many as shapes of batch that a course has, and few
-/// enough that what they hold of their own is small beside a model.
-const PROGRAMS: usize = 64;
+/// Programs that a trainer keeps, of each kind, unless told otherwise: about as many as ragged batches of one number of rows have
+/// shapes. Each takes some 200 KiB of the host's memory and, of the device's, its inputs and outputs.
+const PROGRAMS: usize = 128;
 
 /// What tells programs apart: names, types and shapes of a batch's tensors, and the batch's own key.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -179,7 +179,7 @@ where
         Ok(self)
     }
 
-    /// The same trainer keeping up to `most` programs for training and as many for evaluation, instead of 64. Each serves one
+    /// The same trainer keeping up to `most` programs for training and as many for evaluation, instead of 128. Each serves one
     /// shape of batch; where more shapes come, the one used least recently is compiled again when it returns.
     #[must_use]
     pub fn with_programs(mut self, most: usize) -> Self {

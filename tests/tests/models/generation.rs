@@ -330,6 +330,23 @@ fn a_step_of_one_sequence_projects_once_and_appends_once_a_block() {
     assert_eq!(count(3), (2 * 6 + 1, 2, 2));
 }
 
+/// Prompts of any lengths are read by few programs, and a text does not depend on which of them are kept.
+#[test]
+fn readers_of_prompts_are_few() {
+    let (model, store) = gpt(|config| config.max_time = 150);
+    let mut generator = model.generator(&store).unwrap();
+    let prompt: Vec<u32> = (0..130).map(|i| (i * i % VOCAB as u32 + i) % VOCAB as u32).collect();
+    let first = generator.greedy_ids(&prompt[..3], 4).unwrap();
+    for length in (1..=130).step_by(3) {
+        generator.greedy_ids(&prompt[..length], 1).unwrap();
+    }
+    let memory = generator.memory();
+    // Multiples of 8 up to 64, of 16 up to 128, and 150 itself.
+    assert_eq!((memory.shapes.held, memory.shapes.most, memory.shapes.dropped), (8, 8, 8 + 4 + 1 - 8));
+    assert!(memory.states > 0 && memory.total == memory.states + memory.programs, "{memory:?}");
+    assert_eq!(generator.greedy_ids(&prompt[..3], 4).unwrap(), first);
+}
+
 #[test]
 fn what_cannot_be_generated_is_named() {
     let (model, store) = gpt(|_| ());

@@ -275,8 +275,24 @@ fn encoder_only() {
     // As many rows and places as the case has; its own choice of tokens stands in for the batch's random one.
     let masking = Masking { ratio: 0.5, ..Masking::new(7, 6) };
     let batch = MaskedBatch::new(&[vec![1; 6], vec![1; 1], vec![1; 4]], &masking, 1).unwrap();
-    let inputs: Vec<_> =
-        batch.tensors().iter().map(|(name, _)| (*name, golden.tensor(&format!("{case}.{name}")))).collect();
+    // The case has rows of 6 steps, the batch pads them to more.
+    let (time, wide) = (6, batch.time());
+    let ids = |name: &str| golden.ids(&format!("{case}.{name}"));
+    let rows = ids("tokens").chunks(time);
+    let tokens = rows.flat_map(|row| [row, &vec![0; wide - time]].concat()).collect();
+    let place = |&place: &u32| place / time as u32 * wide as u32 + place % time as u32;
+    let moved = [
+        ("tokens", HostTensor::u32(&[3, wide], tokens).unwrap()),
+        (
+            "places",
+            HostTensor::u32(&[batch.place_count()], ids("places").iter().map(place).collect()).unwrap(),
+        ),
+    ];
+    let given = |name: &str| {
+        let moved = moved.iter().find(|(has, _)| *has == name).map(|(_, tensor)| tensor);
+        moved.unwrap_or_else(|| golden.tensor(&format!("{case}.{name}")))
+    };
+    let inputs: Vec<_> = batch.tensors().iter().map(|(name, _)| (*name, given(name))).collect();
     let mut params = Params::seeded(0);
     let config = BertConfig::new(Vocab::ids(7), 8, 2, 2, 8);
     let block = BlockConfig { feed_forward: 10, dropout: TransformerDropout::default(), ..config.block };

@@ -66,16 +66,41 @@ fn what_is_carried_is_the_whole_past() {
     }
 }
 
-/// The loss of ragged rows together is that of their symbols alone.
+/// The loss of ragged rows together, whose steps are rounded up, is that of their symbols alone, with nothing padded.
 fn padding_is_not_seen(params: Params, model: &impl LanguageModel) {
     let rows = [vec![1, 2, 3, 4, 5, 6, 7], vec![8, 0], vec![3, 3, 2, 1]];
     let mut trainer =
         Trainer::new(&shared(), params, AdamW::default(), |g, batch: &LmBatch| model.loss(g, batch)).unwrap();
     let together = trainer.evaluate(&LmBatch::ragged(&rows, 9).unwrap()).unwrap();
-    let alone = rows.iter().map(|row| LmBatch::ragged(&[row], 9).unwrap()).collect::<Vec<_>>();
-    let apart = trainer.evaluate_all(alone).unwrap();
-    // Sums of at most ten f32 terms near ln 9 in another order: a few units of the last place.
-    assert!((f64::from(together) - apart).abs() < 1e-5, "{together} {apart}");
+    let ragged = |row: &Vec<u32>| LmBatch::ragged(&[row], 9).unwrap();
+    let full = |row: &Vec<u32>| {
+        LmBatch::new(1, row.len() - 1, row[..row.len() - 1].to_vec(), row[1..].to_vec()).unwrap()
+    };
+    for batch in [ragged as fn(&Vec<u32>) -> LmBatch, full] {
+        let alone = rows.iter().map(batch).collect::<Vec<_>>();
+        let apart = trainer.evaluate_all(alone).unwrap();
+        // Sums of at most ten f32 terms near ln 9 in another order: a few units of the last place.
+        assert!((f64::from(together) - apart).abs() < 1e-5, "{together} {apart}");
+    }
+}
+
+/// Of the 8 steps that 6 are rounded up to, a Transformer reads the 6 it has places for; rows of more are refused.
+#[test]
+fn rounding_passes_no_greatest_length() {
+    let config = || GptConfig::new(Vocab::ids(9), 8, 2, 2, 6);
+    let mut params = Params::seeded(3);
+    let model = Gpt::new(&mut params, config());
+    padding_is_not_seen(params, &model);
+    let mut params = Params::seeded(3);
+    let model = Gpt::new(&mut params, config());
+    let mut trainer =
+        Trainer::new(&shared(), params, AdamW::default(), |g, batch: &LmBatch| model.loss(g, batch)).unwrap();
+    let rows = |longest: usize| LmBatch::ragged(&[vec![1; longest + 1], vec![2, 3]], 9).unwrap();
+    trainer.step(&rows(6)).unwrap();
+    let error = trainer.step(&rows(7)).unwrap_err();
+    assert!(error.to_string().contains("'lengths': element 0 is 7, allowed are 1 to 6"), "{error}");
+    assert!(trainer.step(&rows(9)).unwrap_err().to_string().contains("16 steps, the model reads 6 at most"));
+    assert_eq!(trainer.step_count(), 1);
 }
 
 #[test]

@@ -332,3 +332,28 @@ fn a_state_of_another_shape_and_a_dot_of_two_widths_are_errors() {
     let error = g.check().unwrap_err().to_string();
     assert!(error.contains("[2, 2, 10]") && error.contains("[2, 3, 10]"), "{error}");
 }
+
+/// What was dropped is compiled again, and finds the same.
+#[test]
+fn a_translator_keeps_no_more_shapes_than_it_may() {
+    let mut params = Params::seeded(11);
+    let model = Seq2Seq::<Gru>::new(&mut params, CONFIG);
+    let store = ParamStore::new(&shared(), params, StoreKind::Inference).unwrap();
+    opinionated(&store);
+    let told = |translator: &mut Translator<Seq2Seq<Gru>>| {
+        let mut found = Vec::new();
+        for _ in 0..2 {
+            for rows in 1..=4 {
+                found.extend(translator.beam(&SOURCES[..rows], 2, 0.7, 6).unwrap());
+            }
+        }
+        (found, translator.memory())
+    };
+    let (mut few, mut many) = (model.translator(&store).with_shapes(2), model.translator(&store));
+    let ((found, small), (wanted, large)) = (told(&mut few), told(&mut many));
+    assert_eq!(found, wanted);
+    assert_eq!((small.shapes.held, small.shapes.most, small.shapes.dropped), (2, 2, 6));
+    assert_eq!((large.shapes.held, large.shapes.most, large.shapes.dropped), (4, 16, 0));
+    assert!(small.states < large.states && small.programs < large.programs, "{small:?} {large:?}");
+    assert_eq!(small.total, small.states + small.programs);
+}

@@ -446,12 +446,12 @@ fn a_trainer_keeps_no_more_programs_than_it_may() {
         assert_eq!(trainer.programs(), (memory.training.held, memory.evaluation.held));
         (held(trainer.store()), memory)
     };
-    let (few, many) = (run(2), run(64));
+    let (few, many) = (run(2), run(128));
     assert_eq!(few.0, many.0);
     let usage = |memory: seqloom_train::TrainerMemory| {
         [memory.training, memory.evaluation].map(|usage| (usage.held, usage.most, usage.dropped))
     };
     assert_eq!(usage(few.1), [(2, 2, 13), (2, 2, 13)]);
-    assert_eq!(usage(many.1), [(5, 64, 0), (5, 64, 0)]);
+    assert_eq!(usage(many.1), [(5, 128, 0), (5, 128, 0)]);
     assert!(few.1.programs < many.1.programs, "{:?} {:?}", few.1, many.1);
 }

@@ -96,6 +96,12 @@ impl ParamStore {
         arenas + self.inner.updates.as_ref().map_or(0, UpdateCounts::bytes) + self.states().bytes()
     }
 
+    /// Bytes of carried states.
+    #[must_use]
+    pub fn state_bytes(&self) -> u64 {
+        self.states().bytes()
+    }
+
     /// Bytes of the slots of intermediate tensors, which all programs over this store share.
     #[must_use]
     pub fn slot_bytes(&self) -> u64 {

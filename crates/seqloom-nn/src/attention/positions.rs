@@ -7,6 +7,8 @@
 
 use seqloom_graph::{Init, ParamId, Params, Tensor};
 
+use crate::batch::padded_time;
+
 /// Where the first step of a sequence stands.
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
@@ -67,6 +69,21 @@ pub fn sinusoids(start: usize, count: usize, channels: usize, layout: SinusoidLa
         (if sine { angle.sin() } else { angle.cos() }) as f32
     };
     (start..start.saturating_add(count)).flat_map(|p| (0..channels).map(move |c| wave(p, c))).collect()
+}
+
+/// Ragged rows [B, T, C] without the steps by which [`padded_time`] passed the `most` that a model reads: they are padding. Rows
+/// that are longer by themselves come back as they are.
+#[track_caller]
+pub(crate) fn rounded_off(x: Tensor<'_>, most: usize) -> Tensor<'_> {
+    let time = x.dim(1);
+    if time > most && time <= padded_time(most) { x.slice(1, 0, most) } else { x }
+}
+
+/// What [`rounded_off`] left, [B, T, C], with as many steps of zeros as it took.
+#[track_caller]
+pub(crate) fn padded_to(x: Tensor<'_>, time: usize) -> Tensor<'_> {
+    let missing = time.saturating_sub(x.dim(1));
+    if missing > 0 { x.pad(1, 0, missing) } else { x }
 }
 
 /// How positions are added to embeddings.

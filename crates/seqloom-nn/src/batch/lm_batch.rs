@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use seqloom_graph::{HostTensor, packed_rows};
 
-use crate::batch::{Batch, LossListener};
+use crate::batch::{Batch, LossListener, padded_time};
 use crate::error::NnError;
 
 /// Token ids and, for each, the token that follows. Both are [B, T] of u32; rows may have their own lengths.
@@ -59,7 +59,8 @@ impl LmBatch {
     }
 
     /// A batch of sequences of any lengths from 2, for a model of `vocab` symbols. Row b predicts `sequences[b][1..]` from
-    /// `sequences[b][..len-1]`, and is padded to the longest row's T.
+    /// `sequences[b][..len-1]`, and is padded to T = [`padded_time`] of the longest one, so that few programs serve batches of
+    /// any lengths.
     ///
     /// # Errors
     /// [`NnError::Batch`] if there is no sequence or one is shorter than 2; [`NnError::UnknownId`] if an id is not below
@@ -69,6 +70,7 @@ impl LmBatch {
         if time == 0 {
             return Err(NnError::Batch { detail: "it needs a sequence of at least 2 tokens".to_owned() });
         }
+        let time = padded_time(time);
         let pad = u32::try_from(vocab)
             .map_err(|_| NnError::Batch { detail: format!("a vocabulary of {vocab} has ids beyond u32") })?;
         let rows = sequences.len();
@@ -127,7 +129,7 @@ impl LmBatch {
         self.dim(0)
     }
 
-    /// Steps of the longest row, T; 0 if it is poisoned.
+    /// Steps that each row is padded to, T; 0 if it is poisoned.
     #[must_use]
     pub fn time(&self) -> usize {
         self.dim(1)
@@ -217,11 +219,33 @@ mod tests {
     #[test]
     fn rows_of_any_length_are_padded_with_the_ignored_id() {
         let batch = LmBatch::ragged(&[vec![0, 1, 2, 3], vec![3, 2]], 4).unwrap();
-        assert_eq!((batch.rows(), batch.time(), batch.token_count()), (2, 3, 4));
-        assert_eq!(batch.tokens().unwrap().data(), &HostData::U32(vec![0, 1, 2, 3, 0, 0]));
-        assert_eq!(batch.targets().unwrap().data(), &HostData::U32(vec![1, 2, 3, 2, 4, 4]));
+        assert_eq!((batch.rows(), batch.time(), batch.token_count()), (2, 8, 4));
+        let padded = |first: [u32; 3], second: u32, filler: u32| {
+            HostData::U32([&first[..], &[filler; 5], &[second], &[filler; 7]].concat())
+        };
+        assert_eq!(batch.tokens().unwrap().data(), &padded([0, 1, 2], 3, 0));
+        assert_eq!(batch.targets().unwrap().data(), &padded([1, 2, 3], 2, 4));
         assert_eq!(batch.lengths().unwrap().data(), &HostData::U32(vec![3, 1]));
         assert_ne!(batch.key(), LmBatch::ragged(&[vec![0, 1, 2, 3], vec![3, 2, 1, 0]], 4).unwrap().key());
+    }
+
+    /// A program is compiled for each shape and key, so they must not grow with the number of batches.
+    #[test]
+    fn many_ragged_batches_have_few_shapes() {
+        let mut random = 1u32;
+        let mut length = |most: u32| {
+            random = random.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            2 + (random >> 16) % most
+        };
+        for (rows, most) in [(1, 300), (4, 300), (8, 64), (16, 300)] {
+            let batches = (0..1500).map(|_| {
+                let rows: Vec<_> = (0..rows).map(|_| vec![0; length(most) as usize]).collect();
+                let batch = LmBatch::ragged(&rows, 1).unwrap();
+                (batch.time(), batch.key())
+            });
+            let shapes: std::collections::BTreeSet<_> = batches.collect();
+            assert!(shapes.len() <= 150, "{} shapes of {rows} rows of up to {most} steps", shapes.len());
+        }
     }
 
     #[test]

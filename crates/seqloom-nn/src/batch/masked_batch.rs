@@ -10,7 +10,7 @@ use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 use seqloom_graph::HostTensor;
 
-use crate::batch::{Batch, LossListener};
+use crate::batch::{Batch, LossListener, padded_time};
 use crate::error::NnError;
 
 /// Which tokens are hidden, and how.
@@ -82,7 +82,7 @@ struct Content {
 }
 
 impl MaskedBatch {
-    /// A batch of these rows, padded to the longest; which tokens are hidden follows from `seed`, so take another in each
+    /// A batch of these rows; of several lengths they are padded to T = [`padded_time`] of the longest one. Which tokens are hidden follows from `seed`, so take another in each
     /// step.
     ///
     /// # Errors
@@ -90,7 +90,9 @@ impl MaskedBatch {
     /// that is not below V, of the masking or the rows; [`NnError::MaskRatio`].
     pub fn new<S: AsRef<[u32]>>(rows: &[S], masking: &Masking, seed: u64) -> Result<Self, NnError> {
         masking.check()?;
-        let time = rows.iter().map(|row| row.as_ref().len()).max().unwrap_or(0);
+        let longest = rows.iter().map(|row| row.as_ref().len()).max().unwrap_or(0);
+        let full = rows.iter().all(|row| row.as_ref().len() == longest);
+        let time = if full { longest } else { padded_time(longest) };
         let (ignored, steps) = match (u32::try_from(masking.vocab), rows.len().checked_mul(time)) {
             (Ok(vocab), Some(steps)) if u32::try_from(steps).is_ok() => (vocab, steps),
             _ => {
@@ -132,7 +134,6 @@ impl MaskedBatch {
         if hidden == 0 {
             return Err(NnError::Batch { detail: "it has no token that may be hidden".to_owned() });
         }
-        let full = lengths.iter().all(|&length| length as usize == time);
         if !full {
             let surplus = hidden.next_multiple_of(steps.div_ceil(32).max(1));
             places.resize(surplus, 0);
@@ -165,7 +166,7 @@ impl MaskedBatch {
         self.tokens().and_then(|t| t.shape().first().copied()).unwrap_or(0)
     }
 
-    /// Steps of the longest row, T; 0 if it is poisoned.
+    /// Steps that each row is padded to, T; 0 if it is poisoned.
     #[must_use]
     pub fn time(&self) -> usize {
         self.tokens().and_then(|t| t.shape().get(1).copied()).unwrap_or(0)

@@ -6,9 +6,9 @@
 //! program it would cost trips over all tensors in every step, and keep new rows from being written in place. Of a cache it
 //! moves as much as there is.
 
-use std::collections::HashMap;
-
-use seqloom_graph::{Control, Following, Graph, HostTensor, ParamStore, Program, Request, Tensor};
+use seqloom_graph::{
+    CacheUsage, Control, Following, Graph, HostTensor, ParamStore, Program, ProgramCache, Request, Tensor,
+};
 
 use crate::error::NnError;
 use crate::state::StateShape;
@@ -16,21 +16,58 @@ use crate::state::StateShape;
 /// Least steps of a cache that are moved; else a power of two, so that there are few programs.
 const FEWEST_MOVED: usize = 16;
 
+/// Programs that move rows, at most.
+const MOVERS: usize = 8;
+
+/// Device memory of what generates, in bytes, beside the parameters and the slots that it shares with all programs over them; and
+/// the programs that it keeps.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct GenerationMemory {
+    /// What is carried from step to step.
+    pub states: u64,
+    /// Inputs, constants and outputs of the programs.
+    pub programs: u64,
+    /// Their sum.
+    pub total: u64,
+    /// What was compiled for the last shapes: how many shapes there are, may be and were dropped for want of room.
+    pub shapes: CacheUsage,
+}
+
+impl GenerationMemory {
+    /// What carries `carried` and runs `programs` beside those that move rows.
+    pub(crate) fn with<'a>(self, carried: &'a Carried, programs: impl Iterator<Item = &'a Program>) -> Self {
+        let programs = programs.chain(carried.movers.values());
+        let states = self.states + carried.store.state_bytes();
+        let programs = self.programs + programs.map(|program| program.memory().unshared()).sum::<u64>();
+        Self { states, programs, total: states + programs, ..self }
+    }
+}
+
 /// The state of R rows on the device.
 #[derive(Debug)]
 pub(crate) struct Carried {
     store: ParamStore,
+    layout: Layout,
+    /// Programs that move rows, by how many steps of a cache they move; made when they are needed.
+    movers: ProgramCache<usize>,
+}
+
+/// What the rows carry.
+#[derive(Debug)]
+struct Layout {
     tensors: Vec<(String, StateShape)>,
     rows: usize,
-    /// Programs that move rows, by how many steps of a cache they move; made when they are needed.
-    movers: HashMap<usize, Program>,
 }
 
 impl Carried {
     /// The state of `rows` rows, with these tensors.
     pub fn new(store: &ParamStore, rows: usize, shapes: Vec<StateShape>) -> Self {
         let tensors = shapes.into_iter().enumerate().map(|(i, shape)| (format!("state{i}"), shape)).collect();
-        Self { store: store.with_own_states(), tensors, rows, movers: HashMap::new() }
+        Self {
+            store: store.with_own_states(),
+            layout: Layout { tensors, rows },
+            movers: ProgramCache::new(MOVERS),
+        }
     }
 
     /// The parameters, with the states.
@@ -41,22 +78,22 @@ impl Carried {
     /// The tensors as the last run left them.
     #[track_caller]
     pub fn before<'g>(&self, g: &'g Graph) -> Vec<Tensor<'g>> {
-        self.tensors.iter().map(|(name, shape)| g.state(name, &shape.dims)).collect()
+        self.layout.before(g)
     }
 
     /// The tensors after this run.
     #[track_caller]
     pub fn keep<'g>(&self, g: &'g Graph, state: &[Tensor<'g>]) {
-        let _ = self.before(g);
-        self.tensors.iter().zip(state).for_each(|((name, _), tensor)| g.keep(name, *tensor));
+        self.layout.keep(g, state);
     }
 
     /// The tensors after this run, from those of fewer rows, each row's `copies` times side by side.
     #[track_caller]
     pub fn begin<'g>(&self, g: &'g Graph, state: &[Tensor<'g>], copies: usize) {
-        let ids = (0..self.rows).map(|row| u32::try_from(row / copies.max(1)).unwrap_or(u32::MAX));
-        let ids = g.literal_u32(&[self.rows], ids.collect());
-        let spread = self.tensors.iter().zip(state).map(|((_, shape), tensor)| match copies {
+        let Layout { tensors, rows } = &self.layout;
+        let ids = (0..*rows).map(|row| u32::try_from(row / copies.max(1)).unwrap_or(u32::MAX));
+        let ids = g.literal_u32(&[*rows], ids.collect());
+        let spread = tensors.iter().zip(state).map(|((_, shape), tensor)| match copies {
             1 => *tensor,
             _ => rows_at(*tensor, shape.rows, ids),
         });
@@ -66,24 +103,36 @@ impl Carried {
     /// Puts what row `parents[r]` carries at row r, after so many steps.
     pub fn reorder(&mut self, parents: &[usize], steps: usize) -> Result<(), NnError> {
         let stay = parents.iter().enumerate().all(|(row, &parent)| row == parent);
-        if stay || self.tensors.is_empty() {
+        if stay || self.layout.tensors.is_empty() {
             return Ok(());
         }
-        let caches = self.tensors.iter().filter(|(_, shape)| shape.cache);
+        let caches = self.layout.tensors.iter().filter(|(_, shape)| shape.cache);
         let longest = caches.filter_map(|(_, shape)| shape.dims.get(1).copied()).max().unwrap_or(0);
         let steps = steps.next_power_of_two().max(FEWEST_MOVED).min(longest);
-        let mover = match self.movers.remove(&steps) {
-            Some(mover) => mover,
-            None => self.compile_mover(steps)?,
-        };
+        let (layout, movers) = (&self.layout, &mut self.movers);
+        let mover = movers.get_or_try(&steps, || layout.compile_mover(&self.store, steps))?;
         let ids = parents.iter().map(|&parent| u32::try_from(parent).unwrap_or(u32::MAX)).collect();
-        let moved = mover.run(&[("parents", &HostTensor::u32(&[self.rows], ids)?)], &Control::default());
-        self.movers.insert(steps, mover);
-        Ok(moved?)
+        let parents = HostTensor::u32(&[layout.rows], ids)?;
+        Ok(mover.run(&[("parents", &parents)], &Control::default())?)
+    }
+}
+
+impl Layout {
+    /// The tensors as the last run left them.
+    #[track_caller]
+    fn before<'g>(&self, g: &'g Graph) -> Vec<Tensor<'g>> {
+        self.tensors.iter().map(|(name, shape)| g.state(name, &shape.dims)).collect()
     }
 
-    fn compile_mover(&self, steps: usize) -> Result<Program, NnError> {
-        let g = self.store.inference_graph();
+    /// The tensors after this run.
+    #[track_caller]
+    fn keep<'g>(&self, g: &'g Graph, state: &[Tensor<'g>]) {
+        let _ = self.before(g);
+        self.tensors.iter().zip(state).for_each(|((name, _), tensor)| g.keep(name, *tensor));
+    }
+
+    fn compile_mover(&self, store: &ParamStore, steps: usize) -> Result<Program, NnError> {
+        let g = store.inference_graph();
         let parents = g.ids("parents", &[self.rows], self.rows);
         let state = self.before(&g).into_iter().zip(&self.tensors);
         let moved = state.map(|(tensor, (_, shape))| {
@@ -96,7 +145,7 @@ impl Carried {
             tensor.append(rows_at(tensor.slice(1, 0, steps), shape.rows, parents), start)
         });
         self.keep(&g, &moved.collect::<Vec<_>>());
-        Ok(Program::compile(&self.store, &g, Request::default())?)
+        Ok(Program::compile(store, &g, Request::default())?)
     }
 }
 

@@ -9,24 +9,25 @@
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
 use seqloom_graph::HostSliceMut;
-use seqloom_graph::{Control, HostData, HostTensor, ParamStore, Program, Request};
+use seqloom_graph::{Control, HostData, HostTensor, ParamStore, Program, ProgramCache, Request};
 
+use crate::batch::padded_time;
 use crate::error::NnError;
 use crate::generate::beam::{BeamSearch, Hypothesis, StepModel};
-use crate::generate::carried::Carried;
+use crate::generate::carried::{Carried, GenerationMemory};
 use crate::generate::sampling::{Sampling, likeliest, possible};
 use crate::models::language::{LanguageModel, last_step};
 use crate::random::uniform;
 use crate::state::Past;
 
-/// Prompts are padded to a multiple of so many symbols, so that those of like lengths share a program. Padding is not seen.
-const GRANULE: usize = 16;
+/// Programs that read prompts, at most: one for each padded length. Padding is not seen.
+const READERS: usize = 8;
 
 /// Generates symbols from a [`LanguageModel`]: greedily, by drawing them, or by beam search.
 ///
 /// Every call starts anew and reads its prompts first. An empty prompt is defined as the start of a line: the model reads a
 /// line feed if it knows one, else the symbol with id 0, and that symbol is no part of the result. The programs of the last
-/// number of rows are kept.
+/// number of rows are kept, and of them those that read prompts of the last 8 padded lengths ([`padded_time`]).
 ///
 /// A symbol with a logit of −∞ is banned: it is never chosen, in whatever way the text is made. A text after which every
 /// symbol is banned is a [`NnError::NoneAllowed`], and NaN or +∞ is a [`NnError::NotFinite`]. Beams drop such a text as long as
@@ -220,6 +221,15 @@ impl<M: LanguageModel> Generator<M> {
         &self.session.step
     }
 
+    /// The device memory that it holds beside the parameters, and how many padded lengths of prompts it keeps a program for, may
+    /// keep and has dropped.
+    #[must_use]
+    pub fn memory(&self) -> GenerationMemory {
+        let Session { carried, step, reading, .. } = &self.session;
+        let start = GenerationMemory { shapes: reading.usage(), ..GenerationMemory::default() };
+        start.with(carried, reading.values().chain([step]))
+    }
+
     /// How often that program has run: once for each symbol of a row, less the last of each call.
     #[must_use]
     pub fn steps(&self) -> u64 {
@@ -308,8 +318,8 @@ struct Session {
     vocab: usize,
     carried: Carried,
     step: Program,
-    /// The program that reads prompts of up to so many symbols.
-    reading: Option<(usize, Program)>,
+    /// Programs that read prompts, by the length that they are padded to.
+    reading: ProgramCache<usize>,
     tokens: HostTensor,
     /// Steps that each row has read.
     read: HostTensor,
@@ -333,17 +343,13 @@ impl Session {
         let step = Program::compile(carried.store(), &g, request)?;
         let tokens = HostTensor::u32(&[rows, 1], vec![0; rows])?;
         let read = HostTensor::u32(&[rows], vec![0; rows])?;
-        Ok(Self { prompts, copies, vocab, carried, step, reading: None, tokens, read })
+        Ok(Self { prompts, copies, vocab, carried, step, reading: ProgramCache::new(READERS), tokens, read })
     }
 
     /// Reads the prompts: logits [R, V] of what follows them.
     fn begin(&mut self, model: &impl LanguageModel, prompts: &[Vec<u32>]) -> Result<Vec<f32>, NnError> {
         let longest = prompts.iter().map(Vec::len).max().unwrap_or(1);
-        let time = longest.next_multiple_of(GRANULE).min(model.max_time().unwrap_or(usize::MAX)).max(longest);
-        let reading = match self.reading.take().filter(|(has, _)| *has == time) {
-            Some((_, program)) => program,
-            None => self.compile_reading(model, time)?,
-        };
+        let time = padded_time(longest).min(model.max_time().unwrap_or(usize::MAX)).max(longest);
         let mut tokens = vec![0; prompts.len() * time];
         for (row, prompt) in tokens.chunks_exact_mut(time).zip(prompts) {
             row[..prompt.len()].copy_from_slice(prompt);
@@ -355,21 +361,11 @@ impl Session {
         }
         let tokens = HostTensor::u32(&[prompts.len(), time], tokens)?;
         let lengths = HostTensor::u32(&[prompts.len()], lengths)?;
-        let ran = reading.run(&[("tokens", &tokens), ("lengths", &lengths)], &Control::default());
-        let logits = ran.and_then(|()| reading.read("logits"));
-        self.reading = Some((time, reading));
-        Ok(logits?.wait()?)
-    }
-
-    fn compile_reading(&self, model: &impl LanguageModel, time: usize) -> Result<Program, NnError> {
-        let g = self.carried.store().inference_graph();
-        let tokens = g.ids("tokens", &[self.prompts, time], self.vocab);
-        let lengths = g.lengths("lengths", self.prompts, time);
-        let after = model.read(tokens, None, Some(lengths));
-        self.carried.begin(&g, &after.state, self.copies);
-        let logits = model.logits(last_step(after.features, Some(lengths)));
-        let request = Request { outputs: &[("logits", logits)], objective: None };
-        Ok(Program::compile(self.carried.store(), &g, request)?)
+        let Self { prompts, copies, vocab, carried, reading, .. } = self;
+        let reading = reading
+            .get_or_try(&time, || compile_reading(model, carried, (*prompts, *copies, *vocab), time))?;
+        reading.run(&[("tokens", &tokens), ("lengths", &lengths)], &Control::default())?;
+        Ok(reading.read("logits")?.wait()?)
     }
 
     /// Reads a symbol of each row: logits [R, V] of the next one; the state moves on.
@@ -389,6 +385,23 @@ impl Session {
         let HostData::U32(read) = self.read.data() else { return 0 };
         read.iter().copied().max().unwrap_or(0) as usize
     }
+}
+
+/// The program that reads prompts of up to `time` symbols, and carries the state of each of its copies on.
+fn compile_reading(
+    model: &impl LanguageModel,
+    carried: &Carried,
+    (prompts, copies, vocab): (usize, usize, usize),
+    time: usize,
+) -> Result<Program, NnError> {
+    let g = carried.store().inference_graph();
+    let tokens = g.ids("tokens", &[prompts, time], vocab);
+    let lengths = g.lengths("lengths", prompts, time);
+    let after = model.read(tokens, None, Some(lengths));
+    carried.begin(&g, &after.state, copies);
+    let logits = model.logits(last_step(after.features, Some(lengths)));
+    let request = Request { outputs: &[("logits", logits)], objective: None };
+    Ok(Program::compile(carried.store(), &g, request)?)
 }
 
 /// A session as a beam search sees it.

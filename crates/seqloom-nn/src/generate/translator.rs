@@ -5,30 +5,30 @@
 //! attention weights. What the encoder leaves is held once a sentence, not once a beam: the beams of a sentence are several
 //! queries to one memory.
 
-use std::collections::HashMap;
-
 use seqloom_graph::HostSliceMut;
-use seqloom_graph::{Control, Graph, HostTensor, ParamStore, Program, Request, Tensor};
+use seqloom_graph::{Control, Graph, HostTensor, ParamStore, Program, ProgramCache, Request, Tensor};
 
+use crate::batch::padded_time;
 use crate::error::{NnError, SentenceFault, Side};
 use crate::generate::beam::{BeamSearch, Hypothesis, StepModel};
-use crate::generate::carried::Carried;
+use crate::generate::carried::{Carried, GenerationMemory};
 use crate::models::encoder_decoder::{EncoderDecoder, Source};
 use crate::state::Past;
 
-/// Sources are padded to a multiple of so many tokens, so that batches of like lengths share programs. Padding is masked.
-const GRANULE: usize = 8;
+/// Shapes whose programs a translator keeps unless told otherwise. Each has encodings and caches of its own on the device.
+const SHAPES: usize = 16;
 
 /// Translates with an [`EncoderDecoder`], greedily or by beam search.
 ///
-/// Each number of sentences, padded length and beam width that is met compiles its programs once; they stay. A token costs
+/// A shape is a number of sentences, a padded length ([`padded_time`]) and a beam width. Programs are compiled when a shape is met
+/// and kept for the last 16 of them ([`Translator::with_shapes`]). Padding is masked. A token costs
 /// what one step of the decoder costs: the same wherever it stands for a recurrent one, and for a Transformer in proportion
 /// to what was written before.
 #[derive(Debug)]
 pub struct Translator<M> {
     model: M,
     store: ParamStore,
-    programs: HashMap<Sizes, Programs>,
+    programs: ProgramCache<Sizes, Programs>,
 }
 
 /// What makes a [`Translator`] of any [`EncoderDecoder`].
@@ -36,7 +36,7 @@ pub trait Translate: EncoderDecoder + Clone {
     /// A translator over the parameters in `store`, which keep changing if they are trained further.
     #[must_use]
     fn translator(&self, store: &impl AsRef<ParamStore>) -> Translator<Self> {
-        Translator { model: self.clone(), store: store.as_ref().clone(), programs: HashMap::new() }
+        Translator { model: self.clone(), store: store.as_ref().clone(), programs: ProgramCache::new(SHAPES) }
     }
 }
 
@@ -117,13 +117,10 @@ impl<M: EncoderDecoder> Translator<M> {
         if sources.is_empty() {
             return Ok(Vec::new());
         }
-        let positions = longest.next_multiple_of(GRANULE).min(self.model.max_source());
+        let positions = padded_time(longest).min(self.model.max_source());
         let sizes = Sizes { sentences: sources.len(), positions, width };
-        if !self.programs.contains_key(&sizes) {
-            let programs = Programs::compile(&self.model, &self.store, sizes)?;
-            self.programs.insert(sizes, programs);
-        }
-        let Some(programs) = self.programs.get_mut(&sizes) else { return Ok(Vec::new()) };
+        let (model, store) = (&self.model, &self.store);
+        let programs = self.programs.get_or_try(&sizes, || Programs::compile(model, store, sizes))?;
         let mut session = Session::start(programs, sources)?;
         let found = search.run(&mut session, sources.len())?;
         let translations = found.into_iter().zip(sources).map(|(found, source)| {
@@ -164,10 +161,27 @@ impl<M: EncoderDecoder> Translator<M> {
         Ok(found)
     }
 
-    /// Number of shapes that were compiled.
+    /// The same translator keeping the programs of up to `most` shapes instead of 16. Where more come, those of the shape used
+    /// least recently are compiled again when it returns.
+    #[must_use]
+    pub fn with_shapes(mut self, most: usize) -> Self {
+        self.programs = ProgramCache::new(most);
+        self
+    }
+
+    /// Number of shapes whose programs it keeps.
     #[must_use]
     pub fn shapes(&self) -> usize {
-        self.programs.len()
+        self.programs.usage().held
+    }
+
+    /// The device memory that it holds beside the parameters, and how many shapes it keeps, may keep and has dropped.
+    #[must_use]
+    pub fn memory(&self) -> GenerationMemory {
+        let start = GenerationMemory { shapes: self.programs.usage(), ..GenerationMemory::default() };
+        self.programs.values().fold(start, |memory, programs| {
+            memory.with(&programs.carried, [&programs.encode, &programs.step].into_iter())
+        })
     }
 
     /// The longest sentence, if all can be read.

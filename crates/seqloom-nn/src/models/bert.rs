@@ -6,7 +6,7 @@
 
 use seqloom_graph::{AttentionOptions, Graph, Init, Lengths, ParamId, Params, Tensor};
 
-use crate::attention::positions::{AbsolutePositions, Place, PositionEmbedding};
+use crate::attention::positions::{AbsolutePositions, Place, PositionEmbedding, padded_to, rounded_off};
 use crate::attention::transformer_block::{BlockConfig, BlockStart, NormPlace, SPREAD};
 use crate::attention::transformer_dropout::TransformerDropout;
 use crate::attention::transformer_stack::TransformerStack;
@@ -159,20 +159,24 @@ impl Bert {
         lengths: Option<Lengths<'g>>,
     ) -> Tensor<'g> {
         let (g, time, most) = (tokens.graph(), tokens.dim(1), self.config.max_time);
-        let tokens = if time > most {
-            tokens.refused("bert", &format!("{time} steps, the model reads {most} at most"))
+        // The lengths' own limit is that of the steps that are attended to.
+        let read = |x: Tensor<'g>| if lengths.is_some() { rounded_off(x, most) } else { x };
+        let x = read(self.embedding.forward(tokens));
+        let x = if x.dim(1) > most {
+            x.refused("bert", &format!("{time} steps, the model reads {most} at most"))
         } else {
-            tokens
+            x
         };
-        let x = self.positions.forward(self.embedding.forward(tokens), Place::From(0));
+        let x = self.positions.forward(x, Place::From(0));
         let x = match (self.token_types, kinds) {
             (None, None) => x,
             (Some(table), None) => x + g.param(table).slice(0, 0, 1).reshape(&[self.config.block.channels]),
-            (Some(table), Some(kinds)) => x + g.param(table).gather_rows(kinds),
+            (Some(table), Some(kinds)) => x + read(g.param(table).gather_rows(kinds)),
             (None, Some(_)) => x.refused("bert", "tells no kinds of tokens apart"),
         };
         let mask = AttentionOptions { lengths: lengths.map(Lengths::tensor), ..AttentionOptions::default() };
-        self.blocks.forward(self.dropout.forward(self.norm.forward(x)), mask, None)
+        let features = self.blocks.forward(self.dropout.forward(self.norm.forward(x)), mask, None);
+        padded_to(features, time)
     }
 
     /// Records the summary of each row: features [B, T, C] → [B, C].

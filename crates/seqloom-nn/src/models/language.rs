@@ -47,7 +47,7 @@ pub trait LanguageModel {
     fn state_shapes(&self, rows: usize) -> Vec<StateShape>;
 
     /// Records the model up to its head: tokens [B, T] of u32, from the start of a text or behind a `past`, row lengths (all
-    /// T if `None`) → features and the state after them. Padded steps change no state that a later step sees.
+    /// T if `None`) → features and the state after them. Padded steps change no state that a later step sees
     ///
     /// A state of another number of tensors or of other shapes poisons the result, as do rows beyond [`Self::max_time`].
     #[track_caller]
@@ -78,6 +78,9 @@ pub trait LanguageModel {
             }
             Some(ragged) => {
                 let lengths = g.lengths("lengths", rows, time).within(ragged.packed);
+                // Rounded up, T may be more than a model reads; no row may.
+                let most = self.max_time().map_or(time, |most| most.min(time));
+                let _ = g.lengths("lengths", rows, most);
                 let features = lengths.pack(self.read(tokens, None, Some(lengths)).features);
                 packed_cross_entropy(self.logits(features), lengths, "targets", ragged.vocab, 0.0)
             }

@@ -3,7 +3,7 @@
 use seqloom_graph::{AttentionOptions, Init, Lengths, Params, Tensor};
 
 use crate::attention::multi_head::{KeyValues, past_mask};
-use crate::attention::positions::{AbsolutePositions, Place, PositionEmbedding};
+use crate::attention::positions::{AbsolutePositions, Place, PositionEmbedding, padded_to, rounded_off};
 use crate::attention::transformer_block::{BlockConfig, BlockStart, SPREAD};
 use crate::attention::transformer_stack::TransformerStack;
 use crate::layers::dropout::Dropout;
@@ -127,13 +127,25 @@ impl Gpt {
         mask: AttentionOptions<'g>,
         remember: impl FnMut(usize, KeyValues<'g>) -> KeyValues<'g>,
     ) -> Tensor<'g> {
-        let (time, most) = (tokens.dim(1), self.config.max_time);
-        let tokens = if time > most {
-            tokens.refused("gpt", &format!("{time} steps, the model reads {most} at most"))
+        self.run(self.embedding.forward(tokens), place, mask, remember)
+    }
+
+    /// What follows the embedding.
+    #[track_caller]
+    fn run<'g>(
+        &self,
+        embedded: Tensor<'g>,
+        place: Place<'g>,
+        mask: AttentionOptions<'g>,
+        remember: impl FnMut(usize, KeyValues<'g>) -> KeyValues<'g>,
+    ) -> Tensor<'g> {
+        let (time, most) = (embedded.dim(1), self.config.max_time);
+        let embedded = if time > most {
+            embedded.refused("gpt", &format!("{time} steps, the model reads {most} at most"))
         } else {
-            tokens
+            embedded
         };
-        let embedded = self.positions.forward(self.embedding.forward(tokens), place);
+        let embedded = self.positions.forward(embedded, place);
         let mask = AttentionOptions { causal: true, window: self.config.window.or(mask.window), ..mask };
         self.blocks.forward_with(self.dropout.forward(embedded), place, mask, None, remember)
     }
@@ -159,14 +171,20 @@ impl LanguageModel for Gpt {
         &self,
         tokens: Tensor<'g>,
         past: Option<&Past<'g>>,
-        _lengths: Option<Lengths<'g>>,
+        lengths: Option<Lengths<'g>>,
     ) -> Reading<'g> {
         let mut state = Vec::new();
         let features = match past {
-            None => self.features_with(tokens, Place::From(0), AttentionOptions::default(), |_, own| {
-                state.extend(own.padded(self.config.max_time));
-                own
-            }),
+            None => {
+                let embedded = self.embedding.forward(tokens);
+                let read =
+                    if lengths.is_some() { rounded_off(embedded, self.config.max_time) } else { embedded };
+                let features = self.run(read, Place::From(0), AttentionOptions::default(), |_, own| {
+                    state.extend(own.padded(self.config.max_time));
+                    own
+                });
+                padded_to(features, tokens.dim(1))
+            }
             Some(past) => {
                 let caches = state_or_zeros(self, "gpt", tokens, Some(past));
                 let place = Place::At(past.steps.positions());
