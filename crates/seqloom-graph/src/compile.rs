@@ -33,6 +33,8 @@ pub(crate) mod simplify;
 pub(crate) mod target;
 pub(crate) mod unit;
 
+use seqloom_kernels::Lowered;
+
 use crate::compile::along::{take_heads, take_norms};
 use crate::compile::bounds::{Allowed, bounds};
 use crate::compile::fuse::fuse;
@@ -45,7 +47,7 @@ use crate::compile::reuse::reuse;
 use crate::compile::schedule::schedule;
 use crate::compile::simplify::simplify;
 use crate::compile::target::Target;
-use crate::compile::unit::{Fate, Step};
+use crate::compile::unit::{Fate, Schedule};
 use crate::ir::error::{GraphError, Result};
 use crate::ir::nodes::Nodes;
 use crate::ir::recording::Recording;
@@ -59,7 +61,9 @@ pub(crate) struct Compiled {
     pub roots: Roots,
     /// By input.
     pub allowed: Vec<Allowed>,
-    pub steps: Vec<Step>,
+    pub schedule: Schedule,
+    /// By unit.
+    pub launches: Vec<Lowered>,
     pub plan: Plan,
     /// What each pass did, in order.
     pub log: Vec<(&'static str, String)>,
@@ -98,13 +102,13 @@ pub(crate) fn compile(recording: &Recording, roots: &Roots, target: Target<'_>) 
     let over = reuse(&nodes, &mut schedule, &roots);
     log.push(("reuse", format!("{over} results are written over an operand")));
     let units = schedule.units.len();
-    let steps = lower(&nodes, schedule, target)?;
-    let launches: usize = steps.iter().map(|step| step.lowered.launches.len()).sum();
-    log.push(("lower", format!("{launches} launches, {} units without any", units - steps.len())));
-    let plan = plan(&nodes, &steps, &roots);
+    let (schedule, launches) = lower(&nodes, schedule, target)?;
+    let count: usize = launches.iter().map(|lowered| lowered.launches.len()).sum();
+    log.push(("lower", format!("{count} launches, {} units without any", units - launches.len())));
+    let plan = plan(&nodes, &schedule, &launches, &roots);
     let bytes: u64 = plan.slots.iter().sum();
     log.push(("plan", format!("{} slots of {bytes} bytes together", plan.slots.len())));
-    Ok(Compiled { nodes, roots, allowed, steps, plan, log })
+    Ok(Compiled { nodes, roots, allowed, schedule, launches, plan, log })
 }
 
 /// Every tensor must fit one buffer.
@@ -199,13 +203,13 @@ mod tests {
 
     /// What the passes promise of units and slots, asked of the result.
     fn keeps_its_promises(compiled: &Compiled) {
-        let Compiled { nodes, roots, steps, plan, .. } = compiled;
+        let Compiled { nodes, roots, schedule, plan, .. } = compiled;
         let mut written = vec![false; nodes.len()];
         let given = |id: NodeId| nodes[id].op.traits().kind == crate::ir::traits::Kind::Given;
         let host = |id: NodeId| {
             matches!(nodes[id].op, Op::Output(_)) && matches!(nodes[nodes[id].inputs[0]].op, Op::Host(_))
         };
-        for Step { unit, .. } in steps {
+        for unit in &schedule.units {
             for &node in &unit.reads {
                 let owner = nodes.owner(node);
                 let itself = unit.writes.contains(&owner);
@@ -222,7 +226,7 @@ mod tests {
         roots.iter().for_each(|root| assert!(written[nodes.base(root)], "root {root} is not computed"));
         // From its writer to its last reader a slot is one tensor's, or handed on by `over`.
         let mut holds: Vec<Option<NodeId>> = vec![None; plan.slots.len()];
-        for Step { unit, .. } in steps {
+        for unit in &schedule.units {
             for &node in &unit.reads {
                 let owner = nodes.owner(node);
                 if let (Some(slot), false) = (plan.of_node[owner], unit.writes.contains(&owner)) {
@@ -245,7 +249,7 @@ mod tests {
             let graph = Graph::training(&params);
             let roots = step(&graph, ids);
             let compiled = compiled(&graph, &roots, kind);
-            assert!(!compiled.steps.is_empty());
+            assert!(!compiled.schedule.units.is_empty());
             keeps_its_promises(&compiled);
         }
     }
@@ -257,8 +261,9 @@ mod tests {
         let roots = step(&graph, ids);
         for kind in KINDS {
             let [a, b] = [(), ()].map(|()| compiled(&graph, &roots, kind));
-            let text =
-                |compiled: &Compiled| format!("{:?} {:?} {:?}", compiled.steps, compiled.plan, compiled.log);
+            let text = |compiled: &Compiled| {
+                format!("{:?} {:?} {:?}", compiled.schedule, compiled.launches, compiled.plan)
+            };
             assert_eq!(text(&a), text(&b));
         }
     }
@@ -292,8 +297,10 @@ mod tests {
     }
 
     fn appends_in_place(compiled: &Compiled) -> Vec<&Unit> {
-        let units = compiled.steps.iter().map(|step| &step.unit);
-        units
+        compiled
+            .schedule
+            .units
+            .iter()
             .filter(|unit| matches!(&unit.work, Work::Kernel(kernel) if compiled.nodes[kernel.of].op == Op::Append))
             .filter(|unit| !unit.over.is_empty())
             .collect()
@@ -324,10 +331,11 @@ mod tests {
         let y = state.rms_norm(None, 1e-5).matmul_t(graph.param(weight));
         let compiled = compiled(&graph, &output(y), AdapterKind::Cpu);
         let norms = compiled
-            .steps
+            .schedule
+            .units
             .iter()
-            .filter(|step| matches!(&step.unit.work, Work::Kernel(kernel) if kernel.norm.is_some()));
-        assert_eq!((compiled.steps.len(), norms.count()), (1, 1));
+            .filter(|unit| matches!(&unit.work, Work::Kernel(kernel) if kernel.norm.is_some()));
+        assert_eq!((compiled.schedule.units.len(), norms.count()), (1, 1));
         keeps_its_promises(&compiled);
     }
 
@@ -343,7 +351,7 @@ mod tests {
         });
         let roots = Roots { kept: vec![(0, kept[0]), (1, kept[1])], ..Roots::default() };
         let compiled = compiled(&graph, &roots, AdapterKind::Cpu);
-        let [unit] = appends_in_place(&compiled)[..] else { panic!("{:?}", compiled.steps) };
+        let [unit] = appends_in_place(&compiled)[..] else { panic!("{:?}", compiled.schedule.units) };
         assert_eq!((unit.over.len(), unit.writes.len(), unit.reads.len()), (2, 2, 6));
     }
 

@@ -3,11 +3,9 @@
 //! Both save a launch and a way through memory. They are decided after fusion, because they take whole groups.
 
 use seqloom_device::Facts;
-use seqloom_kernels::matmul::row;
 
 use crate::compile::group::Group;
-use crate::compile::problem::product_of;
-use crate::compile::target::{BUFFERS, OF_NORM};
+use crate::compile::target::{BUFFERS, OF_NORM, takes_norm};
 use crate::compile::unit::{Fate, Work};
 use crate::ir::nodes::Nodes;
 use crate::ir::op::Op;
@@ -25,7 +23,7 @@ pub(crate) fn take_norms(nodes: &Nodes, facts: &Facts, fates: &mut [Fate]) -> us
                 return false;
             };
             let [a, b] = [0, 1].map(|operand| nodes.base(node.inputs[operand]));
-            a == y && b != y && row::takes_norm(&product_of(nodes, user), facts)
+            a == y && b != y && takes_norm(nodes, user, facts)
         };
         let kept = statistics.any(|output| !nodes.users(output).is_empty());
         if kept || nodes.users(y).is_empty() || !nodes.users(y).iter().all(takes) {

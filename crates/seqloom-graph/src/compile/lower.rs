@@ -15,24 +15,29 @@ use crate::compile::lower::kernels::{append, gather, lower_node, norm_backward};
 use crate::compile::lower::product::product;
 use crate::compile::problem::{around, rows_of};
 use crate::compile::target::Target;
-use crate::compile::unit::{Kernel, Schedule, Step, Unit, Work};
+use crate::compile::unit::{Kernel, Schedule, Unit, Work};
 use crate::ir::error::Result;
 use crate::ir::nodes::Nodes;
 use crate::ir::op::Op;
 
-/// Launches of all units, in order, without those that have none.
-pub(crate) fn lower(nodes: &Nodes, schedule: Schedule, target: Target<'_>) -> Result<Vec<Step>> {
-    let mut steps = Vec::with_capacity(schedule.units.len());
+/// The launches of each unit, and the schedule of those that have any.
+pub(crate) fn lower(
+    nodes: &Nodes,
+    schedule: Schedule,
+    target: Target<'_>,
+) -> Result<(Schedule, Vec<Lowered>)> {
+    let (mut units, mut launches) = (Vec::new(), Vec::new());
     for unit in schedule.units {
         let lowered = match &unit.work {
             Work::Group(group) => lower_group(nodes, &unit, group, target)?,
             Work::Kernel(kernel) => lower_kernel(nodes, &unit, kernel, target)?,
         };
         if !lowered.launches.is_empty() {
-            steps.push(Step { unit, lowered });
+            units.push(unit);
+            launches.push(lowered);
         }
     }
-    Ok(steps)
+    Ok((Schedule::of(nodes, units), launches))
 }
 
 /// A group alone.

@@ -1,13 +1,15 @@
 //! Slots: which tensors share memory.
 //!
-//! A tensor is alive from the step that writes it to the last that reads it. Slots are separate buffers, because wgpu
-//! tracks whole buffers: a kernel may not read and write one, unless it is bound once, for writing; a step that is written
+//! A tensor is alive from the unit that writes it to the last that reads it. Slots are separate buffers, because wgpu
+//! tracks whole buffers: a kernel may not read and write one, unless it is bound once, for writing; a unit that writes
 //! so passes its operand's slot on to its result. Any other tensor takes the smallest free slot that holds it; failing
 //! that the largest free one grows, and only with none free a new one is made. The plan is known before anything is
-//! allocated. Scratch is a tensor that lives for one step. A window that is bound in place keeps the tensor alive that it
+//! allocated. Scratch is a tensor that lives for one unit. A window that is bound in place keeps the tensor alive that it
 //! lies in.
 
-use crate::compile::unit::Step;
+use seqloom_kernels::Lowered;
+
+use crate::compile::unit::Schedule;
 use crate::ir::nodes::Nodes;
 use crate::ir::roots::Roots;
 use crate::ir::specs::NodeId;
@@ -19,26 +21,21 @@ pub(crate) struct Plan {
     pub slots: Vec<u64>,
     /// Slot of each node that has one.
     pub of_node: Vec<Option<usize>>,
-    /// Slots of each step's scratch.
+    /// Slots of each unit's scratch.
     pub of_scratch: Vec<Vec<usize>>,
 }
 
-/// Plans the slots of all nodes that steps write, but for those that lie in a place of their own: roots, and what is written
+/// Plans the slots of all nodes that units write, but for those that lie in a place of their own: roots, and what is written
 /// over a node that has no slot either.
-pub(crate) fn plan(nodes: &Nodes, steps: &[Step], roots: &Roots) -> Plan {
+pub(crate) fn plan(nodes: &Nodes, schedule: &Schedule, launches: &[Lowered], roots: &Roots) -> Plan {
     let mut placed = vec![false; nodes.len()];
     roots.iter().for_each(|root| placed[nodes.base(root)] = true);
-    let mut last_use = vec![0; nodes.len()];
-    for (at, Step { unit, .. }) in steps.iter().enumerate() {
-        let over = unit.over.iter().map(|(_, operand)| operand);
-        unit.reads.iter().chain(&unit.writes).chain(over).for_each(|&node| last_use[nodes.owner(node)] = at);
-    }
     let mut plan = Plan { of_node: vec![None; nodes.len()], ..Plan::default() };
     let mut free: Vec<usize> = Vec::new();
-    for (at, Step { unit, lowered }) in steps.iter().enumerate() {
+    for (at, (unit, lowered)) in schedule.units.iter().zip(launches).enumerate() {
         for &node in unit.writes.iter().filter(|&&node| !placed[node]) {
-            plan.of_node[node] = match unit.over.iter().find(|(result, _)| *result == node) {
-                Some((_, operand)) => plan.of_node[*operand],
+            plan.of_node[node] = match schedule.over(node) {
+                Some(operand) => plan.of_node[operand],
                 None => Some(plan.take(&mut free, nodes[node].layout().bytes())),
             };
         }
@@ -51,7 +48,7 @@ pub(crate) fn plan(nodes: &Nodes, steps: &[Step], roots: &Roots) -> Plan {
         ended.dedup();
         // An operand that is written over leaves its slot to the result.
         let left = |node: NodeId| unit.over.iter().any(|(_, operand)| *operand == node);
-        let ended = ended.into_iter().filter(|&node| last_use[node] == at && !left(node));
+        let ended = ended.into_iter().filter(|&node| schedule.last_use(node) == Some(at) && !left(node));
         free.extend(ended.filter_map(|node| plan.of_node[node]));
     }
     plan

@@ -63,4 +63,15 @@ impl Schedule {
         }
         Self { units, writer, last_reader }
     }
+
+    /// The last unit that touches a node's memory; the node is an owner.
+    pub(crate) fn last_use(&self, owner: NodeId) -> Option<usize> {
+        self.writer[owner].max(self.last_reader[owner])
+    }
+
+    /// The node whose memory a result takes, if it takes any.
+    pub(crate) fn over(&self, result: NodeId) -> Option<NodeId> {
+        let unit = &self.units[self.writer[result]?];
+        unit.over.iter().find(|(node, _)| *node == result).map(|(_, operand)| *operand)
+    }
 }

@@ -39,3 +39,8 @@ pub(crate) fn takes_any_tail(nodes: &Nodes, id: NodeId, facts: &Facts) -> bool {
 pub(crate) fn bindings(nodes: &Nodes, id: NodeId, facts: &Facts) -> usize {
     if row::suits(&product_of(nodes, id), facts) { 5 } else { 3 }
 }
+
+/// Whether a product's kernel computes the norm of its left operand as well.
+pub(crate) fn takes_norm(nodes: &Nodes, id: NodeId, facts: &Facts) -> bool {
+    row::takes_norm(&product_of(nodes, id), facts)
+}

@@ -4,8 +4,6 @@
 //! that this touches; the [`Schedule`] is all units in order. A node lies in memory exactly if it is given or some unit writes
 //! it. Passes behind fusion ask nothing else.
 
-use seqloom_kernels::Lowered;
-
 use crate::compile::group::Group;
 use crate::ir::specs::NodeId;
 
@@ -92,11 +90,4 @@ pub(crate) struct Schedule {
     pub writer: Vec<Option<usize>>,
     /// By owner of memory ([`crate::ir::nodes::Nodes::owner`]), the last unit that reads it.
     pub last_reader: Vec<Option<usize>>,
-}
-
-/// A unit as launches.
-#[derive(Debug)]
-pub(crate) struct Step {
-    pub unit: Unit,
-    pub lowered: Lowered,
 }

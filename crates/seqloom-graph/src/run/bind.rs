@@ -6,7 +6,7 @@ use seqloom_device::{Buffer, Device, Dispatch, Slice};
 use seqloom_kernels::{Control, Launch, Lowered, Operand, optimizer, view};
 
 use crate::compile::Compiled;
-use crate::compile::unit::Step;
+use crate::compile::unit::Schedule;
 use crate::ir::error::{GraphError, Result};
 use crate::ir::layout::{DType, bindable};
 use crate::ir::nodes::Nodes;
@@ -52,7 +52,7 @@ pub(crate) struct Declared<'a> {
 
 /// Allocates and binds.
 pub(crate) fn bind(store: &ParamStore, declared: &Declared<'_>, compiled: &Compiled) -> Result<Bound> {
-    let Compiled { nodes, roots, steps, plan, .. } = compiled;
+    let Compiled { nodes, roots, schedule, launches, plan, .. } = compiled;
     let mut binder =
         Binder { device: store.device().clone(), memory: Memory::default(), places: HashMap::new() };
     let inputs = declared.inputs;
@@ -96,7 +96,7 @@ pub(crate) fn bind(store: &ParamStore, declared: &Declared<'_>, compiled: &Compi
         binder.places.insert(nodes.base(id), store.slice(Arena::Grads, param)?);
     }
     // What is written over a given tensor lies there.
-    for &(result, operand) in steps.iter().flat_map(|step| &step.unit.over) {
+    for &(result, operand) in schedule.units.iter().flat_map(|unit| &unit.over) {
         let given = binder.places.get(&nodes.base(operand)).cloned();
         binder.places.extend(given.map(|place| (result, place)));
     }
@@ -115,7 +115,7 @@ pub(crate) fn bind(store: &ParamStore, declared: &Declared<'_>, compiled: &Compi
         }
     }
     // What is empty has no kernel and no slot, and yet may be read: the product of [M, 0] and [0, N] is not empty.
-    for &id in steps.iter().flat_map(|step| &step.unit.reads) {
+    for &id in schedule.units.iter().flat_map(|unit| &unit.reads) {
         if nodes[id].shape.is_empty() && !binder.places.contains_key(&id) {
             let slice = binder.constant("empty", &[])?;
             binder.places.insert(id, slice);
@@ -130,7 +130,7 @@ pub(crate) fn bind(store: &ParamStore, declared: &Declared<'_>, compiled: &Compi
         }
     }
     let mut wired: Vec<(&Lowered, Vec<Vec<Slice>>)> = Vec::new();
-    for (Step { unit, lowered }, scratch) in steps.iter().zip(&plan.of_scratch) {
+    for ((unit, lowered), scratch) in schedule.units.iter().zip(launches).zip(&plan.of_scratch) {
         let places =
             |ids: &[NodeId]| ids.iter().map(|&id| binder.place(nodes, id)).collect::<Result<Vec<_>>>();
         let (reads, writes) = (places(&unit.reads)?, places(&unit.writes)?);
@@ -142,7 +142,7 @@ pub(crate) fn bind(store: &ParamStore, declared: &Declared<'_>, compiled: &Compi
             scratch.iter().map(|&slot| slots[slot].slice(0, bindable(plan.slots[slot]))).collect();
         wired.push((lowered, wire(lowered, &reads, &writes, &leaves, &scratch)?));
     }
-    let kept = binder.kept(nodes, declared, &states, roots, steps);
+    let kept = binder.kept(nodes, declared, &states, roots, schedule);
     let (update, stats) = match declared.update {
         true => binder
             .update(store, &control, &roots.grads, &kept)
@@ -291,13 +291,16 @@ impl Binder {
         declared: &Declared<'_>,
         states: &[Option<(String, Shape, Slice)>],
         roots: &Roots,
-        steps: &[Step],
+        schedule: &Schedule,
     ) -> Vec<Kept> {
-        let there = |id| steps.iter().any(|step| step.unit.over.iter().any(|(result, _)| *result == id));
         let kept = roots.kept.iter().filter_map(|&(state, id)| {
             let (id, (_, _, to)) = (nodes.base(id), states[state].as_ref()?);
             let (from, shape) = (self.places.get(&id)?.clone(), declared.states[state].shape);
-            (!there(id) && !shape.is_empty()).then(|| Kept { len: shape.len(), from, to: to.clone() })
+            (schedule.over(id).is_none() && !shape.is_empty()).then(|| Kept {
+                len: shape.len(),
+                from,
+                to: to.clone(),
+            })
         });
         kept.collect()
     }
