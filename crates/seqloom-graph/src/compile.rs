@@ -3,7 +3,7 @@
 //! | pass | promises |
 //! |---|---|
 //! | [`simplify`] | the roots' bits |
-//! | [`place`] | where nodes lie, and who uses them; the list is frozen from here on |
+//! | [`place`] | where nodes lie, who uses them, what states keep; the list is frozen from here on |
 //! | [`bounds`] | least and greatest value of each u32 input |
 //! | [`fuse`] | one row-major index a group; bindings fit the device |
 //! | [`along`] | a norm in a product: every reader takes it; a head: the norm is its first reader |
@@ -102,7 +102,7 @@ pub(crate) fn compile(recording: &Recording, roots: &Roots, target: Target<'_>) 
     let over = reuse(&nodes, &mut schedule, &roots);
     log.push(("reuse", format!("{over} results are written over an operand")));
     let units = schedule.units.len();
-    let (schedule, launches) = lower(&nodes, schedule, target)?;
+    let (schedule, launches) = lower(&nodes, schedule, &roots, target)?;
     let count: usize = launches.iter().map(|lowered| lowered.launches.len()).sum();
     log.push(("lower", format!("{count} launches, {} units without any", units - launches.len())));
     let plan = plan(&nodes, &schedule, &launches, &roots);
@@ -223,7 +223,8 @@ mod tests {
                 written[node] = true;
             }
         }
-        roots.iter().for_each(|root| assert!(written[nodes.base(root)], "root {root} is not computed"));
+        let asked = roots.grads.iter().map(|(_, id)| id).chain(roots.outputs.iter().map(|(_, id)| id));
+        asked.for_each(|&root| assert!(written[nodes.base(root)], "root {root} is not computed"));
         // From its writer to its last reader a slot is one tensor's, or handed on by `over`.
         let mut holds: Vec<Option<NodeId>> = vec![None; plan.slots.len()];
         for unit in &schedule.units {
@@ -353,6 +354,22 @@ mod tests {
         let compiled = compiled(&graph, &roots, AdapterKind::Cpu);
         let [unit] = appends_in_place(&compiled)[..] else { panic!("{:?}", compiled.schedule.units) };
         assert_eq!((unit.over.len(), unit.writes.len(), unit.reads.len()), (2, 2, 6));
+    }
+
+    #[test]
+    fn states_that_swap_are_copied_before_any_is_kept() {
+        let graph = Graph::inference(&Params::seeded(1));
+        let [a, b] = ["a", "b"].map(|name| graph.state(name, &[4]));
+        graph.keep("a", b);
+        graph.keep("b", a);
+        let roots = Roots { kept: vec![(0, b.id), (1, a.id)], ..Roots::default() };
+        let compiled = compiled(&graph, &roots, AdapterKind::Cpu);
+        let units = compiled.schedule.units.iter();
+        let ops: Vec<_> = units.map(|unit| compiled.nodes[unit.at].op.traits().name).collect();
+        assert_eq!(ops, ["copy", "copy", "keep", "keep"]);
+        // What is kept lies in slots until then, and the states where they always do.
+        assert_eq!(compiled.plan.slots, [16, 16]);
+        keeps_its_promises(&compiled);
     }
 
     #[test]

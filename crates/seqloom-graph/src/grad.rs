@@ -146,6 +146,7 @@ fn vjp<'g>(
         | Op::Constant(_)
         | Op::Literal(_)
         | Op::ToF32
+        | Op::Keep
         | Op::Host(_)
         | Op::Output(_) => Ok(vec![None; x.len()]),
     }

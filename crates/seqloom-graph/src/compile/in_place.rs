@@ -10,26 +10,30 @@ use crate::ir::roots::Roots;
 use crate::ir::specs::NodeId;
 
 /// Lets an append write over the state that keeps its result, if the result is nothing else that was asked for, and if whatever
-/// else reads the state has done so before. Gives the number of them.
+/// else reads the state has done so before. Nothing is left to keep then. Gives the number of them.
 pub(crate) fn in_place(nodes: &Nodes, schedule: &mut Schedule, roots: &Roots) -> usize {
-    let mut found = 0;
-    for &(state, root) in &roots.kept {
-        let id = nodes.base(root);
+    let mut done = Vec::new();
+    for &(_, keep) in &roots.kept {
+        let [id, state] = [0, 1].map(|operand| nodes.base(nodes[keep].inputs[operand]));
         let Some(at) = schedule.writer[id].filter(|&at| appends(nodes, &schedule.units[at]) == Some(id))
         else {
             continue;
         };
-        let cache = nodes.base(nodes[id].inputs[0]);
-        let reads = |reads: &[NodeId]| reads.iter().any(|&node| nodes.owner(node) == cache);
-        let itself = reads(&schedule.units[at].reads[1..]);
+        let reads = |reads: &[NodeId]| reads.iter().any(|&node| nodes.owner(node) == state);
+        let unit = &schedule.units[at];
+        let onto = unit.reads[0] == state && !reads(&unit.reads[1..]);
         let later = schedule.units[at + 1..].iter().any(|unit| reads(&unit.reads));
-        let once = roots.iter().filter(|&other| nodes.base(other) == id).count() == 1;
-        if nodes[cache].op == Op::State(state) && once && !itself && !later {
-            schedule.units[at].over.push((id, cache));
-            found += 1;
+        let other =
+            |&&(_, other): &&(usize, NodeId)| other != keep && nodes.base(nodes[other].inputs[0]) == id;
+        let asked = roots.outputs.iter().any(|(_, output)| nodes.base(*output) == id);
+        if onto && !later && !asked && roots.kept.iter().find(other).is_none() {
+            schedule.units[at].over.push((id, state));
+            done.push(keep);
         }
     }
-    found
+    let left = std::mem::take(&mut schedule.units).into_iter().filter(|unit| !done.contains(&unit.at));
+    *schedule = Schedule::of(nodes, left.collect());
+    done.len()
 }
 
 /// The append that a unit does, if that is what it does.

@@ -11,7 +11,7 @@ use seqloom_kernels::{Lowered, norm, pointwise, reduce};
 
 use crate::compile::group::Group;
 use crate::compile::lower::code::generate;
-use crate::compile::lower::kernels::{append, gather, lower_node, norm_backward};
+use crate::compile::lower::kernels::{append, gather, keep, lower_node, norm_backward};
 use crate::compile::lower::product::product;
 use crate::compile::problem::{around, rows_of};
 use crate::compile::target::Target;
@@ -19,17 +19,22 @@ use crate::compile::unit::{Kernel, Schedule, Unit, Work};
 use crate::ir::error::Result;
 use crate::ir::nodes::Nodes;
 use crate::ir::op::Op;
+use crate::ir::roots::Roots;
 
 /// The launches of each unit, and the schedule of those that have any.
 pub(crate) fn lower(
     nodes: &Nodes,
     schedule: Schedule,
+    roots: &Roots,
     target: Target<'_>,
 ) -> Result<(Schedule, Vec<Lowered>)> {
     let (mut units, mut launches) = (Vec::new(), Vec::new());
     for unit in schedule.units {
         let lowered = match &unit.work {
             Work::Group(group) => lower_group(nodes, &unit, group, target)?,
+            Work::Kernel(kernel) if nodes[kernel.of].op == Op::Keep => {
+                keep(nodes, kernel.of, roots.update, target.facts)?
+            }
             Work::Kernel(kernel) => lower_kernel(nodes, &unit, kernel, target)?,
         };
         if !lowered.launches.is_empty() {

@@ -1,5 +1,5 @@
-//! Where nodes lie: under another node's name, in another node's memory, or in their own; who uses them; and copies of roots that
-//! cannot be computed where they must lie. From here on the list of nodes is frozen.
+//! Where nodes lie: under another node's name, in another node's memory, or in their own; who uses them; copies of roots that
+//! cannot be computed where they must lie; and what states keep. From here on the list of nodes is frozen.
 //!
 //! Windows need no copy where leading indices of a tensor lie in one piece: they are bound where they lie. A layer that keeps
 //! several matrices in one parameter reads each of them so, and one that computes several things by one
@@ -18,6 +18,7 @@ use crate::ir::traits::Kind;
 pub(crate) fn place(mut list: Vec<Node>, roots: &mut Roots) -> Nodes {
     let mut lying = Lying::of(&list);
     copy_roots(&mut list, roots, &lying);
+    keep_states(&mut list, roots);
     lying.extend(&list);
     let Lying { base, place } = lying;
     let users = users(&list, &base, roots);
@@ -82,6 +83,20 @@ fn users(list: &[Node], base: &[NodeId], roots: &Roots) -> Vec<Vec<NodeId>> {
         users[base[root]].push(list.len());
     }
     users
+}
+
+/// Puts the keeping of states last, behind all copies, since states may swap what they hold.
+fn keep_states(list: &mut Vec<Node>, roots: &mut Roots) {
+    for (state, root) in &mut roots.kept {
+        let op = Op::State(*state);
+        let value = list[*root].clone();
+        let held = list.iter().position(|node| node.op == op).unwrap_or_else(|| {
+            list.push(Node { op, inputs: Vec::new(), ..value.clone() });
+            list.len() - 1
+        });
+        list.push(Node { op: Op::Keep, inputs: vec![*root, held], ..value });
+        *root = list.len() - 1;
+    }
 }
 
 /// Puts a copy behind each root that cannot be computed where it must lie: one that is there already, and a gradient that other

@@ -6,6 +6,7 @@
 
 use crate::compile::unit::{Fate, Kernel, Schedule, Unit, Work};
 use crate::ir::nodes::Nodes;
+use crate::ir::op::Op;
 use crate::ir::specs::NodeId;
 
 /// The units of all nodes that run.
@@ -37,7 +38,13 @@ fn unit(nodes: &Nodes, at: NodeId, work: Work) -> Unit {
         reads.extend(group.leaves.iter().map(|leaf| leaf.node));
         reads_control |= group.reads_control;
     }
-    Unit { at, work, reads, operands, reads_control, writes, over: Vec::new() }
+    let mut unit = Unit { at, work, reads, operands, reads_control, writes, over: Vec::new() };
+    // What a state keeps is written into it, whatever it held.
+    if nodes[at].op == Op::Keep {
+        unit.operands = 1;
+        unit.over = unit.reads.drain(1..).map(|state| (at, state)).collect();
+    }
+    unit
 }
 
 /// What a kernel reads, leaves aside: of a product that takes a norm along, the norm's operand, B, and then the norm's weight

@@ -274,6 +274,8 @@ pub(crate) enum Op {
     Rearrange,
     /// cache [B, S, ..], rows [B, T, ..], first \[B\] → the cache with `rows[b]` at `first[b]` and behind it.
     Append,
+    /// value, state → the state, which holds the value after the run. Added when a program is compiled.
+    Keep,
     /// What the host computes of u32 tensors and writes with the inputs.
     Host(Derivation),
     /// A recurrent layer over whole sequences, rows [N, ·] and steps [T, 2] of u32: operands and outputs are the kernel

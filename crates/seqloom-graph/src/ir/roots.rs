@@ -11,6 +11,8 @@ pub(crate) struct Roots {
     pub outputs: Vec<(String, NodeId)>,
     /// What carried states hold after a run, by the state's index.
     pub kept: Vec<(usize, NodeId)>,
+    /// Whether the optimizer follows, which may skip the step; states then keep what they held.
+    pub update: bool,
 }
 
 impl Roots {

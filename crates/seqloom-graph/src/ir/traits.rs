@@ -42,7 +42,7 @@ pub(crate) struct OpTraits {
     pub takes_head: bool,
     /// It reads the control buffer.
     pub reads_control: bool,
-    /// The operand that its kernel can write its result over, element by element.
+    /// The operand that its kernel can write its result over, element by element; a state it always does.
     pub writes_over: Option<usize>,
 }
 
@@ -112,7 +112,8 @@ impl Op {
             Op::Gather => of(Kernel, "gather_rows").takes_tail(),
             Op::GatherGrad => of(Kernel, "gather_rows"),
             Op::Rearrange => of(Kernel, "pack"),
-            Op::Append { .. } => of(Kernel, "append"),
+            Op::Append => of(Kernel, "append"),
+            Op::Keep => of(Kernel, "keep").writes_over(1),
             Op::Host(derivation) => of(Host, derivation.name()).outputs(),
             Op::Recurrent(recurrence) => of(Kernel, recurrence.name()).outputs(),
             Op::RecurrentGrad(recurrence) => of(Kernel, recurrence.name()).outputs(),

@@ -3,15 +3,14 @@
 use std::collections::HashMap;
 
 use seqloom_device::{Buffer, Device, Dispatch, Slice};
-use seqloom_kernels::{Control, Launch, Lowered, Operand, optimizer, view};
+use seqloom_kernels::{Control, Launch, Lowered, Operand, optimizer};
 
 use crate::compile::Compiled;
-use crate::compile::unit::Schedule;
+use crate::compile::unit::Unit;
 use crate::ir::error::{GraphError, Result};
 use crate::ir::layout::{DType, bindable};
 use crate::ir::nodes::Nodes;
 use crate::ir::op::Op;
-use crate::ir::roots::Roots;
 use crate::ir::shape::Shape;
 use crate::ir::specs::{InputSpec, NodeId, ParamId, StateSpec};
 use crate::run::arena::Arena;
@@ -40,14 +39,12 @@ pub(crate) struct Bound {
     pub memory: Memory,
 }
 
-/// What the graph declared, and what runs behind its nodes.
+/// What the graph declared.
 pub(crate) struct Declared<'a> {
     pub inputs: &'a [InputSpec],
     pub states: &'a [StateSpec],
     /// Whether the states are those of training.
     pub training: bool,
-    /// Whether the optimizer follows.
-    pub update: bool,
 }
 
 /// Allocates and binds.
@@ -100,8 +97,7 @@ pub(crate) fn bind(store: &ParamStore, declared: &Declared<'_>, compiled: &Compi
         let given = binder.places.get(&nodes.base(operand)).cloned();
         binder.places.extend(given.map(|place| (result, place)));
     }
-    let read = roots.outputs.iter().map(|(_, id)| *id).chain(roots.kept.iter().map(|(_, id)| *id));
-    for id in read.map(|id| nodes.base(id)) {
+    for id in roots.outputs.iter().map(|(_, id)| nodes.base(*id)) {
         if !binder.places.contains_key(&id) {
             let slice = binder.allocate("output", nodes[id].layout().bytes(), |m| &mut m.outputs)?.all();
             binder.places.insert(id, slice);
@@ -129,32 +125,43 @@ pub(crate) fn bind(store: &ParamStore, declared: &Declared<'_>, compiled: &Compi
             binder.places.insert(id, place);
         }
     }
-    let mut wired: Vec<(&Lowered, Vec<Vec<Slice>>)> = Vec::new();
-    for ((unit, lowered), scratch) in schedule.units.iter().zip(launches).zip(&plan.of_scratch) {
-        let places =
-            |ids: &[NodeId]| ids.iter().map(|&id| binder.place(nodes, id)).collect::<Result<Vec<_>>>();
-        let (reads, writes) = (places(&unit.reads)?, places(&unit.writes)?);
-        let mut leaves = reads[unit.operands..].to_vec();
-        if unit.reads_control {
-            leaves.push(control.clone());
-        }
-        let scratch: Vec<_> =
-            scratch.iter().map(|&slot| slots[slot].slice(0, bindable(plan.slots[slot]))).collect();
-        wired.push((lowered, wire(lowered, &reads, &writes, &leaves, &scratch)?));
-    }
-    let kept = binder.kept(nodes, declared, &states, roots, schedule);
-    let (update, stats) = match declared.update {
+    // States change last, when everything that reads them has, and behind the update, which may be skipped.
+    let keeps = |unit: &Unit| nodes[unit.at].op == Op::Keep;
+    let behind = schedule.units.iter().position(keeps).unwrap_or(schedule.units.len());
+    let kept = schedule.units[behind..]
+        .iter()
+        .map(|unit| Ok((nodes[unit.at].shape.len(), binder.place(nodes, unit.reads[0])?)));
+    let kept = kept.collect::<Result<Vec<_>>>()?;
+    let (update, stats) = match roots.update {
         true => binder
             .update(store, &control, &roots.grads, &kept)
             .map(|(wired, stats)| (Some(wired), Some(stats)))?,
         false => (None, None),
     };
-    if let Some((lowered, bindings)) = &update {
-        wired.push((lowered, bindings.clone()));
+    let mut wired: Vec<(&Lowered, Vec<Vec<Slice>>)> = Vec::new();
+    for (at, ((unit, lowered), scratch)) in
+        schedule.units.iter().zip(launches).zip(&plan.of_scratch).enumerate()
+    {
+        let places =
+            |ids: &[NodeId]| ids.iter().map(|&id| binder.place(nodes, id)).collect::<Result<Vec<_>>>();
+        let (mut reads, writes) = (places(&unit.reads)?, places(&unit.writes)?);
+        let mut leaves = reads[unit.operands..].to_vec();
+        if unit.reads_control {
+            leaves.push(control.clone());
+        }
+        if at == behind {
+            wired.extend(update.iter().map(|(lowered, bindings)| (lowered, bindings.clone())));
+        }
+        if at >= behind {
+            reads.splice(..0, stats.clone());
+        }
+        let scratch: Vec<_> =
+            scratch.iter().map(|&slot| slots[slot].slice(0, bindable(plan.slots[slot]))).collect();
+        wired.push((lowered, wire(lowered, &reads, &writes, &leaves, &scratch)?));
     }
-    // States change last, when everything that reads them has.
-    let copies = kept.iter().map(|kept| binder.keep(kept, stats.as_ref())).collect::<Result<Vec<_>>>()?;
-    wired.extend(copies.iter().map(|(lowered, bindings)| (lowered, bindings.clone())));
+    if behind == schedule.units.len() {
+        wired.extend(update.iter().map(|(lowered, bindings)| (lowered, bindings.clone())));
+    }
     binder.memory.parameters = store.bytes();
     let launches: Vec<_> = wired.iter().flat_map(|(lowered, _)| &lowered.launches).collect();
     let shaders: Vec<_> = launches.iter().map(|launch| launch.wgsl.clone()).collect();
@@ -222,13 +229,6 @@ struct Binder {
 
 type Wired = (Lowered, Vec<Vec<Slice>>);
 
-/// A tensor that a state carries on: its elements, where it was computed and where the state lies.
-struct Kept {
-    len: usize,
-    from: Slice,
-    to: Slice,
-}
-
 impl Binder {
     /// A buffer counted under one heading of the account. No buffer is empty, since none could be bound.
     fn allocate(&mut self, label: &str, bytes: u64, heading: fn(&mut Memory) -> &mut u64) -> Result<Buffer> {
@@ -275,7 +275,7 @@ impl Binder {
         declared: &Declared<'_>,
     ) -> Result<Vec<Option<(String, Shape, Slice)>>> {
         let states = declared.states.iter().enumerate().map(|(index, state)| {
-            if state.kept.is_none() && !nodes.iter().any(|(_, node)| node.op == Op::State(index)) {
+            if !nodes.iter().any(|(_, node)| node.op == Op::State(index)) {
                 return Ok(None);
             }
             let place = store.state(declared.training, &state.name, state.shape)?;
@@ -284,46 +284,15 @@ impl Binder {
         states.collect()
     }
 
-    /// The tensors that states carry on, but for those that were written into their states.
-    fn kept(
-        &self,
-        nodes: &Nodes,
-        declared: &Declared<'_>,
-        states: &[Option<(String, Shape, Slice)>],
-        roots: &Roots,
-        schedule: &Schedule,
-    ) -> Vec<Kept> {
-        let kept = roots.kept.iter().filter_map(|&(state, id)| {
-            let (id, (_, _, to)) = (nodes.base(id), states[state].as_ref()?);
-            let (from, shape) = (self.places.get(&id)?.clone(), declared.states[state].shape);
-            (schedule.over(id).is_none() && !shape.is_empty()).then(|| Kept {
-                len: shape.len(),
-                from,
-                to: to.clone(),
-            })
-        });
-        kept.collect()
-    }
-
-    /// The copy of a kept tensor into its state; with the statistics of an update, unless that was skipped.
-    fn keep(&self, kept: &Kept, stats: Option<&Slice>) -> Result<Wired> {
-        let (facts, to) = (self.device.facts(), std::slice::from_ref(&kept.to));
-        let (lowered, ins) = match stats {
-            None => (view::lower(&view::Problem::copy(kept.len), facts)?, vec![kept.from.clone()]),
-            Some(stats) => (optimizer::keep(kept.len, facts)?, vec![stats.clone(), kept.from.clone()]),
-        };
-        let bindings = wire(&lowered, &ins, to, &[], &[])?;
-        Ok((lowered, bindings))
-    }
-
-    /// The optimizer's launches over the parameters that have a gradient, and its statistics. A parameter that the loss
+    /// The optimizer's launches over the parameters that have a gradient, and its statistics; what states will keep, by number
+    /// of elements and place, is looked at too. A parameter that the loss
     /// does not reach is not touched, as in PyTorch; parameters that lie side by side are updated as one.
     fn update(
         &mut self,
         store: &ParamStore,
         control: &Slice,
         grads: &[(ParamId, NodeId)],
-        kept: &[Kept],
+        kept: &[(usize, Slice)],
     ) -> Result<(Wired, Slice)> {
         let ids: Vec<_> = grads.iter().map(|(param, _)| *param).collect();
         let (places, counted) = (store.runs(&ids)?, store.counted()?);
@@ -338,8 +307,8 @@ impl Binder {
             ins.push(owners);
             runs.push(optimizer::Run { len: DType::F32.count(place.2), first });
         }
-        ins.extend(kept.iter().map(|kept| kept.from.clone()));
-        let carried = kept.iter().map(|kept| kept.len).collect();
+        ins.extend(kept.iter().map(|(_, from)| from.clone()));
+        let carried = kept.iter().map(|(len, _)| *len).collect();
         let problem = optimizer::Problem { runs, members: ids.len(), carried };
         let lowered = optimizer::lower(&problem, self.device.facts())?;
         let stats = DType::U32.bytes(optimizer::stats_len(store.specs().len()));

@@ -65,7 +65,6 @@ impl Program {
             }
             Some(objective) => gradients(objective.loss)?,
         };
-        let update = request.objective.is_some_and(|o| o.update);
         let loss = request.objective.map(|o| ("loss", o.loss));
         let named: Vec<_> = request.outputs.iter().copied().chain(loss).collect();
         for (_, tensor) in &named {
@@ -85,16 +84,13 @@ impl Program {
             grads: grads.iter().map(|(param, tensor)| (*param, tensor.id)).collect(),
             outputs: named.iter().map(|(name, tensor)| ((*name).to_owned(), tensor.id)).collect(),
             kept: kept.collect(),
+            update: request.objective.is_some_and(|o| o.update),
         };
         // Small gradients would be lost in half precision.
         let half = request.objective.is_none();
         let compiled = compile_tuned(store.device(), half, &recording, &roots)?;
-        let declared = Declared {
-            inputs: &recording.inputs,
-            states: &recording.states,
-            training: graph.is_training(),
-            update,
-        };
+        let declared =
+            Declared { inputs: &recording.inputs, states: &recording.states, training: graph.is_training() };
         let bound = bind(store, &declared, &compiled)?;
         let place = |(name, id): &(String, NodeId)| {
             Some((name.clone(), bound.places.get(&compiled.nodes.base(*id))?.clone()))

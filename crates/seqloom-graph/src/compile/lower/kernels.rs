@@ -4,7 +4,9 @@
 //! the family's rules.
 
 use seqloom_device::Facts;
-use seqloom_kernels::{Fusion, Lowered, attention, cross_entropy, embedding, norm, recurrent, softmax, view};
+use seqloom_kernels::{
+    Fusion, Lowered, attention, cross_entropy, embedding, norm, optimizer, recurrent, softmax, view,
+};
 
 use crate::compile::problem::{classes, pass, rows_of, table};
 use crate::compile::target::Target;
@@ -112,4 +114,14 @@ pub(super) fn append(nodes: &Nodes, id: NodeId, in_place: usize, facts: &Facts) 
     let [batch, keys, time] = [cache[0], cache[1], rows[1]];
     let channels = cache[2..].iter().product();
     Ok(view::lower_append(&view::AppendProblem { batch, keys, time, channels, target }, facts)?)
+}
+
+/// What a state keeps, copied into it; behind an update, whose statistics come first, only if the step counts.
+pub(super) fn keep(nodes: &Nodes, id: NodeId, update: bool, facts: &Facts) -> Result<Lowered> {
+    let len = nodes[id].shape.len();
+    Ok(match update {
+        _ if len == 0 => Lowered::default(),
+        true => optimizer::keep(len, facts)?,
+        false => view::lower(&view::Problem::copy(len), facts)?,
+    })
 }
