@@ -2,17 +2,17 @@
 //!
 //! | pass | promises |
 //! |---|---|
-//! | [`simplify`] | the roots' bits |
-//! | [`place`] | where nodes lie, who uses them, what states keep; the list is frozen from here on |
-//! | [`bounds`] | least and greatest value of each u32 input |
-//! | [`fuse`] | one row-major index a group; bindings fit the device |
-//! | [`along`] | a norm in a product: every reader takes it; a head: the norm is its first reader |
-//! | [`schedule`] | units in order; whatever is read is given or written earlier; one writer a node |
-//! | [`in_place`] | an append writes over the state that keeps it, if all other readers of that run earlier |
-//! | [`pair`] | appends in place that are adjacent, independent and alike become one unit |
-//! | [`reuse`] | only a dying operand of the same index is written over |
-//! | [`lower`] | launches; units that have none are dropped |
-//! | [`plan`] | live tensors share a slot only where one is written over the other |
+//! | `simplify` | the roots' bits |
+//! | `place` | where nodes lie, who uses them, what states keep; the list is frozen from here on |
+//! | `bounds` | least and greatest value of each u32 input |
+//! | `fuse` | one row-major index a group; bindings fit the device |
+//! | `along` | a norm in a product: every reader takes it; a head: the norm is its first reader |
+//! | `schedule` | units in order; whatever is read is given or written earlier; one writer a node |
+//! | `in_place` | an append writes over the state that keeps it, if all other readers of that run earlier |
+//! | `pair` | appends in place that are adjacent, independent and alike become one unit |
+//! | `reuse` | only a dying operand of the same index is written over |
+//! | `lower` | launches; units that have none are dropped |
+//! | `plan` | live tensors share a slot only where one is written over the other |
 //!
 //! Nothing here opens or asks a device: a [`Target`] holds what is known of one, so the same recording, roots and target give
 //! the same program, with or without an adapter. Each pass notes what it did ([`Compiled::log`]).

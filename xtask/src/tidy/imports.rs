@@ -427,8 +427,8 @@ mod tests {
             compare(found, known, &mut findings);
             findings.iter().map(ToString::to_string).collect::<Vec<_>>()
         };
-        assert!(findings(&[circle.clone()], &[&["a.rs", "b.rs"]]).is_empty());
-        assert!(findings(&[circle.clone()], &[])[0].contains("in a circle: a.rs, b.rs"));
+        assert!(findings(std::slice::from_ref(&circle), &[&["a.rs", "b.rs"]]).is_empty());
+        assert!(findings(std::slice::from_ref(&circle), &[])[0].contains("in a circle: a.rs, b.rs"));
         assert!(findings(&[], &[&["a.rs", "b.rs"]])[0].contains("no longer"));
         // Smaller or larger than it was: the entry and the circle are both told.
         assert_eq!(findings(&[circle], &[&["a.rs", "b.rs", "c.rs"]]).len(), 2);

@@ -5,7 +5,7 @@
 //! several matrices in one parameter reads each of them so, and one that computes several things by one
 //! product (the joint projection of attention, for a single row) reads them out of its result. Only where the window begins
 //! at an offset that every adapter can bind; elsewhere it is copied. Reading several parts of one buffer in one dispatch is
-//! allowed; reading one part and writing another is not ([`super::reuse`], [`super::in_place`]).
+//! allowed; reading one part and writing another is not (`reuse.rs`, `in_place.rs`).
 
 use crate::ir::layout::ALIGNMENT;
 use crate::ir::nodes::{Node, Nodes};

@@ -1,6 +1,6 @@
 //! Matrix products on their way to kernels: what rides along with them, and their launches.
 //!
-//! Behind a product comes its tail, a group of pointwise operations that takes the product as `value` ([`crate::compile::fuse`]): any
+//! Behind a product comes its tail, a group of pointwise operations that takes the product as `value` (`compile/fuse.rs`): any
 //! on a GPU, a bias alone where tiles of a CPU adapter multiply. The kernel for a single row takes any tail too, and the
 //! norm before it: its launch costs more than its arithmetic, so a launch saved is what counts, and normalising a row
 //! again for each product that reads it is cheap.
