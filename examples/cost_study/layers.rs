@@ -106,8 +106,7 @@ fn before<'g>(window: Option<usize>) -> AttentionOptions<'g> {
 impl Step {
     /// Runs it once, to its end.
     pub fn run(&self) -> Outcome<()> {
-        self.program.run(&[], &Control::default())?;
-        let loss = self.program.read("loss")?.wait()?;
+        let [loss] = self.program.call(&[], &Control::default(), ["loss"])?.wait()?;
         if loss.iter().all(|l| l.is_finite()) { Ok(()) } else { Err("a loss that is not finite".into()) }
     }
 

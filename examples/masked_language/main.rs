@@ -168,8 +168,8 @@ impl Reader {
 
     fn logits(&self, batch: &MaskedBatch) -> Outcome<Vec<f32>> {
         let read: Vec<_> = batch.tensors().into_iter().filter(|(name, _)| *name != "targets").collect();
-        self.program.run(&read, &Control::default())?;
-        Ok(self.program.read("logits")?.wait()?)
+        let [logits] = self.program.call(&read, &Control::default(), ["logits"])?.wait()?;
+        Ok(logits)
     }
 }
 

@@ -7,6 +7,7 @@ pub(crate) mod explain;
 pub(crate) mod host;
 pub(crate) mod memory;
 pub(crate) mod program;
+pub(crate) mod reading;
 pub(crate) mod request;
 pub(crate) mod slots;
 pub(crate) mod states;

@@ -17,7 +17,7 @@ use std::sync::Arc;
 use seqloom_device::Device;
 use seqloom_graph::{
     CacheUsage, Control, DType, Graph, HostTensor, Objective, ParamStore, Params, Program, ProgramCache,
-    RATES, ReadTensor, Request, Shape, StoreKind, Tensor,
+    RATES, ReadTensors, Request, Shape, StoreKind, Tensor,
 };
 use seqloom_nn::{Batch, Finished, LossListener, Vocab};
 
@@ -60,7 +60,7 @@ pub enum SkipPolicy {
 struct Pending {
     step: u64,
     tokens: u64,
-    told: ReadTensor,
+    told: ReadTensors<2>,
     listener: Option<Arc<dyn LossListener>>,
 }
 
@@ -215,17 +215,11 @@ where
         if batch.begins() {
             store.reset_states(true);
         }
-        program.run(&tensors, &control)?;
+        let told = program.call(&tensors, &control, ["loss", "skipped"])?;
         self.step = step;
         self.latest = Some(key);
         let (tokens, listener) = (batch.token_count() as u64, batch.listener().cloned());
-        match program.read_all(&["loss", "skipped"]) {
-            Ok(told) => self.pending.push_back(Pending { step, tokens, told, listener }),
-            Err(error) => {
-                self.applied = None;
-                return Err(error.into());
-            }
-        }
+        self.pending.push_back(Pending { step, tokens, told, listener });
         self.settle(AHEAD)
     }
 
@@ -259,8 +253,7 @@ where
         if batch.begins() {
             store.reset_states(false);
         }
-        program.run(&tensors, &Control::default())?;
-        let loss = program.read("loss")?.wait()?;
+        let [loss] = program.call(&tensors, &Control::default(), ["loss"])?.wait()?;
         loss.first().copied().ok_or(Error::NoStep { what: "loss" })
     }
 
@@ -414,9 +407,9 @@ impl<B, F> Trainer<B, F> {
     /// Waits for a step, counts it and tells its listener.
     fn hear(&mut self, pending: Pending) -> Result<()> {
         let Pending { step, tokens, told, listener } = pending;
-        let told = told.wait().inspect_err(|_| self.applied = None)?;
-        let loss = told.first().copied().unwrap_or(f32::NAN);
-        let skipped = told.get(1).is_some_and(|&skipped| skipped != 0.0);
+        let [loss, skipped] = told.wait().inspect_err(|_| self.applied = None)?;
+        let loss = loss.first().copied().unwrap_or(f32::NAN);
+        let skipped = skipped.first().is_some_and(|&skipped| skipped != 0.0);
         self.in_a_row = if skipped { self.in_a_row + 1 } else { 0 };
         self.applied = self.applied.map(|applied| applied + u64::from(!skipped));
         self.loss = Some(loss);

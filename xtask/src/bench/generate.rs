@@ -4,7 +4,7 @@
 //! each token; here in one program of the full length, since a program for each length would measure compiling.
 
 use seqloom::graph::HostSliceMut;
-use seqloom::graph::{Control, Program, Request};
+use seqloom::graph::{Control, Program, ReadTensors, Request};
 use seqloom::prelude::*;
 
 use super::subject::{About, Subject};
@@ -76,8 +76,8 @@ impl Subject for Whole {
         let wrong = seqloom::Error::from;
         let mut text = HostTensor::u32(&[1, TIME], vec![FIRST; TIME]).map_err(wrong)?;
         for read in 1..=COUNT {
-            self.program.run(&[("tokens", &text)], &Control::default()).map_err(wrong)?;
-            let logits = self.program.read("logits").map_err(wrong)?.wait().map_err(wrong)?;
+            let told = self.program.call(&[("tokens", &text)], &Control::default(), ["logits"]);
+            let [logits] = told.and_then(ReadTensors::wait).map_err(wrong)?;
             let width = logits.len() / TIME;
             let last = &logits[(read - 1) * width..][..width];
             let best = (0..width).max_by(|&a, &b| last[a].total_cmp(&last[b])).unwrap_or(0);

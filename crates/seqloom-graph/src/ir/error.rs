@@ -72,6 +72,58 @@ pub enum GraphError {
         /// Where it was called.
         at: Location,
     },
+    /// An output or a loss that was recorded in another graph than the one compiled.
+    #[error("output '{name}' belongs to another graph than the one that is compiled, recorded at {at}")]
+    ForeignOutput {
+        /// Name of the output; `loss` for an objective's.
+        name: String,
+        /// Where it was recorded.
+        at: Location,
+    },
+    /// A parameter that a graph does not know.
+    #[error(
+        "param: parameter {id} is not one of the {count} that this graph is recorded over; it was registered in another \
+         Params, or after the graph was made, at {at}"
+    )]
+    ForeignParam {
+        /// Its position in the registry that gave it.
+        id: usize,
+        /// Number of parameters that the graph knows.
+        count: usize,
+        /// Where it was asked for.
+        at: Location,
+    },
+    /// A graph compiled against a store of other parameters.
+    #[error("the graph was recorded over other parameters than this store holds{}", first(param.as_ref()))]
+    ForeignStore {
+        /// The first parameter that the graph reads and the store does not hold: its name there, and where it was read.
+        param: Option<(String, Location)>,
+    },
+    /// Two outputs of one name.
+    #[error(
+        "output '{name}' is there twice, recorded at {at} (an objective adds loss, grad_norm and skipped)"
+    )]
+    OutputTwice {
+        /// The name.
+        name: String,
+        /// Where the second was recorded.
+        at: Location,
+    },
+    /// A program that would compute nothing that anybody can read or train.
+    #[error("nothing is asked for: no output, no objective, no state that is kept")]
+    NothingAsked,
+    /// A loss that no parameter has a part in, so that there is no gradient to take.
+    #[error("the loss depends on no parameter, recorded at {at}")]
+    ConstantLoss {
+        /// Where the loss was recorded.
+        at: Location,
+    },
+    /// A program was given one input twice.
+    #[error("input '{name}' was given twice")]
+    InputGivenTwice {
+        /// Name of the input.
+        name: String,
+    },
     /// One input name used for two different tensors.
     #[error("input '{name}' is already recorded with shape {has} and type {has_dtype}, at {at}")]
     InputTwice {
@@ -229,8 +281,8 @@ pub enum GraphError {
         /// Arena asked for.
         arena: &'static str,
     },
-    /// A parameter that the store does not know: its id came from another registry.
-    #[error("parameter id {id} is not in this store, which holds {count}")]
+    /// A parameter that the store does not have.
+    #[error("parameter {id} is not in this store, which holds {count}")]
     UnknownParam {
         /// Index asked for.
         id: usize,
@@ -252,6 +304,10 @@ pub enum GraphError {
     /// The device refused or failed.
     #[error(transparent)]
     Device(#[from] DeviceError),
+}
+
+fn first(param: Option<&(String, Location)>) -> String {
+    param.map_or_else(String::new, |(name, at)| format!(": it reads '{name}', at {at}"))
 }
 
 fn list(shapes: &[Shape]) -> String {

@@ -4,7 +4,7 @@
 //! recorded, so that gradients, fusion and lowering know a few primitives and the fuser puts the composition back into
 //! one kernel. Floats are kept as bits so that operations can be compared and hashed for common subexpressions.
 
-use std::rc::Rc;
+use std::sync::Arc;
 
 use super::payload::{Attending, Derivation, Part, Recurrence};
 use super::specs::ParamId;
@@ -186,7 +186,7 @@ pub(crate) enum Op {
     /// A scalar known when recorded, as bits of an f32.
     Constant(u32),
     /// A tensor known when recorded, as bits.
-    Literal(Rc<[u32]>),
+    Literal(Arc<[u32]>),
     /// A pointwise function of one operand.
     Unary(Unary),
     /// A pointwise function of two operands of one shape.

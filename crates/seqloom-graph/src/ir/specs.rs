@@ -5,15 +5,27 @@ use std::ops::RangeInclusive;
 use crate::ir::layout::{DType, Layout};
 use crate::ir::shape::Shape;
 
-/// Names a parameter of a [`crate::Params`].
+/// Names a parameter of a [`crate::Params`] and of its clones; no other registry knows it, whatever its shapes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct ParamId(pub(crate) usize);
+pub struct ParamId {
+    index: usize,
+    /// What no other parameter of this process has.
+    number: u64,
+}
 
 impl ParamId {
+    pub(crate) fn new(index: usize, number: u64) -> Self {
+        Self { index, number }
+    }
+
+    pub(crate) fn number(self) -> u64 {
+        self.number
+    }
+
     /// Its position among the registered parameters.
     #[must_use]
     pub fn index(self) -> usize {
-        self.0
+        self.index
     }
 }
 

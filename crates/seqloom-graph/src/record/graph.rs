@@ -3,6 +3,7 @@
 //! What users write it with is [`crate::Tensor`], which knows its graph; so this file knows no tensors.
 
 use std::cell::{Ref, RefCell, RefMut};
+use std::sync::Arc;
 
 use crate::ir::error::{GraphError, Location, Result};
 use crate::ir::layout::DType;
@@ -11,7 +12,7 @@ use crate::ir::op::Op;
 use crate::ir::recording::Recording;
 use crate::ir::shape::Shape;
 use crate::ir::specs::{NodeId, ParamId};
-use crate::record::params::Params;
+use crate::record::params::{ParamSpec, Params};
 
 /// A model being recorded: a list of operations over concrete shapes.
 ///
@@ -20,8 +21,10 @@ use crate::record::params::Params;
 #[derive(Debug)]
 pub struct Graph {
     recording: RefCell<Recording>,
-    /// Shapes of the parameters that `param` can name.
-    shapes: Vec<Shape>,
+    /// Of the registry that it is recorded over.
+    origin: u64,
+    /// The parameters that `param` can name.
+    params: Arc<[ParamSpec]>,
     training: bool,
 }
 
@@ -29,17 +32,22 @@ impl Graph {
     /// An empty graph over these parameters that records a training step: dropout is active.
     #[must_use]
     pub fn training(params: &Params) -> Self {
-        Self::over(params.shapes(), true)
+        Self::over(params.origin(), params.known(), true)
     }
 
     /// An empty graph over these parameters that records inference: dropout passes its operand on.
     #[must_use]
     pub fn inference(params: &Params) -> Self {
-        Self::over(params.shapes(), false)
+        Self::over(params.origin(), params.known(), false)
     }
 
-    pub(crate) fn over(shapes: Vec<Shape>, training: bool) -> Self {
-        Self { recording: RefCell::default(), shapes, training }
+    pub(crate) fn over(origin: u64, params: Arc<[ParamSpec]>, training: bool) -> Self {
+        Self { recording: RefCell::default(), origin, params, training }
+    }
+
+    /// The number that it shares with the registry it is recorded over.
+    pub(crate) fn origin(&self) -> u64 {
+        self.origin
     }
 
     /// Whether layers should behave as in training.
@@ -73,14 +81,14 @@ impl Graph {
         nodes.len() - 1
     }
 
-    /// Shape of a parameter, if it is one of those that this graph is over.
-    pub(crate) fn param_shape(&self, id: ParamId) -> Option<Shape> {
-        self.shapes.get(id.index()).copied()
+    /// A parameter, if it is one of those that this graph is over.
+    pub(crate) fn param_spec(&self, id: ParamId) -> Option<&ParamSpec> {
+        self.params.get(id.index()).filter(|spec| spec.is(id))
     }
 
     /// Number of parameters that this graph is over.
     pub(crate) fn param_count(&self) -> usize {
-        self.shapes.len()
+        self.params.len()
     }
 
     /// Keeps a mistake, if it is the first.

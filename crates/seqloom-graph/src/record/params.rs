@@ -3,12 +3,21 @@
 //! Layers register what they train when they are made and keep the [`ParamId`]; names are dotted paths as in PyTorch's
 //! `state_dict`, so checkpoints can cross over. The values move into arenas on the device ([`crate::ParamStore`]).
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
 use crate::ir::error::{GraphError, Result};
 use crate::ir::shape::Shape;
 use crate::ir::specs::ParamId;
+
+/// A number that this process gives once: what tells registries and registered parameters apart.
+fn next_number() -> u64 {
+    static NEXT: AtomicU64 = AtomicU64::new(1);
+    NEXT.fetch_add(1, Ordering::Relaxed)
+}
 
 /// How a parameter starts.
 #[derive(Clone, Debug, PartialEq)]
@@ -34,11 +43,24 @@ pub struct ParamSpec {
     /// Its dimensions.
     pub shape: Shape,
     pub(crate) values: Vec<f32>,
+    number: u64,
+}
+
+impl ParamSpec {
+    /// Whether `id` names this parameter.
+    pub(crate) fn is(&self, id: ParamId) -> bool {
+        self.number == id.number()
+    }
 }
 
 /// The parameters of a model, in the order its layers registered them.
+///
+/// A [`ParamId`] is known to the registry that gave it, to clones of that registry, and to the stores and graphs made of
+/// any of them. Elsewhere it is an error, even if a parameter of the same place and shape is there.
 #[derive(Clone, Debug)]
 pub struct Params {
+    /// What clones, stores and graphs of this registry share.
+    origin: u64,
     specs: Vec<ParamSpec>,
     scope: String,
     random: ChaCha8Rng,
@@ -57,7 +79,8 @@ impl Params {
     #[must_use]
     pub fn seeded(seed: u64) -> Self {
         let random = ChaCha8Rng::seed_from_u64(seed);
-        Self { specs: Vec::new(), scope: String::new(), random, seed, error: None }
+        let origin = next_number();
+        Self { origin, specs: Vec::new(), scope: String::new(), random, seed, error: None }
     }
 
     /// The seed it was made with.
@@ -87,8 +110,9 @@ impl Params {
         if fits.is_none() {
             self.error.get_or_insert(ParamMistake::Shape { shape: shape.to_vec(), len: values.len() });
         }
-        self.specs.push(ParamSpec { name, shape: fits.unwrap_or_default(), values });
-        ParamId(self.specs.len() - 1)
+        let number = next_number();
+        self.specs.push(ParamSpec { name, shape: fits.unwrap_or_default(), values, number });
+        ParamId::new(self.specs.len() - 1, number)
     }
 
     /// Runs `register` with `name` and a dot in front of every name it registers.
@@ -111,8 +135,20 @@ impl Params {
         self.specs.iter().map(|s| s.shape.len()).sum()
     }
 
-    pub(crate) fn shapes(&self) -> Vec<Shape> {
-        self.specs.iter().map(|s| s.shape).collect()
+    /// What clones, stores and graphs of this registry share.
+    pub(crate) fn origin(&self) -> u64 {
+        self.origin
+    }
+
+    /// The parameters without their values.
+    pub(crate) fn known(&self) -> Arc<[ParamSpec]> {
+        let known = self.specs.iter().map(|ParamSpec { name, shape, number, .. }| ParamSpec {
+            name: name.clone(),
+            shape: *shape,
+            values: Vec::new(),
+            number: *number,
+        });
+        known.collect()
     }
 
     /// The parameters, if none was registered by mistake.

@@ -3,7 +3,7 @@
 //! A name recorded twice with the same shape and type gives the same tensor, so layers need not hand inputs around.
 
 use std::ops::RangeInclusive;
-use std::rc::Rc;
+use std::sync::Arc;
 
 use crate::ir::error::{GraphError, Location};
 use crate::ir::host_tensor::HostTensor;
@@ -73,15 +73,17 @@ impl Graph {
         self.push(Op::Input(index), &[], shape, dtype, at)
     }
 
-    /// A trained tensor.
+    /// A trained tensor. A parameter of another registry than the graph's, or one registered after the graph was made,
+    /// poisons it.
     #[track_caller]
     pub fn param(&self, id: ParamId) -> Tensor<'_> {
         let at = here();
         if let Some(&node) = self.recording().params.get(&id) {
             return Tensor { graph: self, id: node };
         }
-        let Some(shape) = self.param_shape(id) else {
-            return self.poison(GraphError::UnknownParam { id: id.index(), count: self.param_count() }, at);
+        let Some(shape) = self.param_spec(id).map(|spec| spec.shape) else {
+            let error = GraphError::ForeignParam { id: id.index(), count: self.param_count(), at };
+            return self.poison(error, at);
         };
         let tensor = self.push(Op::Param(id), &[], shape, DType::F32, at);
         self.recording_mut().params.insert(id, tensor.id);
@@ -163,7 +165,7 @@ impl Graph {
     }
 
     #[track_caller]
-    fn literal_bits(&self, shape: &[usize], bits: Rc<[u32]>, dtype: DType) -> Tensor<'_> {
+    fn literal_bits(&self, shape: &[usize], bits: Arc<[u32]>, dtype: DType) -> Tensor<'_> {
         let at = here();
         let Some(shape) = self.shape("literal", shape, at) else { return self.poisoned(at) };
         if shape.len() != bits.len() {
@@ -179,7 +181,7 @@ impl Graph {
     /// A number that follows from shapes. Unlike a constant it stays out of the kernels' text, so that programs of other
     /// shapes can share their pipelines.
     pub(crate) fn count(&self, number: usize, at: Location) -> Tensor<'_> {
-        let bits: Rc<[u32]> = [(number as f32).to_bits()].into();
+        let bits: Arc<[u32]> = [(number as f32).to_bits()].into();
         self.push(Op::Literal(bits), &[], Shape::scalar(), DType::F32, at)
     }
 }

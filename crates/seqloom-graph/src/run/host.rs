@@ -9,7 +9,7 @@ mod compute;
 mod packing;
 mod segments;
 
-use std::rc::Rc;
+use std::sync::Arc;
 
 use crate::ir::error::{GraphError, Result};
 use crate::ir::nodes::Nodes;
@@ -24,7 +24,7 @@ enum Source {
     /// The program's input of this index.
     Input(usize),
     /// Numbers known when compiled.
-    Known(Rc<[u32]>),
+    Known(Arc<[u32]>),
     /// Output `.1` of step `.0`.
     Derived(usize, usize),
 }
@@ -91,7 +91,7 @@ impl HostProgram {
         let id = nodes.base(id);
         match &nodes[id].op {
             Op::Input(index) => Some(Source::Input(*index)),
-            Op::Literal(values) => Some(Source::Known(Rc::clone(values))),
+            Op::Literal(values) => Some(Source::Known(Arc::clone(values))),
             _ => self.places.iter().find(|(node, _)| *node == id).map(|(_, source)| source.clone()),
         }
     }

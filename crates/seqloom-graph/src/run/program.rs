@@ -1,15 +1,14 @@
 //! The compiled step: everything decided, allocated and bound, ready to replay.
 //!
 //! [`Program::run`] checks and writes the inputs, writes the control buffer and submits the recorded dispatches: no
-//! buffer, pipeline or bind group is made, and nothing waits. What changes from step to step is in [`Control`] (learning rates,
+//! buffer, pipeline or bind group is made, and nothing waits. [`Program::call`] does so and begins to read outputs before
+//! any other run can, so threads may share a program. What changes from step to step is in [`Control`] (learning rates,
 //! seed, loss scale, clip) and in the store (parameters, moments, counts of updates, states), so a replayed step equals a freshly
 //! recorded one.
 
-use std::future::Future;
-use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::sync::MutexGuard;
 
-use seqloom_device::{Device, KernelTime, Readback, Slice};
+use seqloom_device::{Device, KernelTime, Slice};
 use seqloom_kernels::Control;
 
 use crate::compile::bounds::Allowed;
@@ -24,7 +23,9 @@ use crate::run::arena::Arena;
 use crate::run::bind::{Bound, Declared, bind};
 use crate::run::explain::{DispatchInfo, table};
 use crate::run::memory::Memory;
-use crate::run::request::Request;
+use crate::run::reading::{Output, ReadTensor, ReadTensors};
+use crate::run::request::{Objective, Request};
+use crate::run::slots::Slots;
 use crate::run::store::ParamStore;
 use crate::run::tuned::compile_tuned;
 
@@ -34,7 +35,7 @@ pub struct Program {
     device: Device,
     inputs: Vec<InputSpec>,
     allowed: Vec<Allowed>,
-    outputs: Vec<(String, Slice)>,
+    outputs: Vec<Output>,
     /// Whether the states are those of training.
     training: bool,
     bound: Bound,
@@ -49,10 +50,11 @@ impl Program {
     /// serves one program.
     ///
     /// # Errors
-    /// The first mistake made while recording; an operation without a gradient or kernel; a tensor the adapter cannot
+    /// The first mistake made while recording; a graph of other parameters than the store's, or tensors of another graph; an
+    /// output's name used twice; nothing to compute; an operation without a gradient or kernel; a tensor the adapter cannot
     /// hold; the device's refusal.
     pub fn compile(store: &ParamStore, graph: &Graph, request: Request<'_, '_>) -> Result<Self> {
-        graph.check()?;
+        request.check(store, graph)?;
         let grads = match &request.objective {
             None => Vec::new(),
             Some(objective) if objective.loss.shape().len() != 1 => {
@@ -65,6 +67,9 @@ impl Program {
             }
             Some(objective) => gradients(objective.loss)?,
         };
+        if let (Some(Objective { loss, .. }), true) = (&request.objective, grads.is_empty()) {
+            return Err(GraphError::ConstantLoss { at: loss.node().at });
+        }
         let loss = request.objective.map(|o| ("loss", o.loss));
         let named: Vec<_> = request.outputs.iter().copied().chain(loss).collect();
         for (_, tensor) in &named {
@@ -92,14 +97,17 @@ impl Program {
         let declared =
             Declared { inputs: &recording.inputs, states: &recording.states, training: graph.is_training() };
         let bound = bind(store, &declared, &compiled)?;
-        let place = |(name, id): &(String, NodeId)| {
-            Some((name.clone(), bound.places.get(&compiled.nodes.base(*id))?.clone()))
+        let output = |(name, id): &(String, NodeId)| {
+            let place = bound.places.get(&compiled.nodes.base(*id))?.clone();
+            Some(Output { name: name.clone(), place, len: compiled.nodes[*id].shape.len() })
         };
-        let mut outputs: Vec<_> = compiled.roots.outputs.iter().filter_map(place).collect();
+        let mut outputs: Vec<_> = compiled.roots.outputs.iter().filter_map(output).collect();
         if let Some(stats) = &bound.stats {
-            let value =
-                |at: usize| stats.buffer.slice(stats.offset + DType::F32.bytes(at), DType::F32.bytes(1));
-            outputs.extend([("grad_norm".to_owned(), value(0)), ("skipped".to_owned(), value(2))]);
+            let value = |name: &str, at: usize| {
+                let place = stats.buffer.slice(stats.offset + DType::F32.bytes(at), DType::F32.bytes(1));
+                Output { name: name.to_owned(), place, len: 1 }
+            };
+            outputs.extend([value("grad_norm", 0), value("skipped", 2)]);
         }
         Ok(Self {
             device: store.device().clone(),
@@ -120,7 +128,31 @@ impl Program {
     /// A missing, unknown, misshapen or out-of-range input, or a state that carries another shape
     /// ([`GraphError::StateShape`]), found before anything is written; the device's failure.
     pub fn run(&self, inputs: &[(&str, &HostTensor)], control: &Control) -> Result<()> {
-        for (name, _) in inputs {
+        self.begin(inputs, control).map(drop)
+    }
+
+    /// Runs the program once and starts reading these outputs of that very run, without waiting: no run of another thread
+    /// comes between, as it may between [`Self::run`] and [`Self::read`].
+    ///
+    /// # Errors
+    /// As [`Self::run`]; [`GraphError::UnknownOutput`], and then nothing was run.
+    pub fn call<const N: usize>(
+        &self,
+        inputs: &[(&str, &HostTensor)],
+        control: &Control,
+        outputs: [&str; N],
+    ) -> Result<ReadTensors<N>> {
+        let found = self.found(outputs)?;
+        let _turn = self.begin(inputs, control)?;
+        Ok(ReadTensors::begin(&self.device, found))
+    }
+
+    /// Checks and writes the inputs and submits. Until the guard is dropped no program over the store runs.
+    fn begin(&self, inputs: &[(&str, &HostTensor)], control: &Control) -> Result<MutexGuard<'_, Slots>> {
+        for (at, (name, _)) in inputs.iter().enumerate() {
+            if inputs[..at].iter().any(|(before, _)| before == name) {
+                return Err(GraphError::InputGivenTwice { name: (*name).to_owned() });
+            }
             if !self.inputs.iter().any(|spec| spec.name == *name) {
                 let known = self.inputs.iter().map(|s| s.name.clone()).collect();
                 return Err(GraphError::UnknownInput { name: (*name).to_owned(), inputs: known });
@@ -138,7 +170,7 @@ impl Program {
                 Ok(HostData::U32(values)) => values,
                 _ => &[],
             })?;
-        let _turn = self.store.slots();
+        let turn = self.store.slots();
         self.store.claim_states(self.training, &self.bound.states)?;
         for (spec, slice) in self.inputs.iter().zip(&self.bound.inputs) {
             let bytes = given(spec)?.bytes();
@@ -152,31 +184,36 @@ impl Program {
             }
         }
         self.device.write(&self.bound.control, bytemuck::bytes_of(control))?;
-        Ok(self.device.submit(&self.bound.dispatches)?)
+        self.device.submit(&self.bound.dispatches)?;
+        Ok(turn)
     }
 
-    /// Starts reading an output of the last run.
+    /// Starts reading an output of the last run, whoever asked for that; [`Self::call`] reads those of a run of one's own.
     ///
     /// # Errors
     /// [`GraphError::UnknownOutput`].
     pub fn read(&self, output: &str) -> Result<ReadTensor> {
-        self.read_all(&[output])
+        Ok(ReadTensor(self.read_all([output])?))
     }
 
-    /// Starts reading several outputs of the last run, for about the cost of one: their elements one after the other.
+    /// Starts reading several outputs of the last run, for about the cost of one.
     ///
     /// # Errors
     /// [`GraphError::UnknownOutput`].
-    pub fn read_all(&self, outputs: &[&str]) -> Result<ReadTensor> {
-        let place = |output: &&str| {
-            let found = self.outputs.iter().find(|(name, _)| name == output).map(|(_, slice)| slice.clone());
-            found.ok_or_else(|| GraphError::UnknownOutput {
-                name: (*output).to_owned(),
-                outputs: self.outputs.iter().map(|(name, _)| name.clone()).collect(),
-            })
+    pub fn read_all<const N: usize>(&self, outputs: [&str; N]) -> Result<ReadTensors<N>> {
+        Ok(ReadTensors::begin(&self.device, self.found(outputs)?))
+    }
+
+    /// These outputs.
+    fn found<const N: usize>(&self, names: [&str; N]) -> Result<[&Output; N]> {
+        let found = |name: &str| self.outputs.iter().find(|output| output.name == name);
+        let unknown = |name: &str| GraphError::UnknownOutput {
+            name: name.to_owned(),
+            outputs: self.outputs.iter().map(|output| output.name.clone()).collect(),
         };
-        let slices = outputs.iter().map(place).collect::<Result<Vec<_>>>()?;
-        Ok(ReadTensor(self.device.read_all(&slices)))
+        let all = names.into_iter().map(|name| found(name).ok_or_else(|| unknown(name)));
+        let all = all.collect::<Result<Vec<_>>>()?;
+        Ok(std::array::from_fn(|at| all[at]))
     }
 
     /// The device memory it takes.
@@ -239,7 +276,7 @@ impl Program {
     /// What a run writes that is read after it.
     fn lasting(&self) -> Result<Vec<Slice>> {
         let mut places: Vec<_> = self.bound.states.iter().map(|(_, _, place)| place.clone()).collect();
-        places.extend(self.outputs.iter().map(|(_, place)| place.clone()));
+        places.extend(self.outputs.iter().map(|output| output.place.clone()));
         if self.bound.grads {
             places.extend(self.store.whole(Arena::Grads)?);
         }
@@ -250,29 +287,6 @@ impl Program {
             }
         }
         Ok(places)
-    }
-}
-
-/// An output on its way from the device: a future, or [`ReadTensor::wait`].
-#[derive(Debug)]
-#[must_use = "nothing is read until it is awaited"]
-pub struct ReadTensor(Readback);
-
-impl ReadTensor {
-    /// Waits for the values, in row-major order.
-    ///
-    /// # Errors
-    /// The device's failure.
-    pub fn wait(self) -> Result<Vec<f32>> {
-        Ok(bytemuck::pod_collect_to_vec(&self.0.wait()?))
-    }
-}
-
-impl Future for ReadTensor {
-    type Output = Result<Vec<f32>>;
-
-    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        Pin::new(&mut self.0).poll(context).map(|bytes| Ok(bytemuck::pod_collect_to_vec(&bytes?)))
     }
 }
 

@@ -29,7 +29,9 @@ pub struct ParamStore {
 #[derive(Debug)]
 struct Inner {
     device: Device,
-    specs: Vec<ParamSpec>,
+    /// Of the registry that the parameters come from.
+    origin: u64,
+    specs: Arc<[ParamSpec]>,
     places: Vec<Place>,
     /// By arena, its chunks.
     arenas: Vec<Vec<Buffer>>,
@@ -44,6 +46,7 @@ impl ParamStore {
     /// # Errors
     /// A mistake kept by [`Params::add`]; a parameter larger than the adapter can bind; the device's refusal.
     pub fn new(device: &Device, params: Params, kind: StoreKind) -> Result<Self> {
+        let origin = params.origin();
         let mut specs = params.into_specs()?;
         let facts = device.facts();
         let limit = facts.max_binding_bytes.min(facts.max_buffer_bytes);
@@ -62,7 +65,8 @@ impl ParamStore {
             StoreKind::Training => Some(UpdateCounts::new(device, &places, &chunks)?),
         };
         let slots = Mutex::default();
-        let inner = Arc::new(Inner { device: device.clone(), specs, places, arenas, updates, slots });
+        let specs: Arc<[ParamSpec]> = specs.into();
+        let inner = Arc::new(Inner { device: device.clone(), origin, specs, places, arenas, updates, slots });
         let store = Self { inner, states: Arc::default() };
         for (index, values) in values.iter().enumerate() {
             store.write(Arena::Params, index, values)?;
@@ -87,6 +91,11 @@ impl ParamStore {
     #[must_use]
     pub fn specs(&self) -> &[ParamSpec] {
         &self.inner.specs
+    }
+
+    /// The number that it shares with the registry its parameters come from.
+    pub(crate) fn origin(&self) -> u64 {
+        self.inner.origin
     }
 
     /// Bytes of all arenas, counts of updates and carried states.
@@ -174,13 +183,13 @@ impl ParamStore {
     /// An empty graph over these parameters that records a training step: dropout is active.
     #[must_use]
     pub fn training_graph(&self) -> Graph {
-        Graph::over(self.inner.specs.iter().map(|s| s.shape).collect(), true)
+        Graph::over(self.inner.origin, Arc::clone(&self.inner.specs), true)
     }
 
     /// An empty graph over these parameters that records inference: dropout passes its operand on.
     #[must_use]
     pub fn inference_graph(&self) -> Graph {
-        Graph::over(self.inner.specs.iter().map(|s| s.shape).collect(), false)
+        Graph::over(self.inner.origin, Arc::clone(&self.inner.specs), false)
     }
 
     /// Every parameter's row-major values from an arena, in the order of [`Self::specs`]. Waits for the device.

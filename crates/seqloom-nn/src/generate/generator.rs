@@ -364,8 +364,9 @@ impl Session {
         let Self { prompts, copies, vocab, carried, reading, .. } = self;
         let reading = reading
             .get_or_try(&time, || compile_reading(model, carried, (*prompts, *copies, *vocab), time))?;
-        reading.run(&[("tokens", &tokens), ("lengths", &lengths)], &Control::default())?;
-        Ok(reading.read("logits")?.wait()?)
+        let inputs = [("tokens", &tokens), ("lengths", &lengths)];
+        let [logits] = reading.call(&inputs, &Control::default(), ["logits"])?.wait()?;
+        Ok(logits)
     }
 
     /// Reads a symbol of each row: logits [R, V] of the next one; the state moves on.
@@ -373,11 +374,13 @@ impl Session {
         if let HostSliceMut::U32(tokens) = self.tokens.data_mut() {
             tokens.copy_from_slice(ids);
         }
-        self.step.run(&[("tokens", &self.tokens), ("read", &self.read)], &Control::default())?;
+        let inputs = [("tokens", &self.tokens), ("read", &self.read)];
+        let logits = self.step.call(&inputs, &Control::default(), ["logits"])?;
         if let HostSliceMut::U32(read) = self.read.data_mut() {
             read.iter_mut().for_each(|steps| *steps = steps.saturating_add(1));
         }
-        Ok(self.step.read("logits")?.wait()?)
+        let [logits] = logits.wait()?;
+        Ok(logits)
     }
 
     /// Steps that the row with most of them has read.

@@ -312,15 +312,17 @@ impl StepModel for Session<'_> {
         }
         let step = &self.programs.step;
         let inputs = [("token", &self.token), ("read", &self.read), ("source_lengths", &self.lengths)];
-        step.run(&inputs, &Control::default())?;
-        self.steps += 1;
-        // Both are asked for before the first is waited for: one stop of the device, not two.
-        let answer = step.read("log_probs")?;
-        let weights = if self.programs.weights { Some(step.read("weights")?) } else { None };
-        let answer = answer.wait()?;
-        if let Some(weights) = weights {
-            self.weights.push(weights.wait()?);
+        let control = Control::default();
+        if !self.programs.weights {
+            let told = step.call(&inputs, &control, ["log_probs"])?;
+            self.steps += 1;
+            let [answer] = told.wait()?;
+            return Ok(answer);
         }
+        let told = step.call(&inputs, &control, ["log_probs", "weights"])?;
+        self.steps += 1;
+        let [answer, weights] = told.wait()?;
+        self.weights.push(weights);
         Ok(answer)
     }
 }
