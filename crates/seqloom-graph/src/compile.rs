@@ -4,7 +4,7 @@
 //! |---|---|
 //! | `simplify` | the roots' bits |
 //! | `place` | where nodes lie, who uses them, what states keep; the list is frozen from here on |
-//! | `bounds` | least and greatest value of each u32 input |
+//! | `bounds` | what operations allow of the ids and lengths that they index with, for the host to check |
 //! | `fuse` | one row-major index a group; bindings fit the device |
 //! | `along` | a norm in a product: every reader takes it; a head: the norm is its first reader |
 //! | `schedule` | units in order; whatever is read is given or written earlier; one writer a node |
@@ -36,7 +36,7 @@ pub(crate) mod unit;
 use seqloom_kernels::Lowered;
 
 use crate::compile::along::{take_heads, take_norms};
-use crate::compile::bounds::{Allowed, bounds};
+use crate::compile::bounds::{Limit, bounds};
 use crate::compile::fuse::fuse;
 use crate::compile::in_place::in_place;
 use crate::compile::lower::lower;
@@ -59,8 +59,7 @@ pub(crate) struct Compiled {
     pub nodes: Nodes,
     /// What was asked for, in the nodes that compute it.
     pub roots: Roots,
-    /// By input.
-    pub allowed: Vec<Allowed>,
+    pub limits: Vec<Limit>,
     pub schedule: Schedule,
     /// By unit.
     pub launches: Vec<Lowered>,
@@ -72,7 +71,7 @@ pub(crate) struct Compiled {
 /// Compiles what `roots` need.
 ///
 /// # Errors
-/// A u32 operand that the host cannot check; a tensor that no buffer of the target holds; a problem without a kernel.
+/// A tensor that no buffer of the target holds; a problem without a kernel.
 pub(crate) fn compile(recording: &Recording, roots: &Roots, target: Target<'_>) -> Result<Compiled> {
     let facts = target.facts;
     let mut log = Vec::new();
@@ -82,9 +81,8 @@ pub(crate) fn compile(recording: &Recording, roots: &Roots, target: Target<'_>) 
     let nodes = place(list, &mut roots);
     let parts = nodes.iter().filter(|(id, _)| nodes.part(*id).is_some()).count();
     log.push(("place", format!("{} copies of roots, {parts} windows in place", nodes.len() - simple)));
-    let allowed = bounds(&nodes, &recording.inputs)?;
-    let checked = allowed.iter().filter(|allowed| allowed.range.is_some()).count();
-    log.push(("bounds", format!("{checked} of {} inputs are checked", allowed.len())));
+    let limits = bounds(&nodes);
+    log.push(("bounds", format!("{} limits of ids and lengths", limits.len())));
     fits(&nodes, facts.max_binding_bytes.min(facts.max_buffer_bytes))?;
     let mut fates = fuse(&nodes, &roots, facts);
     let along = fates.iter().filter(|fate| matches!(fate, Fate::Inline | Fate::Along(_))).count();
@@ -108,7 +106,7 @@ pub(crate) fn compile(recording: &Recording, roots: &Roots, target: Target<'_>) 
     let plan = plan(&nodes, &schedule, &launches, &roots);
     let bytes: u64 = plan.slots.iter().sum();
     log.push(("plan", format!("{} slots of {bytes} bytes together", plan.slots.len())));
-    Ok(Compiled { nodes, roots, allowed, schedule, launches, plan, log })
+    Ok(Compiled { nodes, roots, limits, schedule, launches, plan, log })
 }
 
 /// Every tensor must fit one buffer.
@@ -280,7 +278,8 @@ mod tests {
         assert_eq!(passes.join(" "), all);
         let told = |pass: &str| compiled.log.iter().find(|(name, _)| *name == pass).unwrap().1.clone();
         assert_eq!(told("along"), "0 norms in products, 1 heads of norms");
-        assert_eq!(told("bounds"), "1 of 1 inputs are checked");
+        // Of the embedding, of its gradient and of the targets.
+        assert_eq!(told("bounds"), "3 limits of ids and lengths");
     }
 
     /// A cache that is appended to and kept, beside what `more` computes of the cache and of the result.

@@ -13,3 +13,4 @@ pub(crate) mod roots;
 pub(crate) mod shape;
 pub(crate) mod specs;
 pub(crate) mod traits;
+pub(crate) mod view;

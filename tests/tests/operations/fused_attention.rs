@@ -243,7 +243,8 @@ fn refuses_what_does_not_fit() {
     with(&[2, 7, 4, 3], &[2, 6, 4, 3], &["values the keys' B, T and H"]);
     with(&[2, 7, 3, 3], &[2, 7, 3, 3], &["4 query heads cannot share 3 key heads"]);
     with(&[2, 7, 12], &[2, 7, 12], &["[B, T, H, D]"]);
-    with(&[2, 0, 4, 3], &[2, 0, 4, 3], &["not empty"]);
+    // No keys at all are keys that no query sees (`empty.rs`); heads and channels there must be.
+    with(&[2, 7, 0, 3], &[2, 7, 0, 3], &["H and D of 1 or more"]);
 
     type Options = for<'g> fn(&'g Graph) -> AttentionOptions<'g>;
     let optioned = |options: Options, part: &str| {

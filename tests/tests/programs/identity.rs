@@ -5,7 +5,7 @@ use seqloom_graph::{
     Activation, Arena, AttentionOptions, Control, DType, Following, Graph, GraphError, HostTensor, Init,
     Lengths, Objective, ParamId, ParamStore, Params, Program, RATES, Request, StoreKind, Tensor,
 };
-use seqloom_nn::Linear;
+use seqloom_nn::{Generate, LatentLm, LatentLmConfig, Linear, NnError, Vocab};
 use seqloom_tests::device;
 
 /// A registry of one parameter 'w' [3] and a store of it.
@@ -76,6 +76,17 @@ fn a_layer_of_other_parameters_is_refused_where_it_is_used() {
         assert!(matches!(error, GraphError::ForeignParam { id: 0, count: 2, .. }), "{error}");
         assert!(error.to_string().contains("identity.rs:"), "{error}");
     }
+}
+
+#[test]
+fn a_model_of_other_parameters_generates_nothing() {
+    let config = LatentLmConfig { vocab: Vocab::ids(5), state: 2, hidden: 3 };
+    let (mut here, mut elsewhere) = (Params::seeded(1), Params::seeded(1));
+    let (own, other) = (LatentLm::new(&mut here, config.clone()), LatentLm::new(&mut elsewhere, config));
+    let store = ParamStore::new(&device::shared(), here, StoreKind::Inference).unwrap();
+    assert_eq!(own.generator(&store).unwrap().greedy_ids(&[1], 3).unwrap().len(), 3);
+    let error = other.generator(&store).map(drop).unwrap_err();
+    assert!(matches!(error, NnError::Graph(GraphError::ForeignParam { .. })), "{error}");
 }
 
 #[test]

@@ -1,15 +1,18 @@
-//! What ids and lengths may be: every u32 tensor is traced to the input or literal it comes from, and the limits of the
-//! operations that index with it are put there, so a wrong id is found on the host before the device reads past a table.
+//! What ids and lengths may be: each operation that indexes with a u32 tensor limits it, and the host, which every such tensor
+//! comes from, checks the elements before a run writes anything, so no device reads past a table.
+//!
+//! A limit belongs to one use and not to an input: of tokens [B, T+1] a slice may be ids, and another one targets of which some
+//! do not count.
 
 use std::ops::RangeInclusive;
 
-use crate::ir::error::{GraphError, Location, Result};
-use crate::ir::nodes::Nodes;
+use crate::ir::error::GraphError;
+use crate::ir::nodes::{Node, Nodes};
 use crate::ir::op::Op;
 use crate::ir::payload::Derivation;
-use crate::ir::specs::{InputSpec, NodeId, intersection};
+use crate::ir::specs::NodeId;
 
-/// Values that an input may hold.
+/// Values that the elements of a tensor may have.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Allowed {
     /// Least and greatest value, both allowed; `None` where any will do.
@@ -23,8 +26,8 @@ impl Allowed {
         self.range.as_ref().is_some_and(|r| !r.contains(&value)) && self.also != Some(value)
     }
 
-    /// What a number may be to which so many are added before it is used; no number if they are too many.
-    fn less(self, steps: usize) -> Self {
+    /// What a number may be to which this many are added before it is used; no number if they are too many.
+    pub(crate) fn less(self, steps: usize) -> Self {
         let steps = u32::try_from(steps).unwrap_or(u32::MAX);
         let range = self.range.map(|r| match r.end().checked_sub(steps) {
             Some(end) => r.start().saturating_sub(steps)..=end,
@@ -33,19 +36,14 @@ impl Allowed {
         Self { range, ..self }
     }
 
-    fn narrow(&mut self, other: Self) {
-        self.range = intersection(self.range.take(), other.range);
-        // A value outside one use's range must be allowed by that use; with two uses of targets both name it.
-        self.also = self.also.or(other.also);
-    }
-
-    /// Finds the first value of input `name` that is not allowed.
-    pub(crate) fn check(&self, name: &str, values: &[u32]) -> Result<(), GraphError> {
+    /// Finds the first value that is not allowed; `name` is the input it comes from, as it is or `derived`.
+    pub(crate) fn check(&self, name: &str, derived: bool, values: &[u32]) -> Result<(), GraphError> {
         let Some(range) = &self.range else { return Ok(()) };
         match values.iter().position(|&v| self.refuses(v)) {
             None => Ok(()),
             Some(index) => Err(GraphError::OutOfRange {
                 name: name.to_owned(),
+                derived,
                 index,
                 value: values[index],
                 low: *range.start(),
@@ -55,73 +53,47 @@ impl Allowed {
     }
 }
 
-/// Limits of each input, in order; literals are checked at once.
-pub(crate) fn bounds(nodes: &Nodes, inputs: &[InputSpec]) -> Result<Vec<Allowed>, GraphError> {
-    let mut allowed: Vec<_> = inputs.iter().map(|i| Allowed { range: i.range.clone(), also: None }).collect();
-    for (_, node) in nodes.iter() {
-        let (operand, mut limit) = match node.op {
-            Op::Gather => (1, below(nodes[node.inputs[0]].shape[0], None)),
-            Op::CrossEntropy { ignore_index, .. } => (1, below(nodes[node.inputs[0]].shape[1], ignore_index)),
-            Op::Host(Derivation::Packing { time, .. }) => (0, length(time)),
-            Op::Host(Derivation::PackIds { time, .. }) => (1, length(time)),
-            Op::Append => {
-                let (cache, rows) = (nodes[node.inputs[0]].shape, nodes[node.inputs[1]].shape);
-                // Rows of no sequence can go anywhere, as recorded T is at most S.
-                (2, up_to(cache[1] - rows[1]))
-            }
-            Op::Attention(attending) => {
-                let Some(operand) = attending.lengths_at() else { continue };
-                (operand, up_to(nodes[node.inputs[1]].shape[1]))
-            }
-            _ => continue,
-        };
-        let mut source = source(nodes, node.inputs[operand]);
-        if let Op::Output(output) = nodes[source].op {
-            let main = &nodes[nodes[source].inputs[0]];
-            match main.op {
-                Op::Host(Derivation::PackIds { fill, .. }) => {
-                    limit.check("fill of surplus rows", &[fill])?;
-                }
-                // Positions, or one more than the last of them.
-                Op::Host(Derivation::Following { time, stride: 0 }) => {
-                    limit = limit.less(if output == 0 { time.saturating_sub(1) } else { time });
-                }
-                // Tables are right by the way they are made.
-                _ => continue,
-            }
-            source = self::source(nodes, main.inputs[0]);
-        }
-        match &nodes[source].op {
-            Op::Input(index) => allowed[*index].narrow(limit),
-            Op::Literal(values) => limit.check("literal", values)?,
-            _ => return Err(untraceable(node.op.traits().name, node.at)),
-        }
-    }
-    Ok(allowed)
+/// What an operation allows of an operand that it indexes with.
+#[derive(Clone, Debug)]
+pub(crate) struct Limit {
+    /// The operation.
+    pub at: NodeId,
+    /// The operand.
+    pub of: NodeId,
+    pub allowed: Allowed,
 }
 
-fn length(time: usize) -> Allowed {
-    Allowed { range: Some(1..=u32::try_from(time).unwrap_or(u32::MAX)), also: None }
+/// The limits of all operations, in their order.
+pub(crate) fn bounds(nodes: &Nodes) -> Vec<Limit> {
+    let limit = |(at, node): (NodeId, &Node)| {
+        let (operand, allowed) = limit(nodes, node)?;
+        Some(Limit { at, of: node.inputs[operand], allowed })
+    };
+    nodes.iter().filter_map(limit).collect()
 }
 
-fn up_to(most: usize) -> Allowed {
-    Allowed { range: Some(0..=u32::try_from(most).unwrap_or(u32::MAX)), also: None }
+/// The operand that the operation indexes with, and what it may hold.
+fn limit(nodes: &Nodes, node: &Node) -> Option<(usize, Allowed)> {
+    let shape = |operand: usize| nodes[node.inputs[operand]].shape;
+    Some(match node.op {
+        Op::Gather | Op::Host(Derivation::Pick { .. }) => (1, below(shape(0)[0], None)),
+        Op::Host(Derivation::Segments { vocab }) => (0, below(vocab, None)),
+        Op::CrossEntropy { ignore_index, .. } => (1, below(shape(0)[1], ignore_index)),
+        Op::Host(Derivation::Packing { time, .. }) => (0, between(1, time)),
+        Op::Host(Derivation::PackIds { time, .. }) => (1, between(1, time)),
+        // Rows of no sequence can go anywhere, as recorded T is at most S.
+        Op::Append => (2, between(0, shape(0)[1] - shape(1)[1])),
+        Op::Attention(attending) => (attending.lengths_at()?, between(0, shape(1)[1])),
+        _ => return None,
+    })
 }
 
+fn between(low: u32, most: usize) -> Allowed {
+    Allowed { range: Some(low..=u32::try_from(most).unwrap_or(u32::MAX)), also: None }
+}
+
+/// Of none, no number is below.
 fn below(count: usize, also: Option<u32>) -> Allowed {
-    Allowed { range: Some(0..=u32::try_from(count.saturating_sub(1)).unwrap_or(u32::MAX)), also }
-}
-
-/// Where the elements of a moved tensor come from; padding, which would add zeros, is for f32 alone.
-fn source(nodes: &Nodes, mut id: NodeId) -> NodeId {
-    while matches!(nodes[id].op, Op::Reshape | Op::Broadcast | Op::Permute(_) | Op::Window { .. }) {
-        id = nodes[id].inputs[0];
-    }
-    id
-}
-
-fn untraceable(op: &'static str, at: Location) -> GraphError {
-    let detail =
-        "ids, targets and lengths must come from an input or a literal, so that the host can check them";
-    GraphError::Unsupported { op, detail: detail.to_owned(), at }
+    let last = count.checked_sub(1).map(|last| u32::try_from(last).unwrap_or(u32::MAX));
+    Allowed { range: Some(last.map_or(RangeInclusive::new(1, 0), |last| 0..=last)), also }
 }

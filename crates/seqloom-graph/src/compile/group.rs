@@ -7,6 +7,7 @@ use crate::ir::nodes::Nodes;
 use crate::ir::op::Op;
 use crate::ir::shape::Shape;
 use crate::ir::specs::NodeId;
+use crate::ir::view::{permuted, stretched};
 
 /// How a group reads a tensor in memory.
 #[derive(Clone, Debug, PartialEq)]
@@ -75,6 +76,8 @@ pub(crate) fn view_access(nodes: &Nodes, id: NodeId) -> Access {
     let (from, to) = (nodes[nodes[id].inputs[0]].shape, nodes[id].shape);
     let (inner, outer) = (trimmed(&from), &from[..]);
     match nodes[id].op {
+        // Never read.
+        _ if to.is_empty() => Access::Same,
         _ if from.len() == 1 => Access::Scalar,
         Op::Permute(order) => Access::Strided { dims: to, strides: permuted(from, to, order) },
         _ if to.ends_with(inner) => Access::Repeated(from.len()),
@@ -92,25 +95,4 @@ fn trimmed(dims: &[usize]) -> &[usize] {
 fn is_prefix(from: &[usize], to: &[usize]) -> bool {
     let agree = from.iter().zip(to).take_while(|(a, b)| a == b).count();
     from.len() == to.len() && from[agree..].iter().all(|&d| d == 1)
-}
-
-/// Strides over `to` of a tensor of shape `from` that stretches to it: 0 where it repeats.
-fn stretched(from: Shape, to: Shape) -> [u32; 4] {
-    let own = from.strides();
-    let lead = <[usize]>::len(&to) - <[usize]>::len(&from);
-    let mut strides = [0; 4];
-    for axis in 0..<[usize]>::len(&from) {
-        strides[lead + axis] = if from[axis] == 1 { 0 } else { own[axis] };
-    }
-    to.pad_front(&strides, 0)
-}
-
-/// Strides over `to` of a tensor of shape `from` whose axes are reordered.
-fn permuted(from: Shape, to: Shape, order: [u8; 4]) -> [u32; 4] {
-    let own = from.strides();
-    let mut strides = [0; 4];
-    for axis in 0..<[usize]>::len(&to) {
-        strides[axis] = own[order[axis] as usize];
-    }
-    to.pad_front(&strides, 0)
 }

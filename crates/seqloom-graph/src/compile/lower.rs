@@ -30,6 +30,10 @@ pub(crate) fn lower(
 ) -> Result<(Schedule, Vec<Lowered>)> {
     let (mut units, mut launches) = (Vec::new(), Vec::new());
     for unit in schedule.units {
+        // What has elements and is made of nothing is 0, and simplification has said so.
+        if unit.writes.iter().all(|&node| nodes[node].shape.is_empty()) {
+            continue;
+        }
         let lowered = match &unit.work {
             Work::Group(group) => lower_group(nodes, &unit, group, target)?,
             Work::Kernel(kernel) if nodes[kernel.of].op == Op::Keep => {

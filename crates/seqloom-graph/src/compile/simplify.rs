@@ -1,4 +1,4 @@
-//! Simplification: constants, neutral operations, transposes into products, common subexpressions, dead code.
+//! Simplification: constants, neutral operations, sums of nothing, transposes into products, common subexpressions, dead code.
 //!
 //! One pass rebuilds the node list in order, mapping each old node to its simplest new equal; a second drops what no root
 //! needs. Rules keep every bit of an ordinary result: x·1 and x+0 are dropped, x·0 is not, since x may be NaN.
@@ -7,7 +7,7 @@ use std::collections::HashMap;
 
 use crate::ir::layout::DType;
 use crate::ir::nodes::Node;
-use crate::ir::op::{Binary, Op, Unary};
+use crate::ir::op::{Binary, Op, ReduceOp, Unary};
 use crate::ir::roots::Roots;
 use crate::ir::shape::Shape;
 use crate::ir::specs::NodeId;
@@ -34,6 +34,9 @@ struct Rebuilt {
 
 impl Rebuilt {
     fn add(&mut self, mut node: Node) -> NodeId {
+        if !node.shape.is_empty() && self.adds_up_nothing(&node) {
+            return self.zeros(&node);
+        }
         if let Some(equal) = self.reduce(&mut node) {
             return equal;
         }
@@ -42,6 +45,38 @@ impl Rebuilt {
             self.nodes.push(node);
             self.nodes.len() - 1
         })
+    }
+
+    /// Whether all elements of a result are 0 because what they are made of has none: sums over an empty axis, padding around
+    /// nothing, the gradient of a bias from an empty batch. So no kernel that writes anything reads an empty tensor.
+    fn adds_up_nothing(&self, node: &Node) -> bool {
+        let empty = |operands: &[NodeId]| operands.iter().any(|&id| self.nodes[id].shape.is_empty());
+        match node.op {
+            Op::MatMul { .. } => empty(&node.inputs),
+            Op::Reduce { op: ReduceOp::Sum, .. } | Op::Window { .. } | Op::GatherGrad | Op::Rearrange => {
+                empty(&node.inputs[..1])
+            }
+            // Of queries, keys and values.
+            Op::Output(_) => {
+                let main = &self.nodes[node.inputs[0]];
+                matches!(main.op, Op::Attention(_) | Op::AttentionGrad(..)) && empty(&main.inputs[..3])
+            }
+            _ => false,
+        }
+    }
+
+    /// Zeros in place of this node.
+    fn zeros(&mut self, node: &Node) -> NodeId {
+        let zero = self.add(Node {
+            op: Op::Constant(0f32.to_bits()),
+            inputs: Vec::new(),
+            shape: Shape::scalar(),
+            ..node.clone()
+        });
+        if node.shape == Shape::scalar() {
+            return zero;
+        }
+        self.add(Node { op: Op::Broadcast, inputs: vec![zero], ..node.clone() })
     }
 
     /// An existing node equal to this one; else the node may have been rewritten.
@@ -55,6 +90,7 @@ impl Rebuilt {
                 node.inputs[0] = from;
                 (self.nodes[from].shape == node.shape).then_some(from)
             }
+            Op::Append if self.nodes[node.inputs[1]].shape.is_empty() => Some(node.inputs[0]),
             // Zeros in another order, such as an initial state.
             Op::Rearrange => {
                 let x = node.inputs[0];

@@ -198,17 +198,19 @@ pub enum GraphError {
         needs: Shape,
     },
     /// An id or length outside what the model was recorded for.
-    #[error("input '{name}': element {index} is {value}, allowed are {low} to {high}")]
+    #[error("input '{name}'{}: element {index} is {value}, allowed are {}", taken(*derived), range(*low, *high))]
     OutOfRange {
-        /// Name of the input.
+        /// Name of the input; `literal` for numbers known when recorded.
         name: String,
+        /// Whether the element is one of what the host derives of the input, such as a slice of it or positions.
+        derived: bool,
         /// Position in row-major order.
         index: usize,
         /// Value found.
         value: u32,
         /// Least value allowed.
         low: u32,
-        /// Greatest value allowed.
+        /// Greatest value allowed; below the least where none is.
         high: u32,
     },
     /// Row lengths that together are more than the program set rows aside for.
@@ -308,6 +310,14 @@ pub enum GraphError {
 
 fn first(param: Option<&(String, Location)>) -> String {
     param.map_or_else(String::new, |(name, at)| format!(": it reads '{name}', at {at}"))
+}
+
+fn taken(derived: bool) -> &'static str {
+    if derived { ", as an operation takes it" } else { "" }
+}
+
+fn range(low: u32, high: u32) -> String {
+    if low > high { "none".to_owned() } else { format!("{low} to {high}") }
 }
 
 fn list(shapes: &[Shape]) -> String {

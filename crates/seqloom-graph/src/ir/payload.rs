@@ -4,6 +4,7 @@
 
 use seqloom_kernels::attention::Start;
 use seqloom_kernels::recurrent::Cell;
+use seqloom_kernels::view;
 
 /// What a recorded attention needs to know besides its operands' shapes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -69,6 +70,18 @@ pub(crate) enum Derivation {
         /// What stands on surplus rows.
         fill: u32,
     },
+    /// x → the view of it ([`crate::Tensor::transpose`], `slice`, `pad`, `broadcast_to`).
+    View(view::Problem),
+    /// Any number of tensors → their elements joined, `outer` times a stretch of each.
+    Join {
+        /// Product of the dimensions before the joined one.
+        outer: usize,
+    },
+    /// table [V, C], ids \[N\] → rows [N, C].
+    Pick {
+        /// C.
+        channels: usize,
+    },
     /// first \[B\] → first\[b\] + t + b·stride [B, T], first\[b\] + T \[B\].
     Following {
         /// T.
@@ -119,6 +132,9 @@ impl Derivation {
             Derivation::Segments { .. } => "gather_rows",
             Derivation::Packing { .. } | Derivation::PackIds { .. } => "lengths",
             Derivation::Following { .. } => "following",
+            Derivation::View(_) => "view",
+            Derivation::Join { .. } => "concat",
+            Derivation::Pick { .. } => "gather_rows",
         }
     }
 }

@@ -112,8 +112,10 @@ impl<'g> Tensor<'g> {
         let others: Vec<_> = operands[1..].iter().map(|(tensor, _)| *tensor).collect();
         let fault = |detail: &str| Err(self.shape_error(name, &others, detail, at));
         let value = value.unwrap_or(key);
-        if [self, key, value].iter().any(|tensor| tensor.rank() != 4 || tensor.shape().is_empty()) {
-            return fault("queries, keys and values are [B, T, H, D] and not empty");
+        // A batch, queries or keys may be none, but heads and their channels are there.
+        let odd = |tensor: &Self| tensor.rank() != 4 || tensor.shape()[2..].contains(&0);
+        if [self, key, value].iter().any(odd) {
+            return fault("queries, keys and values are [B, T, H, D] with H and D of 1 or more");
         }
         let [batch, queries, heads, width] = [0, 1, 2, 3].map(|axis| self.dim(axis));
         let (keys, key_heads) = (key.dim(1), key.dim(2));

@@ -6,8 +6,11 @@ use crate::ir::op::{Op, ReduceOp};
 use crate::ir::shape::Shape;
 use crate::record::tensor::{Tensor, here};
 
+/// Why nothing has no mean and no greatest element.
+const EMPTY: &str = "the reduced axis is empty";
+
 impl<'g> Tensor<'g> {
-    /// Matrix product over the last two dimensions: [.., M, K] · [.., K, N] → [.., M, N]. A right operand of two
+    /// Matrix product over the last two dimensions: [.., M, K] · [.., K, N] → [.., M, N]; 0 where K is. A right operand of two
     /// dimensions serves every matrix of the left one; otherwise the leading dimensions must agree.
     #[track_caller]
     #[must_use]
@@ -57,36 +60,40 @@ impl<'g> Tensor<'g> {
             let detail = format!("inner dimensions {k} and {k_b} and the leading ones must agree");
             return self.shape_error(name, &[rhs], &detail, at);
         }
-        let shape = a.with(rank_a - 2, m).with(rank_a - 1, n);
+        let dims = a.with(rank_a - 2, m).with(rank_a - 1, n);
+        let Some(shape) = self.graph.shape(name, &dims, at) else {
+            return self.shape_error(name, &[rhs], "too many elements", at);
+        };
         self.graph.push(Op::MatMul { trans_a, trans_b }, &[self, rhs], shape, DType::F32, at)
     }
 
-    /// Sum over `axis`, which disappears; negative axes count from the back.
+    /// Sum over `axis`, which disappears; negative axes count from the back. Over an empty axis it is 0.
     #[track_caller]
     #[must_use]
     pub fn sum(self, axis: isize) -> Self {
         self.reduce("sum", ReduceOp::Sum, axis)
     }
 
-    /// Mean over `axis`, which disappears.
+    /// Mean over `axis`, which disappears and must not be empty.
     #[track_caller]
     #[must_use]
     pub fn mean(self, axis: isize) -> Self {
         let at = here();
         match self.axis("mean", axis, at) {
+            Ok(index) if self.dim(index) == 0 => self.shape_error("mean", &[], EMPTY, at),
             Ok(index) => self.reduce("mean", ReduceOp::Sum, axis) / self.graph.count(self.dim(index), at),
             Err(poisoned) => poisoned,
         }
     }
 
-    /// Greatest element along `axis`, which disappears; equal greatest elements share the gradient.
+    /// Greatest element along `axis`, which disappears and must not be empty; equal greatest elements share the gradient.
     #[track_caller]
     #[must_use]
     pub fn max(self, axis: isize) -> Self {
         self.reduce("max", ReduceOp::Max, axis)
     }
 
-    /// Sum of all elements, a scalar.
+    /// Sum of all elements, a scalar; 0 of none.
     #[track_caller]
     #[must_use]
     pub fn sum_all(self) -> Self {
@@ -94,10 +101,13 @@ impl<'g> Tensor<'g> {
         self.reshape(&[len]).sum(0)
     }
 
-    /// Mean of all elements, a scalar.
+    /// Mean of all elements, a scalar. There must be one.
     #[track_caller]
     #[must_use]
     pub fn mean_all(self) -> Self {
+        if self.shape().is_empty() {
+            return self.shape_error("mean", &[], EMPTY, here());
+        }
         self.sum_all() / self.graph.count(self.shape().len(), here())
     }
 
@@ -108,7 +118,12 @@ impl<'g> Tensor<'g> {
             return poisoned;
         }
         match self.axis(name, axis, at) {
-            Ok(index) if self.dim(index) == 0 => self.shape_error(name, &[], "the reduced axis is empty", at),
+            Ok(index) if self.dim(index) == 0 && op == ReduceOp::Max => {
+                self.shape_error(name, &[], EMPTY, at)
+            }
+            Ok(index) if self.graph.shape(name, &self.shape().without(index), at).is_none() => {
+                self.shape_error(name, &[], "too many elements", at)
+            }
             Ok(index) => self.reduce_axis(op, index, at),
             Err(poisoned) => poisoned,
         }

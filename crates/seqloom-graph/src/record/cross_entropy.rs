@@ -46,6 +46,9 @@ impl<'g> Tensor<'g> {
             Err(poisoned) => return poisoned,
         };
         let rows = logits.dim(0);
+        if logits.dim(1) == 0 {
+            return self.shape_error(name, &[targets], "logits need a class", at);
+        }
         if targets.shape()[..] != self.shape()[..self.rank() - 1] {
             return self.shape_error(
                 name,
@@ -64,7 +67,7 @@ impl<'g> Tensor<'g> {
         let losses = self.graph.push_outputs(what, &[logits, targets], &[per_row; 3], at);
         let total = losses[0].sum(0);
         match ignore_index {
-            None => total / self.graph.count(rows, at),
+            None => total / self.graph.count(rows.max(1), at),
             Some(ignored) => {
                 let ignored = targets.to_f32().equal(self.graph.constant(ignored as f32, at)).sum(0);
                 let counted = self.graph.count(rows, at) - ignored;

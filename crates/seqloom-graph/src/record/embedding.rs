@@ -3,19 +3,20 @@
 
 use crate::ir::layout::DType;
 use crate::ir::op::Op;
+use crate::ir::payload::Derivation;
 use crate::ir::shape::{MAX_RANK, Shape};
 use crate::record::tensor::{Tensor, here};
 
 impl<'g> Tensor<'g> {
     /// Rows of this table [V, C] named by `ids` [..] → [.., C]: an embedding. Its gradient sums, for each id, the rows
-    /// that took it, in the order of their positions; for that `ids` must be an input, so that the host can sort them.
-    /// An id of V or more is an error when the program is run.
+    /// that took it, in the order of their positions, which the host sorts. A table of ids gives rows of ids. An id of V or
+    /// more is an error when the program is run.
     #[track_caller]
     #[must_use]
     pub fn gather_rows(self, ids: Self) -> Self {
         let at = here();
         let name = "gather_rows";
-        if let Some(poisoned) = self.refuse(name, &[(self, DType::F32), (ids, DType::U32)], at) {
+        if let Some(poisoned) = self.refuse(name, &[(self, self.dtype()), (ids, DType::U32)], at) {
             return poisoned;
         }
         if self.rank() != 2 || ids.rank() + 1 > MAX_RANK {
@@ -30,6 +31,10 @@ impl<'g> Tensor<'g> {
         let flat = ids.reshape(&[ids.shape().len()]);
         let rows = Shape::new(&[flat.dim(0), self.dim(1)]).unwrap_or_default();
         dims.push(self.dim(1));
+        if self.dtype() == DType::U32 {
+            let what = Derivation::Pick { channels: self.dim(1) };
+            return self.derived(what, &[self, flat], rows, at).reshape(&dims);
+        }
         self.graph.push(Op::Gather, &[self, flat], rows, DType::F32, at).reshape(&dims)
     }
 }

@@ -31,7 +31,7 @@ impl Graph {
 }
 
 impl<'g> Following<'g> {
-    /// `time` steps behind `first` \[B\] of u32, an input or a literal as a whole.
+    /// `time` steps behind `first` \[B\] of u32.
     #[track_caller]
     #[must_use]
     pub fn of(first: Tensor<'g>, time: usize) -> Self {

@@ -36,7 +36,7 @@ impl Graph {
 }
 
 impl<'g> Lengths<'g> {
-    /// Lengths \[B\] of u32 that are an input or a literal as a whole, each from 1 to `time`.
+    /// Lengths \[B\] of u32, each from 1 to `time`.
     #[track_caller]
     #[must_use]
     pub fn of(tensor: Tensor<'g>, time: usize) -> Self {
@@ -98,12 +98,12 @@ impl<'g> Lengths<'g> {
             return poisoned;
         }
         let shape = x.shape();
-        if shape.is_empty() || shape.get(..2) != Some(&[self.batch, self.time]) {
+        if shape.get(..2) != Some(&[self.batch, self.time]) {
             let detail = format!("needs sequences [{}, {}, ..]", self.batch, self.time);
             return x.shape_error("pack", &[], &detail, at);
         }
-        let steps = self.batch * self.time;
-        self.moved(x.reshape(&[steps, shape.len() / steps]), Table::Pack, Table::Unpack)
+        let flat = x.reshape(&[self.batch * self.time, shape[2..].iter().product()]);
+        self.moved(flat, Table::Pack, Table::Unpack)
     }
 
     /// Packed sequences [N, C] → padded [B, T, C]; 0 on padded steps. Surplus rows are not read, and get no gradient.
@@ -121,7 +121,7 @@ impl<'g> Lengths<'g> {
         self.moved(x, Table::Unpack, Table::Pack).reshape(&[self.batch, self.time, x.dim(1)])
     }
 
-    /// Padded ids [B, T] of u32, an input or a literal as a whole, → packed \[N\], `fill` on surplus rows.
+    /// Padded ids [B, T] of u32 → packed \[N\], `fill` on surplus rows.
     #[track_caller]
     #[must_use]
     pub fn pack_ids(self, ids: Tensor<'g>, fill: u32) -> Tensor<'g> {
@@ -157,9 +157,8 @@ impl<'g> Lengths<'g> {
     }
 
     fn derived(self, what: Derivation, sources: &[Tensor<'g>], shape: &[usize]) -> Tensor<'g> {
-        let (graph, at) = (self.tensor.graph, self.tensor.node().at);
-        let output = (Shape::new(shape).unwrap_or_default(), DType::U32);
-        graph.push_outputs(Op::Host(what), sources, &[output], at)[0]
+        let shape = Shape::new(shape).unwrap_or_default();
+        self.tensor.derived(what, sources, shape, self.tensor.node().at)
     }
 
     /// A poisoned tensor if the lengths or `x` are, or `x` is of another graph or type.

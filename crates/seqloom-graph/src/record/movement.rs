@@ -1,9 +1,13 @@
-//! Methods that move elements without computing: reshape, transpose, slice, pad, concat, broadcast.
+//! Methods that move elements without computing: reshape, transpose, slice, pad, concat, broadcast. They take every element
+//! type: views of floats are operations of the device, which fusion makes strided reads; views of ids and lengths are made
+//! on the host, where those come from ([`crate::ir::view`]).
 
 use crate::ir::error::{Location, Result};
 use crate::ir::layout::DType;
 use crate::ir::op::{Op, Unary};
+use crate::ir::payload::Derivation;
 use crate::ir::shape::Shape;
+use crate::ir::view::view;
 use crate::record::tensor::{Tensor, here};
 
 impl<'g> Tensor<'g> {
@@ -34,7 +38,7 @@ impl<'g> Tensor<'g> {
         order.swap(a, b);
         let from = self.shape();
         let to = from.with(a, from[b]).with(b, from[a]);
-        self.unary_node(Op::Permute(order), to, at)
+        self.moved(Op::Permute(order), to, at)
     }
 
     /// The `len` indices of `axis` from `start`.
@@ -54,7 +58,7 @@ impl<'g> Tensor<'g> {
         self.window(axis, start, len, 0, self.shape().with(axis, len), at)
     }
 
-    /// Adds `before` zeros in front of `axis` and `after` behind it.
+    /// Adds `before` zeros in front of `axis` and `after` behind it; to ids, the id 0.
     #[track_caller]
     #[must_use]
     pub fn pad(self, axis: isize, before: usize, after: usize) -> Self {
@@ -63,9 +67,6 @@ impl<'g> Tensor<'g> {
             Ok(axis) => axis,
             Err(poisoned) => return poisoned,
         };
-        if let Some(poisoned) = self.refuse("pad", &[(self, DType::F32)], at) {
-            return poisoned;
-        }
         let size = self.dim(axis).saturating_add(before).saturating_add(after);
         let mut dims = self.shape().to_vec();
         dims[axis] = size;
@@ -75,7 +76,7 @@ impl<'g> Tensor<'g> {
         }
     }
 
-    /// Joins tensors along `axis`; all other dimensions must agree. The first is an argument of its own because there is
+    /// Joins tensors of one element type along `axis`; all other dimensions must agree. The first is an argument of its own because there is
     /// no graph to record the joining of none.
     #[track_caller]
     #[must_use]
@@ -86,7 +87,7 @@ impl<'g> Tensor<'g> {
             Err(poisoned) => return poisoned,
         };
         let operands: Vec<_> =
-            std::iter::once(first).chain(rest.iter().copied()).map(|t| (t, DType::F32)).collect();
+            std::iter::once(first).chain(rest.iter().copied()).map(|t| (t, first.dtype())).collect();
         if let Some(poisoned) = first.refuse("concat", &operands, at) {
             return poisoned;
         }
@@ -94,8 +95,20 @@ impl<'g> Tensor<'g> {
         if rest.iter().any(|t| t.rank() != first.rank() || t.shape().with(index, outer[index]) != outer) {
             return first.shape_error("concat", rest, "only the joined axis may differ", at);
         }
+        let total = rest.iter().map(|t| t.dim(index)).fold(outer[index], usize::saturating_add);
+        let Some(shape) = first.graph.shape("concat", &outer.with(index, total), at) else {
+            return first.shape_error("concat", rest, "too many elements", at);
+        };
+        if first.dtype() == DType::U32 {
+            let parts: Vec<_> = operands.iter().map(|(part, _)| *part).collect();
+            return first.derived(
+                Derivation::Join { outer: outer[..index].iter().product() },
+                &parts,
+                shape,
+                at,
+            );
+        }
         // Zero padding and addition serve: the gradient of each part is then a slice, by the rules of those two.
-        let total: usize = outer[index] + rest.iter().map(|t| t.dim(index)).sum::<usize>();
         let mut before = 0;
         let mut joined: Option<Self> = None;
         for part in std::iter::once(first).chain(rest.iter().copied()) {
@@ -114,7 +127,7 @@ impl<'g> Tensor<'g> {
         if self.is_poisoned() {
             return self;
         }
-        match Shape::new(shape) {
+        match self.graph.shape("broadcast_to", shape, at) {
             Some(to) if self.shape().broadcast(&to) == Some(to) => self.stretched(to, at),
             _ => self.shape_error("broadcast_to", &[], &format!("does not stretch to {shape:?}"), at),
         }
@@ -137,23 +150,38 @@ impl<'g> Tensor<'g> {
         shape: Shape,
         at: Location,
     ) -> Self {
-        self.unary_node(Op::Window { axis, start, take, before }, shape, at)
+        self.moved(Op::Window { axis, start, take, before }, shape, at)
     }
 
     /// Stretched to a shape it is known to broadcast to; itself where it has that shape.
     pub(crate) fn stretched(self, shape: Shape, at: Location) -> Self {
-        if self.shape() == shape { self } else { self.unary_node(Op::Broadcast, shape, at) }
+        if self.shape() == shape { self } else { self.moved(Op::Broadcast, shape, at) }
+    }
+
+    /// A view: of floats an operation of the device, of ids one that the host computes.
+    fn moved(self, op: Op, shape: Shape, at: Location) -> Self {
+        match view(&op, self.shape(), shape) {
+            Some(view) if self.dtype() == DType::U32 => {
+                self.derived(Derivation::View(view), &[self], shape, at)
+            }
+            _ => self.unary_node(op, shape, at),
+        }
+    }
+
+    /// What the host derives of these ids.
+    pub(crate) fn derived(self, what: Derivation, sources: &[Self], shape: Shape, at: Location) -> Self {
+        self.graph.push_outputs(Op::Host(what), sources, &[(shape, DType::U32)], at)[0]
     }
 
     /// Two-dimensional: all axes but the last as rows.
     pub(crate) fn rows(self, op: &'static str, at: Location) -> Result<Self, Self> {
         let shape = self.shape();
-        match shape.last() {
-            Some(&columns) if columns > 0 => {
-                let to = Shape::new(&[shape.len() / columns, columns]).unwrap_or_default();
+        match shape.split_last() {
+            Some((&columns, outer)) => {
+                let to = Shape::new(&[outer.iter().product(), columns]).unwrap_or_default();
                 Ok(if shape == to { self } else { self.unary_node(Op::Reshape, to, at) })
             }
-            _ => Err(self.shape_error(op, &[], "needs a last axis that is not empty", at)),
+            None => Err(self.shape_error(op, &[], "needs a last axis", at)),
         }
     }
 }

@@ -6,7 +6,7 @@
 //! reduction's head, and are dropped as dead where nobody trains them.
 
 use crate::ir::layout::DType;
-use crate::ir::op::Op;
+use crate::ir::op::{Binary, Op};
 use crate::ir::shape::Shape;
 use crate::record::tensor::{Tensor, here};
 
@@ -51,6 +51,11 @@ impl<'g> Tensor<'g> {
         }
         if !(eps >= 0.0 && eps.is_finite()) {
             return self.argument_error(name, format!("eps = {eps} is not a finite number of 0 or more"), at);
+        }
+        if channels == [0] {
+            // Nothing to normalise; the result is empty and still of weight and bias.
+            let scaled = weight.map_or(self, |weight| self.binary(name, Binary::Mul, weight));
+            return bias.map_or(scaled, |bias| scaled.binary(name, Binary::Add, bias));
         }
         let or = |given: Option<Self>, value: f32| given.unwrap_or_else(|| self.graph.full(&channels, value));
         let mut operands = vec![rows, or(weight, 1.0)];

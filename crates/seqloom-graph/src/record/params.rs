@@ -93,7 +93,9 @@ impl Params {
     /// are kept as a mistake that [`crate::ParamStore::new`] returns.
     pub fn add(&mut self, name: &str, shape: &[usize], init: Init) -> ParamId {
         let name = if self.scope.is_empty() { name.to_owned() } else { format!("{}.{name}", self.scope) };
-        let len = shape.iter().product();
+        // A shape that cannot be counted is a mistake, and has no values.
+        let countable = shape.iter().try_fold(1usize, |len, &dim| len.checked_mul(dim));
+        let len = countable.filter(|&len| u32::try_from(len).is_ok()).unwrap_or(0);
         let values: Vec<f32> = match init {
             Init::Zeros => vec![0.0; len],
             Init::Ones => vec![1.0; len],
@@ -106,7 +108,7 @@ impl Params {
         if self.specs.iter().any(|s| s.name == name) {
             self.error.get_or_insert(ParamMistake::Twice { name: name.clone() });
         }
-        let fits = Shape::new(shape).filter(|s| s.len() == values.len());
+        let fits = Shape::new(shape).filter(|_| countable == Some(values.len()));
         if fits.is_none() {
             self.error.get_or_insert(ParamMistake::Shape { shape: shape.to_vec(), len: values.len() });
         }

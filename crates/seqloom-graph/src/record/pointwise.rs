@@ -28,6 +28,9 @@ impl<'g> Tensor<'g> {
         let Some(shape) = self.shape().broadcast(&rhs.shape()) else {
             return self.shape_error(name, &[rhs], "the shapes do not broadcast", at);
         };
+        if self.graph.shape(name, &shape, at).is_none() {
+            return self.shape_error(name, &[rhs], "too many elements", at);
+        }
         let (a, b) = (self.stretched(shape, at), rhs.stretched(shape, at));
         self.graph.push(Op::Binary(function), &[a, b], shape, DType::F32, at)
     }

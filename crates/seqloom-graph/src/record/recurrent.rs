@@ -132,11 +132,13 @@ impl<'g> Tensor<'g> {
             Some(lengths) => vec![lengths.rows()],
         };
         let batch = lengths.map_or(self.dim(0), Lengths::batch);
+        let time = lengths.map_or(self.dim(1), Lengths::time);
         let fits = self.shape()[..] == [&lead[..], &[gates * hidden]].concat()
             && w_hh.shape()[..] == [gates * hidden, hidden]
             && states.iter().all(|state| state.shape()[..] == [batch, hidden])
             && bias.is_none_or(|bias| bias.shape()[..] == [hidden])
-            && !self.shape().is_empty();
+            && hidden > 0
+            && time > 0;
         if !fits {
             let (rows, g) = (if lengths.is_some() { "N" } else { "B,T" }, gates);
             let (also, bias) = match cell {
@@ -144,7 +146,9 @@ impl<'g> Tensor<'g> {
                 Cell::Gru => ("", ", b_hn [H]"),
                 Cell::Rnn(_) => ("", ""),
             };
-            let detail = format!("needs x_proj [{rows},{g}H], w_hh [{g}H,H]{bias}, h0{also} [B,H]");
+            let detail = format!(
+                "needs x_proj [{rows},{g}H], w_hh [{g}H,H]{bias}, h0{also} [B,H], T and H of 1 or more"
+            );
             return vec![self.shape_error(name, &others, &detail, at); 3];
         }
         let graph = self.graph;

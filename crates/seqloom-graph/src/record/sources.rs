@@ -25,8 +25,10 @@ impl Graph {
     /// Input of token ids, each below `below`: the host checks every run and names the first that is not.
     #[track_caller]
     pub fn ids(&self, name: &str, shape: &[usize], below: usize) -> Tensor<'_> {
-        let last = u32::try_from(below.saturating_sub(1)).unwrap_or(u32::MAX);
-        self.ranged_input(name, shape, DType::U32, Some(0..=last))
+        let last = below.checked_sub(1).map(|last| u32::try_from(last).unwrap_or(u32::MAX));
+        // Of none, no id is below.
+        let range = last.map_or(RangeInclusive::new(1, 0), |last| 0..=last);
+        self.ranged_input(name, shape, DType::U32, Some(range))
     }
 
     /// Input with the shape and type of a tensor on the host; its values are not recorded.

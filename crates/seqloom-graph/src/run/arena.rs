@@ -5,7 +5,7 @@
 //! adapter asks for; the gaps are 0 in every arena and stay so.
 
 use crate::ir::error::{GraphError, Result};
-use crate::ir::layout::{ALIGNMENT, DType, Layout};
+use crate::ir::layout::{ALIGNMENT, DType, Layout, aligned, bindable};
 use crate::record::params::ParamSpec;
 
 /// What an arena holds for each parameter.
@@ -35,13 +35,18 @@ pub enum StoreKind {
 /// Chunk, byte offset in it, bytes.
 pub(super) type Place = (usize, u64, u64);
 
+/// Bytes of an arena that a parameter takes. One without elements takes some too, since nothing can be bound of no length.
+pub(super) fn room(bytes: u64) -> u64 {
+    aligned(bindable(bytes))
+}
+
 /// Places of the parameters, and the bytes of each chunk.
 pub(super) fn layout(specs: &[ParamSpec], limit: u64) -> Result<(Vec<Place>, Vec<u64>)> {
     let mut chunks = vec![0u64];
     let mut places = Vec::with_capacity(specs.len());
     for spec in specs {
         let layout = Layout::new(spec.shape, DType::F32);
-        let (bytes, padded) = (layout.bytes(), layout.aligned());
+        let (bytes, padded) = (layout.bytes(), room(layout.bytes()));
         if padded > limit {
             return Err(GraphError::TooLarge {
                 what: format!("parameter '{}'", spec.name),

@@ -26,8 +26,8 @@ pub(crate) struct Bound {
     pub launches: Vec<DispatchInfo>,
     pub inputs: Vec<Slice>,
     pub host: HostProgram,
-    /// Where the outputs of each of the host's steps go.
-    pub derived: Vec<Vec<Slice>>,
+    /// Where the outputs of each of the host's steps go; nowhere, those that only the host reads.
+    pub derived: Vec<Vec<Option<Slice>>>,
     pub control: Slice,
     /// Where named nodes lie.
     pub places: HashMap<NodeId, Slice>,
@@ -60,7 +60,12 @@ pub(crate) fn bind(store: &ParamStore, declared: &Declared<'_>, compiled: &Compi
     }
     let (mut host, mut derived) = (HostProgram::default(), Vec::new());
     let states = binder.states(store, nodes, declared)?;
+    let (read, mut limits) = (read_by_kernels(nodes), compiled.limits.iter().peekable());
     for (id, node) in nodes.iter() {
+        // Before anything is derived of the operand.
+        if let Some(limit) = limits.next_if(|limit| limit.at == id) {
+            host.limit(nodes, limit.of, limit.allowed.clone())?;
+        }
         match &node.op {
             Op::Param(param) => {
                 binder.places.insert(id, store.slice(Arena::Params, *param)?);
@@ -80,8 +85,9 @@ pub(crate) fn bind(store: &ParamStore, declared: &Declared<'_>, compiled: &Compi
             Op::Host(what) => {
                 let results: Vec<_> = nodes.outputs(id).collect();
                 let known = host.add(nodes, inputs, id, *what, &results)?;
-                let slices = binder.derived(nodes, &results, known.as_deref())?;
-                binder.places.extend(results.into_iter().zip(slices.iter().cloned()));
+                let slices = binder.derived(nodes, &results, known.as_deref(), &read)?;
+                let places = results.into_iter().zip(&slices);
+                binder.places.extend(places.filter_map(|(id, slice)| Some((id, slice.clone()?))));
                 if known.is_none() {
                     derived.push(slices);
                 }
@@ -108,13 +114,6 @@ pub(crate) fn bind(store: &ParamStore, declared: &Declared<'_>, compiled: &Compi
     for (id, slot) in plan.of_node.iter().enumerate() {
         if let Some(slot) = slot {
             binder.places.insert(id, slots[*slot].slice(0, nodes[id].layout().bindable()));
-        }
-    }
-    // What is empty has no kernel and no slot, and yet may be read: the product of [M, 0] and [0, N] is not empty.
-    for &id in schedule.units.iter().flat_map(|unit| &unit.reads) {
-        if nodes[id].shape.is_empty() && !binder.places.contains_key(&id) {
-            let slice = binder.constant("empty", &[])?;
-            binder.places.insert(id, slice);
         }
     }
     for id in 0..nodes.len() {
@@ -196,6 +195,15 @@ pub(crate) fn bind(store: &ParamStore, declared: &Declared<'_>, compiled: &Compi
     })
 }
 
+/// Which nodes a kernel may read: all but those that only the host derives something of.
+fn read_by_kernels(nodes: &Nodes) -> Vec<bool> {
+    let mut read = vec![false; nodes.len()];
+    for (_, node) in nodes.iter().filter(|(_, node)| !matches!(node.op, Op::Host(_) | Op::Reshape)) {
+        node.inputs.iter().for_each(|&input| read[nodes.base(input)] = true);
+    }
+    read
+}
+
 /// The buffers of each launch in binding order. An operand that a family has not been given is an error, since leaving it out
 /// would bind all others in wrong places.
 fn wire(
@@ -251,20 +259,23 @@ impl Binder {
         Ok(slice)
     }
 
-    /// Buffers for what the host derives: written with each run, or now if it is known.
+    /// Buffers for what the host derives and a kernel reads: written with each run, or now if it is known.
     fn derived(
         &mut self,
         nodes: &Nodes,
         results: &[NodeId],
         known: Option<&[Vec<u32>]>,
-    ) -> Result<Vec<Slice>> {
-        match known {
-            Some(values) => values.iter().map(|values| self.constant("derived", values)).collect(),
-            None => results
-                .iter()
-                .map(|&id| Ok(self.allocate("derived", nodes[id].layout().bytes(), |m| &mut m.inputs)?.all()))
-                .collect(),
+        read: &[bool],
+    ) -> Result<Vec<Option<Slice>>> {
+        let mut slices = Vec::with_capacity(results.len());
+        for (output, &id) in results.iter().enumerate() {
+            slices.push(match known.and_then(|known| known.get(output)) {
+                _ if !read[id] => None,
+                Some(values) => Some(self.constant("derived", values)?),
+                None => Some(self.allocate("derived", nodes[id].layout().bytes(), |m| &mut m.inputs)?.all()),
+            });
         }
+        Ok(slices)
     }
 
     /// Where the states lie that the program reads or keeps; `None` for one that was recorded and is not used.

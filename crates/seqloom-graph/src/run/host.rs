@@ -1,4 +1,5 @@
-//! What the host computes from u32 inputs before a run: positions sorted by id, places of packed rows, packed ids.
+//! What the host computes from u32 inputs before a run: views of them, positions sorted by id, places of packed rows, packed
+//! ids; and the check of what operations allow of them.
 //!
 //! Ids and lengths come from the host, and what follows from them alone is cheap there and awkward on a device: a sort, a
 //! running sum. So it is an operation of the graph like any other, [`Op::Host`], but its results are written
@@ -11,6 +12,7 @@ mod segments;
 
 use std::sync::Arc;
 
+use crate::compile::bounds::Allowed;
 use crate::ir::error::{GraphError, Result};
 use crate::ir::nodes::Nodes;
 use crate::ir::op::Op;
@@ -33,14 +35,18 @@ enum Source {
 struct Step {
     what: Derivation,
     sources: Vec<Source>,
-    /// Name of the last source, the one whose values can be refused here.
+    /// The inputs that its elements come from.
     name: String,
+    /// Those that the last source comes from, the one whose sum can be refused here.
+    last: String,
 }
 
 /// The derivations of a program, in order.
 #[derive(Debug, Default)]
 pub(crate) struct HostProgram {
     steps: Vec<Step>,
+    /// What the elements of an input or of a derived tensor may be.
+    limits: Vec<(Source, Allowed)>,
     /// By node: where the host has a derived tensor.
     places: Vec<(NodeId, Source)>,
 }
@@ -59,14 +65,20 @@ impl HostProgram {
         let Some(sources) = sources.collect::<Option<Vec<_>>>() else {
             return Err(GraphError::Unsupported {
                 op: what.name(),
-                detail: "ids that a gradient sorts, lengths and positions must be an input or a literal as a whole"
-                    .to_owned(),
+                detail: "ids, lengths and positions must come from an input or a literal".to_owned(),
                 at: nodes[id].at,
             });
         };
-        let name = match sources.last() {
-            Some(Source::Input(index)) => inputs[*index].name.clone(),
-            _ => "literal".to_owned(),
+        let named =
+            |source: Option<&Source>| source.map(|source| self.name(inputs, source)).unwrap_or_default();
+        let last = named(sources.last());
+        let name = match what {
+            Derivation::Join { .. } => {
+                let mut names: Vec<_> = sources.iter().map(|source| self.name(inputs, source)).collect();
+                names.dedup();
+                names.join(", ")
+            }
+            _ => named(sources.first()),
         };
         let known: Option<Vec<&[u32]>> = sources
             .iter()
@@ -76,15 +88,50 @@ impl HostProgram {
             })
             .collect();
         if let Some(known) = known {
-            let values = compute(what, &known, &name)?;
+            let values = compute(what, &known, &last)?;
             let found = outputs.iter().zip(&values).map(|(&o, v)| (o, Source::Known(v.as_slice().into())));
             self.places.extend(found);
             return Ok(Some(values));
         }
         let step = self.steps.len();
         self.places.extend(outputs.iter().enumerate().map(|(i, &output)| (output, Source::Derived(step, i))));
-        self.steps.push(Step { what, sources, name });
+        self.steps.push(Step { what, sources, name, last });
         Ok(None)
+    }
+
+    /// Has every run check the elements of the tensor at node `id`; those known now are checked at once.
+    pub(crate) fn limit(&mut self, nodes: &Nodes, id: NodeId, allowed: Allowed) -> Result<(), GraphError> {
+        let source = self.source(nodes, id);
+        // Positions, and one more than the last of them, are named by the number of steps that they follow.
+        if let Some(Source::Derived(step, output)) = &source
+            && let Step { what: Derivation::Following { time, stride: 0 }, sources, .. } = &self.steps[*step]
+            && let [first] = &sources[..]
+        {
+            let most = if *output == 0 { time.saturating_sub(1) } else { *time };
+            self.limits.push((first.clone(), allowed.less(most)));
+            return Ok(());
+        }
+        match source {
+            Some(Source::Known(values)) => allowed.check("literal", false, &values),
+            Some(source) => {
+                self.limits.push((source, allowed));
+                Ok(())
+            }
+            None => Err(GraphError::Unsupported {
+                op: "ids",
+                detail: "ids, targets and lengths must come from an input or a literal".to_owned(),
+                at: nodes[id].at,
+            }),
+        }
+    }
+
+    /// What an error calls a source.
+    fn name(&self, inputs: &[InputSpec], source: &Source) -> String {
+        match source {
+            Source::Input(index) => inputs[*index].name.clone(),
+            Source::Known(_) => "literal".to_owned(),
+            Source::Derived(step, _) => self.steps[*step].name.clone(),
+        }
     }
 
     fn source(&self, nodes: &Nodes, id: NodeId) -> Option<Source> {
@@ -96,16 +143,22 @@ impl HostProgram {
         }
     }
 
-    /// Every step's outputs; `input` gives the values of a u32 input.
+    /// Every step's outputs; `input` gives the values of a u32 input. Each tensor is checked before anything is computed of it.
     ///
     /// # Errors
-    /// Lengths that together are more than the program was recorded for.
+    /// The first element that an operation does not allow; lengths that together are more than the program was recorded for.
     pub(crate) fn run<'a>(
         &self,
+        inputs: &[InputSpec],
         input: impl Fn(usize) -> &'a [u32],
     ) -> Result<Vec<Vec<Vec<u32>>>, GraphError> {
+        for (source, allowed) in &self.limits {
+            if let Source::Input(index) = source {
+                allowed.check(&inputs[*index].name, false, input(*index))?;
+            }
+        }
         let mut done: Vec<Vec<Vec<u32>>> = Vec::with_capacity(self.steps.len());
-        for step in &self.steps {
+        for (at, step) in self.steps.iter().enumerate() {
             let sources: Vec<&[u32]> = step
                 .sources
                 .iter()
@@ -115,7 +168,14 @@ impl HostProgram {
                     Source::Derived(step, output) => &done[*step][*output],
                 })
                 .collect();
-            let values = compute(step.what, &sources, &step.name)?;
+            let values = compute(step.what, &sources, &step.last)?;
+            for (source, allowed) in &self.limits {
+                if let Source::Derived(of, output) = source
+                    && *of == at
+                {
+                    allowed.check(&step.name, true, &values[*output])?;
+                }
+            }
             done.push(values);
         }
         Ok(done)

@@ -34,7 +34,6 @@ use crate::run::tuned::compile_tuned;
 pub struct Program {
     device: Device,
     inputs: Vec<InputSpec>,
-    allowed: Vec<Allowed>,
     outputs: Vec<Output>,
     /// Whether the states are those of training.
     training: bool,
@@ -112,7 +111,6 @@ impl Program {
         Ok(Self {
             device: store.device().clone(),
             inputs: recording.inputs.clone(),
-            allowed: compiled.allowed,
             log: compiled.log,
             outputs,
             training: graph.is_training(),
@@ -162,14 +160,15 @@ impl Program {
             let tensor = inputs.iter().find(|(name, _)| *name == spec.name).map(|(_, tensor)| *tensor);
             tensor.ok_or_else(|| GraphError::MissingInput { name: spec.name.clone() })
         };
-        for (spec, allowed) in self.inputs.iter().zip(&self.allowed) {
-            check(spec, allowed, given(spec)?)?;
+        for spec in &self.inputs {
+            check(spec, given(spec)?)?;
         }
-        let derived =
-            self.bound.host.run(|input| match given(&self.inputs[input]).map(HostTensor::data) {
+        let derived = self.bound.host.run(&self.inputs, |input| {
+            match given(&self.inputs[input]).map(HostTensor::data) {
                 Ok(HostData::U32(values)) => values,
                 _ => &[],
-            })?;
+            }
+        })?;
         let turn = self.store.slots();
         self.store.claim_states(self.training, &self.bound.states)?;
         for (spec, slice) in self.inputs.iter().zip(&self.bound.inputs) {
@@ -179,7 +178,7 @@ impl Program {
             }
         }
         for (slice, values) in self.bound.derived.iter().flatten().zip(derived.iter().flatten()) {
-            if !values.is_empty() {
+            if let (Some(slice), false) = (slice, values.is_empty()) {
                 self.device.write(slice, bytemuck::cast_slice(values))?;
             }
         }
@@ -290,7 +289,7 @@ impl Program {
     }
 }
 
-fn check(spec: &InputSpec, allowed: &Allowed, tensor: &HostTensor) -> Result<()> {
+fn check(spec: &InputSpec, tensor: &HostTensor) -> Result<()> {
     if tensor.shape() != spec.shape || tensor.dtype() != spec.dtype {
         return Err(GraphError::InputShape {
             name: spec.name.clone(),
@@ -301,7 +300,9 @@ fn check(spec: &InputSpec, allowed: &Allowed, tensor: &HostTensor) -> Result<()>
         });
     }
     match tensor.data() {
-        HostData::U32(values) => allowed.check(&spec.name, values),
+        HostData::U32(values) => {
+            Allowed { range: spec.range.clone(), also: None }.check(&spec.name, false, values)
+        }
         HostData::F32(_) => Ok(()),
     }
 }

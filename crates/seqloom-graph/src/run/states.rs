@@ -102,8 +102,9 @@ impl States {
         let states = self.0.iter().filter(|((of_training, _), _)| *of_training == training);
         let live = states.filter_map(|((_, name), state)| Some((name, state.live.as_ref()?)));
         live.map(|(name, (shape, buffer))| {
-            let bytes = device.read(&buffer.slice(0, layout(*shape).bytes())).wait()?;
-            let values = bytemuck::pod_collect_to_vec(&bytes);
+            let bytes = device.read(&buffer.slice(0, layout(*shape).bindable())).wait()?;
+            let mut values: Vec<f32> = bytemuck::pod_collect_to_vec(&bytes);
+            values.truncate(shape.len());
             Ok(StateValue { name: name.clone(), shape: shape.to_vec(), values })
         })
         .collect()

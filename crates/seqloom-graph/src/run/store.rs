@@ -9,12 +9,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use seqloom_device::{Buffer, Device, Slice};
 
 use crate::ir::error::{GraphError, Result};
-use crate::ir::layout::aligned;
 use crate::ir::shape::Shape;
 use crate::ir::specs::ParamId;
 use crate::record::graph::Graph;
 use crate::record::params::{ParamSpec, Params};
-use crate::run::arena::{Arena, Place, StoreKind, layout};
+use crate::run::arena::{Arena, Place, StoreKind, layout, room};
 use crate::run::slots::Slots;
 use crate::run::states::{StateValue, States};
 use crate::run::updates::{UpdateCounts, Updates};
@@ -248,7 +247,7 @@ impl ParamStore {
             let Some(&(chunk, offset, bytes)) = self.inner.places.get(id.index()) else {
                 return Err(GraphError::UnknownParam { id: id.index(), count: self.inner.places.len() });
             };
-            let padded = aligned(bytes);
+            let padded = room(bytes);
             match runs.last_mut() {
                 Some((last, start, len)) if *last == chunk && *start + *len == offset => *len += padded,
                 _ => runs.push((chunk, offset, padded)),

@@ -12,8 +12,8 @@ use seqloom_device::{Buffer, Device, Slice};
 use seqloom_kernels::optimizer::BLOCK;
 
 use crate::ir::error::Result;
-use crate::ir::layout::{DType, aligned, bindable};
-use crate::run::arena::Place;
+use crate::ir::layout::{DType, bindable};
+use crate::run::arena::{Place, room};
 
 /// Updates that a store's parameters have had. Skipped steps are not among them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -24,9 +24,9 @@ pub struct Updates {
     pub of_params: Vec<u32>,
 }
 
-/// Blocks that so many bytes of an arena reach into.
+/// Blocks of an arena that a parameter of this many bytes takes.
 fn blocks(bytes: u64) -> usize {
-    DType::F32.count(aligned(bytes)) / BLOCK
+    DType::F32.count(room(bytes)) / BLOCK
 }
 
 /// The counts on the device.

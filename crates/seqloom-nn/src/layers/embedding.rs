@@ -28,7 +28,7 @@ impl Embedding {
         params.scope(name, |params| Self { weight: params.add("weight", &[vocab, channels], start) })
     }
 
-    /// Records the layer: ids \[..\] → [.., C]. In a training graph `ids` must be an input.
+    /// Records the layer: ids \[..\] → [.., C].
     #[track_caller]
     #[must_use]
     pub fn forward<'g>(&self, ids: Tensor<'g>) -> Tensor<'g> {

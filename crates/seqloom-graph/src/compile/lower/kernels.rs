@@ -49,21 +49,10 @@ pub(super) fn lower_node(nodes: &Nodes, id: NodeId, over: bool, target: Target<'
     let node = &nodes[id];
     let shape = |operand: usize| nodes[node.inputs[operand]].shape;
     Ok(match &node.op {
-        Op::Window { axis, start, take, before } => {
-            let along = |value: usize| {
-                let mut all = [0; 4];
-                all[*axis] = value;
-                node.shape.pad_front(&all, 0)
-            };
-            let problem = view::Problem {
-                dims: node.shape.padded(),
-                strides: shape(0).pad_front(&shape(0).strides(), 0),
-                lo: along(*before),
-                extent: node.shape.with(*axis, *take).padded(),
-                offset: u32::try_from(start * shape(0).strides()[*axis]).unwrap_or(u32::MAX),
-            };
-            view::lower(&problem, facts)?
-        }
+        Op::Window { .. } => match crate::ir::view::view(&node.op, shape(0), node.shape) {
+            Some(problem) => view::lower(&problem, facts)?,
+            None => Lowered::default(),
+        },
         Op::Softmax { log } => {
             softmax::lower(&softmax::Problem { rows: node.shape[0], cols: node.shape[1], log: *log }, facts)?
         }

@@ -2,6 +2,7 @@
 
 use crate::ir::error::{GraphError, Result};
 use crate::ir::payload::{Derivation, Table};
+use crate::ir::view::elements;
 use crate::run::host::packing::Packing;
 use crate::run::host::segments::sort;
 
@@ -34,6 +35,19 @@ pub(super) fn compute(what: Derivation, sources: &[&[u32]], name: &str) -> Resul
             let rows = first.iter().enumerate();
             let each = rows.flat_map(|(b, &f)| (0..time).map(move |t| after(f, b * stride + t)));
             Ok(vec![each.collect(), first.iter().map(|&f| after(f, time)).collect()])
+        }
+        (Derivation::View(view), &[x]) => Ok(vec![elements(&view, x)]),
+        (Derivation::Join { outer }, parts) => {
+            let stretch = |row: usize, part: &&[u32]| {
+                let len = part.len() / outer;
+                part[row * len..][..len].to_vec()
+            };
+            let rows = (0..outer).flat_map(|row| parts.iter().flat_map(move |part| stretch(row, part)));
+            Ok(vec![rows.collect()])
+        }
+        (Derivation::Pick { channels }, &[table, ids]) => {
+            let row = |&id: &u32| table.iter().skip(id as usize * channels).take(channels).copied();
+            Ok(vec![ids.iter().flat_map(row).collect()])
         }
         // The graph records each with its own operands.
         _ => Ok(Vec::new()),
