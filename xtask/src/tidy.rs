@@ -25,6 +25,7 @@ const RULES: &[fn(&Tree, &mut Vec<Finding>)] = &[
     files::local_paths,
     files::registries,
     files::panics,
+    files::errors_can_grow,
 ];
 
 /// Checks the workspace.

@@ -1,5 +1,5 @@
 //! Rules about single files (ARCHITECTURE.md, invariants 4 and 8): size, header, no path or registry of one machine,
-//! and no permission to panic in shipped code.
+//! no permission to panic in shipped code, and errors that can grow.
 //!
 //! `unwrap` itself is clippy's to find; here it is only checked that nobody switches that lint off outside tests.
 
@@ -96,6 +96,26 @@ pub fn panics(tree: &Tree, findings: &mut Vec<Finding>) {
     }
 }
 
+/// What can go wrong grows: errors of the crates are non_exhaustive.
+pub fn errors_can_grow(tree: &Tree, findings: &mut Vec<Finding>) {
+    let ships = |path: &str| path.starts_with("crates/") || path.starts_with("shaders/");
+    for (path, source) in tree.with_extension("rs").filter(|(path, _)| ships(path)) {
+        let mut marked = false;
+        for (line, code) in Source::shipped(&source.code) {
+            let code = code.trim();
+            if let Some(rest) = code.strip_prefix("pub enum ") {
+                let name: String = rest.chars().take_while(|c| c.is_alphanumeric()).collect();
+                if (name.ends_with("Error") || name.ends_with("Fault")) && !marked {
+                    findings.push(finding(path, line, format!("`{name}` is not #[non_exhaustive]")));
+                }
+            }
+            // Attributes stand right above what they belong to; comments and docs are blank here.
+            marked =
+                code.contains("#[non_exhaustive]") || (marked && (code.is_empty() || code.starts_with("#[")));
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -145,5 +165,15 @@ mod tests {
         assert!(run(panics, "tests/tests/a.rs", allow).is_empty());
         assert!(run(panics, "shaders/tests/contract.rs", allow).is_empty());
         assert!(run(panics, "crates/a/src/b.rs", &format!("fn a() {{}}\n#[cfg(test)]\n{allow}")).is_empty());
+    }
+
+    #[test]
+    fn errors_that_cannot_grow_are_found() {
+        let text = "#[non_exhaustive]\n#[derive(Debug)]\n/// Docs.\npub enum AError {}\npub enum BFault {}\npub enum C {}\n";
+        assert_eq!(
+            run(errors_can_grow, "crates/a/src/error.rs", text),
+            ["crates/a/src/error.rs:5: `BFault` is not #[non_exhaustive]"]
+        );
+        assert!(run(errors_can_grow, "xtask/src/error.rs", text).is_empty());
     }
 }

@@ -462,7 +462,13 @@ mod tests {
             ("crates/seqloom-nn/src/lib.rs", "mod models;\nmod generate;\npub use generate::beam::Beam;");
         let beam =
             ("crates/seqloom-nn/src/generate/beam.rs", "use crate::models::gpt::Gpt;\npub struct Beam;");
-        let run = |text: &str| say(rooms, &[lib, beam, ("crates/seqloom-nn/src/models/gpt.rs", text)]);
+        let heads = [
+            ("crates/seqloom-nn/src/models.rs", "pub mod gpt;"),
+            ("crates/seqloom-nn/src/generate.rs", "pub mod beam;"),
+        ];
+        let run = |text: &str| {
+            say(rooms, &[lib, heads[0], heads[1], beam, ("crates/seqloom-nn/src/models/gpt.rs", text)])
+        };
         assert!(run("pub struct Gpt;").is_empty());
         let found = run("use crate::Beam;\npub struct Gpt;");
         assert_eq!(found.len(), 1, "{found:?}");
