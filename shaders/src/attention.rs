@@ -74,6 +74,8 @@ params! {
         begin: u32,
         /// End of them.
         end: u32,
+        /// Parts along z: batch rows, or biases.
+        planes: u32,
     }
 }
 
@@ -81,7 +83,7 @@ kernel! {
     /// softmax(q·kᵀ·scale + terms)·v and the log₂ of each row's sum. Grid: (⌈Tq / `columns`·`lanes`⌉, H, B).
     AttentionForwardCpu: "attention_forward_cpu" in "attention/forward_cpu.wgsl",
     params AttentionParams,
-    libs [CONTROL, RNG, ATTENTION, OCTETS, ATTENTION_TILE, ATTENTION_SCORES],
+    libs [CONTROL, RNG, GRID, ATTENTION, OCTETS, ATTENTION_TILE, ATTENTION_SCORES],
     subgroups true,
     fusable false,
     spec {
@@ -109,7 +111,7 @@ kernel! {
     /// Gradient of the queries, and parts of that of the terms by distance. Grid: (⌈Tq / 4·`lanes`⌉, H, B).
     AttentionQueryCpu: "attention_query_cpu" in "attention/query_cpu.wgsl",
     params AttentionParams,
-    libs [CONTROL, RNG, ATTENTION, OCTETS, ATTENTION_TILE, ATTENTION_SCORES, ATTENTION_GRADIENT],
+    libs [CONTROL, RNG, GRID, ATTENTION, OCTETS, ATTENTION_TILE, ATTENTION_SCORES, ATTENTION_GRADIENT],
     subgroups true,
     fusable false,
     spec {
@@ -138,7 +140,7 @@ kernel! {
     /// Gradients of keys and values. Grid: (⌈Tk / 4·`lanes`⌉, Hkv, B).
     AttentionKeyCpu: "attention_key_cpu" in "attention/key_cpu.wgsl",
     params AttentionParams,
-    libs [CONTROL, RNG, ATTENTION, OCTETS, ATTENTION_TILE, ATTENTION_SCORES, ATTENTION_GRADIENT],
+    libs [CONTROL, RNG, GRID, ATTENTION, OCTETS, ATTENTION_TILE, ATTENTION_SCORES, ATTENTION_GRADIENT],
     subgroups true,
     fusable false,
     spec {
@@ -165,7 +167,7 @@ kernel! {
     /// Gradient of the bias. Grid: (⌈Tq / 4·`lanes`⌉, ⌈Tk / `rows`⌉, biases).
     AttentionBiasCpu: "attention_bias_cpu" in "attention/bias_cpu.wgsl",
     params AttentionParams,
-    libs [CONTROL, RNG, ATTENTION, OCTETS, ATTENTION_TILE, ATTENTION_SCORES, ATTENTION_GRADIENT],
+    libs [CONTROL, RNG, GRID, ATTENTION, OCTETS, ATTENTION_TILE, ATTENTION_SCORES, ATTENTION_GRADIENT],
     subgroups true,
     fusable false,
     spec {
@@ -192,7 +194,7 @@ kernel! {
     /// softmax(q·kᵀ·scale + terms)·v and the log₂ of each row's sum. Grid: (⌈Tq / 32⌉, H·⌈Dv / 64⌉, B).
     AttentionForward: "attention_forward" in "attention/forward.wgsl",
     params AttentionParams,
-    libs [CONTROL, RNG, ATTENTION, ATTENTION_WORKGROUP],
+    libs [CONTROL, RNG, GRID, ATTENTION, ATTENTION_WORKGROUP],
     subgroups false,
     fusable false,
     spec {
@@ -214,7 +216,7 @@ kernel! {
     /// Gradient of the queries, and parts of that of the terms by distance. Grid: (⌈Tq / 32⌉, H·⌈D / 64⌉, B).
     AttentionQuery: "attention_query" in "attention/query.wgsl",
     params AttentionParams,
-    libs [CONTROL, RNG, ATTENTION, ATTENTION_WORKGROUP],
+    libs [CONTROL, RNG, GRID, ATTENTION, ATTENTION_WORKGROUP],
     subgroups false,
     fusable false,
     spec {
@@ -239,7 +241,7 @@ kernel! {
     /// Gradients of keys and values. Grid: (⌈Tk / 32⌉, Hkv·⌈max(D, Dv) / 64⌉, B).
     AttentionKey: "attention_key" in "attention/key.wgsl",
     params AttentionParams,
-    libs [CONTROL, RNG, ATTENTION, ATTENTION_WORKGROUP],
+    libs [CONTROL, RNG, GRID, ATTENTION, ATTENTION_WORKGROUP],
     subgroups false,
     fusable false,
     spec {
@@ -262,7 +264,7 @@ kernel! {
     /// Gradient of the bias. Grid: (⌈Tq / 32⌉, ⌈Tk / 32⌉, biases).
     AttentionBias: "attention_bias" in "attention/bias.wgsl",
     params AttentionParams,
-    libs [CONTROL, RNG, ATTENTION, ATTENTION_WORKGROUP],
+    libs [CONTROL, RNG, GRID, ATTENTION, ATTENTION_WORKGROUP],
     subgroups false,
     fusable false,
     spec {

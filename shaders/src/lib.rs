@@ -65,6 +65,9 @@ pub const RNG: Lib = Lib { name: "lib/rng.wgsl", source: include_str!("../wgsl/l
 pub const POINTWISE: Lib =
     Lib { name: "lib/pointwise.wgsl", source: include_str!("../wgsl/lib/pointwise.wgsl") };
 
+/// The place of a workgroup's part in a grid that may be folded.
+pub const GRID: Lib = Lib { name: "lib/grid.wgsl", source: include_str!("../wgsl/lib/grid.wgsl") };
+
 /// The immediates of the products of GPUs.
 pub const PRODUCT: Lib = Lib { name: "lib/product.wgsl", source: include_str!("../wgsl/lib/product.wgsl") };
 
@@ -208,6 +211,7 @@ pub fn libs() -> &'static [&'static Lib] {
         &APPEND,
         &ROW_SUM,
         &NORM_ROW,
+        &GRID,
         &PRODUCT,
         &PRODUCT_WIDE,
         &PRODUCT_CPU,

@@ -38,6 +38,8 @@ params! {
         b_batch: u32,
         /// 1 if the sums start with the bias, 0 if they start with 0.
         biased: u32,
+        /// Number of products, Z.
+        batch: u32,
     }
 }
 
@@ -62,8 +64,12 @@ params! {
         b_col: u32,
         /// Stride of B between matrices; 0 where one serves all.
         b_batch: u32,
+        /// Number of products, Z.
+        batch: u32,
+        /// Values of p whose products are added one by one where the kernel is one for long sums: a multiple of its tile's depth.
+        block: u32,
         /// Alignment of `view`.
-        pad: [u32; 3],
+        pad: u32,
         /// How the leaves are read.
         view: ViewParams,
     }
@@ -74,7 +80,7 @@ kernel! {
     /// Grid: (⌈N / 4·lanes⌉, ⌈M / rows⌉, Z).
     MatmulCpu: "matmul_cpu" in "matmul/cpu.wgsl",
     params MatmulCpuParams,
-    libs [PRODUCT_CPU, OCTETS, PAIRED_TILE],
+    libs [GRID, PRODUCT_CPU, OCTETS, PAIRED_TILE],
     subgroups true,
     fusable false,
     spec {
@@ -101,7 +107,7 @@ kernel! {
     /// Grid: (⌈N / 4·lanes⌉, ⌈M / rows⌉, Z).
     MatmulCpuWide: "matmul_cpu_wide" in "matmul/cpu_wide.wgsl",
     params MatmulCpuParams,
-    libs [PRODUCT_CPU, OCTETS, WIDE_TILE],
+    libs [GRID, PRODUCT_CPU, OCTETS, WIDE_TILE],
     subgroups true,
     fusable false,
     spec {
@@ -176,7 +182,7 @@ kernel! {
     /// \[Z,M,K\]·\[Z,K,N\] → \[Z,M,N\] by workgroup tiles. Grid: (⌈N / tile_n⌉, ⌈M / tile_m⌉, Z).
     MatmulTiled: "matmul_tiled" in "matmul/tiled.wgsl",
     params MatmulParams,
-    libs [VALUE, VIEW, PRODUCT],
+    libs [VALUE, VIEW, GRID, PRODUCT],
     subgroups false,
     fusable true,
     spec {
@@ -194,6 +200,8 @@ kernel! {
         TRANS_A trans_a: bool,
         /// B lies in memory as [N, K].
         TRANS_B trans_b: bool,
+        /// Sums are taken by blocks.
+        LONG long: bool,
     }
     bindings { a: Read F32, b: Read F32, out: ReadWrite F32 }
     shipped tiled
@@ -203,7 +211,7 @@ kernel! {
     /// [`MatmulTiled`] with loads, stores and fused code of four values, for sizes that are multiples of 4.
     MatmulTiledWide: "matmul_tiled_wide" in "matmul/tiled_wide.wgsl",
     params MatmulParams,
-    libs [VALUE, VIEW, PRODUCT, PRODUCT_WIDE],
+    libs [VALUE, VIEW, GRID, PRODUCT, PRODUCT_WIDE],
     subgroups false,
     fusable true,
     spec {
@@ -222,6 +230,8 @@ kernel! {
         TRANS_A trans_a: bool,
         /// B lies in memory as [N, K].
         TRANS_B trans_b: bool,
+        /// Sums are taken by blocks.
+        LONG long: bool,
         /// Four.
         Value width: Width,
     }
@@ -242,10 +252,14 @@ pub const TILES: [[u32; 5]; 6] = [
 
 const LAYOUTS: [(bool, bool); 4] = [(false, false), (false, true), (true, false), (true, true)];
 
-/// Every tile in every layout.
+/// The layouts, and that of weight gradients for long sums.
+const LONG_TOO: [((bool, bool), bool); 5] =
+    [(LAYOUTS[0], false), (LAYOUTS[1], false), (LAYOUTS[2], false), (LAYOUTS[3], false), (LAYOUTS[2], true)];
+
+/// Every tile in every layout, and each once for long sums.
 fn tiled() -> Vec<MatmulTiled> {
     let of = |[tile_m, tile_n, tile_k, thread_m, thread_n]: [u32; 5]| {
-        LAYOUTS.map(|(trans_a, trans_b)| MatmulTiled {
+        LONG_TOO.map(|((trans_a, trans_b), long)| MatmulTiled {
             tile_m,
             tile_n,
             tile_k,
@@ -253,6 +267,7 @@ fn tiled() -> Vec<MatmulTiled> {
             thread_n,
             trans_a,
             trans_b,
+            long,
         })
     };
     TILES.into_iter().flat_map(of).collect()
@@ -260,15 +275,18 @@ fn tiled() -> Vec<MatmulTiled> {
 
 /// The same by four values.
 fn tiled_wide() -> Vec<MatmulTiledWide> {
-    let of = |MatmulTiled { tile_m, tile_n, tile_k, thread_m, thread_n, trans_a, trans_b }| MatmulTiledWide {
-        tile_m,
-        tile_n,
-        tile_k,
-        thread_m,
-        thread_n,
-        trans_a,
-        trans_b,
-        width: Width::Four,
+    let of = |MatmulTiled { tile_m, tile_n, tile_k, thread_m, thread_n, trans_a, trans_b, long }| {
+        MatmulTiledWide {
+            tile_m,
+            tile_n,
+            tile_k,
+            thread_m,
+            thread_n,
+            trans_a,
+            trans_b,
+            long,
+            width: Width::Four,
+        }
     };
     tiled().into_iter().map(of).collect()
 }
@@ -278,7 +296,7 @@ kernel! {
     /// side·fragments·subgroups high and wide. Grid: (⌈N / width⌉, ⌈M / height⌉, Z).
     MatmulCooperative: "matmul_cooperative" in "matmul/cooperative.wgsl",
     params MatmulParams,
-    libs [VALUE, VIEW, PRODUCT, PRODUCT_WIDE],
+    libs [VALUE, VIEW, GRID, PRODUCT, PRODUCT_WIDE],
     subgroups true,
     cooperative true,
     fusable true,
@@ -299,6 +317,8 @@ kernel! {
         TRANS_A trans_a: bool,
         /// B lies in memory as [N, K].
         TRANS_B trans_b: bool,
+        /// Sums are taken by blocks.
+        LONG long: bool,
     }
     bindings { a: Read F32x4, b: Read F32x4, out: ReadWrite F32 }
     shipped cooperative
@@ -306,7 +326,7 @@ kernel! {
 
 /// Both tiles in all layouts, as GPUs of NVIDIA and of Apple take them, and llvmpipe.
 fn cooperative() -> Vec<MatmulCooperative> {
-    let of = |lanes, side, (subgroups_n, fragments_m), trans_a, trans_b| MatmulCooperative {
+    let of = |lanes, side, (subgroups_n, fragments_m), ((trans_a, trans_b), long)| MatmulCooperative {
         lanes,
         side,
         subgroups_m: 2,
@@ -315,13 +335,14 @@ fn cooperative() -> Vec<MatmulCooperative> {
         fragments_n: 2,
         trans_a,
         trans_b,
+        long,
     };
     let mut all = Vec::new();
-    for (trans_a, trans_b) in LAYOUTS {
+    for kind in LONG_TOO {
         for shape in [(2, 2), (4, 4)] {
-            all.push(of(32, 16, shape, trans_a, trans_b));
-            all.push(of(32, 8, shape, trans_a, trans_b));
-            all.push(of(8, 8, shape, trans_a, trans_b));
+            all.push(of(32, 16, shape, kind));
+            all.push(of(32, 8, shape, kind));
+            all.push(of(8, 8, shape, kind));
         }
     }
     all

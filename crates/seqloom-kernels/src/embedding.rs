@@ -20,8 +20,11 @@ use crate::launch::{
 
 const OP: &str = "embedding";
 
-/// Most tokens of one backward launch on a CPU adapter.
-const MOST_TOKENS: u32 = MOST_ITERATIONS - 2;
+/// Tokens that the kernel of the gradient adds one by one.
+const BLOCK: u32 = 1024;
+
+/// Most tokens of one backward launch on a CPU adapter: whole blocks, each with two iterations besides, and a few to spare.
+const MOST_TOKENS: u32 = (MOST_ITERATIONS / (BLOCK + 2) - 1) * BLOCK;
 
 /// A lookup of N tokens in a table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -96,7 +99,9 @@ pub fn lower_backward(problem: &Problem, facts: &Facts) -> Result<Lowered, Kerne
     let most = if prefers_cpu(facts) { MOST_TOKENS } else { u32::MAX };
     let width = width(channels, None, facts);
     let items = table / width.elements();
-    let (workgroup, grid) = striding(OP, items, u64::from(tokens.min(most)) + 1, facts)?;
+    // A block of tokens costs two iterations more than its tokens.
+    let walk = u64::from(tokens.min(most));
+    let (workgroup, grid) = striding(OP, items, walk + 2 * walk.div_ceil(u64::from(BLOCK)) + 1, facts)?;
     let mut lowered = Lowered::default();
     // Without tokens there is still a launch, to write zeros.
     for first in (0..tokens.max(1)).step_by(most as usize) {

@@ -312,7 +312,7 @@ pub(crate) fn striding(
     Ok((workgroup, flat_grid(op, workgroups, workgroup, facts)?))
 }
 
-/// A grid in three dimensions, refused where an axis passes the device's limit.
+/// A grid in three dimensions, refused where an axis passes the device's limit: for kernels of few workgroups.
 pub(crate) fn grid(op: &'static str, grid: [u32; 3], facts: &Facts) -> Result<[u32; 3], KernelError> {
     for (axis, workgroups) in ['x', 'y', 'z'].into_iter().zip(grid) {
         if workgroups > facts.max_grid {
@@ -321,6 +321,28 @@ pub(crate) fn grid(op: &'static str, grid: [u32; 3], facts: &Facts) -> Result<[u
         }
     }
     Ok(grid)
+}
+
+/// A grid for a kernel whose parts have a place in three dimensions: as many workgroups along each axis, or where an axis
+/// would pass the device's limit a flat one, of which the kernel's `own_part` (`lib/grid.wgsl`) makes the place again.
+pub(crate) fn parts_grid(op: &'static str, parts: [u32; 3], facts: &Facts) -> Result<[u32; 3], KernelError> {
+    if parts.iter().all(|&along| along <= facts.max_grid) {
+        return Ok(parts);
+    }
+    let all: u64 = parts.iter().map(|&along| u64::from(along)).fold(1, u64::saturating_mul);
+    let limit = u64::from(facts.max_grid);
+    let refused = KernelError::Grid { op, axis: 'x', workgroups: all, limit: limit * limit };
+    flat_grid(op, u32::try_from(all).map_err(|_| refused)?, 1, facts)
+}
+
+/// A grid of x and y for a kernel that takes y + z·(workgroups along y) for its place along y, where that is too much for one axis.
+pub(crate) fn stacked_grid(
+    op: &'static str,
+    [x, y]: [u32; 2],
+    facts: &Facts,
+) -> Result<[u32; 3], KernelError> {
+    let layers = y.div_ceil(facts.max_grid.max(1)).max(1);
+    grid(op, [x, y.div_ceil(layers), layers], facts)
 }
 
 /// The smallest subgroup that the kernels which broadcast within one are written for.

@@ -26,6 +26,7 @@ pub mod pointwise;
 pub mod recurrent;
 pub mod reduce;
 pub mod softmax;
+mod sums;
 pub mod tune;
 pub mod view;
 

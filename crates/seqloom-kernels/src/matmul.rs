@@ -21,9 +21,9 @@ use seqloom_shaders::{Spec, Width};
 
 use crate::error::KernelError;
 use crate::launch::{
-    FEWEST_LANES, Fusion, Job, Launch, Lowered, MOST_ITERATIONS, Operand, count, grid, lanes, prefers_cpu,
-    view, view_at,
+    FEWEST_LANES, Fusion, Job, Launch, Lowered, Operand, count, lanes, parts_grid, prefers_cpu, view, view_at,
 };
+use crate::sums::block;
 
 const OP: &str = "matmul";
 
@@ -52,7 +52,7 @@ pub struct Problem {
 }
 
 /// Which kernel multiplies, and by tiles of what size. Results do not depend on it, not in a bit: every sum is taken in the
-/// order of p.
+/// order of p, by the same blocks where it is long ([`crate::sums`]).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Tile {
     /// One subgroup per workgroup with so many rows, 8, 16 or 32, and no workgroup memory and no fusion; needs a known
@@ -169,6 +169,9 @@ pub fn takes_epilogue(problem: &Problem, facts: &Facts) -> bool {
 
 /// `out[z,i,j] = fused(Σ_p A[z,i,p]·B[z,p,j], (z·M + i)·N + j)`, by the variant that suits the device.
 ///
+/// A sum of K terms is off by at most (b + ⌈K / b⌉)·2⁻²⁴ of Σ|A·B|, where b is K up to 2048 and then 1024, or the power of
+/// two beyond √K where that is more.
+///
 /// Bindings: `In(0)` A, `In(1)` B, `Out(0)` `[batch, M, N]`, `Leaf(i)` as the fusion says.
 ///
 /// # Errors
@@ -261,6 +264,8 @@ struct Plan {
     trans_a: bool,
     trans_b: bool,
     params: MatmulParams,
+    /// Whether the sums are so long that they come in blocks.
+    long: bool,
     results: u32,
     flops: u64,
     bytes: u64,
@@ -273,6 +278,8 @@ impl Plan {
         let a = count(OP, "A", &[times(a_batched), m, k])?;
         let b = count(OP, "B", &[times(b_batched), k, n])?;
         let results = count(OP, "out", &[batch, m, n])?;
+        let block = block(k);
+        let long = block < k;
         let [batch, m, n, k] = [batch, m, n, k].map(|size| size as u32);
         let (a_row, a_col) = if trans_a { (1, m) } else { (k, 1) };
         let (b_row, b_col) = if trans_b { (1, k) } else { (n, 1) };
@@ -286,15 +293,17 @@ impl Plan {
             b_row,
             b_col,
             b_batch: if b_batched { k * n } else { 0 },
+            batch,
+            block: block as u32,
             view: view(OP, fusion)?,
             ..MatmulParams::default()
         };
         let flops = 2 * u64::from(results) * u64::from(k);
         let bytes = 4 * (u64::from(a) + u64::from(b) + u64::from(results));
-        Ok(Plan { wide: problem.is_wide(), batch, trans_a, trans_b, params, results, flops, bytes })
+        Ok(Plan { wide: problem.is_wide(), batch, trans_a, trans_b, params, long, results, flops, bytes })
     }
 
-    /// One launch, or as many as the iterations of a long sum take; all but the first add to the result.
+    /// One launch, or one for each block of long sums; all but the first add to the result.
     fn cpu(
         &self,
         rows: u32,
@@ -304,12 +313,11 @@ impl Plan {
     ) -> Result<Vec<Launch>, KernelError> {
         let lanes = lanes(OP, "cpu", facts)?;
         let grid = self.grid(rows, 4 * lanes, facts)?;
-        // A step of the kernel takes four values, or half as many as a subgroup has lanes; the rest, one by one, are fewer
-        // than that.
-        let longest = (MOST_ITERATIONS - lanes) * (lanes / 2);
-        let MatmulParams { m, n, k, a_row, a_col, a_batch, b_row, b_col, b_batch, .. } = self.params;
+        // No block has more steps, of two values at least, than an invocation may make iterations.
+        let MatmulParams { m, n, k, a_row, a_col, a_batch, b_row, b_col, b_batch, batch, block, .. } =
+            self.params;
         let part = |first: u32| {
-            let end = k.min(first.saturating_add(longest));
+            let end = k.min(first.saturating_add(block));
             // Once, where the sum is cut.
             let biased_here = u32::from(biased && first == 0);
             let params = MatmulCpuParams {
@@ -324,6 +332,7 @@ impl Plan {
                 b_col,
                 b_batch,
                 biased: biased_here,
+                batch,
             };
             let add = first > 0;
             let flops = 2 * u64::from(self.results) * u64::from(end - first);
@@ -336,7 +345,7 @@ impl Plan {
             }
         };
         // Without anything to sum there is still a launch, to write zeros.
-        (0..k.max(1)).step_by(longest as usize).map(part).collect()
+        (0..k.max(1)).step_by(block as usize).map(part).collect()
     }
 
     fn cpu_job<S: Spec>(
@@ -362,23 +371,23 @@ impl Plan {
         facts: &Facts,
         fusion: Option<&Fusion>,
     ) -> Result<Launch, KernelError> {
-        let (trans_a, trans_b) = (self.trans_a, self.trans_b);
+        let (trans_a, trans_b, long) = (self.trans_a, self.trans_b, self.long);
         let grid = self.grid(tile_m, tile_n, facts)?;
         let results = u64::from(self.results);
         if self.wide && fusion.is_none_or(|fusion| fusion.four.is_some()) {
             let width = Width::Four;
             let spec =
-                MatmulTiledWide { tile_m, tile_n, tile_k, thread_m, thread_n, trans_a, trans_b, width };
+                MatmulTiledWide { tile_m, tile_n, tile_k, thread_m, thread_n, trans_a, trans_b, long, width };
             let params = MatmulParams { view: view_at(OP, fusion, width)?, ..self.params };
             return self.job(spec, params, grid).fused(facts, fusion, results);
         }
-        let spec = MatmulTiled { tile_m, tile_n, tile_k, thread_m, thread_n, trans_a, trans_b };
+        let spec = MatmulTiled { tile_m, tile_n, tile_k, thread_m, thread_n, trans_a, trans_b, long };
         self.job(spec, self.params, grid).fused(facts, fusion, results)
     }
 
     fn grid(&self, tile_m: u32, tile_n: u32, facts: &Facts) -> Result<[u32; 3], KernelError> {
         let MatmulParams { m, n, .. } = self.params;
-        grid(OP, [n.div_ceil(tile_n), m.div_ceil(tile_m), self.batch], facts)
+        parts_grid(OP, [n.div_ceil(tile_n), m.div_ceil(tile_m), self.batch], facts)
     }
 
     fn job<S: Spec>(&self, spec: S, params: S::Params, grid: [u32; 3]) -> Job<S> {

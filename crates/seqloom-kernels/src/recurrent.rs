@@ -27,7 +27,7 @@ use seqloom_shaders::recurrent::{
 };
 
 use crate::error::KernelError;
-use crate::launch::{Job, Launch, Lowered, MOST_ITERATIONS, Operand, count, grid, lanes};
+use crate::launch::{Job, Launch, Lowered, MOST_ITERATIONS, Operand, count, lanes, stacked_grid};
 
 pub use form::Form;
 
@@ -280,19 +280,19 @@ impl Plan {
                     (Direction::Forward, Cell::Lstm | Cell::Gru) => 2 * lanes,
                     _ => 4 * lanes,
                 };
-                let grid = [hidden.div_ceil(units), batch.div_ceil(tall), 1];
+                let grid = [hidden.div_ceil(units), batch.div_ceil(tall)];
                 let halves = packed && tall == 32;
                 (Shape::Cpu { lanes, rows: tall, halves }, grid)
             }
-            Form::Step => (Shape::Step, [hidden.div_ceil(STEP_UNITS), batch.div_ceil(STEP_ROWS), 1]),
+            Form::Step => (Shape::Step, [hidden.div_ceil(STEP_UNITS), batch.div_ceil(STEP_ROWS)]),
             Form::Loop if hidden > LOOP_WORKGROUP => {
                 return refused(format!(
                     "the loop form holds {LOOP_WORKGROUP} hidden units at most, not {hidden}"
                 ));
             }
-            Form::Loop => (Shape::Loop, [1, batch.div_ceil(LOOP_WORKGROUP / hidden), 1]),
+            Form::Loop => (Shape::Loop, [1, batch.div_ceil(LOOP_WORKGROUP / hidden)]),
         };
-        let grid = self::grid(op, grid, facts)?;
+        let grid = stacked_grid(op, grid, facts)?;
         let ascending = reverse != (direction == Direction::Forward);
         Ok(Some(Plan { cell, direction, shape, rows, batch, time, hidden, packed, ascending, grid }))
     }

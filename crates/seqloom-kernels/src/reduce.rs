@@ -21,6 +21,7 @@ use crate::launch::{
     Fusion, Job, Launch, Lowered, MOST_ITERATIONS, Operand, count, flat_grid, prefers_cpu, striding, view_at,
     width,
 };
+use crate::sums::block;
 
 const OP: &str = "reduce";
 
@@ -38,6 +39,9 @@ const SHORTEST_COLUMN: usize = 64;
 
 /// The shortest chunk that tuning tries.
 const SHORTEST_CHUNK: usize = 8;
+
+/// Invocations that share a long chunk of the rows kernel.
+const ROW_WORKGROUP: u32 = 256;
 
 /// The longest chunk of the columns kernel, whose invocations walk one.
 const LONGEST_CHUNK: u32 = MOST_ITERATIONS - 2;
@@ -78,8 +82,8 @@ pub enum Variant {
 pub struct Cut {
     /// The kernel.
     pub variant: Variant,
-    /// Chunks, as far as the axis goes round; 1 is a single launch. The columns kernel takes more where an invocation could not
-    /// walk so long a chunk.
+    /// Chunks, as far as the axis goes round; 1 is a single launch. It takes more where an invocation would add too many terms
+    /// one by one, or could not walk so long a chunk.
     pub chunks: u32,
 }
 
@@ -138,11 +142,18 @@ impl Cut {
         stage(len, chunks) + if self.chunks > 1 { stage(chunks, 1.0) } else { 0.0 }
     }
 
-    /// How much of the axis one result of the first launch covers; `len` where one launch is enough.
-    fn chunk_len(self, len: u32) -> u32 {
+    /// How much of the axis one result of the first launch covers; `len` where one launch is enough. An invocation adds no
+    /// more terms than a block of so long a sum has ([`crate::sums`]).
+    fn chunk_len(self, op: ReduceOp, len: u32) -> u32 {
         let chunk_len = len.div_ceil(self.chunks.clamp(1, len.max(1)));
+        let sharing = if self.variant == Variant::Rows { ROW_WORKGROUP } else { 1 };
+        let block = match op {
+            ReduceOp::Sum => sharing.saturating_mul(block(len.div_ceil(sharing) as usize) as u32),
+            ReduceOp::Max => len,
+        };
         // On every device, so that the order of the additions is the same on all.
-        if self.variant == Variant::Columns { chunk_len.min(LONGEST_CHUNK) } else { chunk_len }
+        let walkable = if self.variant == Variant::Columns { LONGEST_CHUNK } else { u32::MAX };
+        chunk_len.min(block).min(walkable)
     }
 }
 
@@ -157,6 +168,9 @@ impl fmt::Display for Cut {
 }
 
 /// `out[o,i] = reduce over r of fused(0, (o·len + r)·inner + i)`, cut as suits the device.
+///
+/// A sum of K terms is off by at most (b + ⌈K / b⌉)·2⁻²⁴ of what its terms amount to, where b is K up to 2048 and then 1024, or
+/// the power of two beyond √K where that is more.
 ///
 /// Bindings: `Out(0)` `[outer, inner]` f32, `Leaf(i)` as the fusion says, `Scratch(0)` where it takes two launches.
 /// The fusion's view has the extents of the head, `outer·len·inner` elements.
@@ -184,7 +198,7 @@ pub fn lower_as(cut: Cut, problem: &Problem, facts: &Facts, fusion: &Fusion) -> 
     if results == 0 {
         return Ok(Lowered::default());
     }
-    let chunk_len = cut.chunk_len(len);
+    let chunk_len = cut.chunk_len(problem.op, len);
     let chunks = len.div_ceil(chunk_len);
     let width = match variant {
         Variant::Columns => width(inner, Some(fusion), facts),
@@ -238,7 +252,7 @@ impl Stage {
                 self.finish(ReduceColumns { workgroup, max, width }, grid, facts, head)
             }
             Variant::Rows => {
-                let workgroup = if self.params.chunk_len <= 128 { 64 } else { 256 };
+                let workgroup = if self.params.chunk_len <= 128 { 64 } else { ROW_WORKGROUP };
                 let grid = flat_grid(OP, results, workgroup, facts)?;
                 self.finish(ReduceRows { workgroup, max }, grid, facts, head)
             }

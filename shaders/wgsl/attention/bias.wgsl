@@ -36,7 +36,14 @@ fn right(values: bool, at: u32) -> f32 {
 }
 
 @compute @workgroup_size(WORKGROUP)
-fn main(@builtin(workgroup_id) tile: vec3<u32>, @builtin(local_invocation_index) lid: u32) {
+fn main(
+    @builtin(workgroup_id) id: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
+    @builtin(local_invocation_index) lid: u32,
+) {
+    let parts = vec2((params.queries + SIDE - 1u) / SIDE, (params.keys + SIDE - 1u) / SIDE);
+    let tile = own_part(id, groups, parts);
+    if tile.z >= params.planes { return; }
     let first_query = tile.x * SIDE;
     let key = tile.y * SIDE;
     // Which batch rows and heads share this bias: one of a kind, or all.

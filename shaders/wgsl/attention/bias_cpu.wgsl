@@ -52,7 +52,14 @@ fn add_row(at: vec4<u32>, exists: vec4<bool>, ds: vec4<f32>) {
 }
 
 @compute @workgroup_size(LANES)
-fn main(@builtin(workgroup_id) tile: vec3<u32>, @builtin(subgroup_invocation_id) lane: u32) {
+fn main(
+    @builtin(workgroup_id) id: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
+    @builtin(subgroup_invocation_id) lane: u32,
+) {
+    let parts = vec2((params.queries + 4u * LANES - 1u) / (4u * LANES), (params.keys + ROWS - 1u) / ROWS);
+    let tile = own_part(id, groups, parts);
+    if tile.z >= params.planes { return; }
     let first_query = tile.x * 4u * LANES;
     let query = first_query + lane + vec4(0u, LANES, 2u * LANES, 3u * LANES);
     let exists = query < vec4(params.queries);

@@ -32,7 +32,14 @@ fn right(values: bool, at: u32) -> f32 {
 }
 
 @compute @workgroup_size(WORKGROUP)
-fn main(@builtin(workgroup_id) tile: vec3<u32>, @builtin(local_invocation_index) lid: u32) {
+fn main(
+    @builtin(workgroup_id) id: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
+    @builtin(local_invocation_index) lid: u32,
+) {
+    let parts = vec2((params.queries + SIDE - 1u) / SIDE, params.heads * ((params.value_width + CHANNELS - 1u) / CHANNELS));
+    let tile = own_part(id, groups, parts);
+    if tile.z >= params.planes { return; }
     let b = tile.z;
     let h = tile.y % params.heads;
     let channel = tile.y / params.heads * CHANNELS;

@@ -50,7 +50,14 @@ fn add_out(at: vec4<u32>, exists: vec4<bool>, factor: vec4<f32>, s: Quad) {
 }
 
 @compute @workgroup_size(LANES)
-fn main(@builtin(workgroup_id) tile: vec3<u32>, @builtin(subgroup_invocation_id) lane: u32) {
+fn main(
+    @builtin(workgroup_id) id: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
+    @builtin(subgroup_invocation_id) lane: u32,
+) {
+    let parts = vec2((params.queries + COLUMNS * LANES - 1u) / (COLUMNS * LANES), params.heads);
+    let tile = own_part(id, groups, parts);
+    if tile.z >= params.planes { return; }
     let b = tile.z;
     let h = tile.y;
     let length = length_of(b);

@@ -75,7 +75,14 @@ fn each_delta(at: u32, query: u32, last: u32) -> Eight {
 }
 
 @compute @workgroup_size(LANES)
-fn main(@builtin(workgroup_id) tile: vec3<u32>, @builtin(subgroup_invocation_id) lane: u32) {
+fn main(
+    @builtin(workgroup_id) id: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
+    @builtin(subgroup_invocation_id) lane: u32,
+) {
+    let parts = vec2((params.keys + 4u * LANES - 1u) / (4u * LANES), params.heads / params.group);
+    let tile = own_part(id, groups, parts);
+    if tile.z >= params.planes { return; }
     let b = tile.z;
     let length = length_of(b);
     let start = start_of(length);

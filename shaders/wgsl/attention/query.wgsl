@@ -46,10 +46,13 @@ fn diagonal(shift: i32) -> f32 {
 
 @compute @workgroup_size(WORKGROUP)
 fn main(
-    @builtin(workgroup_id) tile: vec3<u32>,
-    @builtin(num_workgroups) tiles: vec3<u32>,
+    @builtin(workgroup_id) id: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
     @builtin(local_invocation_index) lid: u32,
 ) {
+    let parts = vec2((params.queries + SIDE - 1u) / SIDE, params.heads * ((params.width + CHANNELS - 1u) / CHANNELS));
+    let tile = own_part(id, groups, parts);
+    if tile.z >= params.planes { return; }
     let b = tile.z;
     let h = tile.y % params.heads;
     let channel = tile.y / params.heads * CHANNELS;
@@ -66,7 +69,7 @@ fn main(
 
     // The part of `partial`, and what of it this invocation sums: distances that equal lid modulo the workgroup's size.
     let learned = LEARNED && channel == 0u;
-    let at = ((b * tiles.x + tile.x) * params.heads + h) * params.columns;
+    let at = ((b * parts.x + tile.x) * params.heads + h) * params.columns;
     let radius = i32((params.columns - params.slopes) / 2u);
     var below = 0.0f;
     var above = 0.0f;

@@ -89,10 +89,13 @@ fn add_distances(at: u32, apart: i32, lane: u32, s: Sums, sums: vec3<f32>) -> ve
 
 @compute @workgroup_size(LANES)
 fn main(
-    @builtin(workgroup_id) tile: vec3<u32>,
-    @builtin(num_workgroups) tiles: vec3<u32>,
+    @builtin(workgroup_id) id: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
     @builtin(subgroup_invocation_id) lane: u32,
 ) {
+    let parts = vec2((params.queries + 4u * LANES - 1u) / (4u * LANES), params.heads);
+    let tile = own_part(id, groups, parts);
+    if tile.z >= params.planes { return; }
     let b = tile.z;
     let h = tile.y;
     let length = length_of(b);
@@ -120,7 +123,7 @@ fn main(
     let own = (b * params.queries + queries) * params.heads + h;
     let lse_own = lse4(own);
     let delta_own = delta4(own);
-    let row = ((b * tiles.x + tile.x) * params.heads + h) * params.columns;
+    let row = ((b * parts.x + tile.x) * params.heads + h) * params.columns;
 
     if params.begin == 0u {
         for (var c = 0u; c < params.width; c++) {

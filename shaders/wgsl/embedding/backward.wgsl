@@ -9,10 +9,14 @@
 //
 // Shapes: dy [N, C]; order [N]; starts [V + 1], starts[0] = 0, starts[V] = N; dtable [V, C], written whole.
 // Grid: any number of workgroups in x and y; invocations stride over V * C, neighbours read neighbours.
-// Numeric: added in the order of `order`, in f32. Bad segments are the host's to refuse; here they are clamped, so
+// Numeric: added in the order of `order`, in f32, by blocks whose sums are added in turn, so that the error of an id that many
+// tokens share grows as BLOCK + tokens / BLOCK. Bad segments are the host's to refuse; here they are clamped, so
 // that no read leaves a buffer.
 
 const WORKGROUP: u32 = 64u; // spec
+
+// Tokens that are added one by one.
+const BLOCK: u32 = 1024u;
 
 struct Params {
     tokens: u32,   // N
@@ -41,12 +45,16 @@ fn main(
         let v = divide(i, params.channels);
         let c = i - v * params.channels;
         let end = min(starts[v + 1u], params.end);
-        var acc = Value(0.0f);
-        if params.first > 0u { acc = dtable[i]; }
-        for (var s = max(starts[v], params.first); s < end; s++) {
-            let n = min(order[s], params.tokens - 1u);
-            acc += dy[n * params.channels + c];
+        var total = Value(0.0f);
+        if params.first > 0u { total = dtable[i]; }
+        for (var begin = max(starts[v], params.first); begin < end; begin += BLOCK) {
+            var acc = Value(0.0f);
+            for (var s = begin; s < min(begin + BLOCK, end); s++) {
+                let n = min(order[s], params.tokens - 1u);
+                acc += dy[n * params.channels + c];
+            }
+            total += acc;
         }
-        dtable[i] = acc;
+        dtable[i] = total;
     }
 }

@@ -37,6 +37,7 @@ struct Params {
     keep: f32,        // probability to keep a weight
     begin: u32,       // what a launch sums over, where the kernel says so
     end: u32,
+    planes: u32,      // parts along z: batch rows, or biases
 }
 var<immediate> params: Params;
 

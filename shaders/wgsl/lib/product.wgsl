@@ -11,6 +11,8 @@ struct Params {
     b_row: u32,
     b_col: u32,
     b_batch: u32,
+    batch: u32,
+    block: u32, // values of p that are added one by one, if LONG
     view: View,
 }
 var<immediate> params: Params;

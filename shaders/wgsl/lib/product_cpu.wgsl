@@ -12,5 +12,6 @@ struct Params {
     b_col: u32,
     b_batch: u32,
     biased: u32, // whether the sums start with the bias, and not with 0
+    batch: u32,
 }
 var<immediate> params: Params;

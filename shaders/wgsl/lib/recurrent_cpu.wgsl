@@ -3,7 +3,7 @@
 //
 // A workgroup is one subgroup and owns ROWS rows of the batch and its share of the hidden units: the four columns of a
 // lane's vec4 are those of one unit, or, where a unit has one, four neighbouring units.
-// Grid: (groups, ceil(B / ROWS)), any number of groups.
+// Grid: (groups, ceil(B / ROWS)), any number of groups; y may go on along z.
 //
 // Units are finished one at a time, in a loop with an end that no compiler knows: unrolled, it takes seconds to compile.
 // H is a multiple of 4, so that operand and weights are loaded four values at once.
@@ -52,7 +52,7 @@ fn main(
 ) {
     let H = params.hidden;
     let now = moment(params.t);
-    let first = tile.y * ROWS;
+    let first = (tile.y + tiles.y * tile.z) * ROWS;
     let rows = product_rows(now);
     let last = max(rows, 1u) - 1u;
     let at0 = operand_rows(now, first, last, lane);

@@ -3,7 +3,7 @@
 // A workgroup owns WORKGROUP / H rows of the batch, an invocation one unit of one of them at every step. What the next
 // step's product reads (h forward, dz backward) stays in workgroup memory, and a barrier parts the steps: where H is
 // small a launch costs more than a step. The weights are read from memory, and hardly leave the first cache.
-// Grid: (1, ceil(B / (WORKGROUP / H))).
+// Grid: (1, ceil(B / (WORKGROUP / H))); y may go on along z.
 //
 // Numeric: f32 FMA in the order of k.
 
@@ -41,12 +41,16 @@ fn product(row: u32, j: u32) -> vec4<f32> {
 }
 
 @compute @workgroup_size(WORKGROUP)
-fn main(@builtin(workgroup_id) tile: vec3<u32>, @builtin(local_invocation_index) lid: u32) {
+fn main(
+    @builtin(workgroup_id) tile: vec3<u32>,
+    @builtin(num_workgroups) tiles: vec3<u32>,
+    @builtin(local_invocation_index) lid: u32,
+) {
     let H = params.hidden;
     let rows = WORKGROUP / H;
     let row = lid / H;
     let j = lid % H;
-    let b = tile.y * rows + row;
+    let b = (tile.y + tiles.y * tile.z) * rows + row;
     let owns = row < rows && b < params.batch;
     let own = row * depth() + j;
     if owns { put_state(own, enter(moment(params.t), b, j)); }

@@ -3,7 +3,7 @@
 // A workgroup computes UNITS hidden units of ROWS rows of the batch, an invocation all columns of one unit of one row.
 // Operand and weights pass through workgroup memory in tiles of DEPTH, so each is read from memory once a workgroup.
 // The order of launches is all the synchronisation between steps: WebGPU promises workgroups no progress, so they
-// cannot wait for one another. Grid: (ceil(H / UNITS), ceil(B / ROWS)).
+// cannot wait for one another. Grid: (ceil(H / UNITS), ceil(B / ROWS)); y may go on along z.
 //
 // Numeric: f32 FMA in the order of k.
 
@@ -40,9 +40,13 @@ fn fill(now: Moment, row0: u32, j0: u32, k0: u32, lid: u32) {
 }
 
 @compute @workgroup_size(WORKGROUP)
-fn main(@builtin(workgroup_id) tile: vec3<u32>, @builtin(local_invocation_index) lid: u32) {
+fn main(
+    @builtin(workgroup_id) tile: vec3<u32>,
+    @builtin(num_workgroups) tiles: vec3<u32>,
+    @builtin(local_invocation_index) lid: u32,
+) {
     let now = moment(params.t);
-    let row0 = tile.y * ROWS;
+    let row0 = (tile.y + tiles.y * tile.z) * ROWS;
     let j0 = tile.x * UNITS;
     let row = lid / UNITS;
     let unit = lid % UNITS;

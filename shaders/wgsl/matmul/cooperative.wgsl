@@ -2,7 +2,7 @@
 //
 // A[z,i,p] = a[z*a_batch + i*a_row + p*a_col], [Z,M,K]; B[z,p,j] = b[z*b_batch + p*b_row + j*b_col], [Z,K,N];
 // out [Z,M,N] row-major. half(x) is the 16-bit float nearest to x. lib/product_wide.wgsl says which sizes are multiples of 4.
-// Grid: (ceil(N / TILE_N), ceil(M / TILE_M), Z). The workgroup has SUBGROUPS_M x SUBGROUPS_N subgroups of LANES
+// Grid: (ceil(N / TILE_N), ceil(M / TILE_M), Z), or folded (lib/grid.wgsl). The workgroup has SUBGROUPS_M x SUBGROUPS_N subgroups of LANES
 // invocations; each owns FRAGMENTS_M x FRAGMENTS_N matrices of SIDE x SIDE results, whose sums it keeps in registers.
 //
 // Both operands are staged in workgroup memory as 16-bit floats, as they lie (TRANS_A: A as [K,M], TRANS_B: B as [N,K]), so
@@ -11,7 +11,8 @@
 // Results go through workgroup memory, a matrix at a time: where a cooperative matrix holds which element is the driver's
 // secret, and edges and fused code need to know.
 //
-// Numeric: products of halves are exact in f32, in which sums are taken, within a matrix in the hardware's order. Values of
+// Numeric: products of halves are exact in f32, in which sums are taken, within a matrix in the hardware's order; with LONG by
+// blocks, as in tiled.wgsl. Values of
 // 65520 and more become infinite, those below 3e-8 become 0. Elements past an edge count as 0 and are not stored.
 
 const LANES: u32 = 32u; // spec
@@ -22,6 +23,7 @@ const FRAGMENTS_M: u32 = 2u; // spec
 const FRAGMENTS_N: u32 = 2u; // spec
 const TRANS_A: bool = false; // spec
 const TRANS_B: bool = false; // spec
+const LONG: bool = false; // spec
 
 alias Left = coop_mat16x16<f16, A>; // spec
 alias Right = coop_mat16x16<f16, B>; // spec
@@ -83,19 +85,35 @@ fn matrix_b(p: u32, j: u32) -> Right {
     return coopLoadT<Right>(&tile_b[at_b(p, j)], PITCH_B);
 }
 
+// Where element e of a matrix stands in the result, and whether it is there: in one of the first `rows` rows.
+struct Place { at: u32, exists: bool }
+
+fn place_of(z: u32, row0: u32, column0: u32, e: u32, rows: u32) -> Place {
+    let row = row0 + e / SIDE;
+    let column = column0 + e % SIDE;
+    return Place((z * params.m + row) * params.n + column, row < rows && column < params.n);
+}
+
 @compute @workgroup_size(WORKGROUP)
 fn main(
-    @builtin(workgroup_id) tile: vec3<u32>,
+    @builtin(workgroup_id) id: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
     @builtin(local_invocation_index) lid: u32,
     @builtin(subgroup_id) subgroup: u32,
     @builtin(subgroup_invocation_id) lane: u32,
 ) {
-    let z = tile.z;
+    let tile = own_part(id, groups, vec2((params.n + TILE_N - 1u) / TILE_N, (params.m + TILE_M - 1u) / TILE_M));
+    // A workgroup past the last matrix computes that one again and stores nothing: cooperative operations want uniform control flow,
+    // and after a return naga sees none.
+    let z = min(tile.z, params.batch - 1u);
+    let rows = select(params.m, 0u, tile.z > z);
     let row0 = tile.y * TILE_M;
     let column0 = tile.x * TILE_N;
     // This subgroup's share of the tile.
     let top = subgroup / SUBGROUPS_N * (FRAGMENTS_M * SIDE);
     let left = subgroup % SUBGROUPS_N * (FRAGMENTS_N * SIDE);
+
+    let own = subgroup * (SIDE * SIDE);
 
     // Loops over these have constant bounds, which GPU compilers unroll into registers.
     var sums: array<Sum, FRAGMENTS_M * FRAGMENTS_N>; // 0
@@ -117,19 +135,38 @@ fn main(
             }
         }
         workgroupBarrier();
+        if LONG {
+            // Where a cooperative matrix holds which element is not known, so the block's sums go where the results will.
+            let done = p0 + TILE_K;
+            if done % params.block == 0u && done < params.k {
+                for (var r = 0u; r < FRAGMENTS_M; r++) {
+                    for (var c = 0u; c < FRAGMENTS_N; c++) {
+                        coopStoreT(sums[r * FRAGMENTS_N + c], &results[own], SIDE);
+                        workgroupBarrier();
+                        for (var e = lane; e < SIDE * SIDE; e += LANES) {
+                            let to = place_of(z, row0 + top + r * SIDE, column0 + left + c * SIDE, e, rows);
+                            if to.exists {
+                                if done > params.block { out[to.at] += results[own + e]; } else { out[to.at] = results[own + e]; }
+                            }
+                        }
+                        workgroupBarrier();
+                        sums[r * FRAGMENTS_N + c] = Sum();
+                    }
+                }
+            }
+        }
     }
 
-    let own = subgroup * (SIDE * SIDE);
     for (var r = 0u; r < FRAGMENTS_M; r++) {
         for (var c = 0u; c < FRAGMENTS_N; c++) {
             coopStoreT(sums[r * FRAGMENTS_N + c], &results[own], SIDE);
             workgroupBarrier();
             for (var e = lane; e < SIDE * SIDE; e += LANES) {
-                let row = row0 + top + r * SIDE + e / SIDE;
-                let column = column0 + left + c * SIDE + e % SIDE;
-                if row < params.m && column < params.n {
-                    let at = (z * params.m + row) * params.n + column;
-                    out[at] = fused(results[own + e], at);
+                let to = place_of(z, row0 + top + r * SIDE, column0 + left + c * SIDE, e, rows);
+                if to.exists {
+                    var sum = results[own + e];
+                    if LONG && params.k > params.block { sum += out[to.at]; }
+                    out[to.at] = fused(sum, to.at);
                 }
             }
             workgroupBarrier();

@@ -4,7 +4,7 @@
 // out [Z,M,N] row-major; with ADD the sum is added to what is there, so that a long one can be cut. Strides make NN,
 // NT and TN one kernel, a stride of 0 broadcasts over the batch. Whether there is a bias is an immediate, so that products
 // with and without one are one pipeline; any buffer may stand in for a bias that is not read.
-// Grid: (ceil(N / (4*LANES)), ceil(M / ROWS), Z). A workgroup is exactly one subgroup and owns a tile of ROWS rows;
+// Grid: (ceil(N / (4*LANES)), ceil(M / ROWS), Z), or folded (lib/grid.wgsl). A workgroup is exactly one subgroup and owns a tile of ROWS rows;
 // lane l owns its columns l, l+LANES, l+2*LANES, l+3*LANES as the parts of a vec4.
 //
 // Such an adapter turns a storage load into one scalar load for each lane, whatever the addresses, and that costs
@@ -18,7 +18,7 @@
 // one load for eight rows, results are stored by a loop, and there is no epilogue but the bias, with which the sums
 // start: each would make a pipeline of its own.
 //
-// Numeric: f32 FMA in the order of p, from the bias. Rows and columns past the edge read clamped addresses and are not stored.
+// Numeric: f32 FMA in the order of p, from the bias; a long sum comes in blocks by a launch each, added in their order. Rows and columns past the edge read clamped addresses and are not stored.
 
 const LANES: u32 = 8u; // spec
 const ROWS: u32 = 32u; // spec
@@ -85,8 +85,14 @@ fn add_outer(z: u32, row: u32, lane: u32, p: u32, b: vec4<f32>, s: Sums) -> Sums
 }
 
 @compute @workgroup_size(LANES)
-fn main(@builtin(workgroup_id) tile: vec3<u32>, @builtin(subgroup_invocation_id) lane: u32) {
+fn main(
+    @builtin(workgroup_id) id: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
+    @builtin(subgroup_invocation_id) lane: u32,
+) {
+    let tile = own_part(id, groups, vec2((params.n + 4u * LANES - 1u) / (4u * LANES), (params.m + ROWS - 1u) / ROWS));
     let z = tile.z;
+    if z >= params.batch { return; }
     let row = tile.y * ROWS;
     let column = tile.x * (4u * LANES) + lane;
     let columns = min(column + vec4(0u, LANES, 2u * LANES, 3u * LANES), vec4(params.n - 1u)) * params.b_col

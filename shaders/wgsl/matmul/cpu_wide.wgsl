@@ -4,13 +4,13 @@
 // out [Z,M,N] row-major; with ADD the sum is added to what is there. Strides are those of values. N is a multiple of 4, as
 // is the size of the axis along which each operand lies in memory: with A_ROWS that of A is M, else K; with B_COLUMNS
 // that of B is N, else K. Whether there is a bias is an immediate.
-// Grid: (ceil(N / (4*LANES)), ceil(M / ROWS), Z). A workgroup is one subgroup and owns a tile of ROWS rows; lane l owns its
+// Grid: (ceil(N / (4*LANES)), ceil(M / ROWS), Z), or folded (lib/grid.wgsl). A workgroup is one subgroup and owns a tile of ROWS rows; lane l owns its
 // columns 4*l to 4*l+3 as the parts of a vec4. lib/wide_tile.wgsl says why such code looks as it does.
 //
 // A step takes four values of p. Of eight rows of A, each lane loads four values: where A lies along p, those of row l;
 // where it lies along rows, for p + l%4 the rows 4*(l/4) to 4*(l/4)+3.
 //
-// Numeric: f32 FMA in the order of p, from the bias. Rows and columns past the edge read clamped addresses and are not
+// Numeric: f32 FMA in the order of p, from the bias; long sums as in matmul_cpu. Rows and columns past the edge read clamped addresses and are not
 // stored; where K is no multiple of 4, A counts as 0 past its end.
 
 const LANES: u32 = 8u; // spec
@@ -90,8 +90,14 @@ fn add(v: Held, strip: Strip, s: Sums) -> Sums {
 }
 
 @compute @workgroup_size(LANES)
-fn main(@builtin(workgroup_id) tile: vec3<u32>, @builtin(subgroup_invocation_id) lane: u32) {
+fn main(
+    @builtin(workgroup_id) id: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
+    @builtin(subgroup_invocation_id) lane: u32,
+) {
+    let tile = own_part(id, groups, vec2((params.n + 4u * LANES - 1u) / (4u * LANES), (params.m + ROWS - 1u) / ROWS));
     let z = tile.z;
+    if z >= params.batch { return; }
     let row = tile.y * ROWS;
     let own = tile.x * (4u * LANES) + 4u * lane;
     let column = min(own, params.n - 4u);

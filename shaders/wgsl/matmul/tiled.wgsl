@@ -2,7 +2,7 @@
 //
 // A[z,i,p] = a[z*a_batch + i*a_row + p*a_col], [Z,M,K]; B[z,p,j] = b[z*b_batch + p*b_row + j*b_col], [Z,K,N];
 // out [Z,M,N] row-major. A stride of 0 broadcasts over the batch.
-// Grid: (ceil(N / TILE_N), ceil(M / TILE_M), Z). The workgroup has (TILE_M / THREAD_M) * (TILE_N / THREAD_N)
+// Grid: (ceil(N / TILE_N), ceil(M / TILE_M), Z), or folded (lib/grid.wgsl). The workgroup has (TILE_M / THREAD_M) * (TILE_N / THREAD_N)
 // invocations; each owns THREAD_M x THREAD_N results, THREAD_M rows apart by the number of thread rows, so that
 // neighbours read neighbouring words of workgroup memory.
 //
@@ -10,7 +10,8 @@
 // it, so that neighbouring invocations read neighbouring addresses. Rows of a tile are padded by PAD words, which
 // spreads the transposing stores over the banks.
 //
-// Numeric: f32, in the order of p. Elements past an edge count as 0 in the tile and are not stored.
+// Numeric: f32, in the order of p. With LONG, sums of `block` products each are taken first, and added in their order: the error then
+// grows as block + K / block and not as K. What is added so far waits in `out`. Elements past an edge count as 0 in the tile and are not stored.
 
 const TILE_M: u32 = 64u; // spec
 const TILE_N: u32 = 64u; // spec
@@ -19,6 +20,7 @@ const THREAD_M: u32 = 4u; // spec
 const THREAD_N: u32 = 4u; // spec
 const TRANS_A: bool = false; // spec
 const TRANS_B: bool = false; // spec
+const LONG: bool = false; // spec
 
 const PAD: u32 = 4u;
 const ROWS: u32 = TILE_M / THREAD_M; // of invocations
@@ -60,9 +62,31 @@ fn fill_b(z: u32, column0: u32, p0: u32, lid: u32) {
     }
 }
 
+// Adds the sums of a block to what the result holds, or puts them there, and starts again from 0.
+fn keep(sums: ptr<function, array<f32, THREAD_M * THREAD_N>>, z: u32, row0: u32, column0: u32, add: bool) {
+    for (var r = 0u; r < THREAD_M; r++) {
+        let row = row0 + r * ROWS;
+        for (var c = 0u; c < THREAD_N; c++) {
+            let column = column0 + c * COLUMNS;
+            if row < params.m && column < params.n {
+                let at = (z * params.m + row) * params.n + column;
+                let sum = (*sums)[r * THREAD_N + c];
+                if add { out[at] += sum; } else { out[at] = sum; }
+            }
+            (*sums)[r * THREAD_N + c] = 0.0f;
+        }
+    }
+}
+
 @compute @workgroup_size(WORKGROUP)
-fn main(@builtin(workgroup_id) tile: vec3<u32>, @builtin(local_invocation_index) lid: u32) {
+fn main(
+    @builtin(workgroup_id) id: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
+    @builtin(local_invocation_index) lid: u32,
+) {
+    let tile = own_part(id, groups, vec2((params.n + TILE_N - 1u) / TILE_N, (params.m + TILE_M - 1u) / TILE_M));
     let z = tile.z;
+    if z >= params.batch { return; }
     let row0 = tile.y * TILE_M;
     let column0 = tile.x * TILE_N;
     let own_row = lid / COLUMNS;
@@ -88,6 +112,12 @@ fn main(@builtin(workgroup_id) tile: vec3<u32>, @builtin(local_invocation_index)
             }
         }
         workgroupBarrier();
+        if LONG {
+            let done = p0 + TILE_K;
+            if done % params.block == 0u && done < params.k {
+                keep(&sums, z, row0 + own_row, column0 + own_column, done > params.block);
+            }
+        }
     }
 
     for (var r = 0u; r < THREAD_M; r++) {
@@ -96,7 +126,9 @@ fn main(@builtin(workgroup_id) tile: vec3<u32>, @builtin(local_invocation_index)
             let column = column0 + own_column + c * COLUMNS;
             if row < params.m && column < params.n {
                 let at = (z * params.m + row) * params.n + column;
-                out[at] = fused(sums[r * THREAD_N + c], at);
+                var sum = sums[r * THREAD_N + c];
+                if LONG && params.k > params.block { sum += out[at]; }
+                out[at] = fused(sum, at);
             }
         }
     }

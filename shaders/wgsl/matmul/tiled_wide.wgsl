@@ -2,7 +2,7 @@
 //
 // A[z,i,p] = a[z*a_batch + i*a_row + p*a_col], [Z,M,K]; B[z,p,j] = b[z*b_batch + p*b_row + j*b_col], [Z,K,N];
 // out [Z,M,N] row-major. lib/product_wide.wgsl says which sizes are multiples of 4.
-// Grid: (ceil(N / TILE_N), ceil(M / TILE_M), Z). The workgroup has (TILE_M / THREAD_M) * (TILE_N / THREAD_N)
+// Grid: (ceil(N / TILE_N), ceil(M / TILE_M), Z), or folded (lib/grid.wgsl). The workgroup has (TILE_M / THREAD_M) * (TILE_N / THREAD_N)
 // invocations; each owns THREAD_M x THREAD_N results, as blocks of four by four, blocks of one invocation as many blocks
 // apart as there are invocations in that direction.
 //
@@ -10,7 +10,8 @@
 // are what bounds the scalar kernel. Both tiles lie with p outermost, padded by one vector. While one tile is
 // multiplied the next is on its way into registers.
 //
-// Numeric: f32, in the order of p. Elements past an edge count as 0 in the tile and are not stored.
+// Numeric: f32, in the order of p. With LONG, sums of `block` products each are taken first, and added in their order: the error then
+// grows as block + K / block and not as K. What is added so far waits in `out`. Elements past an edge count as 0 in the tile and are not stored.
 
 const TILE_M: u32 = 64u; // spec
 const TILE_N: u32 = 64u; // spec
@@ -19,6 +20,7 @@ const THREAD_M: u32 = 4u; // spec
 const THREAD_N: u32 = 4u; // spec
 const TRANS_A: bool = false; // spec
 const TRANS_B: bool = false; // spec
+const LONG: bool = false; // spec
 
 const ROWS: u32 = TILE_M / THREAD_M; // of invocations
 const COLUMNS: u32 = TILE_N / THREAD_N;
@@ -56,9 +58,38 @@ fn store_b(e: u32, v: vec4<f32>) {
     }
 }
 
+// Where the vector of an invocation's row r and block c of columns stands in the result, in vectors, and whether it is there.
+struct Place { at: u32, exists: bool }
+
+fn place_of(z: u32, row0: u32, column0: u32, r: u32, c: u32) -> Place {
+    let row = row0 + 4u * (r / 4u * ROWS) + r % 4u;
+    let column = column0 + 4u * c * COLUMNS;
+    return Place(((z * params.m + row) * params.n + column) / 4u, row < params.m && column < params.n);
+}
+
+// Adds the sums of a block to what the result holds, or puts them there, and starts again from 0.
+fn keep(sums: ptr<function, array<vec4<f32>, THREAD_M * BLOCKS_N>>, z: u32, row0: u32, column0: u32, add: bool) {
+    for (var r = 0u; r < THREAD_M; r++) {
+        for (var c = 0u; c < BLOCKS_N; c++) {
+            let own = place_of(z, row0, column0, r, c);
+            let sum = (*sums)[r * BLOCKS_N + c];
+            if own.exists {
+                if add { out[own.at] += sum; } else { out[own.at] = sum; }
+            }
+            (*sums)[r * BLOCKS_N + c] = vec4(0.0f);
+        }
+    }
+}
+
 @compute @workgroup_size(WORKGROUP)
-fn main(@builtin(workgroup_id) tile: vec3<u32>, @builtin(local_invocation_index) lid: u32) {
+fn main(
+    @builtin(workgroup_id) id: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
+    @builtin(local_invocation_index) lid: u32,
+) {
+    let tile = own_part(id, groups, vec2((params.n + TILE_N - 1u) / TILE_N, (params.m + TILE_M - 1u) / TILE_M));
     let z = tile.z;
+    if z >= params.batch { return; }
     let row0 = tile.y * TILE_M;
     let column0 = tile.x * TILE_N;
     let own_row = lid / COLUMNS;
@@ -89,15 +120,21 @@ fn main(@builtin(workgroup_id) tile: vec3<u32>, @builtin(local_invocation_index)
             }
         }
         workgroupBarrier();
+        if LONG {
+            let done = p0 + TILE_K;
+            if done % params.block == 0u && done < params.k {
+                keep(&sums, z, row0 + 4u * own_row, column0 + 4u * own_column, done > params.block);
+            }
+        }
     }
 
     for (var r = 0u; r < THREAD_M; r++) {
-        let row = row0 + 4u * (own_row + r / 4u * ROWS) + r % 4u;
         for (var c = 0u; c < BLOCKS_N; c++) {
-            let column = column0 + 4u * (own_column + c * COLUMNS);
-            if row < params.m && column < params.n {
-                let at = ((z * params.m + row) * params.n + column) / 4u;
-                out[at] = fused(sums[r * BLOCKS_N + c], at);
+            let own = place_of(z, row0 + 4u * own_row, column0 + 4u * own_column, r, c);
+            if own.exists {
+                var sum = sums[r * BLOCKS_N + c];
+                if LONG && params.k > params.block { sum += out[own.at]; }
+                out[own.at] = fused(sum, own.at);
             }
         }
     }

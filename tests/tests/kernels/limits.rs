@@ -113,8 +113,12 @@ fn what_the_device_cannot_hold() {
         &["pointwise", "20 workgroups", "4"],
     );
     says(
-        matmul::lower(&matmul::Problem { batch: 3, ..SQUARE }, &small, None),
-        &["matmul", "3 workgroups along z"],
+        matmul::lower(
+            &matmul::Problem { batch: 9, a_batched: true, b_batched: true, ..SQUARE },
+            &small,
+            None,
+        ),
+        &["matmul", "36 workgroups", "4"],
     );
     let narrow = Facts { max_immediate_bytes: 64, ..facts() };
     says(matmul::lower(&SQUARE, &narrow, None), &["matmul", "bytes of immediates", "64"]);

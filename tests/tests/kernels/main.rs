@@ -18,6 +18,7 @@ mod recurrent;
 mod recurrent_oracle;
 mod reduce;
 mod softmax;
+mod sums;
 mod view;
 
 use seqloom_kernels::{Elem, FusedCode, Fusion};

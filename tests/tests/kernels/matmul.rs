@@ -38,7 +38,7 @@ const SIZES: [(usize, usize, usize); 19] = [
 ];
 
 /// The tiles of both kinds of device.
-fn tiles(executor: &Executor) -> Vec<Tile> {
+pub(crate) fn tiles(executor: &Executor) -> Vec<Tile> {
     // Without a subgroup size those of CPU adapters must refuse, which `limits` checks.
     let usable = |(kind, facts): (_, Facts)| {
         if kind == "as a CPU" && facts.lanes().is_none() {
@@ -255,5 +255,46 @@ fn what_the_kernel_for_a_row_leaves_to_tiles() {
         let deep = Problem { k: 4100, ..one };
         assert_eq!(row::suits(&deep, &facts), row::takes_norm(&one, &facts), "{kind}");
         assert!(!row::takes_norm(&deep, &facts), "{kind}: more than the workgroup's memory holds");
+    }
+}
+
+/// More matrices, rows or columns of tiles than an axis of a grid holds: by a device that is said to hold few.
+#[test]
+fn grids_beyond_an_axis_are_folded() {
+    let executor = Executor::shared();
+    // In each direction, by kernels of four values and of one, with workgroups past the last tile.
+    for (batch, m, n, k) in [(13, 4, 4, 8), (17, 3, 5, 7), (1, 700, 4, 4), (1, 3, 701, 5), (2, 130, 40, 12)] {
+        for (trans_a, trans_b) in LAYOUTS {
+            let problem = Problem { batch, m, n, k, trans_a, trans_b, a_batched: true, b_batched: true };
+            let (a, b) = operands(&problem);
+            let want = narrow(&expected(&problem, &a, &b));
+            let feed =
+                Feed { ins: vec![(&a).into(), (&b).into()], outs: vec![want.len()], ..Feed::default() };
+            for tile in tiles(&executor) {
+                let few = Facts { max_grid: 10, ..executor.facts().clone() };
+                let lowered = matmul::lower_as(tile, &problem, &few, None).unwrap();
+                assert!(lowered.launches.iter().all(|launch| launch.grid.iter().all(|&axis| axis <= 10)));
+                let name = format!("{problem:?} {tile}");
+                assert_close(&name, &executor.run(&lowered, &feed).out(0), &want, LOOSE);
+            }
+        }
+    }
+}
+
+#[test]
+fn more_products_than_any_axis_holds() {
+    let executor = Executor::shared();
+    let batch = 70_000;
+    for (kind, facts) in executor.kinds() {
+        for (m, n, k) in [(1, 1, 3), (4, 4, 4)] {
+            let problem =
+                Problem { batch, m, n, k, trans_a: false, trans_b: false, a_batched: true, b_batched: true };
+            let (a, b) = operands(&problem);
+            let want = narrow(&expected(&problem, &a, &b));
+            let feed =
+                Feed { ins: vec![(&a).into(), (&b).into()], outs: vec![want.len()], ..Feed::default() };
+            let lowered = matmul::lower(&problem, &facts, None).unwrap();
+            assert_close(&format!("{problem:?} {kind}"), &executor.run(&lowered, &feed).out(0), &want, LOOSE);
+        }
     }
 }

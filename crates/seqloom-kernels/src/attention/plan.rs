@@ -10,7 +10,7 @@ use seqloom_shaders::attention::{
 
 use super::{Bias, FARTHEST, Layout, OP, Pass, Problem, Start};
 use crate::error::KernelError;
-use crate::launch::{Fusion, Job, Launch, Lowered, MOST_ITERATIONS, Operand, count, grid, lanes};
+use crate::launch::{Fusion, Job, Launch, Lowered, MOST_ITERATIONS, Operand, count, lanes, parts_grid};
 use crate::reduce::{self, ReduceOp};
 
 /// Rows that a GPU's workgroup owns and walks at a time, and channels of its result.
@@ -110,6 +110,7 @@ impl<'a> Plan<'a> {
             keep: problem.dropout.map_or(1.0, |dropout| dropout.keep),
             begin: 0,
             end: 0,
+            planes: if pass == Pass::Bias { biases } else { batch as u32 },
         };
         // Products of D or Dv terms for each pair.
         let (narrow, wide) = match pass {
@@ -169,25 +170,25 @@ impl<'a> Plan<'a> {
             Pass::Forward => {
                 // A step of generation has but one query a row: tiles of four to a lane would be all but empty.
                 let columns = if queries <= lanes { 1 } else { 4 };
-                let grid = grid(OP, [queries.div_ceil(columns * lanes), heads, self.batch], facts)?;
+                let parts = [queries.div_ceil(columns * lanes), heads, self.batch];
                 let spec = AttentionForwardCpu { lanes, rows, columns, bias, distance, dropout };
-                self.launches(spec, grid, &ranges, facts)
+                self.launches(spec, parts, &ranges, facts)
             }
             Pass::Query { learned } => {
-                let grid = grid(OP, [queries.div_ceil(columns), heads, self.batch], facts)?;
+                let parts = [queries.div_ceil(columns), heads, self.batch];
                 let learned = learned && distance;
                 let spec = AttentionQueryCpu { lanes, rows, bias, distance, dropout, learned };
-                self.launches(spec, grid, &ranges, facts)
+                self.launches(spec, parts, &ranges, facts)
             }
             Pass::Key => {
-                let grid = grid(OP, [keys.div_ceil(columns), heads / group, self.batch], facts)?;
+                let parts = [keys.div_ceil(columns), heads / group, self.batch];
                 let spec = AttentionKeyCpu { lanes, rows, bias, distance, dropout };
-                self.launches(spec, grid, &ranges, facts)
+                self.launches(spec, parts, &ranges, facts)
             }
             Pass::Bias => {
-                let grid = grid(OP, [queries.div_ceil(columns), keys.div_ceil(rows), self.biases], facts)?;
+                let parts = [queries.div_ceil(columns), keys.div_ceil(rows), self.biases];
                 let spec = AttentionBiasCpu { lanes, rows, bias, distance, dropout };
-                self.launches(spec, grid, &ranges, facts)
+                self.launches(spec, parts, &ranges, facts)
             }
         }
     }
@@ -201,22 +202,22 @@ impl<'a> Plan<'a> {
         let whole = [self.whole()];
         match self.pass {
             Pass::Forward => {
-                let grid = grid(OP, [queries.div_ceil(SIDE), blocks(value_width, heads), self.batch], facts)?;
-                self.launches(AttentionForward { bias, distance, dropout }, grid, &whole, facts)
+                let parts = [queries.div_ceil(SIDE), blocks(value_width, heads), self.batch];
+                self.launches(AttentionForward { bias, distance, dropout }, parts, &whole, facts)
             }
             Pass::Query { learned } => {
-                let grid = grid(OP, [queries.div_ceil(SIDE), blocks(width, heads), self.batch], facts)?;
+                let parts = [queries.div_ceil(SIDE), blocks(width, heads), self.batch];
                 let learned = learned && distance;
-                self.launches(AttentionQuery { bias, distance, dropout, learned }, grid, &whole, facts)
+                self.launches(AttentionQuery { bias, distance, dropout, learned }, parts, &whole, facts)
             }
             Pass::Key => {
                 let blocks = blocks(width.max(value_width), heads / group);
-                let grid = grid(OP, [keys.div_ceil(SIDE), blocks, self.batch], facts)?;
-                self.launches(AttentionKey { bias, distance, dropout }, grid, &whole, facts)
+                let parts = [keys.div_ceil(SIDE), blocks, self.batch];
+                self.launches(AttentionKey { bias, distance, dropout }, parts, &whole, facts)
             }
             Pass::Bias => {
-                let grid = grid(OP, [queries.div_ceil(SIDE), keys.div_ceil(SIDE), self.biases], facts)?;
-                self.launches(AttentionBias { bias, distance, dropout }, grid, &whole, facts)
+                let parts = [queries.div_ceil(SIDE), keys.div_ceil(SIDE), self.biases];
+                self.launches(AttentionBias { bias, distance, dropout }, parts, &whole, facts)
             }
         }
     }
@@ -289,13 +290,14 @@ impl<'a> Plan<'a> {
     fn launches<S: Spec<Params = AttentionParams>>(
         &self,
         spec: S,
-        grid: [u32; 3],
+        parts: [u32; 3],
         ranges: &[(u32, u32)],
         facts: &Facts,
     ) -> Result<Lowered, KernelError> {
-        if grid.contains(&0) {
+        if parts.contains(&0) {
             return Ok(Lowered::default());
         }
+        let grid = parts_grid(OP, parts, facts)?;
         let AttentionParams { heads, columns, .. } = self.params;
         let Problem { queries, keys, width, value_width, .. } = *self.problem;
         let (begin, end) = ranges.first().copied().unwrap_or_default();
@@ -322,7 +324,8 @@ impl<'a> Plan<'a> {
             lowered.scratch.push(4);
             return Ok(lowered);
         }
-        let workgroups = self.batch as usize * grid[0] as usize;
+        // One for each batch row and tile of queries, wherever in the grid it stands.
+        let workgroups = self.batch as usize * parts[0] as usize;
         let row = heads as usize * columns as usize;
         let parts = count(OP, "parts of the gradient by distance", &[workgroups, row])?;
         lowered.scratch.push(4 * u64::from(parts));

@@ -86,7 +86,7 @@ impl Plan {
     ) -> Result<Launch, KernelError> {
         let lanes = lanes(OP, "cooperative", facts)?;
         let ([subgroups_m, subgroups_n], [fragments_m, fragments_n]) = (shape.subgroups, shape.fragments);
-        let (trans_a, trans_b) = (self.trans_a, self.trans_b);
+        let (trans_a, trans_b, long) = (self.trans_a, self.trans_b, self.long);
         let spec = MatmulCooperative {
             lanes,
             side,
@@ -96,6 +96,7 @@ impl Plan {
             fragments_n,
             trans_a,
             trans_b,
+            long,
         };
         let [height, width] = shape.size(side);
         let grid = self.grid(height, width, facts)?;

@@ -11,8 +11,8 @@ use super::{OP, Problem};
 use crate::error::KernelError;
 use crate::launch::{Fusion, Job, Lowered, Operand, count, grid, lanes, prefers_cpu, view, workgroups};
 
-/// Depth, K, up to which an invocation of few lanes can walk it.
-const MOST_DEPTH: usize = 1 << 16;
+/// Depth, K, of which each of the fewest lanes adds as many quads one by one as a block has.
+const MOST_DEPTH: usize = 4 * 4 * 1024;
 
 /// Columns that a workgroup sums at a time.
 const COLUMNS: u32 = 8;

@@ -1,0 +1,149 @@
+//! What a user gets of sums over 100,000 rows: gradients, means, norms, losses and attention, by the kernels of CPU adapters and by
+//! those of GPUs. Terms are equal, so that every addition rounds the same way; taken one by one they are off by 1e-3.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // A test stops at the first surprise.
+
+use seqloom_graph::{AttentionOptions, Graph, HostTensor, Tensor};
+use seqloom_tests::case::{Case, Recorded};
+use seqloom_tests::device;
+
+const ROWS: usize = 100_000;
+const MOST: f64 = 5e-5;
+
+#[track_caller]
+fn near(name: &str, got: &[f32], want: f64) {
+    for (i, got) in got.iter().enumerate() {
+        let off = (f64::from(*got) - want).abs() / want.abs();
+        assert!(off <= MOST, "{name}: element {i} is {got}, expected {want}: off by {off:e} of it");
+    }
+}
+
+/// 0.1 as f32 has it.
+fn tenth() -> f64 {
+    f64::from(0.1f32)
+}
+
+fn filled(shape: &[usize], value: f32) -> HostTensor {
+    HostTensor::f32(shape, vec![value; shape.iter().product()]).unwrap()
+}
+
+/// The outputs and the gradients of a function on both kinds of device.
+fn both(
+    operands: &[HostTensor],
+    function: impl for<'g> Fn(&'g Graph, &[Tensor<'g>]) -> Recorded<'g>,
+    check: impl Fn(&str, &[Vec<f32>], &[Vec<f32>]),
+) {
+    for (kind, device) in [("as it is", device::shared()), ("as a GPU", device::shared_as_gpu())] {
+        let case = Case::compile(&device, operands, &function);
+        let _ = case.loss();
+        check(kind, &case.outputs(), &case.gradients());
+    }
+}
+
+#[test]
+fn gradients_of_a_linear_layer() {
+    for (inputs, outputs) in [(8, 4), (3, 5)] {
+        let operands =
+            [filled(&[ROWS, inputs], 0.1), filled(&[inputs, outputs], 0.5), filled(&[outputs], 0.0)];
+        both(
+            &operands,
+            |_, t| {
+                let y = t[0].matmul(t[1]) + t[2];
+                Recorded { outputs: vec![], loss: (y * 0.1).sum_all() }
+            },
+            |kind, _, gradients| {
+                near(&format!("weight {kind}"), &gradients[1], tenth() * tenth() * ROWS as f64);
+                near(&format!("bias {kind}"), &gradients[2], tenth() * ROWS as f64);
+            },
+        );
+    }
+}
+
+#[test]
+fn gradients_of_norms() {
+    // Every row is -1, 1, -1, 1: it is its own normalised row.
+    let rows: Vec<f32> = (0..ROWS * 4).map(|i| if i % 2 == 0 { -1.0 } else { 1.0 }).collect();
+    let operands = [HostTensor::f32(&[ROWS, 4], rows).unwrap(), filled(&[4], 1.0), filled(&[4], 0.0)];
+    both(
+        &operands,
+        |_, t| {
+            let y = t[0].layer_norm(Some(t[1]), Some(t[2]), 1e-12) + t[0].rms_norm(Some(t[1]), 1e-12);
+            Recorded { outputs: vec![], loss: (y * 0.1).sum_all() }
+        },
+        |kind, _, gradients| {
+            let sizes: Vec<f32> = gradients[1].iter().map(|g| g.abs()).collect();
+            near(&format!("weight {kind}"), &sizes, 2.0 * tenth() * ROWS as f64);
+            near(&format!("bias {kind}"), &gradients[2], tenth() * ROWS as f64);
+        },
+    );
+}
+
+#[test]
+fn means_and_losses() {
+    let targets = HostTensor::u32(&[ROWS], vec![1; ROWS]).unwrap();
+    let operands = [filled(&[ROWS, 3], 0.1), targets];
+    both(
+        &operands,
+        |_, t| {
+            let outputs = vec![t[0].mean(0), t[0].sum(0), t[0].mean_all()];
+            Recorded { outputs, loss: t[0].cross_entropy(t[1], None) }
+        },
+        |kind, outputs, _| {
+            near(&format!("mean {kind}"), &outputs[0], tenth());
+            near(&format!("sum {kind}"), &outputs[1], tenth() * ROWS as f64);
+            near(&format!("mean of all {kind}"), &outputs[2], tenth());
+        },
+    );
+    for device in [device::shared(), device::shared_as_gpu()] {
+        let case = Case::compile(&device, &operands, |_, t| Recorded {
+            outputs: vec![],
+            loss: t[0].cross_entropy(t[1], None),
+        });
+        near("cross-entropy", &[case.loss()], 3f64.ln());
+    }
+}
+
+#[test]
+fn softmax_of_a_long_row() {
+    both(
+        &[filled(&[1, ROWS], 0.3)],
+        |_, t| Recorded { outputs: vec![t[0].softmax() * ROWS as f32], loss: t[0].softmax().sum_all() },
+        |kind, outputs, _| near(&format!("softmax {kind}"), &outputs[0], 1.0),
+    );
+}
+
+#[test]
+fn the_gradient_of_a_token_that_comes_often() {
+    let ids = HostTensor::u32(&[ROWS], vec![1; ROWS]).unwrap();
+    both(
+        &[filled(&[2, 4], 0.5), ids],
+        |_, t| Recorded { outputs: vec![], loss: (t[0].gather_rows(t[1]) * 0.1).sum_all() },
+        |kind, _, gradients| near(&format!("table {kind}"), &gradients[0][4..], tenth() * ROWS as f64),
+    );
+}
+
+#[test]
+fn attention_over_many_keys_and_from_many_queries() {
+    let of = |time: usize, value: f32| filled(&[1, time, 1, 4], value);
+    // One query, which weighs all keys alike.
+    both(
+        &[of(1, 0.2), of(ROWS, 0.3), of(ROWS, 0.1)],
+        |_, t| {
+            let y = t[0].attention(t[1], t[2], AttentionOptions::default());
+            Recorded { outputs: vec![y], loss: (y * ROWS as f32).sum_all() }
+        },
+        |kind, outputs, gradients| {
+            near(&format!("out {kind}"), &outputs[0], tenth());
+            near(&format!("dv {kind}"), &gradients[2], 1.0);
+        },
+    );
+    // Many queries of one key, whose weight is 1.
+    both(
+        &[of(ROWS, 0.2), of(1, 0.3), of(1, 0.5)],
+        |_, t| {
+            let y = t[0].attention(t[1], t[2], AttentionOptions::default());
+            Recorded { outputs: vec![], loss: (y * 0.1).sum_all() }
+        },
+        |kind, _, gradients| near(&format!("dv {kind}"), &gradients[2], tenth() * ROWS as f64),
+    );
+}
