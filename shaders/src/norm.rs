@@ -63,7 +63,7 @@ kernel! {
         /// Take the mean off first.
         CENTRED centred: bool,
     }
-    bindings { x: Read F32, weight: Read F32, bias: Read F32, y: ReadWrite F32, mean: ReadWrite F32, rstd: ReadWrite F32 }
+    bindings { x: Read F32, weight: Read F32, bias: Read F32, y: ReadWrite F32, firsts: ReadWrite F32, mean: ReadWrite F32, rstd: ReadWrite F32 }
     shipped [
         { workgroup: 64, centred: true },
         { workgroup: 64, centred: false },
@@ -87,7 +87,7 @@ kernel! {
         /// How many elements an invocation takes at once.
         Value width: Width,
     }
-    bindings { x: Read Packed, weight: Read Packed, bias: Read Packed, y: ReadWrite Packed, mean: ReadWrite F32, rstd: ReadWrite F32 }
+    bindings { x: Read Packed, weight: Read Packed, bias: Read Packed, y: ReadWrite Packed, firsts: ReadWrite F32, mean: ReadWrite F32, rstd: ReadWrite F32 }
     shipped [
         { workgroup: 64, centred: true, width: Width::One },
         { workgroup: 64, centred: false, width: Width::One },
@@ -109,7 +109,7 @@ kernel! {
         /// Take the mean off first.
         CENTRED centred: bool,
     }
-    bindings { weight: Read F32, bias: Read F32, y: ReadWrite F32, mean: ReadWrite F32, rstd: ReadWrite F32, x: ReadWrite F32 }
+    bindings { weight: Read F32, bias: Read F32, y: ReadWrite F32, firsts: ReadWrite F32, mean: ReadWrite F32, rstd: ReadWrite F32, x: ReadWrite F32 }
     shipped [
         { workgroup: 64, centred: true },
         { workgroup: 64, centred: false },
@@ -133,7 +133,7 @@ kernel! {
         /// How many elements an invocation takes at once.
         Value width: Width,
     }
-    bindings { weight: Read Packed, bias: Read Packed, y: ReadWrite Packed, mean: ReadWrite F32, rstd: ReadWrite F32, x: ReadWrite Packed }
+    bindings { weight: Read Packed, bias: Read Packed, y: ReadWrite Packed, firsts: ReadWrite F32, mean: ReadWrite F32, rstd: ReadWrite F32, x: ReadWrite Packed }
     shipped [
         { workgroup: 64, centred: true, width: Width::One },
         { workgroup: 64, centred: false, width: Width::One },

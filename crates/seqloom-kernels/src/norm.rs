@@ -1,7 +1,8 @@
 //! Normalisation of the rows of a matrix: layer normalisation, and that by the root mean square.
 //!
-//! A GPU gives a row a workgroup, a CPU adapter an invocation, as for softmax and for its reasons. Forward keeps two numbers
-//! a row, from which backward has the normalised row again.
+//! A GPU gives a row a workgroup, a CPU adapter an invocation, as for softmax and for its reasons. Forward keeps three numbers
+//! a row, from which backward has the normalised row again. The mean is kept less the row's first element, beside that one: a
+//! mean of many times the spread, rounded to f32, would take digits from the gradients.
 //!
 //! A residual connection rides along: the sum before a norm as its head, that of the gradients as backward's tail. On a CPU
 //! adapter too, where each distinct fusion is a pipeline: the dropout in it makes a pass of its own just as distinct, and
@@ -65,7 +66,7 @@ fn variant_width(variant: Variant, cols: u32, fusion: Option<&Fusion>, facts: &F
 /// bias is read. By the variant that suits the device.
 ///
 /// Bindings: `In(0)` x `[rows, cols]`, `In(1)` weight `[cols]`, `In(2)` bias `[cols]` where centred, `Out(0)` y `[rows, cols]`,
-/// `Out(1)` m `[rows]`, `Out(2)` r `[rows]`.
+/// `Out(1)` the first elements `[rows]`, `Out(2)` m less those `[rows]`, `Out(3)` r `[rows]`; not centred, both are 0.
 ///
 /// # Errors
 /// Rows of no elements, or sizes beyond what a kernel can number, or on a CPU adapter walk.
@@ -86,7 +87,7 @@ pub fn lower_forward_as(variant: Variant, problem: &Problem, facts: &Facts) -> R
     // A binding that is not read still needs a buffer.
     let bias = Operand::In(if centred { 2 } else { 1 });
     let bindings =
-        vec![Operand::In(0), Operand::In(1), bias, Operand::Out(0), Operand::Out(1), Operand::Out(2)];
+        [Operand::In(0), Operand::In(1), bias].into_iter().chain((0..4).map(Operand::Out)).collect();
     let (flops, bytes) = (8 * len, 8 * (len + u64::from(rows) + u64::from(cols)));
     let launch = match variant {
         Variant::Workgroup => {
@@ -106,7 +107,7 @@ pub fn lower_forward_as(variant: Variant, problem: &Problem, facts: &Facts) -> R
 
 /// [`lower_forward`] of the rows that `head` computes, `x[i] = fused(0, i)`, which are stored as well.
 ///
-/// Bindings: as [`lower_forward`], but x is `Out(3)` `[rows, cols]`, and `Leaf(i)` as the fusion says.
+/// Bindings: as [`lower_forward`], but x is `Out(4)` `[rows, cols]`, and `Leaf(i)` as the fusion says.
 ///
 /// # Errors
 /// As [`lower_forward`], or a fusion that does not fit.
@@ -131,7 +132,7 @@ pub fn lower_residual_as(
     let (eps, view) = (problem.eps, view_at(OP, Some(head), width)?);
     let params = NormResidualParams { rows, cols: values, eps, view, ..NormResidualParams::default() };
     let mut bindings = vec![Operand::In(1), Operand::In(if centred { 2 } else { 1 })];
-    bindings.extend((0..4).map(Operand::Out));
+    bindings.extend((0..5).map(Operand::Out));
     let (flops, bytes) = (8 * len, 8 * (len + u64::from(rows) + u64::from(cols)));
     let launch = match variant {
         Variant::Workgroup => {
@@ -152,7 +153,7 @@ pub fn lower_residual_as(
 /// The gradient of x: `dx = fused(r·(g − mean(g) − h·mean(g·h)))` with `h = (x − m)·r` and `g = dy·weight`, without `mean(g)` where
 /// not centred. By the variant that suits the device.
 ///
-/// Bindings: `In(0)` x `[rows, cols]`, `In(1)` dy `[rows, cols]`, `In(2)` weight `[cols]`, `In(3)` m `[rows]`, `In(4)` r
+/// Bindings: `In(0)` x `[rows, cols]`, `In(1)` dy `[rows, cols]`, `In(2)` weight `[cols]`, `In(3)` m less the first elements `[rows]`, `In(4)` r
 /// `[rows]`, `Out(0)` dx `[rows, cols]`, `Leaf(i)` as the fusion says.
 ///
 /// # Errors

@@ -1,12 +1,12 @@
 // The gradient of forward.wgsl's operand, one workgroup per row.
 //
-// h[j] = (x[j] - mean) * rstd, g[j] = dy[j] * weight[j];
-// dx[j] = fused(rstd * (g[j] - h[j] * mean_k(g[k] * h[k]) - mean_k g[k])), without CENTRED less the last term
+// h[j] = ((x[j] - x[0]) - mean) * rstd, g[j] = dy[j] * weight[j];
+// dx[j] = fused(rstd * (g[j] - h[j] * mean_k(g[k] * h[k]) - mean_k g[k])), without CENTRED less x[0], mean and the last term
 //
 // The gradients of weight and bias are sums over rows, which a kernel that owns rows could not make without atomics: they
 // are reductions of their own.
 //
-// Shapes: x, dy, dx [rows, cols]; weight [cols]; mean, rstd [rows]; cols >= 1.
+// Shapes: x, dy, dx [rows, cols]; weight [cols]; mean, rstd [rows], the mean less the row's first element; cols >= 1.
 // Grid: at least `rows` workgroups in x and y; the rest do nothing. WORKGROUP is a power of two.
 // Numeric: sums per invocation in order, then by a tree of fixed shape.
 
@@ -43,13 +43,15 @@ fn main(
     let begin = row * params.cols;
     let count = f32(params.cols);
     let m = mean[row];
+    var first = 0.0f;
+    if CENTRED { first = x[begin]; }
     let r = rstd[row];
     var plain = 0.0f;
     var along = 0.0f;
     for (var j = lane; j < params.cols; j += WORKGROUP) {
         let g = dy[begin + j] * weight[j];
         plain += g;
-        along += g * ((x[begin + j] - m) * r);
+        along += g * (((x[begin + j] - first) - m) * r);
     }
     along = row_sum(lane, along) / count;
     if CENTRED {
@@ -59,7 +61,7 @@ fn main(
     }
     for (var j = lane; j < params.cols; j += WORKGROUP) {
         let g = dy[begin + j] * weight[j];
-        let h = (x[begin + j] - m) * r;
+        let h = ((x[begin + j] - first) - m) * r;
         dx[begin + j] = fused(r * ((g - plain) - h * along), begin + j);
     }
 }

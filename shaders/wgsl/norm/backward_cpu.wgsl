@@ -1,9 +1,10 @@
 // The gradient of forward_cpu.wgsl's operand, one invocation per row: backward.wgsl for adapters whose barriers are dear.
 //
-// h[j] = (x[j] - mean) * rstd, g[j] = dy[j] * weight[j];
-// dx[j] = fused(rstd * (g[j] - h[j] * mean_k(g[k] * h[k]) - mean_k g[k])), without CENTRED less the last term
+// h[j] = ((x[j] - x[0]) - mean) * rstd, g[j] = dy[j] * weight[j];
+// dx[j] = fused(rstd * (g[j] - h[j] * mean_k(g[k] * h[k]) - mean_k g[k])), without CENTRED less x[0], mean and the last term
 //
-// Shapes: x, dy, dx [rows, cols]; weight [cols]; mean, rstd [rows]; cols >= 1 and counts Values.
+// Shapes: x, dy, dx [rows, cols]; weight [cols]; mean, rstd [rows], the mean less the row's first element; cols >= 1 and counts
+// Values.
 // Grid: any number of workgroups in x and y; invocations stride over the rows.
 // Numeric: sums in order, those of a Value's parts apart.
 
@@ -38,19 +39,21 @@ fn main(
     for (var row = gid.x + gid.y * line; row < params.rows; row += stride) {
         let begin = row * params.cols;
         let m = mean[row];
+        var first = 0.0f;
+        if CENTRED { first = first_of(x[begin]); }
         let r = rstd[row];
         var plains = Value(0.0f);
         var alongs = Value(0.0f);
         for (var j = 0u; j < params.cols; j++) {
             let g = dy[begin + j] * weight[j];
             plains += g;
-            alongs += g * ((x[begin + j] - m) * r);
+            alongs += g * (((x[begin + j] - first) - m) * r);
         }
         let along = mean_of(alongs) / count;
         let plain = select(0.0f, mean_of(plains) / count, CENTRED);
         for (var j = 0u; j < params.cols; j++) {
             let g = dy[begin + j] * weight[j];
-            let h = (x[begin + j] - m) * r;
+            let h = ((x[begin + j] - first) - m) * r;
             dx[begin + j] = fused(r * ((g - plain) - h * along), begin + j);
         }
     }

@@ -3,7 +3,8 @@
 // CENTRED:  m = mean_j x[j], v = mean_j (x[j] - m)^2, r = 1 / sqrt(v + eps);  y[j] = (x[j] - m) * r * weight[j] + bias[j]
 // else:     m = 0,           v = mean_j x[j]^2,       r = 1 / sqrt(v + eps);  y[j] = x[j] * r * weight[j]
 //
-// Shapes: x, y [rows, cols]; weight, bias [cols]; mean, rstd [rows] hold m and r for the gradient; cols >= 1. Without
+// Shapes: x, y [rows, cols]; weight, bias [cols]; firsts, mean, rstd [rows] hold the row's first element, m less that one, and r,
+// for the gradient; cols >= 1. Without
 // CENTRED `bias` is not read.
 // Grid: at least `rows` workgroups in x and y; the rest do nothing. WORKGROUP is a power of two.
 // Numeric: two passes, and every element less the row's first one, before anything is summed: a mean that is large beside
@@ -24,8 +25,9 @@ var<immediate> params: Params;
 @group(0) @binding(1) var<storage, read> weight: array<f32>;     // [cols]
 @group(0) @binding(2) var<storage, read> bias: array<f32>;       // [cols]
 @group(0) @binding(3) var<storage, read_write> y: array<f32>;    // [rows, cols]
-@group(0) @binding(4) var<storage, read_write> mean: array<f32>; // [rows]
-@group(0) @binding(5) var<storage, read_write> rstd: array<f32>; // [rows]
+@group(0) @binding(4) var<storage, read_write> firsts: array<f32>; // [rows]
+@group(0) @binding(5) var<storage, read_write> mean: array<f32>; // [rows]
+@group(0) @binding(6) var<storage, read_write> rstd: array<f32>; // [rows]
 
 @compute @workgroup_size(WORKGROUP)
 fn main(
@@ -53,7 +55,8 @@ fn main(
     let r = inverseSqrt(spread / count + params.eps);
     scale(begin, lane, WORKGROUP, first, m, r);
     if lane == 0u {
-        mean[row] = first + m;
+        firsts[row] = first;
+        mean[row] = m;
         rstd[row] = r;
     }
 }

@@ -4,7 +4,8 @@
 // CENTRED:  m = mean_j x[j], v = mean_j (x[j] - m)^2, r = 1 / sqrt(v + eps);  y[j] = (x[j] - m) * r * weight[j] + bias[j]
 // else:     m = 0,           v = mean_j x[j]^2,       r = 1 / sqrt(v + eps);  y[j] = x[j] * r * weight[j]
 //
-// Shapes: x, y [rows, cols]; weight, bias [cols]; mean, rstd [rows] hold m and r for the gradient; cols >= 1 and
+// Shapes: x, y [rows, cols]; weight, bias [cols]; firsts, mean, rstd [rows] hold the row's first element, m less that one, and r,
+// for the gradient; cols >= 1 and
 // counts Values. Without CENTRED `bias` is not read.
 // Grid: any number of workgroups in x and y; invocations stride over the rows.
 // Numeric: two passes, and every element less the row's first one, for the reason that forward.wgsl gives; sums in order, those of a
@@ -25,8 +26,9 @@ var<immediate> params: Params;
 @group(0) @binding(1) var<storage, read> weight: array<Value>;     // [cols]
 @group(0) @binding(2) var<storage, read> bias: array<Value>;       // [cols]
 @group(0) @binding(3) var<storage, read_write> y: array<Value>;    // [rows, cols]
-@group(0) @binding(4) var<storage, read_write> mean: array<f32>; // [rows]
-@group(0) @binding(5) var<storage, read_write> rstd: array<f32>; // [rows]
+@group(0) @binding(4) var<storage, read_write> firsts: array<f32>; // [rows]
+@group(0) @binding(5) var<storage, read_write> mean: array<f32>; // [rows]
+@group(0) @binding(6) var<storage, read_write> rstd: array<f32>; // [rows]
 
 @compute @workgroup_size(WORKGROUP)
 fn main(
@@ -50,7 +52,8 @@ fn main(
         }
         let r = inverseSqrt(mean_of(squares(begin, 0u, 1u, first, m)) / count + params.eps);
         scale(begin, 0u, 1u, first, m, r);
-        mean[row] = first + m;
+        firsts[row] = first;
+        mean[row] = m;
         rstd[row] = r;
     }
 }

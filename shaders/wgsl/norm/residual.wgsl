@@ -3,7 +3,7 @@
 //
 // x[j] = fused(0, j);  y[j] = (x[j] - m) * r * weight[j] + bias[j], with m and r as in forward.wgsl
 //
-// Shapes: x, y [rows, cols]; weight, bias [cols]; mean, rstd [rows]; cols >= 1. Without CENTRED `bias` is not read.
+// Shapes: x, y [rows, cols]; weight, bias [cols]; firsts, mean, rstd [rows]; cols >= 1. Without CENTRED `bias` is not read.
 // Grid: at least `rows` workgroups in x and y; the rest do nothing. WORKGROUP is a power of two.
 // Numeric: as forward.wgsl. The head is computed once for each element, and read back by the invocation that stored it.
 
@@ -22,9 +22,10 @@ var<immediate> params: Params;
 @group(0) @binding(0) var<storage, read> weight: array<f32>;     // [cols]
 @group(0) @binding(1) var<storage, read> bias: array<f32>;       // [cols]
 @group(0) @binding(2) var<storage, read_write> y: array<f32>;    // [rows, cols]
-@group(0) @binding(3) var<storage, read_write> mean: array<f32>; // [rows]
-@group(0) @binding(4) var<storage, read_write> rstd: array<f32>; // [rows]
-@group(0) @binding(5) var<storage, read_write> x: array<f32>;    // [rows, cols]
+@group(0) @binding(3) var<storage, read_write> firsts: array<f32>; // [rows]
+@group(0) @binding(4) var<storage, read_write> mean: array<f32>; // [rows]
+@group(0) @binding(5) var<storage, read_write> rstd: array<f32>; // [rows]
+@group(0) @binding(6) var<storage, read_write> x: array<f32>;    // [rows, cols]
 
 fn fused(value: Value, index: u32) -> Value { return value; } // spec
 
@@ -58,7 +59,8 @@ fn main(
     let r = inverseSqrt(spread / count + params.eps);
     scale(begin, lane, WORKGROUP, first, m, r);
     if lane == 0u {
-        mean[row] = first + m;
+        firsts[row] = first;
+        mean[row] = m;
         rstd[row] = r;
     }
 }

@@ -3,7 +3,7 @@
 //
 // x[j] = fused(0, j);  y[j] = (x[j] - m) * r * weight[j] + bias[j], with m and r as in forward.wgsl
 //
-// Shapes: x, y [rows, cols]; weight, bias [cols]; mean, rstd [rows]; cols >= 1 and counts Values. Without CENTRED `bias` is not
+// Shapes: x, y [rows, cols]; weight, bias [cols]; firsts, mean, rstd [rows]; cols >= 1 and counts Values. Without CENTRED `bias` is not
 // read.
 // Grid: any number of workgroups in x and y; invocations stride over the rows.
 // Numeric: as forward_cpu.wgsl. The head is computed once for each element, and read back by the invocation that stored it.
@@ -23,9 +23,10 @@ var<immediate> params: Params;
 @group(0) @binding(0) var<storage, read> weight: array<Value>;     // [cols]
 @group(0) @binding(1) var<storage, read> bias: array<Value>;       // [cols]
 @group(0) @binding(2) var<storage, read_write> y: array<Value>;    // [rows, cols]
-@group(0) @binding(3) var<storage, read_write> mean: array<f32>; // [rows]
-@group(0) @binding(4) var<storage, read_write> rstd: array<f32>; // [rows]
-@group(0) @binding(5) var<storage, read_write> x: array<Value>;    // [rows, cols]
+@group(0) @binding(3) var<storage, read_write> firsts: array<f32>; // [rows]
+@group(0) @binding(4) var<storage, read_write> mean: array<f32>; // [rows]
+@group(0) @binding(5) var<storage, read_write> rstd: array<f32>; // [rows]
+@group(0) @binding(6) var<storage, read_write> x: array<Value>;    // [rows, cols]
 
 fn fused(value: Value, index: u32) -> Value { return value; } // spec
 
@@ -50,7 +51,8 @@ fn main(
         let m = select(0.0f, mean_of(total) / count, CENTRED);
         let r = inverseSqrt(mean_of(squares(begin, 0u, 1u, first, m)) / count + params.eps);
         scale(begin, 0u, 1u, first, m, r);
-        mean[row] = first + m;
+        firsts[row] = first;
+        mean[row] = m;
         rstd[row] = r;
     }
 }

@@ -34,6 +34,13 @@ impl Rows {
     }
 }
 
+/// The means as kernels keep them: the first element of each row, and the mean less that one; both 0 where not centred.
+fn parted(cols: usize, x: &[f64], means: &[f64], centred: bool) -> (Vec<f64>, Vec<f64>) {
+    let firsts: Vec<f64> = x.chunks(cols).map(|row| if centred { row[0] } else { 0.0 }).collect();
+    let apart = means.iter().zip(&firsts).map(|(mean, first)| mean - first).collect();
+    (firsts, apart)
+}
+
 #[test]
 fn rows_of_every_size() {
     let executor = Executor::shared();
@@ -43,6 +50,7 @@ fn rows_of_every_size() {
             let [x, dy, weight, bias] = [&given.x, &given.dy, &given.weight, &given.bias].map(|v| widen(v));
             let eps = f64::from(EPS);
             let (_, means, rstds) = oracle::normalise(cols, &x, centred, eps);
+            let (firsts, apart) = parted(cols, &x, &means, centred);
             let y = oracle::forward(cols, &x, &weight, centred.then_some(&bias), eps);
             let dx = oracle::backward(cols, &x, &dy, &weight, centred, eps);
 
@@ -54,15 +62,15 @@ fn rows_of_every_size() {
                     ins.push((&given.bias).into());
                 }
                 let ran = executor
-                    .run(&lowered, &Feed { ins, outs: vec![rows * cols, rows, rows], ..Feed::default() });
-                for (i, want) in [&y, &means, &rstds].into_iter().enumerate() {
+                    .run(&lowered, &Feed { ins, outs: vec![rows * cols, rows, rows, rows], ..Feed::default() });
+                for (i, want) in [&y, &firsts, &apart, &rstds].into_iter().enumerate() {
                     // A row of one element has the deviation √eps, whose inverse is some hundreds.
                     let scaled = if cols == 1 { Tolerance { abs: 1e-3, ..TOLERANCE } } else { TOLERANCE };
                     assert_close(&format!("output {i} of {}", name(how)), &ran.out(i), &narrow(want), scaled);
                 }
             };
             let backward = |how: &str, lowered: Lowered| {
-                let saved = [narrow(&means), narrow(&rstds)];
+                let saved = [narrow(&apart), narrow(&rstds)];
                 let ins = [&given.x, &given.dy, &given.weight, &saved[0], &saved[1]].map(Into::into).to_vec();
                 let ran = executor.run(&lowered, &Feed { ins, outs: vec![rows * cols], ..Feed::default() });
                 assert_close(&format!("dx {}", name(how)), &ran.out(0), &narrow(&dx), TOLERANCE);
@@ -91,6 +99,7 @@ fn residual_connections_ride_along() {
         let [x, dy, weight, bias] = [&sum, &given.dy, &given.weight, &given.bias].map(|v| widen(v));
         let eps = f64::from(EPS);
         let (_, means, rstds) = oracle::normalise(cols, &x, centred, eps);
+        let (firsts, apart) = parted(cols, &x, &means, centred);
         let y = oracle::forward(cols, &x, &weight, centred.then_some(&bias), eps);
         let dx = oracle::backward(cols, &x, &dy, &weight, centred, eps);
         let dx: Vec<f64> = dx.iter().zip(widen(&other)).map(|(dx, z)| dx + z).collect();
@@ -103,13 +112,13 @@ fn residual_connections_ride_along() {
             // The operand is computed, so nothing binds the first input.
             let ins = [&given.x, &given.weight, &given.bias].map(Into::into).to_vec();
             let leaves = [&given.x, &other].map(Into::into).to_vec();
-            let outs = vec![rows * cols, rows, rows, rows * cols];
+            let outs = vec![rows * cols, rows, rows, rows, rows * cols];
             let ran = executor.run(&lowered, &Feed { ins, outs, leaves });
-            for (i, want) in [&y, &means, &rstds, &x].into_iter().enumerate() {
+            for (i, want) in [&y, &firsts, &apart, &rstds, &x].into_iter().enumerate() {
                 assert_close(&name(&format!("output {i}")), &ran.out(i), &narrow(want), tolerance);
             }
             let lowered = norm::lower_backward_as(variant, &problem, executor.facts(), Some(&tail)).unwrap();
-            let saved = [narrow(&means), narrow(&rstds)];
+            let saved = [narrow(&apart), narrow(&rstds)];
             let ins = [&sum, &given.dy, &given.weight, &saved[0], &saved[1]].map(Into::into).to_vec();
             let leaves = vec![(&other).into()];
             let ran = executor.run(&lowered, &Feed { ins, outs: vec![rows * cols], leaves });
@@ -134,7 +143,14 @@ fn a_large_mean_costs_no_digits() {
         let lowered = norm::lower_forward_as(variant, &problem, executor.facts()).unwrap();
         let ins = [&shifted, &weight, &bias].map(Into::into).to_vec();
         let ran =
-            executor.run(&lowered, &Feed { ins, outs: vec![rows * cols, rows, rows], ..Feed::default() });
+            executor.run(&lowered, &Feed { ins, outs: vec![rows * cols, rows, rows, rows], ..Feed::default() });
         assert_close(&format!("{variant:?}"), &ran.out(0), &narrow(&want), TOLERANCE);
+
+        let dy = random(6, rows * cols);
+        let dx = oracle::backward(cols, &widen(&x), &widen(&dy), &widen(&weight), true, f64::from(EPS));
+        let ins = [&shifted, &dy, &weight, &ran.out(2), &ran.out(3)].map(Into::into).to_vec();
+        let lowered = norm::lower_backward_as(variant, &problem, executor.facts(), None).unwrap();
+        let ran = executor.run(&lowered, &Feed { ins, outs: vec![rows * cols], ..Feed::default() });
+        assert_close(&format!("dx {variant:?}"), &ran.out(0), &narrow(&dx), TOLERANCE);
     }
 }

@@ -27,8 +27,8 @@ pub(crate) struct Target<'a> {
 /// adapter, and a program fuses alike on all.
 pub(super) const BUFFERS: usize = REQUIRED_STORAGE_BUFFERS as usize;
 
-/// Bindings of a norm's kernel besides its leaves.
-pub(super) const OF_NORM: usize = 6;
+/// Bindings of a norm's kernel besides its leaves, at most.
+pub(super) const OF_NORM: usize = 7;
 
 /// Whether a product takes any tail, or else a bias alone.
 pub(crate) fn takes_any_tail(nodes: &Nodes, id: NodeId, facts: &Facts) -> bool {

@@ -15,13 +15,14 @@ pub(super) fn backward<'g>(
     dy: Option<Tensor<'g>>,
     at: Location,
 ) -> Vec<Option<Tensor<'g>>> {
-    let (Some(dy), [_, mean, rstd]) = (dy, outputs) else { return vec![None; x.len()] };
+    let (Some(dy), [_, first, mean, rstd]) = (dy, outputs) else { return vec![None; x.len()] };
     let rows = x[0];
     let operands = [rows, dy, x[1], *mean, *rstd];
     let dx = rows.graph.push(Op::NormGrad { centred }, &operands, rows.shape(), DType::F32, at);
     let row = Shape::new(&[rows.dim(0), 1]).unwrap_or_default();
     let spread = |t: &Tensor<'g>| t.reshape(&row).stretched(rows.shape(), at);
-    let apart = if centred { rows - spread(mean) } else { rows };
+    // The first element comes off first, as in the kernels: beside a large mean nothing else keeps the digits.
+    let apart = if centred { rows - spread(first) - spread(mean) } else { rows };
     let over_rows = |t: Tensor<'g>| Some(t.reduce_axis(ReduceOp::Sum, 0, at));
     let mut gradients = vec![Some(dx), over_rows(dy * (apart * spread(rstd)))];
     if centred {

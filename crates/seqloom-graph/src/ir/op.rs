@@ -237,15 +237,15 @@ pub(crate) enum Op {
         /// Give the logarithm.
         log: bool,
     },
-    /// x [N, C], weight \[C\], and where centred bias \[C\] → y [N, C], mean \[N\], 1/deviation \[N\]: operands and outputs
-    /// are the kernel family's (`seqloom_kernels::norm`).
+    /// x [N, C], weight \[C\], and where centred bias \[C\] → y [N, C], first elements \[N\], mean less those \[N\],
+    /// 1/deviation \[N\]: operands and outputs are the kernel family's (`seqloom_kernels::norm`).
     Norm {
         /// Take the mean off first.
         centred: bool,
         /// Added to the variance, as bits.
         eps: u32,
     },
-    /// x, dy, weight, mean, 1/deviation → gradient of x [N, C].
+    /// x, dy, weight, mean less the first elements, 1/deviation → gradient of x [N, C].
     NormGrad {
         /// Whether the mean was taken off.
         centred: bool,

@@ -1,7 +1,7 @@
 //! Normalisation over the last axis: layer normalisation, and that by the root mean square.
 //!
-//! One operation with a kernel of its own, since a row's statistics are needed by every element of the row. It keeps mean
-//! and 1/deviation of each row, from which backward has the normalised row again instead of storing it. Backward of the
+//! One operation with a kernel of its own, since a row's statistics are needed by every element of the row. It keeps first
+//! element, mean less that one and 1/deviation of each row, from which backward has the normalised row again instead of storing it. Backward of the
 //! operand is a kernel too; the gradients of weight and bias are sums over rows, with the normalised row computed in the
 //! reduction's head, and are dropped as dead where nobody trains them.
 
@@ -63,7 +63,7 @@ impl<'g> Tensor<'g> {
             operands.push(or(bias, 0.0));
         }
         let each = Shape::new(&[rows.dim(0)]).unwrap_or_default();
-        let outputs = [rows.shape(), each, each].map(|shape| (shape, DType::F32));
+        let outputs = [rows.shape(), each, each, each].map(|shape| (shape, DType::F32));
         self.graph.push_outputs(what, &operands, &outputs, at)[0].unary_node(Op::Reshape, self.shape(), at)
     }
 }
