@@ -8,8 +8,8 @@ fn sub(a: Value, b: Value) -> Value { return a - b; }
 fn mul(a: Value, b: Value) -> Value { return a * b; }
 fn div(a: Value, b: Value) -> Value { return a / b; }
 fn neg(x: Value) -> Value { return -x; }
-fn max_(a: Value, b: Value) -> Value { return max(a, b); }
-fn min_(a: Value, b: Value) -> Value { return min(a, b); }
+fn max_(a: Value, b: Value) -> Value { return greatest(a, b); }
+fn min_(a: Value, b: Value) -> Value { return least(a, b); }
 
 fn abs_(x: Value) -> Value { return abs(x); }
 fn sign_(x: Value) -> Value { return sign(x); }
@@ -62,10 +62,13 @@ fn tanh_(x: Value) -> Value {
     return select(select(far, -far, x < Value(0.0f)), x + x * series, abs(x) < Value(0.3f));
 }
 
+// x within -most and most, where it is a number.
+fn within(x: Value, most: f32) -> Value { return select(x, clamp(x, Value(-most), Value(most)), x == x); }
+
 // x * sigmoid(x), and its derivative. Beyond +-104, where sigmoid is 0 or 1 in f32, the limit stands instead of inf * 0.
 fn silu(x: Value) -> Value { return select(x * sigmoid(x), Value(0.0f), x < Value(-104.0f)); }
 fn silu_grad(x: Value) -> Value {
-    let y = clamp(x, Value(-104.0f), Value(104.0f));
+    let y = within(x, 104.0f);
     let s = sigmoid(y);
     return s * (1.0f + y * (1.0f - s));
 }
@@ -87,18 +90,18 @@ fn normal_cdf(x: Value) -> Value {
 // x * normal_cdf(x), and its derivative normal_cdf(x) + x * normal_pdf(x). The limit at -inf (0 * inf) is written out.
 fn gelu_erf(x: Value) -> Value { return select(x * normal_cdf(x), Value(0.0f), x < Value(-20.0f)); }
 fn gelu_erf_grad(x: Value) -> Value {
-    let y = clamp(x, Value(-20.0f), Value(20.0f));
+    let y = within(x, 20.0f);
     return normal_cdf(y) + y * 0.39894228f * exp(-0.5f * y * y);
 }
 
 // x / 2 * (1 + tanh(u)), u = sqrt(2 / pi) * (x + 0.044715 x^3), and its derivative. (1 + tanh(u)) / 2 is
 // sigmoid(2u), which keeps the small values of the left tail. u is clamped so that x^3 cannot overflow.
 fn gelu_tanh(x: Value) -> Value {
-    let y = clamp(x, Value(-20.0f), Value(20.0f));
+    let y = within(x, 20.0f);
     return select(x * sigmoid(1.5957691f * (y + 0.044715f * y * y * y)), Value(0.0f), x < Value(-20.0f));
 }
 fn gelu_tanh_grad(x: Value) -> Value {
-    let y = clamp(x, Value(-20.0f), Value(20.0f));
+    let y = within(x, 20.0f);
     let s = sigmoid(1.5957691f * (y + 0.044715f * y * y * y));
     return s + y * s * (1.0f - s) * 1.5957691f * (1.0f + 0.134145f * y * y);
 }

@@ -13,3 +13,8 @@ fn mean_of(value: Value) -> f32 {
 
 // The first of the four, or the element.
 fn first_of(value: Value) -> f32 { return vec4<f32>(value).x; }
+
+// The greater and the lesser of two, and a NaN where one of them is: the built-ins may drop it, or do as they like. A NaN shows by
+// being unequal to itself; as `!(b == b)`, since naga makes `b != b` a comparison that a NaN fails too.
+fn greatest(a: Value, b: Value) -> Value { return select(a, b, (b > a) | !(b == b)); }
+fn least(a: Value, b: Value) -> Value { return select(a, b, (b < a) | !(b == b)); }

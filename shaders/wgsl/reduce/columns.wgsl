@@ -7,7 +7,7 @@
 // Grid: any number of workgroups in x and y; invocations stride over the outer * chunks * inner results, and
 // neighbours read neighbouring columns.
 // Numeric: rows are added in order, in f32, so the bits depend on chunk_len and on nothing else. A maximum starts
-// from its first row and not from a least value, so -inf survives.
+// from its first row and not from a least value, so -inf survives, as a NaN does.
 
 const WORKGROUP: u32 = 64u; // spec
 const MAX: bool = false; // spec
@@ -46,7 +46,7 @@ fn main(
         for (var r = begin; r < end; r++) {
             let value = fused(Value(0.0f), base + r * params.inner);
             if MAX {
-                acc = select(max(acc, value), value, r == begin);
+                acc = select(greatest(acc, value), value, r == begin);
             } else {
                 acc += value;
             }

@@ -7,7 +7,7 @@
 // Grid: at least outer * chunks workgroups in x and y (a grid's side is limited, hence two); the rest do nothing.
 // WORKGROUP is a power of two.
 // Numeric: each invocation adds every WORKGROUP-th element in order, then a tree of fixed shape adds the
-// invocations: the bits depend on WORKGROUP and chunk_len only. -inf survives a maximum.
+// invocations: the bits depend on WORKGROUP and chunk_len only. -inf survives a maximum, as a NaN does.
 
 const WORKGROUP: u32 = 256u; // spec
 const MAX: bool = false; // spec
@@ -31,7 +31,7 @@ fn fused(value: Value, index: u32) -> Value { return value; } // spec
 
 fn combine(a: f32, b: f32) -> f32 {
     if MAX {
-        return max(a, b);
+        return greatest(a, b);
     }
     return a + b;
 }

@@ -16,16 +16,16 @@ const TOLERANCE: Tolerance = Tolerance { abs: 1e-5, rel: 2e-5 };
 const SEED: u32 = 11;
 
 /// A problem whose numbers are exact in f32, with its oracle's view of it.
-struct Case {
+pub(crate) struct Case {
     name: String,
-    problem: Problem,
-    sizes: oracle::Sizes,
-    inputs: oracle::Inputs,
+    pub(crate) problem: Problem,
+    pub(crate) sizes: oracle::Sizes,
+    pub(crate) inputs: oracle::Inputs,
     lengths: Vec<u32>,
-    dout: Vec<f64>,
+    pub(crate) dout: Vec<f64>,
 }
 
-fn case(name: &str, problem: Problem) -> Case {
+pub(crate) fn case(name: &str, problem: Problem) -> Case {
     let Problem { batch, heads, key_heads, queries, keys, width, value_width, .. } = problem;
     let numbers = |seed, len| widen(&random(seed, len));
     // Full, none, one, and between.
@@ -162,13 +162,13 @@ impl Case {
         Feed { ins, leaves: vec![Data::Control(control)], outs: vec![] }
     }
 
-    fn log_sums(&self) -> Vec<f32> {
+    pub(crate) fn log_sums(&self) -> Vec<f32> {
         let sums = oracle::log_sums(&self.sizes, &self.inputs);
         sums.iter().map(|sum| if *sum == f64::NEG_INFINITY { 1e30 } else { *sum as f32 }).collect()
     }
 
     /// Slopes and relative terms as one table, a row a head.
-    fn distances(&self, slopes: Option<&Vec<f64>>, relative: Option<&Vec<f64>>) -> Vec<f32> {
+    pub(crate) fn distances(&self, slopes: Option<&Vec<f64>>, relative: Option<&Vec<f64>>) -> Vec<f32> {
         let heads = self.problem.heads;
         let row = |h: usize| {
             let of = |table: Option<&Vec<f64>>| {
@@ -181,6 +181,11 @@ impl Case {
 
     /// Runs a pass in every variant and compares all that it writes.
     fn check(&self, executor: &Executor, pass: Pass, want: &[(&str, Vec<f32>)]) {
+        self.check_on(executor, executor.facts(), pass, want);
+    }
+
+    /// The same for a device of those facts.
+    pub(crate) fn check_on(&self, executor: &Executor, facts: &Facts, pass: Pass, want: &[(&str, Vec<f32>)]) {
         let mut feed = self.feed(pass != Pass::Forward);
         feed.outs = want.iter().map(|(_, want)| want.len()).collect();
         let compare = |how: &str, lowered: &Lowered| {
@@ -190,9 +195,10 @@ impl Case {
                 assert_close(&name, &ran.out(i), want, TOLERANCE);
             }
         };
-        compare("chosen", &attention::lower(pass, &self.problem, executor.facts()).unwrap());
+        compare("chosen", &attention::lower(pass, &self.problem, facts).unwrap());
         for variant in variants(executor, pass, &self.problem) {
-            let lowered = attention::lower_as(variant, pass, &self.problem, executor.facts()).unwrap();
+            let lowered = attention::lower_as(variant, pass, &self.problem, facts).unwrap();
+            assert!(lowered.launches.iter().all(|launch| launch.grid.iter().all(|&axis| axis <= facts.max_grid)));
             compare(&format!("{variant:?}"), &lowered);
         }
     }

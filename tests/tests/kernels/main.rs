@@ -8,6 +8,7 @@
 mod attention;
 mod bench;
 mod embedding;
+mod grids;
 mod iterations;
 mod limits;
 mod matmul;

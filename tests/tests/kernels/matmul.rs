@@ -10,7 +10,7 @@ use seqloom_tests::skip::{skip, skip_part};
 
 use crate::{LOOSE, fusion, with_fours};
 
-const LAYOUTS: [(bool, bool); 3] = [(false, false), (false, true), (true, false)];
+pub(crate) const LAYOUTS: [(bool, bool); 3] = [(false, false), (false, true), (true, false)];
 
 /// M, N, K.
 const SIZES: [(usize, usize, usize); 19] = [
@@ -50,7 +50,7 @@ pub(crate) fn tiles(executor: &Executor) -> Vec<Tile> {
     executor.kinds().into_iter().flat_map(usable).collect()
 }
 
-fn operands(problem: &Problem) -> (Vec<f32>, Vec<f32>) {
+pub(crate) fn operands(problem: &Problem) -> (Vec<f32>, Vec<f32>) {
     let Problem { batch, m, n, k, a_batched, b_batched, .. } = *problem;
     let times = |batched: bool| if batched { batch } else { 1 };
     (random(1, times(a_batched) * m * k), random(2, times(b_batched) * k * n))
@@ -61,7 +61,7 @@ fn of(problem: &Problem) -> oracle::Matmul {
     oracle::Matmul { batch, m, n, k, trans_a, trans_b, a_batched, b_batched }
 }
 
-fn expected(problem: &Problem, a: &[f32], b: &[f32]) -> Vec<f64> {
+pub(crate) fn expected(problem: &Problem, a: &[f32], b: &[f32]) -> Vec<f64> {
     oracle::matmul(&of(problem), &widen(a), &widen(b))
 }
 
@@ -255,46 +255,5 @@ fn what_the_kernel_for_a_row_leaves_to_tiles() {
         let deep = Problem { k: 4100, ..one };
         assert_eq!(row::suits(&deep, &facts), row::takes_norm(&one, &facts), "{kind}");
         assert!(!row::takes_norm(&deep, &facts), "{kind}: more than the workgroup's memory holds");
-    }
-}
-
-/// More matrices, rows or columns of tiles than an axis of a grid holds: by a device that is said to hold few.
-#[test]
-fn grids_beyond_an_axis_are_folded() {
-    let executor = Executor::shared();
-    // In each direction, by kernels of four values and of one, with workgroups past the last tile.
-    for (batch, m, n, k) in [(13, 4, 4, 8), (17, 3, 5, 7), (1, 700, 4, 4), (1, 3, 701, 5), (2, 130, 40, 12)] {
-        for (trans_a, trans_b) in LAYOUTS {
-            let problem = Problem { batch, m, n, k, trans_a, trans_b, a_batched: true, b_batched: true };
-            let (a, b) = operands(&problem);
-            let want = narrow(&expected(&problem, &a, &b));
-            let feed =
-                Feed { ins: vec![(&a).into(), (&b).into()], outs: vec![want.len()], ..Feed::default() };
-            for tile in tiles(&executor) {
-                let few = Facts { max_grid: 10, ..executor.facts().clone() };
-                let lowered = matmul::lower_as(tile, &problem, &few, None).unwrap();
-                assert!(lowered.launches.iter().all(|launch| launch.grid.iter().all(|&axis| axis <= 10)));
-                let name = format!("{problem:?} {tile}");
-                assert_close(&name, &executor.run(&lowered, &feed).out(0), &want, LOOSE);
-            }
-        }
-    }
-}
-
-#[test]
-fn more_products_than_any_axis_holds() {
-    let executor = Executor::shared();
-    let batch = 70_000;
-    for (kind, facts) in executor.kinds() {
-        for (m, n, k) in [(1, 1, 3), (4, 4, 4)] {
-            let problem =
-                Problem { batch, m, n, k, trans_a: false, trans_b: false, a_batched: true, b_batched: true };
-            let (a, b) = operands(&problem);
-            let want = narrow(&expected(&problem, &a, &b));
-            let feed =
-                Feed { ins: vec![(&a).into(), (&b).into()], outs: vec![want.len()], ..Feed::default() };
-            let lowered = matmul::lower(&problem, &facts, None).unwrap();
-            assert_close(&format!("{problem:?} {kind}"), &executor.run(&lowered, &feed).out(0), &want, LOOSE);
-        }
     }
 }

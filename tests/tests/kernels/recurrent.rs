@@ -1,5 +1,6 @@
 //! RNN, LSTM and GRU forward and backward, in every form, with sequences of one length and of many, either way in time.
 
+use seqloom_device::Facts;
 use seqloom_kernels::recurrent::{self, Activation, Cell, Form, Problem};
 use seqloom_kernels::{KernelError, Lowered};
 use seqloom_tests::compare::{Tolerance, assert_close};
@@ -86,7 +87,11 @@ impl Case {
 
     /// Runs both directions, by the device's own choice and in every form that there is for it.
     fn check(&self, executor: &Executor) {
-        let facts = executor.facts();
+        self.check_on(executor, executor.facts());
+    }
+
+    /// The same for a device of those facts.
+    fn check_on(&self, executor: &Executor, facts: &Facts) {
         let mut forms = vec![None, Some(Form::Step)];
         // Where a form must refuse, `limits` and `what_a_form_cannot_do` check it.
         match (facts.lanes(), self.problem.hidden.is_multiple_of(4)) {
@@ -223,6 +228,18 @@ fn ragged_sequences() {
             }
         }
     }
+}
+
+/// More rows than tiles along an axis of a grid can hold: on a device that is said to hold few.
+#[test]
+fn grids_beyond_an_axis_are_stacked() {
+    let executor = Executor::shared();
+    let few = Facts { max_grid: 4, ..executor.facts().clone() };
+    for cell in [Cell::Lstm, Cell::Gru] {
+        Case::new(cell, Layout::padded(&[3; 140], 3, false), 8).check_on(&executor, &few);
+    }
+    let lengths: Vec<usize> = (0..140).map(|b| 3 - b / 50).collect();
+    Case::new(Cell::Gru, Layout::packed(&lengths, 5, true), 8).check_on(&executor, &few);
 }
 
 /// More iterations than llvmpipe lets one invocation make, had the loop form no limit of its own.

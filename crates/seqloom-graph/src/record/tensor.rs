@@ -16,6 +16,26 @@ use crate::record::graph::Graph;
 /// No method panics or returns a `Result`: a mistake poisons the tensor with the operation, the shapes and the caller's
 /// file and line, and [`Graph::check`] or [`crate::Program::compile`] returns it. Dimensions in the methods' docs: B batch,
 /// T time, C channels, H hidden, V vocabulary.
+///
+/// # Not a number
+///
+/// WGSL lets a driver assume that there is no NaN and no infinity, so nothing below is promised. It is what the kernels are written
+/// for and what the tests find on Mesa's drivers. A NaN of an operand gives:
+///
+/// | operation | result |
+/// |---|---|
+/// | arithmetic; `exp`, `ln`, `sqrt`, `recip`, `square`, `abs`; `tanh`, `sigmoid`, `relu`, both `gelu`, `silu`, `swiglu` | NaN |
+/// | `maximum`, `minimum`, `max` | NaN, from whichever operand or element |
+/// | `greater`, `less`, `equal` | 0 |
+/// | `sum`, `mean`, `matmul` and its like | NaN wherever it is a term, also times 0 |
+/// | `softmax`, `log_softmax`, `layer_norm`, `rms_norm` | its whole row is NaN |
+/// | `cross_entropy` | NaN, unless the row's target is the ignored one |
+/// | `attention` | NaN for each query that sees the key; what a mask hides is not read |
+/// | `dropout` | NaN, or 0 where it is dropped |
+/// | gradients of the functions above | NaN, but 0 through a comparison: `relu`, `maximum`, `minimum`, `abs` |
+///
+/// A training step does not rely on this: the optimizer reads from the bits of each gradient whether it is finite, and skips the
+/// step if one is not.
 #[derive(Clone, Copy)]
 pub struct Tensor<'g> {
     pub(crate) graph: &'g Graph,

@@ -1,0 +1,197 @@
+//! What each operation makes of a NaN: the table in the documentation of `Tensor`, row by row, by the kernels of CPU adapters and by
+//! those of GPUs.
+//!
+//! WGSL lets a driver assume that there is no NaN. So this is a test of what is so on the drivers that the project tests on, and
+//! of operations agreeing with each other there.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // A test stops at the first surprise.
+
+use seqloom_graph::{AttentionOptions, Graph, HostTensor, Tensor};
+use seqloom_tests::case::{Case, Recorded};
+use seqloom_tests::device;
+
+/// Rows of which each holds one NaN, at a place of its own, and the last none.
+fn rows(width: usize) -> (HostTensor, Vec<bool>) {
+    let count = width + 1;
+    let is_nan: Vec<bool> = (0..count * width).map(|i| i / width == i % width).collect();
+    let values = is_nan.iter().enumerate().map(|(i, nan)| if *nan { f32::NAN } else { 0.5 + i as f32 * 0.01 });
+    (HostTensor::f32(&[count, width], values.collect()).unwrap(), is_nan)
+}
+
+fn filled(shape: &[usize], value: f32) -> HostTensor {
+    HostTensor::f32(shape, vec![value; shape.iter().product()]).unwrap()
+}
+
+/// The outputs of `function`, and the gradients of its loss, on both kinds of device.
+fn run(
+    operands: &[HostTensor],
+    function: impl for<'g> Fn(&'g Graph, &[Tensor<'g>]) -> Recorded<'g>,
+) -> Vec<(&'static str, Vec<Vec<f32>>, Vec<Vec<f32>>)> {
+    [("as it is", device::shared()), ("as a GPU", device::shared_as_gpu())]
+        .into_iter()
+        .map(|(kind, device)| {
+            let case = Case::compile(&device, operands, &function);
+            let _ = case.loss();
+            (kind, case.outputs(), case.gradients())
+        })
+        .collect()
+}
+
+#[track_caller]
+fn found(name: &str, got: &[f32], want: &[bool]) {
+    let got: Vec<bool> = got.iter().map(|value| value.is_nan()).collect();
+    assert_eq!(got, want, "{name}: where NaN is");
+}
+
+/// By one element at a time and by four neighbours.
+const WIDTHS: [usize; 2] = [3, 4];
+
+type Function = for<'g> fn(Tensor<'g>) -> Tensor<'g>;
+
+#[test]
+fn functions_of_one_operand_keep_it() {
+    let functions: [(&str, Function); 16] = [
+        ("neg", |x| -x),
+        ("exp", |x| x.exp()),
+        ("ln", |x| x.ln()),
+        ("sqrt", |x| x.sqrt()),
+        ("recip", |x| x.recip()),
+        ("square", |x| x.square()),
+        ("abs", |x| x.abs()),
+        ("tanh", |x| x.tanh()),
+        ("sigmoid", |x| x.sigmoid()),
+        ("relu", |x| x.relu()),
+        ("gelu", |x| x.gelu()),
+        ("gelu_tanh", |x| x.gelu_tanh()),
+        ("silu", |x| x.silu()),
+        ("swiglu", |x| x.swiglu(x)),
+        ("maximum", |x| x.maximum(x.graph().full(&x.shape(), 0.0)) + x.graph().full(&x.shape(), 0.0).maximum(x)),
+        ("minimum", |x| x.minimum(x.graph().full(&x.shape(), 9.0)) + x.graph().full(&x.shape(), 9.0).minimum(x)),
+    ];
+    for width in WIDTHS {
+        let (x, is_nan) = rows(width);
+        for (name, function) in functions {
+            for (kind, outputs, gradients) in run(&[x.clone()], |_, t| {
+                let y = function(t[0]);
+                // A loss that only the numbers reach would hide what gradients do; this one weighs every element alike.
+                Recorded { outputs: vec![y], loss: y.sum_all() }
+            }) {
+                let name = format!("{name} of {width} {kind}");
+                found(&name, &outputs[0], &is_nan);
+                let compared = ["relu", "maximum", "minimum", "abs", "neg"].iter().any(|f| name.starts_with(f));
+                let none = vec![false; is_nan.len()];
+                found(&format!("gradient of {name}"), &gradients[0], if compared { &none } else { &is_nan });
+            }
+        }
+    }
+}
+
+#[test]
+fn either_operand_counts_and_comparisons_give_0() {
+    for width in WIDTHS {
+        let (x, is_nan) = rows(width);
+        let other = filled(&[width + 1, width], 0.7);
+        for (kind, outputs, _) in run(&[x.clone(), other], |_, t| {
+            let (x, y) = (t[0], t[1]);
+            let both = [x + y, y - x, x * y, y / x, x.maximum(y), y.maximum(x), x.minimum(y), y.minimum(x)];
+            let compared = [x.greater(y), x.less(y), y.greater(x), y.less(x), x.equal(x)];
+            Recorded { outputs: both.into_iter().chain(compared).collect(), loss: (x + y).sum_all() }
+        }) {
+            for (i, output) in outputs[..8].iter().enumerate() {
+                found(&format!("function {i} of {width} {kind}"), output, &is_nan);
+            }
+            for (i, output) in outputs[8..].iter().enumerate() {
+                let at_nan: Vec<f32> =
+                    output.iter().zip(&is_nan).filter(|(_, nan)| **nan).map(|(value, _)| *value).collect();
+                assert_eq!(at_nan, vec![0.0; width], "comparison {i} of {width} {kind}");
+            }
+        }
+    }
+}
+
+#[test]
+fn reductions_and_products_keep_it() {
+    // Also an axis so long that a workgroup shares it.
+    for width in [3, 4, 300] {
+        let (x, _) = rows(width);
+        for (kind, outputs, _) in run(&[x, filled(&[width, 2], 0.0)], |_, t| {
+            let x = t[0];
+            let outputs = vec![x.sum(1), x.mean(1), x.max(1), x.matmul(t[1]), x.sum(0), x.max(0)];
+            Recorded { outputs, loss: x.max(1).sum_all() }
+        }) {
+            let by_row: Vec<bool> = (0..=width).map(|row| row < width).collect();
+            for (name, output) in ["sum", "mean", "max"].into_iter().zip(&outputs) {
+                found(&format!("{name} of {width} {kind}"), output, &by_row);
+            }
+            let twice: Vec<bool> = by_row.iter().flat_map(|nan| [*nan; 2]).collect();
+            found(&format!("matmul of {width} {kind}"), &outputs[3], &twice);
+            for (name, output) in ["sum", "max"].into_iter().zip(&outputs[4..]) {
+                found(&format!("{name} of columns of {width} {kind}"), output, &vec![true; width]);
+            }
+        }
+    }
+}
+
+#[test]
+fn rows_that_are_normalised_are_lost_and_others_not() {
+    for width in [3, 4, 300] {
+        let (x, _) = rows(width);
+        for (kind, outputs, _) in run(&[x, filled(&[width], 1.0)], |_, t| {
+            let x = t[0];
+            let norms = [x.layer_norm(Some(t[1]), None, 1e-5), x.rms_norm(Some(t[1]), 1e-5)];
+            let outputs = [x.softmax(), x.log_softmax()].into_iter().chain(norms).collect();
+            Recorded { outputs, loss: x.softmax().sum_all() }
+        }) {
+            let want: Vec<bool> = (0..(width + 1) * width).map(|i| i / width < width).collect();
+            for (name, output) in ["softmax", "log_softmax", "layer_norm", "rms_norm"].into_iter().zip(&outputs) {
+                found(&format!("{name} of {width} {kind}"), output, &want);
+            }
+        }
+    }
+}
+
+#[test]
+fn a_loss_is_lost_unless_the_row_is_ignored() {
+    let (x, _) = rows(4);
+    for (targets, nan) in [(vec![0, 1, 2, 3, 1], true), (vec![9, 9, 9, 9, 1], false)] {
+        let targets = HostTensor::u32(&[5], targets).unwrap();
+        for device in [device::shared(), device::shared_as_gpu()] {
+            let case = Case::compile(&device, &[x.clone(), targets.clone()], |_, t| Recorded {
+                outputs: vec![],
+                loss: t[0].cross_entropy(t[1], Some(9)),
+            });
+            assert_eq!(case.loss().is_nan(), nan);
+            assert_eq!(case.gradients()[0].iter().any(|g| g.is_nan()), nan);
+        }
+    }
+}
+
+#[test]
+fn attention_loses_queries_that_see_it_and_no_others() {
+    let time = 5;
+    let values = |nan_at: usize| -> HostTensor {
+        let values = (0..time * 4).map(|i| if i / 4 == nan_at { f32::NAN } else { 0.1 * i as f32 });
+        HostTensor::f32(&[1, time, 1, 4], values.collect()).unwrap()
+    };
+    let plain = values(time);
+    for nan_at in [0, 2, 4] {
+        // Among the keys, then among the values.
+        for operands in [[plain.clone(), values(nan_at), plain.clone()], [plain.clone(), plain.clone(), values(nan_at)]]
+        {
+            for (kind, outputs, _) in run(&operands, |_, t| {
+                let causal = AttentionOptions { causal: true, ..AttentionOptions::default() };
+                let y = t[0].attention(t[1], t[2], causal);
+                Recorded { outputs: vec![y], loss: y.sum_all() }
+            }) {
+                let by_query: Vec<bool> =
+                    outputs[0].chunks(4).map(|row| row.iter().all(|value| value.is_nan())).collect();
+                let clean: Vec<bool> =
+                    outputs[0].chunks(4).map(|row| row.iter().all(|value| !value.is_nan())).collect();
+                for query in 0..time {
+                    let sees = query >= nan_at;
+                    assert_eq!((by_query[query], clean[query]), (sees, !sees), "query {query}, NaN at {nan_at} {kind}");
+                }
+            }
+        }
+    }
+}
