@@ -421,7 +421,7 @@ fn problems_that_contradict_themselves() {
     says(Pass::Query { learned: true }, none, "no queries to learn");
     let small = Facts { max_grid: 1, ..executor.facts().clone() };
     let error = attention::lower(Pass::Forward, &usual, &small).unwrap_err().to_string();
-    assert!(error.contains("attention: 4 workgroups along y"), "{error}");
+    assert!(error.contains("attention: 8 workgroups"), "{error}");
     let unknown = Facts { subgroups: None, ..executor.facts().clone() };
     let error =
         attention::lower_as(Variant::Cpu(32), Pass::Forward, &usual, &unknown).unwrap_err().to_string();

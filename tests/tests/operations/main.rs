@@ -11,4 +11,6 @@ mod golden_operations;
 mod gradients;
 mod gradients_attention;
 mod gradients_recurrent;
+mod long_sums;
+mod not_a_number;
 mod oracles;

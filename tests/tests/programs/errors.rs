@@ -154,6 +154,25 @@ fn compiling_returns_the_first_mistake() {
     }
 }
 
+/// What a kernel family refuses comes with the place of the operation, also where other operations follow it.
+#[test]
+fn sizes_that_no_kernel_can_number_are_named_with_file_and_line() {
+    let compiled = |record: for<'g> fn(Tensor<'g>) -> Tensor<'g>| {
+        let params = Params::seeded(0);
+        let g = Graph::inference(&params);
+        let y = record(g.input("x", &[1 << 16, 1], DType::F32));
+        let store = ParamStore::new(&device::shared(), params, StoreKind::Inference).unwrap();
+        let request = Request { outputs: &[("y", y)], objective: None };
+        Program::compile(&store, &g, request).map(|_| ()).expect_err("too large").to_string()
+    };
+    let (product, line) = (compiled(|x| x.matmul_t(x).sum(1)), line!());
+    let (followed, next) = (compiled(|x| x.matmul_t(x).tanh().sum(1)), line!());
+    for (message, line) in [(product, line), (followed, next)] {
+        assert!(message.contains("matmul: out [1, 65536, 65536]"), "{message}");
+        assert!(message.ends_with(&format!("errors.rs:{line}")), "line {line}: {message}");
+    }
+}
+
 #[test]
 fn tensors_of_two_graphs_do_not_mix() {
     let params = Params::seeded(0);

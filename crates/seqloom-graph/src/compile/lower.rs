@@ -34,13 +34,15 @@ pub(crate) fn lower(
         if unit.writes.iter().all(|&node| nodes[node].shape.is_empty()) {
             continue;
         }
-        let lowered = match &unit.work {
-            Work::Group(group) => lower_group(nodes, &unit, group, target)?,
+        // A kernel is that of the operation whose result its tail takes along.
+        let (lowered, called) = match &unit.work {
+            Work::Group(group) => (lower_group(nodes, &unit, group, target), unit.at),
             Work::Kernel(kernel) if nodes[kernel.of].op == Op::Keep => {
-                keep(nodes, kernel.of, roots.update, target.facts)?
+                (keep(nodes, kernel.of, roots.update, target.facts), kernel.of)
             }
-            Work::Kernel(kernel) => lower_kernel(nodes, &unit, kernel, target)?,
+            Work::Kernel(kernel) => (lower_kernel(nodes, &unit, kernel, target), kernel.of),
         };
+        let lowered = lowered.map_err(|error| error.called(nodes[called].at))?;
         if !lowered.launches.is_empty() {
             units.push(unit);
             launches.push(lowered);

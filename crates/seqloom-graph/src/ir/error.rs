@@ -298,8 +298,13 @@ pub enum GraphError {
         name: String,
     },
     /// No kernel for the problem.
-    #[error(transparent)]
-    Kernel(#[from] KernelError),
+    #[error("{error}{}", at.map(|at| format!(", at {at}")).unwrap_or_default())]
+    Kernel {
+        /// The operation, and what is wrong with its sizes.
+        error: KernelError,
+        /// Where the operation was called; none for what no call recorded, such as the optimizer's step.
+        at: Option<Location>,
+    },
     /// The device was lost, or did not answer, while kernels were tuned.
     #[error(transparent)]
     Tune(#[from] TuneError),
@@ -318,6 +323,22 @@ fn taken(derived: bool) -> &'static str {
 
 fn range(low: u32, high: u32) -> String {
     if low > high { "none".to_owned() } else { format!("{low} to {high}") }
+}
+
+impl From<KernelError> for GraphError {
+    fn from(error: KernelError) -> Self {
+        GraphError::Kernel { error, at: None }
+    }
+}
+
+impl GraphError {
+    /// The same with the place of the operation, where a kernel family has refused it.
+    pub(crate) fn called(self, place: Location) -> Self {
+        match self {
+            GraphError::Kernel { error, at: None } => GraphError::Kernel { error, at: Some(place) },
+            other => other,
+        }
+    }
 }
 
 fn list(shapes: &[Shape]) -> String {

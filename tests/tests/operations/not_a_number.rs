@@ -4,8 +4,6 @@
 //! WGSL lets a driver assume that there is no NaN. So this is a test of what is so on the drivers that the project tests on, and
 //! of operations agreeing with each other there.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // A test stops at the first surprise.
-
 use seqloom_graph::{AttentionOptions, Graph, HostTensor, Tensor};
 use seqloom_tests::case::{Case, Recorded};
 use seqloom_tests::device;
