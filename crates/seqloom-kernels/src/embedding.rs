@@ -17,11 +17,12 @@ use crate::error::KernelError;
 use crate::launch::{
     Fusion, Job, Lowered, MOST_ITERATIONS, Operand, count, prefers_cpu, striding, view_at, width,
 };
+use crate::sums;
 
 const OP: &str = "embedding";
 
 /// Tokens that the kernel of the gradient adds one by one.
-const BLOCK: u32 = 1024;
+const BLOCK: u32 = sums::BLOCK as u32;
 
 /// Most tokens of one backward launch on a CPU adapter: whole blocks, each with two iterations besides, and a few to spare.
 const MOST_TOKENS: u32 = (MOST_ITERATIONS / (BLOCK + 2) - 1) * BLOCK;

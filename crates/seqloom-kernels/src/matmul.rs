@@ -169,8 +169,8 @@ pub fn takes_epilogue(problem: &Problem, facts: &Facts) -> bool {
 
 /// `out[z,i,j] = fused(Σ_p A[z,i,p]·B[z,p,j], (z·M + i)·N + j)`, by the variant that suits the device.
 ///
-/// A sum of K terms is off by at most (b + ⌈K / b⌉)·2⁻²⁴ of Σ|A·B|, where b is K up to 2048 and then 1024, or the power of
-/// two beyond √K where that is more.
+/// A sum of K terms is off by at most (b + ⌈K / b⌉)·2⁻²⁴ of Σ|A·B|, where b is 2048, or the power of two beyond
+/// √K where that is more.
 ///
 /// Bindings: `In(0)` A, `In(1)` B, `Out(0)` `[batch, M, N]`, `Leaf(i)` as the fusion says.
 ///
@@ -220,9 +220,23 @@ pub fn lower_as(
     if !SHARED.contains(&tile) && !ROWS.map(Tile::Rows).contains(&tile) {
         return Err(KernelError::Problem { op: OP, detail: format!("there is no kernel with {tile}") });
     }
-    launches(problem, fusion, |plan| match tile {
-        Tile::Rows(rows) => plan.cpu(rows, facts, false, fusion),
-        Tile::Shared { size, depth, thread } => Ok(vec![plan.tiled(size, depth, thread, facts, fusion)?]),
+    launches(problem, fusion, |plan| plan.by(tile, facts, fusion))
+}
+
+/// [`lower_as`] with sums cut after `block` terms, a multiple of 32, instead of where the family cuts them: to look at the cut in
+/// short sums.
+///
+/// # Errors
+/// As [`lower_as`].
+pub fn lower_by_blocks(
+    block: u32,
+    tile: Tile,
+    problem: &Problem,
+    facts: &Facts,
+) -> Result<Lowered, KernelError> {
+    launches(problem, None, |plan| {
+        let params = MatmulParams { block, ..plan.params };
+        Plan { params, long: block < params.k, ..*plan }.by(tile, facts, None)
     })
 }
 
@@ -301,6 +315,13 @@ impl Plan {
         let flops = 2 * u64::from(results) * u64::from(k);
         let bytes = 4 * (u64::from(a) + u64::from(b) + u64::from(results));
         Ok(Plan { wide: problem.is_wide(), batch, trans_a, trans_b, params, long, results, flops, bytes })
+    }
+
+    fn by(&self, tile: Tile, facts: &Facts, fusion: Option<&Fusion>) -> Result<Vec<Launch>, KernelError> {
+        match tile {
+            Tile::Rows(rows) => self.cpu(rows, facts, false, fusion),
+            Tile::Shared { size, depth, thread } => Ok(vec![self.tiled(size, depth, thread, facts, fusion)?]),
+        }
     }
 
     /// One launch, or one for each block of long sums; all but the first add to the result.

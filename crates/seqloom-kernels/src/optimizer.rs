@@ -22,7 +22,7 @@ const OP: &str = "optimizer";
 pub const BLOCK: usize = 64;
 
 /// Values whose squares an invocation adds one by one: so few that their sum is right to 2048·2⁻²⁴ of itself at worst.
-const LONGEST_SUM: u32 = 2048;
+const LONGEST_SUM: u32 = crate::sums::BLOCK as u32;
 
 /// Statistics before the corrections of each parameter.
 const HEAD: usize = 8;

@@ -169,8 +169,8 @@ impl fmt::Display for Cut {
 
 /// `out[o,i] = reduce over r of fused(0, (o·len + r)·inner + i)`, cut as suits the device.
 ///
-/// A sum of K terms is off by at most (b + ⌈K / b⌉)·2⁻²⁴ of what its terms amount to, where b is K up to 2048 and then 1024, or
-/// the power of two beyond √K where that is more.
+/// A sum of K terms is off by at most (b + ⌈K / b⌉)·2⁻²⁴ of what its terms amount to, where b is 2048, or the
+/// power of two beyond √K where that is more.
 ///
 /// Bindings: `Out(0)` `[outer, inner]` f32, `Leaf(i)` as the fusion says, `Scratch(0)` where it takes two launches.
 /// The fusion's view has the extents of the head, `outer·len·inner` elements.

@@ -16,7 +16,7 @@
 const WORKGROUP: u32 = 64u; // spec
 
 // Tokens that are added one by one.
-const BLOCK: u32 = 1024u;
+const BLOCK: u32 = 2048u;
 
 struct Params {
     tokens: u32,   // N

@@ -198,7 +198,9 @@ impl Case {
         compare("chosen", &attention::lower(pass, &self.problem, facts).unwrap());
         for variant in variants(executor, pass, &self.problem) {
             let lowered = attention::lower_as(variant, pass, &self.problem, facts).unwrap();
-            assert!(lowered.launches.iter().all(|launch| launch.grid.iter().all(|&axis| axis <= facts.max_grid)));
+            assert!(
+                lowered.launches.iter().all(|launch| launch.grid.iter().all(|&axis| axis <= facts.max_grid))
+            );
             compare(&format!("{variant:?}"), &lowered);
         }
     }

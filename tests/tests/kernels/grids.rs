@@ -57,16 +57,23 @@ fn more_products_than_any_axis_holds() {
 fn attention_beyond_an_axis() {
     let executor = Executor::shared();
     let few = Facts { max_grid: 7, ..executor.facts().clone() };
-    let learned = attention::Problem { radius: Some(9), ..attention::Problem::plain([9, 2, 1, 21, 40, 4, 4]) };
+    let learned =
+        attention::Problem { radius: Some(9), ..attention::Problem::plain([9, 2, 1, 21, 40, 4, 4]) };
     let biased = attention::Problem {
         bias: Some(Bias { batched: true, per_head: true }),
         lengths: true,
         ..attention::Problem::plain([5, 2, 2, 9, 12, 8, 4])
     };
     for case in [
-        case("many rows", attention::Problem { lengths: true, ..attention::Problem::plain([23, 1, 1, 7, 9, 4, 4]) }),
+        case(
+            "many rows",
+            attention::Problem { lengths: true, ..attention::Problem::plain([23, 1, 1, 7, 9, 4, 4]) },
+        ),
         case("many heads", attention::Problem::plain([1, 22, 11, 7, 9, 4, 4])),
-        case("many tiles", attention::Problem { after: Some(0), ..attention::Problem::plain([1, 1, 1, 290, 290, 4, 4]) }),
+        case(
+            "many tiles",
+            attention::Problem { after: Some(0), ..attention::Problem::plain([1, 1, 1, 290, 290, 4, 4]) },
+        ),
         case("many biases", biased),
         case("many parts of a gradient", learned),
     ] {

@@ -61,8 +61,10 @@ fn rows_of_every_size() {
                 if centred {
                     ins.push((&given.bias).into());
                 }
-                let ran = executor
-                    .run(&lowered, &Feed { ins, outs: vec![rows * cols, rows, rows, rows], ..Feed::default() });
+                let ran = executor.run(
+                    &lowered,
+                    &Feed { ins, outs: vec![rows * cols, rows, rows, rows], ..Feed::default() },
+                );
                 for (i, want) in [&y, &firsts, &apart, &rstds].into_iter().enumerate() {
                     // A row of one element has the deviation √eps, whose inverse is some hundreds.
                     let scaled = if cols == 1 { Tolerance { abs: 1e-3, ..TOLERANCE } } else { TOLERANCE };
@@ -142,8 +144,8 @@ fn a_large_mean_costs_no_digits() {
         let problem = Problem { rows, cols, centred: true, eps: EPS };
         let lowered = norm::lower_forward_as(variant, &problem, executor.facts()).unwrap();
         let ins = [&shifted, &weight, &bias].map(Into::into).to_vec();
-        let ran =
-            executor.run(&lowered, &Feed { ins, outs: vec![rows * cols, rows, rows, rows], ..Feed::default() });
+        let ran = executor
+            .run(&lowered, &Feed { ins, outs: vec![rows * cols, rows, rows, rows], ..Feed::default() });
         assert_close(&format!("{variant:?}"), &ran.out(0), &narrow(&want), TOLERANCE);
 
         let dy = random(6, rows * cols);

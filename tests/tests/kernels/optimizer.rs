@@ -9,6 +9,7 @@ use seqloom_tests::oracle::optimizer::{AdamW, State, update};
 use seqloom_tests::oracle::widen;
 
 use crate::TIGHT;
+use crate::sums::{TERMS, near, of_products};
 
 /// Lengths of parameters, each a run of its own.
 const RUNS: [&[usize]; 4] = [&[1], &[7, 33], &[100, 257, 1], &[70_001]];
@@ -270,6 +271,18 @@ fn a_gradient_that_is_not_finite_is_found_by_its_bits() {
                 assert_eq!(told, 1, "{name}");
                 assert_eq!(found.iter().filter(|sum| sum.is_finite()).count(), partials - 1, "{name}");
             }
+        }
+    }
+}
+
+#[test]
+fn the_norm_of_many_equal_gradients() {
+    for (kind, facts) in Executor::shared().kinds() {
+        for len in [TERMS, 40 * TERMS] {
+            let mut start = Start::apart(&[len], &[0]);
+            start.runs[0][0].fill(0.1);
+            let norm = start.run(&facts, control(&PLAIN)).out(0)[0];
+            near(&format!("{len} {kind}"), &[norm], of_products(len).sqrt());
         }
     }
 }

