@@ -122,10 +122,11 @@ fn fits(nodes: &Nodes, limit: u64) -> Result<()> {
 }
 #[cfg(test)]
 mod tests {
-    use seqloom_device::{AdapterKind, Facts, Subgroups};
+    use seqloom_device::AdapterKind;
     use seqloom_kernels::tune::Tuned;
 
     use super::*;
+    use crate::compile::target::example::facts;
     use crate::compile::unit::{Unit, Work};
     use crate::grad::gradients;
     use crate::ir::layout::DType;
@@ -137,31 +138,6 @@ mod tests {
     use crate::record::tensor::Tensor;
 
     const KINDS: [AdapterKind; 2] = [AdapterKind::Cpu, AdapterKind::Discrete];
-
-    /// Of no adapter: WebGPU's default limits, with subgroups of 8.
-    fn facts(kind: AdapterKind) -> Facts {
-        Facts {
-            index: 0,
-            name: "none".to_owned(),
-            backend: "none".to_owned(),
-            kind,
-            driver: "none".to_owned(),
-            subgroups: Some(Subgroups { min: 8, max: 8 }),
-            timestamps: false,
-            pipeline_cache: false,
-            immediates: true,
-            f16: false,
-            cooperative: None,
-            max_buffer_bytes: 1 << 28,
-            max_binding_bytes: 1 << 27,
-            max_storage_buffers: 10,
-            max_immediate_bytes: 128,
-            max_workgroup_invocations: 256,
-            max_workgroup_bytes: 1 << 14,
-            max_grid: 65535,
-            offset_alignment: 256,
-        }
-    }
 
     fn output(tensor: Tensor<'_>) -> Roots {
         Roots { outputs: vec![("y".to_owned(), tensor.id)], ..Roots::default() }
@@ -320,6 +296,20 @@ mod tests {
         assert!(appends_in_place(&late).is_empty());
         // Asked for by name too, the result must lie in an output.
         assert!(appends_in_place(&appended(|_, _, next| Some(next))).is_empty());
+    }
+
+    #[test]
+    fn a_reduction_that_reads_the_state_before_leaves_it_to_the_append() {
+        let graph = Graph::inference(&Params::seeded(1));
+        let following = Following::of(graph.input("first", &[2], DType::U32), 1);
+        let cache = graph.state("cache", &[2, 8, 4]);
+        let total = cache.sum_all();
+        let rows = graph.input("rows", &[2, 1, 4], DType::F32);
+        let next = cache.append(rows, following);
+        let roots = Roots { kept: vec![(0, next.id)], ..output(total) };
+        let compiled = compiled(&graph, &roots, AdapterKind::Cpu);
+        assert_eq!(appends_in_place(&compiled).len(), 1);
+        keeps_its_promises(&compiled);
     }
 
     #[test]

@@ -44,3 +44,33 @@ pub(crate) fn bindings(nodes: &Nodes, id: NodeId, facts: &Facts) -> usize {
 pub(crate) fn takes_norm(nodes: &Nodes, id: NodeId, facts: &Facts) -> bool {
     row::takes_norm(&product_of(nodes, id), facts)
 }
+
+#[cfg(test)]
+pub(crate) mod example {
+    use seqloom_device::{AdapterKind, Facts, Subgroups};
+
+    /// Facts of no adapter: WebGPU's default limits, with subgroups of 8.
+    pub(crate) fn facts(kind: AdapterKind) -> Facts {
+        Facts {
+            index: 0,
+            name: "none".to_owned(),
+            backend: "none".to_owned(),
+            kind,
+            driver: "none".to_owned(),
+            subgroups: Some(Subgroups { min: 8, max: 8 }),
+            timestamps: false,
+            pipeline_cache: false,
+            immediates: true,
+            f16: false,
+            cooperative: None,
+            max_buffer_bytes: 1 << 28,
+            max_binding_bytes: 1 << 27,
+            max_storage_buffers: 10,
+            max_immediate_bytes: 128,
+            max_workgroup_invocations: 256,
+            max_workgroup_bytes: 1 << 14,
+            max_grid: 65535,
+            offset_alignment: 256,
+        }
+    }
+}

@@ -333,3 +333,20 @@ impl Binder {
         Ok(((lowered, bindings), stats))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use seqloom_device::AdapterKind;
+    use seqloom_kernels::view;
+
+    use super::*;
+    use crate::compile::target::example::facts;
+
+    #[test]
+    fn an_operand_that_a_unit_does_not_have_is_an_error_and_shifts_no_binding() {
+        let lowered = view::lower(&view::Problem::copy(8), &facts(AdapterKind::Cpu)).unwrap();
+        let error = wire(&lowered, &[], &[], &[], &[]).unwrap_err();
+        let GraphError::Unbound { operand, .. } = &error else { panic!("{error}") };
+        assert_eq!(operand, "In(0)");
+    }
+}
