@@ -80,7 +80,7 @@ pub(crate) fn compile(recording: &Recording, roots: &Roots, target: Target<'_>) 
     log.push(("simplify", format!("{} recorded nodes are {simple}", recording.nodes.len())));
     let nodes = place(list, &mut roots);
     let parts = nodes.iter().filter(|(id, _)| nodes.part(*id).is_some()).count();
-    log.push(("place", format!("{} copies of roots, {parts} windows in place", nodes.len() - simple)));
+    log.push(("place", format!("{} nodes added for roots, {parts} windows in place", nodes.len() - simple)));
     let limits = bounds(&nodes);
     log.push(("bounds", format!("{} limits of ids and lengths", limits.len())));
     fits(&nodes, facts.max_binding_bytes.min(facts.max_buffer_bytes))?;
@@ -120,6 +120,7 @@ fn fits(nodes: &Nodes, limit: u64) -> Result<()> {
         }),
     }
 }
+
 #[cfg(test)]
 mod tests {
     use seqloom_device::AdapterKind;
