@@ -15,7 +15,8 @@
 use std::fmt::Write as _;
 
 use crate::contract::{Access, Elem, Kernel, Spec, Value, Width};
-use crate::{FUSED_LIBS, REQUIRED_STORAGE_BUFFERS};
+use crate::libs::FUSED_LIBS;
+use crate::limits::REQUIRED_STORAGE_BUFFERS;
 
 /// The mark at the end of a line that `assemble` may replace.
 const MARK: &str = "// spec";

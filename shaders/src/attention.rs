@@ -5,7 +5,8 @@
 //! memory. Masks (causal, window, lengths) are loop bounds and come as immediates; what costs in the inner loop (bias,
 //! terms by distance, dropout) is specialised away where it is absent, and then a kernel never reads its buffer.
 
-use crate::contract::{Kernel, Spec, Variants, kernel, params};
+use crate::contract::{Kernel, Spec, kernel, params};
+use crate::variants::Variants;
 
 params! {
     /// Immediates of all kernels of attention. Widths and strides count channels; those of kernels for CPU adapters, which

@@ -3,7 +3,8 @@
 //! Shares of a roofline mean something only where the roof was measured by kernels that came the same way as those under
 //! it: through WGSL and the same driver. A data sheet, or a C program on the same cores, knows neither.
 
-use crate::contract::{Kernel, Spec, Variants, kernel, params};
+use crate::contract::{Kernel, Spec, kernel, params};
+use crate::variants::Variants;
 
 params! {
     /// Immediates of [`Arithmetic`].

@@ -3,7 +3,8 @@
 //! A family file (`matmul.rs`, `reduce.rs`, ...) declares its kernels with two macros and lists them:
 //!
 //! ```text
-//! use crate::contract::{Kernel, Spec, Variants, ViewParams, kernel, params};
+//! use crate::contract::{Kernel, Spec, ViewParams, kernel, params};
+//! use crate::variants::Variants;
 //!
 //! params! {                                    // the WGSL `struct Params`, shared by kernels that agree on it
 //!     /// Docs.
@@ -15,7 +16,7 @@
 //!     /// Docs: formula, shapes, grid.
 //!     Thing: "thing" in "family/thing.wgsl",   // wgsl/ is implied
 //!     params ThingParams,
-//!     libs [VIEW],                             // consts of lib.rs, joined before the file in this order
+//!     libs [VIEW],                             // consts of libs.rs, joined before the file in this order
 //!     subgroups false,
 //!     fusable true,
 //!     spec { /// Docs.
@@ -34,7 +35,7 @@
 //! and this crate must build without a shader compiler. The contract test lets naga compare both sides instead,
 //! so nothing here is kept in step with the WGSL by hand and hope.
 
-use crate::assemble::{AssembleError, FusedCode, Wgsl, assemble};
+use crate::libs::Lib;
 
 /// How a kernel uses a storage binding.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -96,15 +97,6 @@ pub struct Field {
     pub offset: u32,
     /// Bytes.
     pub size: u32,
-}
-
-/// A file of helpers that `assemble` joins before a kernel.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Lib {
-    /// Path below `wgsl/`.
-    pub name: &'static str,
-    /// Text of the file.
-    pub source: &'static str,
 }
 
 /// A value for a spec line.
@@ -294,22 +286,6 @@ impl Control {
         &fields!(Control { beta1, beta2, eps, weight_decay, clip_norm, loss_scale, seed, applied, lr });
 }
 
-/// Collects the shipped variants of every family.
-#[derive(Debug, Default)]
-pub(crate) struct Variants(pub(crate) Vec<Result<Wgsl, AssembleError>>);
-
-impl Variants {
-    /// Adds each shipped specialisation of `S`, and for a fusable kernel each once more with sample fused code.
-    pub(crate) fn shipped<S: Spec>(&mut self) {
-        for spec in S::shipped() {
-            self.0.push(assemble(&spec, None));
-            if S::KERNEL.fusable {
-                self.0.push(assemble(&spec, Some(&FusedCode::sample(spec.width()))));
-            }
-        }
-    }
-}
-
 /// The size of the field that `of` reads; only its type matters.
 pub(crate) const fn size_of_field<T, F>(_of: fn(&T) -> &F) -> u32 {
     size_of::<F>() as u32
@@ -368,7 +344,7 @@ macro_rules! kernel {
                 name: $label,
                 file: $file,
                 source: include_str!(concat!("../wgsl/", $file)),
-                libs: &[$(&$crate::$lib),*],
+                libs: &[$(&$crate::libs::$lib),*],
                 spec: &[$(stringify!($constant)),*],
                 params: <$params as $crate::contract::Params>::FIELDS,
                 params_size: size_of::<$params>() as u32,

@@ -3,7 +3,8 @@
 //! The backward pass takes the tokens sorted by id, which the host knows as soon as it knows the ids. Atomics would
 //! make the sum depend on arrival, and a scan of all tokens per id costs V × N.
 
-use crate::contract::{Kernel, Spec, Variants, ViewParams, Width, kernel, params};
+use crate::contract::{Kernel, Spec, ViewParams, Width, kernel, params};
+use crate::variants::Variants;
 
 params! {
     /// Immediates of [`EmbeddingForward`].

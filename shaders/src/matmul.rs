@@ -11,7 +11,8 @@
 //! is `tiled` for GPUs that multiply small matrices of 16-bit floats in hardware, for those who ask for that.
 //! Strides in the immediates make batches, and all layouts of `cpu`, one kernel each.
 
-use crate::contract::{Kernel, Spec, Variants, ViewParams, Width, kernel, params};
+use crate::contract::{Kernel, Spec, ViewParams, Width, kernel, params};
+use crate::variants::Variants;
 
 params! {
     /// Immediates of [`MatmulCpu`]: as [`MatmulParams`], with a part of the sum and without a view.

@@ -5,7 +5,8 @@
 //! around what follows the norm, or before it, the sums ride on the norm's kernels. The backward kernels give the operand's
 //! gradient; those of weight and bias are sums over rows, and reductions with a pointwise head.
 
-use crate::contract::{Kernel, Spec, Variants, ViewParams, Width, kernel, params};
+use crate::contract::{Kernel, Spec, ViewParams, Width, kernel, params};
+use crate::variants::Variants;
 
 params! {
     /// Immediates of [`NormForward`] and [`NormForwardCpu`].

@@ -6,7 +6,8 @@
 //! of each parameter, from which the corrections of its moments follow. A skipped step leaves no trace: it is not counted, and
 //! what a state would have carried on from it is dropped.
 
-use crate::contract::{Kernel, Spec, Variants, Width, kernel, params};
+use crate::contract::{Kernel, Spec, Width, kernel, params};
+use crate::variants::Variants;
 
 params! {
     /// Immediates of [`NormPartial`].

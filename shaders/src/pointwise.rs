@@ -3,7 +3,8 @@
 //! There is no kernel per operation: the operations are the functions of `lib/pointwise.wgsl`, and the fuser writes
 //! calls of them. A launch of one operation is a fused graph of one node.
 
-use crate::contract::{Kernel, Spec, Variants, ViewParams, Width, kernel, params};
+use crate::contract::{Kernel, Spec, ViewParams, Width, kernel, params};
+use crate::variants::Variants;
 
 params! {
     /// Immediates of [`Map`].

@@ -6,7 +6,8 @@
 //! loop form walks many steps in a launch, for a hidden state that a workgroup can hold. Workgroups never wait for one
 //! another: WebGPU promises them no progress.
 
-use crate::contract::{Kernel, Spec, Variants, kernel, params};
+use crate::contract::{Kernel, Spec, kernel, params};
+use crate::variants::Variants;
 
 params! {
     /// Immediates of every cell in every form.

@@ -4,7 +4,8 @@
 //! is a CPU, for which barriers are dear; rows (a workgroup per result) where the reduced axis is the last one.
 //! Either is its own second stage. No atomics: a float sum in arrival order would differ from run to run.
 
-use crate::contract::{Kernel, Spec, Variants, ViewParams, Width, kernel, params};
+use crate::contract::{Kernel, Spec, ViewParams, Width, kernel, params};
+use crate::variants::Variants;
 
 params! {
     /// Immediates of [`ReduceColumns`] and [`ReduceRows`]: x is seen as \[outer, len, inner\].

@@ -4,7 +4,8 @@
 //! adapters that run on a CPU. Cross-entropy keeps each row's maximum and sum; its gradient, every element of which then
 //! stands alone, is one kernel for all, and takes the place of the logits, which are the largest tensor of a language model.
 
-use crate::contract::{Kernel, Spec, Variants, kernel, params};
+use crate::contract::{Kernel, Spec, kernel, params};
+use crate::variants::Variants;
 
 params! {
     /// Immediates of [`Softmax`] and [`SoftmaxCpu`].

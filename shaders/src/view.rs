@@ -5,7 +5,8 @@
 //! cache writes its new rows alone, where each sequence has come to; a window of the whole cache would copy all of it. Keys and
 //! values are appended to two caches by one dispatch.
 
-use crate::contract::{Kernel, Spec, Variants, Width, kernel, params};
+use crate::contract::{Kernel, Spec, Width, kernel, params};
+use crate::variants::Variants;
 
 params! {
     /// Immediates of [`Gather`], in Words.

@@ -19,6 +19,7 @@ mod peers;
 mod report;
 mod rounds;
 mod row;
+pub mod startup;
 pub mod stats;
 mod study;
 pub mod subject;
@@ -30,11 +31,10 @@ use std::path::{Path, PathBuf};
 use seqloom::prelude::*;
 
 use crate::error::{Result, XtaskError};
-use crate::{adapter, process, startup, workspace};
+use crate::{adapter, process, workspace};
 
 use cases::Asked;
 use measure::{Patience, Sample};
-pub use rounds::give_caches;
 use row::Row;
 use study::Study;
 

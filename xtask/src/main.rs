@@ -13,7 +13,6 @@ mod error;
 mod explain;
 mod process;
 mod shaders;
-mod startup;
 mod test;
 mod tidy;
 mod tune;
@@ -55,7 +54,7 @@ enum Task {
     BenchCase(bench::CaseOptions),
     /// The demo's first step alone (used by `bench --startup`)
     #[command(hide = true)]
-    FirstStep(startup::FirstStepOptions),
+    FirstStep(bench::startup::FirstStepOptions),
 }
 
 fn main() -> ExitCode {
@@ -71,7 +70,7 @@ fn main() -> ExitCode {
         Task::Tidy => tidy::run(),
         Task::Doctor => doctor::run(),
         Task::BenchCase(options) => bench::case(&options),
-        Task::FirstStep(options) => startup::first_step(&options, started),
+        Task::FirstStep(options) => bench::startup::first_step(&options, started),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

@@ -12,6 +12,7 @@
 //! `trial`'s subject, made-up operands are that of `operands`; `half` uses both to find out whether a driver's cooperative
 //! matrices are right.
 
+mod error;
 mod half;
 mod operands;
 mod report;
@@ -22,8 +23,9 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::fmt::Display;
 
-use seqloom_device::{Device, DeviceError, Facts};
+use seqloom_device::{Device, Facts};
 
+pub use error::TuneError;
 pub use half::trusts_half;
 pub use operands::Operands;
 pub use report::{Outcome, Report, Skip, Trial};
@@ -31,19 +33,6 @@ pub use task::{Candidate, Task};
 pub use trial::{Limits, compare};
 
 use crate::{attention, matmul, recurrent, reduce};
-
-/// Why tuning ended before its time.
-#[derive(Clone, Debug, thiserror::Error)]
-#[error("tuning {bucket} ended with {candidate}: {source}")]
-#[non_exhaustive]
-pub struct TuneError {
-    /// What was tuned.
-    pub bucket: String,
-    /// The variant that ran.
-    pub candidate: String,
-    /// What the device said.
-    pub source: DeviceError,
-}
 
 /// What tuning has found, as a program is lowered by it; and what that program would have liked to know besides.
 #[derive(Debug, Default)]

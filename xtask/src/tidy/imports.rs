@@ -3,25 +3,11 @@
 //!
 //! Files are read, not compiled: paths after `use`, and paths in code that begin with `crate`, `self` or `super`, are followed to
 //! the file that defines what they name, through re-exports. A declaration `mod a;` is no import. Methods are not followed:
-//! who calls one has imported, or been given, the type. Circles that stood before the rule are listed; the list may only
-//! shrink, so an entry that no longer holds is a finding too.
+//! who calls one has imported, or been given, the type.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::tree::{Finding, Source, Tree};
-
-/// Circles that are still to be cut, each with its files in alphabetical order.
-const KNOWN: &[&[&str]] = &[
-    &["crates/seqloom-kernels/src/attention.rs", "crates/seqloom-kernels/src/attention/plan.rs"],
-    &["crates/seqloom-kernels/src/recurrent.rs", "crates/seqloom-kernels/src/recurrent/form.rs"],
-    &[
-        "crates/seqloom-kernels/src/tune.rs",
-        "crates/seqloom-kernels/src/tune/half.rs",
-        "crates/seqloom-kernels/src/tune/trial.rs",
-    ],
-    &["shaders/src/assemble.rs", "shaders/src/contract.rs", "shaders/src/lib.rs"],
-    &["xtask/src/bench.rs", "xtask/src/startup.rs"],
-];
 
 /// Crates with rooms, each room with the others that it may use. Files beside the rooms may use all.
 const ROOMS: &[(&str, &[(&str, Uses)])] = &[
@@ -77,26 +63,11 @@ enum Uses {
 /// How many re-exports are followed at most, so that a mistake in the source cannot hold the rule up.
 const MOST_STEPS: usize = 8;
 
-/// Circles of files, and known ones that are gone.
+/// Circles of files.
 pub fn circles(tree: &Tree, findings: &mut Vec<Finding>) {
-    compare(&found(tree), KNOWN, findings);
-}
-
-fn found(tree: &Tree) -> Vec<Vec<String>> {
-    crates(tree).iter().flat_map(|krate| circles_of(&krate.imports())).collect()
-}
-
-fn compare(found: &[Vec<String>], known: &[&[&str]], findings: &mut Vec<Finding>) {
-    let mut say = |file: &str, what: String| findings.push(Finding { file: file.to_owned(), line: 0, what });
-    for circle in found.iter().filter(|circle| !known.iter().any(|known| *known == circle.as_slice())) {
-        say(&circle[0], format!("imports in a circle: {}", circle.join(", ")));
-    }
-    for known in known.iter().filter(|known| !found.iter().any(|circle| **known == circle.as_slice())) {
-        let file = known.first().copied().unwrap_or_default();
-        say(
-            file,
-            format!("is no longer the circle that xtask/src/tidy/imports.rs lists: {}", known.join(", ")),
-        );
+    for circle in crates(tree).iter().flat_map(|krate| circles_of(&krate.imports())) {
+        let what = format!("imports in a circle: {}", circle.join(", "));
+        findings.push(Finding { file: circle[0].clone(), line: 0, what });
     }
 }
 
@@ -370,7 +341,7 @@ mod tests {
     fn say(rule: fn(&Tree, &mut Vec<Finding>), files: &[(&str, &str)]) -> Vec<String> {
         let mut findings = Vec::new();
         rule(&tree(files), &mut findings);
-        findings.iter().map(ToString::to_string).filter(|text| !text.contains("no longer")).collect()
+        findings.iter().map(ToString::to_string).collect()
     }
 
     fn imports(files: &[(&str, &str)]) -> BTreeMap<String, BTreeSet<String>> {
@@ -417,21 +388,6 @@ mod tests {
             ("crates/a/src/user.rs", "use crate::Renamed;"),
         ]);
         assert_eq!(found[&format!("{A}user.rs")], BTreeSet::from([format!("{A}deep/inner.rs")]));
-    }
-
-    #[test]
-    fn the_list_of_known_circles_may_only_shrink() {
-        let circle = vec!["a.rs".to_owned(), "b.rs".to_owned()];
-        let findings = |found: &[Vec<String>], known: &[&[&str]]| {
-            let mut findings = Vec::new();
-            compare(found, known, &mut findings);
-            findings.iter().map(ToString::to_string).collect::<Vec<_>>()
-        };
-        assert!(findings(std::slice::from_ref(&circle), &[&["a.rs", "b.rs"]]).is_empty());
-        assert!(findings(std::slice::from_ref(&circle), &[])[0].contains("in a circle: a.rs, b.rs"));
-        assert!(findings(&[], &[&["a.rs", "b.rs"]])[0].contains("no longer"));
-        // Smaller or larger than it was: the entry and the circle are both told.
-        assert_eq!(findings(&[circle], &[&["a.rs", "b.rs", "c.rs"]]).len(), 2);
     }
 
     #[test]

@@ -7,7 +7,7 @@
 use seqloom_device::Facts;
 
 use super::plan::{Plan, QUAD};
-use super::{Pass, Problem};
+use super::problem::{Pass, Problem};
 use crate::error::KernelError;
 use crate::launch::{Launch, Lowered, Operand};
 use crate::view;

@@ -8,7 +8,7 @@ use seqloom_shaders::attention::{
     AttentionParams, AttentionQuery, AttentionQueryCpu,
 };
 
-use super::{Bias, FARTHEST, Layout, OP, Pass, Problem, Start};
+use super::problem::{Bias, FARTHEST, Layout, OP, Pass, Problem, Start};
 use crate::error::KernelError;
 use crate::launch::{Fusion, Job, Launch, Lowered, MOST_ITERATIONS, Operand, count, lanes, parts_grid};
 use crate::reduce::{self, ReduceOp};

@@ -4,7 +4,7 @@ use std::fmt;
 
 use seqloom_device::Facts;
 
-use super::{LOOP_WORKGROUP, Problem, QUAD};
+use super::problem::{LOOP_WORKGROUP, Problem, QUAD};
 use crate::launch::prefers_cpu;
 
 /// How the work is shared out.

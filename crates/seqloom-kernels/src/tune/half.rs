@@ -5,7 +5,11 @@
 
 use seqloom_device::{Device, Facts};
 
-use super::{Candidate, Limits, Operands, Outcome, TuneError, compare};
+use super::error::TuneError;
+use super::operands::Operands;
+use super::report::Outcome;
+use super::task::Candidate;
+use super::trial::{Limits, compare};
 use crate::error::KernelError;
 use crate::launch::Lowered;
 use crate::matmul::{self, Problem, cooperative};

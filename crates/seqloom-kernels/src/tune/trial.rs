@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use seqloom_device::{Buffer, Device, DeviceError, Dispatch};
 
-use super::TuneError;
+use super::error::TuneError;
 use super::operands::Operands;
 use super::report::{Outcome, Report, Skip, Trial};
 use super::task::Candidate;

@@ -11,8 +11,10 @@ use std::time::Instant;
 
 use seqloom::prelude::*;
 
+use super::rounds::give_caches;
+use super::stats::median;
 use crate::error::{Result, XtaskError, at};
-use crate::{bench, corpus, demo, workspace};
+use crate::{corpus, demo, workspace};
 
 /// Runs of each kind; the median is reported.
 const RUNS: usize = 5;
@@ -40,7 +42,7 @@ pub fn run(json: bool) -> Result<()> {
         measure(folder)?;
         (0..RUNS).map(|_| measure(folder)).collect()
     })?;
-    let (cold_ms, warm_ms) = (bench::stats::median(&cold), bench::stats::median(&warm));
+    let (cold_ms, warm_ms) = (median(&cold), median(&warm));
     if json {
         let version = env!("CARGO_PKG_VERSION");
         let line = serde_json::json!({
@@ -66,7 +68,7 @@ fn measure(folder: &Path) -> Result<f64> {
     let program = std::env::current_exe().map_err(at(Path::new("the running program")))?;
     let mut command = Command::new(program);
     command.arg("first-step").arg("--cache-dir").arg(folder.join("seqloom"));
-    bench::give_caches(&mut command, folder)?;
+    give_caches(&mut command, folder)?;
     command.stdout(Stdio::piped());
     let shown = crate::process::shown(&command);
     let begin = Instant::now();
