@@ -88,7 +88,7 @@ impl BlockConfig {
             channels,
             heads,
             key_heads: None,
-            feed_forward: 4 * channels,
+            feed_forward: channels.saturating_mul(4),
             activation: FeedForwardActivation::Gelu,
             norm_place: NormPlace::Pre,
             norm: NormKind::Layer,

@@ -92,12 +92,13 @@ impl<M: EncoderDecoder> Translator<M> {
     }
 
     /// For each sentence its best translations, best first, `width` at most ([`BeamSearch`] says how they are found and what
-    /// `length_penalty` is), of up to `max_tokens` ids each.
+    /// `length_penalty` is), of up to `max_tokens` ids each. A token with a logit of −∞ is banned: no translation holds it.
     ///
     /// # Errors
-    /// [`NnError::BeamWidth`], [`NnError::LengthPenalty`], [`NnError::TargetTooLong`]; [`NnError::Sentence`] names the first source that is empty, holds an
-    /// id beyond its vocabulary, or is longer than the model reads; [`NnError::NotFinite`] if the parameters have gone bad;
-    /// [`NnError::Graph`] if the store is another model's or the device fails.
+    /// [`NnError::BeamWidth`], [`NnError::LengthPenalty`], [`NnError::TargetTooLong`]; [`NnError::Sentence`] names the first
+    /// source that is empty, holds an id beyond its vocabulary, or is longer than the model reads; [`NnError::NotFinite`] if
+    /// the parameters have gone bad or the model bans every token; [`NnError::NoneAllowed`] if nothing can follow what a
+    /// sentence has written; [`NnError::Graph`] if the store is another model's or the device fails.
     pub fn beam<S: AsRef<[u32]>>(
         &mut self,
         sources: &[S],

@@ -64,7 +64,8 @@ impl NameRule {
 
 impl Checkpoint {
     /// Reads and checks a file of another library, whose tensors take the names that `map` gives them; those that it ignores
-    /// may be of any type. What it does not know keeps its name, so that restoring the parameters lists it.
+    /// may be of any type. What it does not know keeps its name but for beginning and ending, so that restoring the parameters
+    /// lists it.
     ///
     /// # Errors
     /// As [`Checkpoint::read`].

@@ -88,7 +88,7 @@ pub fn read_gpt2(folder: impl AsRef<Path>) -> Result<(GptConfig, Checkpoint)> {
         feed_forward_result: residual,
     };
     let block = BlockConfig {
-        feed_forward: settings.size_or("n_inner", 4 * channels)?,
+        feed_forward: settings.size_or("n_inner", channels.saturating_mul(4))?,
         activation: settings.activation("activation_function", "gelu_new")?,
         norm_eps: settings.number_or("layer_norm_epsilon", 1e-5)?,
         dropout,

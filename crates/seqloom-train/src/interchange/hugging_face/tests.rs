@@ -51,6 +51,15 @@ fn broken_configurations_are_told_with_the_setting() {
 }
 
 #[test]
+fn sizes_beyond_all_bounds_are_no_panic() {
+    let most = u64::MAX;
+    let config =
+        format!(r#"{{"vocab_size": 5, "n_embd": {most}, "n_head": 2, "n_layer": 2, "n_positions": 4}}"#);
+    let (config, _) = read(&config, |folder| read_gpt2(folder)).unwrap();
+    assert_eq!(config.block.feed_forward, usize::MAX);
+}
+
+#[test]
 fn files_that_are_not_there_are_named() {
     let folder = tempfile::tempdir().unwrap();
     let error = read_bert(folder.path()).map(|_| ()).unwrap_err();
