@@ -213,6 +213,7 @@ where
         let (store, record) = (&self.store, &self.record);
         let program = self.training.get_or_try(&key, || compile(store, record, batch, true))?;
         if batch.begins() {
+            program.check(&tensors)?;
             store.reset_states(true);
         }
         let told = program.call(&tensors, &control, ["loss", "skipped"])?;
@@ -251,6 +252,7 @@ where
         let (store, record) = (&self.store, &self.record);
         let program = self.evaluation.get_or_try(&key, || compile(store, record, batch, false))?;
         if batch.begins() {
+            program.check(&tensors)?;
             store.reset_states(false);
         }
         let [loss] = program.call(&tensors, &Control::default(), ["loss"])?.wait()?;

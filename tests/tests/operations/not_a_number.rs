@@ -21,11 +21,14 @@ fn filled(shape: &[usize], value: f32) -> HostTensor {
     HostTensor::f32(shape, vec![value; shape.iter().product()]).unwrap()
 }
 
+/// What ran it, outputs, gradients.
+type Ran = (&'static str, Vec<Vec<f32>>, Vec<Vec<f32>>);
+
 /// The outputs of `function`, and the gradients of its loss, on both kinds of device.
 fn run(
     operands: &[HostTensor],
     function: impl for<'g> Fn(&'g Graph, &[Tensor<'g>]) -> Recorded<'g>,
-) -> Vec<(&'static str, Vec<Vec<f32>>, Vec<Vec<f32>>)> {
+) -> Vec<Ran> {
     [("as it is", device::shared()), ("as a GPU", device::shared_as_gpu())]
         .into_iter()
         .map(|(kind, device)| {
@@ -74,7 +77,7 @@ fn functions_of_one_operand_keep_it() {
     for width in WIDTHS {
         let (x, is_nan) = rows(width);
         for (name, function) in functions {
-            for (kind, outputs, gradients) in run(&[x.clone()], |_, t| {
+            for (kind, outputs, gradients) in run(std::slice::from_ref(&x), |_, t| {
                 let y = function(t[0]);
                 // A loss that only the numbers reach would hide what gradients do; this one weighs every element alike.
                 Recorded { outputs: vec![y], loss: y.sum_all() }

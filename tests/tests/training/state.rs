@@ -397,6 +397,23 @@ fn a_stream_of_other_rows_than_the_carried_ones_is_refused() {
 }
 
 #[test]
+fn a_stream_that_is_refused_leaves_the_carried_one() {
+    let begun = |ids: &[u32]| LmBatch::new(1, ids.len(), ids.to_vec(), ids.to_vec()).unwrap().beginning();
+    let third = |refused: Option<LmBatch>| {
+        let (mut trainer, _) = lstm(3);
+        trainer.step(&window(1, 0)).unwrap();
+        trainer.evaluate(&window(1, 0)).unwrap();
+        if let Some(batch) = refused {
+            assert!(trainer.step(&batch).is_err() && trainer.evaluate(&batch).is_err());
+        }
+        trainer.step(&window(1, 1)).unwrap();
+        [trainer.loss().unwrap(), trainer.evaluate(&window(1, 1)).unwrap()].map(f32::to_bits)
+    };
+    // No symbol of the vocabulary.
+    assert_eq!(third(Some(begun(&[0, SYMBOLS as u32, 0, 0, 0]))), third(None));
+}
+
+#[test]
 fn what_is_saved_is_what_is_carried() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("model.safetensors");

@@ -145,8 +145,17 @@ impl Program {
         Ok(ReadTensors::begin(&self.device, found))
     }
 
-    /// Checks and writes the inputs and submits. Until the guard is dropped no program over the store runs.
-    fn begin(&self, inputs: &[(&str, &HostTensor)], control: &Control) -> Result<MutexGuard<'_, Slots>> {
+    /// Checks the inputs as [`Self::run`] does, and runs nothing: for a caller that must change something before a run and
+    /// only if there will be one.
+    ///
+    /// # Errors
+    /// A missing, unknown, misshapen or out-of-range input.
+    pub fn check(&self, inputs: &[(&str, &HostTensor)]) -> Result<()> {
+        self.derived(inputs).map(drop)
+    }
+
+    /// Checks the inputs, and gives what the host derives from them, by step and output.
+    fn derived(&self, inputs: &[(&str, &HostTensor)]) -> Result<Vec<Vec<Vec<u32>>>> {
         for (at, (name, _)) in inputs.iter().enumerate() {
             if inputs[..at].iter().any(|(before, _)| before == name) {
                 return Err(GraphError::InputGivenTwice { name: (*name).to_owned() });
@@ -156,23 +165,24 @@ impl Program {
                 return Err(GraphError::UnknownInput { name: (*name).to_owned(), inputs: known });
             }
         }
-        let given = |spec: &InputSpec| {
-            let tensor = inputs.iter().find(|(name, _)| *name == spec.name).map(|(_, tensor)| *tensor);
-            tensor.ok_or_else(|| GraphError::MissingInput { name: spec.name.clone() })
-        };
         for spec in &self.inputs {
-            check(spec, given(spec)?)?;
+            check(spec, given(inputs, spec)?)?;
         }
-        let derived = self.bound.host.run(&self.inputs, |input| {
-            match given(&self.inputs[input]).map(HostTensor::data) {
+        self.bound.host.run(&self.inputs, |input| {
+            match given(inputs, &self.inputs[input]).map(HostTensor::data) {
                 Ok(HostData::U32(values)) => values,
                 _ => &[],
             }
-        })?;
+        })
+    }
+
+    /// Checks and writes the inputs and submits. Until the guard is dropped no program over the store runs.
+    fn begin(&self, inputs: &[(&str, &HostTensor)], control: &Control) -> Result<MutexGuard<'_, Slots>> {
+        let derived = self.derived(inputs)?;
         let turn = self.store.slots();
         self.store.claim_states(self.training, &self.bound.states)?;
         for (spec, slice) in self.inputs.iter().zip(&self.bound.inputs) {
-            let bytes = given(spec)?.bytes();
+            let bytes = given(inputs, spec)?.bytes();
             if !bytes.is_empty() {
                 self.device.write(slice, bytes)?;
             }
@@ -287,6 +297,12 @@ impl Program {
         }
         Ok(places)
     }
+}
+
+/// The tensor given for an input.
+fn given<'a>(inputs: &[(&str, &'a HostTensor)], spec: &InputSpec) -> Result<&'a HostTensor> {
+    let tensor = inputs.iter().find(|(name, _)| *name == spec.name).map(|(_, tensor)| *tensor);
+    tensor.ok_or_else(|| GraphError::MissingInput { name: spec.name.clone() })
 }
 
 fn check(spec: &InputSpec, tensor: &HostTensor) -> Result<()> {
