@@ -15,9 +15,9 @@
 //! Why not end the process at once in our handler: the exit handlers of the program itself would not run.
 //!
 //! Exit handlers run in the reverse order of their registration, and a software adapter's compiler registers some when it
-//! first compiles, on a thread of its own. So ours is registered again after the first waits for a new kernel, and when a thread
-//! ends that was inside. One case is left: a thread that never used a device calls `exit` while another has its first
-//! kernel ever compiled.
+//! first compiles, on a thread of its own. So ours is registered again after the first waits for a new kernel, when a thread
+//! ends that was inside, and on software adapters every few milliseconds while a new kernel may be compiled. What is left is
+//! the few milliseconds between one of theirs and the next of ours, if a thread that never used a device calls `exit` then.
 
 use std::cell::Cell;
 use std::marker::PhantomData;
@@ -39,12 +39,21 @@ const PAUSE: Duration = Duration::from_millis(1);
 /// Waits after which a kernel that was submitted has surely run: more than there are submissions at a time.
 const WAITS: usize = 8;
 
+/// Longest that a new kernel is taken to wait for its turn and to compile.
+const LONGEST_COMPILE: Duration = Duration::from_secs(30);
+
 /// Threads inside the driver, each counted as often as it has entered.
 static INSIDE: AtomicUsize = AtomicUsize::new(0);
 /// Whether the process is ending.
 static CLOSED: AtomicBool = AtomicBool::new(false);
 /// For how many more waits a driver may register exit handlers after ours.
 static MORE: AtomicUsize = AtomicUsize::new(0);
+/// How often a kernel was run for the first time.
+static NEW: AtomicUsize = AtomicUsize::new(0);
+/// Whether there has been a software adapter.
+static SOFTWARE: AtomicBool = AtomicBool::new(false);
+/// Whether a thread registers the exit handler again and again.
+static WATCHED: AtomicBool = AtomicBool::new(false);
 /// What the exit handler waits for.
 static WORKING: Mutex<Vec<Weak<dyn Settle>>> = Mutex::new(Vec::new());
 
@@ -137,6 +146,32 @@ impl<T> Drop for Owned<T> {
 /// adapters compile it then, by a library whose parts are made when they are first used.
 pub(crate) fn drivers_may_add_handlers() {
     MORE.store(WAITS, Ordering::Relaxed);
+    NEW.fetch_add(1, Ordering::Relaxed);
+    if SOFTWARE.load(Ordering::Relaxed) && !WATCHED.swap(true, Ordering::Relaxed) {
+        let watching = std::thread::Builder::new().name("seqloom-exit".to_owned()).spawn(watch);
+        if watching.is_err() {
+            WATCHED.store(false, Ordering::Relaxed); // The other places where it is registered are left.
+        }
+    }
+}
+
+/// [`stand_before_drivers`] again and again, until the new kernels have run: often at first, for compilers make most of their
+/// parts early, then ever more seldom.
+fn watch() {
+    let (mut since, mut new) = (Instant::now(), 0);
+    loop {
+        let latest = NEW.load(Ordering::Relaxed);
+        if latest != new {
+            (since, new) = (Instant::now(), latest);
+        }
+        let compiling = MORE.load(Ordering::Relaxed) > 0 && since.elapsed() < LONGEST_COMPILE;
+        if !compiling || CLOSED.load(Ordering::Relaxed) {
+            break;
+        }
+        stand_before_drivers();
+        std::thread::sleep((since.elapsed() / 20).clamp(PAUSE, 100 * PAUSE));
+    }
+    WATCHED.store(false, Ordering::Relaxed);
 }
 
 /// After work was waited for: [`stand_before_drivers`] if a driver may have registered more.
@@ -166,6 +201,7 @@ pub(crate) fn stand_before_drivers() {
 
 /// Has the end of the process wait for the work of `working`.
 pub(crate) fn settle_at_exit(working: Weak<dyn Settle>) {
+    SOFTWARE.store(true, Ordering::Relaxed);
     let mut all = lock(&WORKING);
     all.retain(|other| other.strong_count() > 0);
     all.push(working);

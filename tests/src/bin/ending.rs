@@ -8,7 +8,8 @@
 //! * WORK in flight: `idle`, `busy`, `compiling` (a thread that compiles, submits and never waits) or `long` (more than any
 //!   limit, in one submission).
 //! * FATE of the device: `kept`, or `lost` while all this goes on.
-//! * END: `return` from main, `exit` by main, `other` (exit by another thread) or `panic` of main.
+//! * END: `return` from main, `exit` by main, `other` (exit by a thread that has used the device), `stranger` (exit by one that
+//!   never did) or `panic` of main.
 //! * BEFORE and AFTER: milliseconds until main ends, and until threads drop what they hold.
 
 #![allow(clippy::unwrap_used, clippy::panic)] // A wrong expectation ends the process with a message, and so fails the test.
@@ -16,6 +17,7 @@
 use std::future::Future;
 use std::pin::Pin;
 use std::process::exit;
+use std::sync::mpsc::{Sender, channel};
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Wake, Waker};
 use std::thread::{sleep, spawn};
@@ -73,18 +75,38 @@ fn main() {
             device.destroy();
         });
     }
+    let other = (end == "other").then(|| used(&device));
     handles.device = Some(device);
     let kept = hand_over(handles, &holder, after);
     sleep(before);
     match &*end {
         "return" => drop(kept),
         "exit" => exit(0),
-        "other" => {
-            spawn(|| exit(0));
+        "other" | "stranger" => {
+            match other {
+                Some(end) => end.send(()).unwrap(),
+                None => drop(spawn(|| exit(0))),
+            }
             sleep(Duration::from_secs(60));
         }
         _ => panic!("this is how this process ends"),
     }
+}
+
+/// A thread that has used the device and holds nothing of it; what is sent to it has it exit.
+fn used(device: &Device) -> Sender<()> {
+    let (end, ended) = channel();
+    let (done, ready) = channel();
+    let device = device.clone();
+    spawn(move || {
+        drop(device.allocate("used", 4));
+        drop(device);
+        done.send(()).unwrap();
+        ended.recv().unwrap();
+        exit(0);
+    });
+    ready.recv().unwrap();
+    end
 }
 
 /// Gives the handles to whoever is to drop them; returns them if that is main.
