@@ -52,7 +52,7 @@ pub struct Problem {
 }
 
 /// Which kernel multiplies, and by tiles of what size. Results do not depend on it, not in a bit: every sum is taken in the
-/// order of p, by the same blocks where it is long ([`crate::sums`]).
+/// order of p, by the same blocks where it is long (`sums`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Tile {
     /// One subgroup per workgroup with so many rows, 8, 16 or 32, and no workgroup memory and no fusion; needs a known

@@ -143,7 +143,7 @@ impl Cut {
     }
 
     /// How much of the axis one result of the first launch covers; `len` where one launch is enough. An invocation adds no
-    /// more terms than a block of so long a sum has ([`crate::sums`]).
+    /// more terms than a block of so long a sum has (`sums`).
     fn chunk_len(self, op: ReduceOp, len: u32) -> u32 {
         let chunk_len = len.div_ceil(self.chunks.clamp(1, len.max(1)));
         let sharing = if self.variant == Variant::Rows { ROW_WORKGROUP } else { 1 };
