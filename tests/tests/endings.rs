@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 const HOLDERS: [&str; 6] = ["main", "nobody", "thread", "buffer", "waker", "abandoned"];
 const WORKS: [&str; 3] = ["idle", "busy", "compiling"];
 const FATES: [&str; 2] = ["kept", "lost"];
-const ENDS: [&str; 4] = ["return", "exit", "other", "panic"];
+const ENDS: [&str; 5] = ["return", "exit", "other", "stranger", "panic"];
 
 /// Processes at most, and at least, if the time is up.
 const RUNS: usize = 200;
@@ -35,10 +35,6 @@ fn processes_end_without_a_signal_in_every_order() {
         for work in WORKS {
             for fate in FATES {
                 orders.extend(ENDS.map(|end| [holder, work, fate, end]));
-                if work == "idle" {
-                    // With kernels in flight see `ending` of the device: a few milliseconds are left open.
-                    orders.push([holder, work, fate, "stranger"]);
-                }
             }
         }
     }

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use crate::adapter::{AdapterChoice, AdapterKind, Facts, choose};
 use crate::dispatch::GroupMemo;
-use crate::ending::{Owned, Settle, enter, settle_at_exit, stand_before_drivers};
+use crate::ending::{Owned, Settle as _, enter, settle_at_exit, stand_before_drivers};
 use crate::error::{DeviceError, Result};
 use crate::fault::Fault;
 use crate::notes::{Notes, Tuning};
@@ -22,7 +22,7 @@ use crate::pipeline_cache::DiskCache;
 use crate::probe;
 use crate::staging::{Pool, Uploads};
 use crate::sync::{lock, next_id};
-use crate::wait::{Poller, Request};
+use crate::wait::{Poller, Request, Work};
 
 /// Environment variable that picks an adapter where the options do not: part of a name, or an index.
 const ADAPTER_VARIABLE: &str = "SEQLOOM_ADAPTER";
@@ -94,6 +94,7 @@ pub(crate) struct Inner {
     pub tuning: Tuning,
     pub queue: Owned<wgpu::Queue>,
     pub poller: Poller,
+    pub work: Arc<Work>,
     pub memo: Memo,
     pub groups: Mutex<GroupMemo>,
     pub cache: DiskCache,
@@ -114,12 +115,6 @@ impl Inner {
     }
 }
 
-impl Settle for Inner {
-    fn settle(&self, limit: Duration) -> bool {
-        self.poller.settle(limit)
-    }
-}
-
 impl Drop for Inner {
     fn drop(&mut self) {
         // Best effort: there is nobody left to tell, and the next run merely compiles again.
@@ -127,9 +122,10 @@ impl Drop for Inner {
             tracing::warn!(%error, "the pipeline cache was not saved");
         }
         // wgpu would wait for the queue without a limit. What does not end is left to the end of the process.
-        if !self.poller.settle(self.poller.limit) {
+        let inside = enter();
+        if inside.is_err() || !self.work.settle(self.poller.limit) {
             tracing::warn!(adapter = %self.facts, "dropped before its work was done: its memory returns when the process ends");
-            std::mem::forget(self.queue.clone());
+            std::mem::forget(Arc::clone(&self.work));
         }
     }
 }
@@ -168,14 +164,22 @@ impl Device {
             _ => Notes::off(),
         };
         tracing::info!(adapter = %chosen.facts, "device opened");
-        let device = Self {
+        let poller = Poller::new(raw, fault, options.timeout.unwrap_or(WAIT_LIMIT));
+        let work = Arc::new(Work { poller: poller.clone(), queue: queue.clone() });
+        stand_before_drivers();
+        if software {
+            let work: Weak<Work> = Arc::downgrade(&work);
+            settle_at_exit(work);
+        }
+        Ok(Self {
             inner: Arc::new(Inner {
                 id: next_id(),
                 facts: chosen.facts,
                 checks,
                 tuning: options.tuning,
                 queue,
-                poller: Poller::new(raw, fault, options.timeout.unwrap_or(WAIT_LIMIT)),
+                poller,
+                work,
                 memo: Memo::default(),
                 groups: Mutex::default(),
                 cache,
@@ -189,13 +193,7 @@ impl Device {
                 pipelines: AtomicU64::new(0),
                 bind_groups: AtomicU64::new(0),
             }),
-        };
-        stand_before_drivers();
-        if software {
-            let working: Weak<Inner> = Arc::downgrade(&device.inner);
-            settle_at_exit(working);
-        }
-        Ok(device)
+        })
     }
 
     /// Facts about every adapter of the machine, in the machine's order; empty if there is none.

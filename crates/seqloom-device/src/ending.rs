@@ -7,7 +7,7 @@
 //!
 //! * Whoever calls the driver holds an [`Inside`]. An exit handler of ours, registered after the driver's and therefore
 //!   run before them, closes the door: it waits until nobody is inside, and from then on [`enter`] is refused. It also
-//!   waits for the work of software adapters, which runs on threads of this process. All this takes [`LIMIT`] at most.
+//!   waits until the threads of software adapters rest, which belong to this process. All this takes [`LIMIT`] at most.
 //! * Objects of wgpu are held as [`Owned`], which drops them inside, and leaves them alone once the door is closed: the
 //!   system takes them back with the process.
 //! * The libraries of a driver that was ever used stay loaded (`probe`), so its handlers stay in their order.
@@ -16,8 +16,9 @@
 //!
 //! Exit handlers run in the reverse order of their registration, and a software adapter's compiler registers some when it
 //! first compiles, on a thread of its own. So ours is registered again after the first waits for a new kernel, when a thread
-//! ends that was inside, and on software adapters every few milliseconds while a new kernel may be compiled. What is left is
-//! the few milliseconds between one of theirs and the next of ours, if a thread that never used a device calls `exit` then.
+//! ends that was inside, and on software adapters every few milliseconds while a new kernel may be compiled. What is left are
+//! the few milliseconds between one of theirs and the next of ours, if a thread that never used a device calls `exit` then:
+//! a static object of the compiler is gone while it compiles. No process was seen to die of it.
 
 use std::cell::Cell;
 use std::marker::PhantomData;

@@ -14,7 +14,7 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::task::Waker;
 use std::time::{Duration, Instant};
 
-use crate::ending::{Owned, enter, stand_before_new_handlers};
+use crate::ending::{Owned, Settle, enter, stand_before_new_handlers};
 use crate::error::DeviceError;
 use crate::fault::Fault;
 
@@ -117,6 +117,42 @@ impl Poller {
         self.fault.check()?;
         Ok(done)
     }
+}
+
+/// A device's queue, and who polls for it: what has to come to rest before a driver may be taken down.
+pub(crate) struct Work {
+    pub poller: Poller,
+    pub queue: Owned<wgpu::Queue>,
+}
+
+impl Settle for Work {
+    /// Waits until submissions are done, and then until the driver's own threads are: a software adapter says that a
+    /// submission is done, and goes on to free kernels that nobody holds any more, by the library that compiled them.
+    fn settle(&self, limit: Duration) -> bool {
+        if !self.poller.settle(limit) {
+            return false;
+        }
+        // Twice, since the first is itself a submission with something to be freed after it. Neither waits for long: all
+        // work is done.
+        (0..2).all(|_| catch_unwind(AssertUnwindSafe(|| rest(&self.queue))).unwrap_or(false))
+    }
+}
+
+/// Waits until the driver has nothing left to do for `queue`; whether it has not.
+#[cfg(all(unix, not(target_vendor = "apple")))]
+fn rest(queue: &wgpu::Queue) -> bool {
+    use wgpu::hal::Queue as _;
+    let Ok(_inside) = enter() else { return false };
+    // SAFETY: the queue lives, and nothing of it is destroyed here.
+    let Some(queue) = (unsafe { queue.as_hal::<wgpu::hal::api::Vulkan>() }) else { return true };
+    // SAFETY: as above. Nobody submits: the last handle is being dropped, or the process is ending.
+    unsafe { queue.wait_for_idle() }.is_ok()
+}
+
+/// Windows ends a process's other threads before anything is taken down, and Apple's systems have no software adapter.
+#[cfg(not(all(unix, not(target_vendor = "apple"))))]
+fn rest(_: &wgpu::Queue) -> bool {
+    true
 }
 
 /// Asks the background thread to wake `waker` once submission `index` is done, or will never be.
