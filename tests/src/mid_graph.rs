@@ -64,7 +64,7 @@ fn nonlinear_sum<'g>(g: &'g Graph, outputs: &[Tensor<'g>]) -> Tensor<'g> {
     let mut sum = g.full(&[], 0.0);
     for (i, output) in outputs.iter().enumerate() {
         let shape = output.shape();
-        let weights = (0..shape.len()).map(|k| 0.7 + ((k + 3 * i) as f32 * 1.9).sin()).collect();
+        let weights = (0..shape.elements()).map(|k| 0.7 + ((k + 3 * i) as f32 * 1.9).sin()).collect();
         sum = sum + ((*output + output.square() * 0.5) * g.literal(&shape, weights)).sum_all();
     }
     sum

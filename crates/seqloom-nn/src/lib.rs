@@ -31,11 +31,11 @@ pub mod recurrent;
 pub mod state;
 pub mod vocab;
 
-pub use attention::multi_head::{AttentionConfig, AttentionStart, KeyValues, MultiHeadAttention};
+pub use attention::multi_head::{AttentionConfig, AttentionInit, KeyValues, MultiHeadAttention};
 pub use attention::positions::{AbsolutePositions, Place, PositionEmbedding, SinusoidLayout, sinusoids};
 pub use attention::relative_positions::{RelativePositions, Rotary, alibi_slopes};
 pub use attention::scores::{Attended, Attention, Memory, Score};
-pub use attention::transformer_block::{BlockConfig, BlockStart, CrossAttended, NormPlace, TransformerBlock};
+pub use attention::transformer_block::{BlockConfig, BlockInit, CrossAttended, NormPlace, TransformerBlock};
 pub use attention::transformer_dropout::TransformerDropout;
 pub use attention::transformer_stack::{StackMemory, TransformerStack};
 pub use attention::tree_positions::{TreePositions, tree_distances};

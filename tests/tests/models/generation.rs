@@ -379,7 +379,7 @@ fn what_cannot_be_generated_is_named() {
         assert!(matches!(model.generator(&store).unwrap().with_top_p(p), Err(NnError::TopP { .. })));
     }
     for (i, spec) in store.specs().iter().enumerate() {
-        store.write(Arena::Params, i, &vec![f32::NAN; spec.shape.len()]).unwrap();
+        store.write(Arena::Params, i, &vec![f32::NAN; spec.shape.elements()]).unwrap();
     }
     let mut generator = model.generator(&store).unwrap();
     assert!(matches!(generator.greedy_ids(&[1], 1), Err(NnError::NotFinite { .. })));

@@ -3,7 +3,7 @@
 
 use seqloom_graph::{AttentionOptions, Graph, HostData, HostTensor, Init, Lengths, ParamId, Params, Tensor};
 use seqloom_nn::{
-    AbsolutePositions, AttentionConfig, Batch, Bert, BertConfig, BlockConfig, BlockStart,
+    AbsolutePositions, AttentionConfig, Batch, Bert, BertConfig, BlockConfig, BlockInit,
     FeedForwardActivation, Gpt, GptConfig, LanguageModel, LmBatch, MaskedBatch, Masking, MultiHeadAttention,
     NormKind, NormPlace, RelativePositions, Rotary, SinusoidLayout, StackMemory, Transformer,
     TransformerConfig, TransformerDropout, TransformerStack, TranslationBatch, TranslationVocab,
@@ -157,7 +157,7 @@ fn gpt(case: &str, adjust: impl Fn(GptConfig) -> GptConfig) {
         LmBatch::ragged(&ragged, 7).unwrap()
     };
     let mut params = Params::seeded(0);
-    let block = BlockConfig { start: BlockStart::Torch, ..block(2, true, true) };
+    let block = BlockConfig { init: BlockInit::Torch, ..block(2, true, true) };
     let config = GptConfig { block, ..GptConfig::new(Vocab::ids(7), 8, 2, 2, 8) };
     let model = Gpt::new(&mut params, adjust(config));
     assert_golden(&golden, case, params, &batch.tensors(), TOLERANCE, |g| Recorded {

@@ -251,7 +251,7 @@ fn what_cannot_be_translated_is_named() {
     assert!(matches!(named, Err(NnError::Sentence { row: 1, .. })), "{named:?}");
     assert_eq!(translator.shapes(), 0, "nothing was compiled for what was refused");
     for (i, spec) in store.specs().iter().enumerate() {
-        store.write(Arena::Params, i, &vec![f32::NAN; spec.shape.len()]).unwrap();
+        store.write(Arena::Params, i, &vec![f32::NAN; spec.shape.elements()]).unwrap();
     }
     assert!(matches!(translator.greedy(&[[3]], 5), Err(NnError::NotFinite { .. })));
 }

@@ -188,8 +188,10 @@ fn weights_of_a_query_that_sees_nothing() {
             };
             let weights = x[0].attention_weights(x[1], options);
             let attended = x[0].attention(x[1], x[1], options);
-            let pick =
-                g.literal(&weights.shape(), (0..weights.shape().len()).map(|k| (k as f32).sin()).collect());
+            let pick = g.literal(
+                &weights.shape(),
+                (0..weights.shape().elements()).map(|k| (k as f32).sin()).collect(),
+            );
             Recorded { outputs: vec![weights, attended], loss: (weights * pick).sum_all() }
         });
         assert!(case.loss().is_finite(), "{name}");

@@ -218,7 +218,7 @@ fn compare(positions: &[(&str, Position)], make: impl Fn(&[usize]) -> HostTensor
             }
             other => panic!("{other:?}"),
         };
-        assert_eq!(x.shape().len(), len(view.from));
+        assert_eq!(x.shape().elements(), len(view.from));
         for (name, position) in positions {
             let what = format!("{} as {name}", view.name);
             let want = told(&device::shared(), &seen, *position, |x| x);

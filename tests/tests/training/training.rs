@@ -190,7 +190,7 @@ fn numbers_gone_bad_do_not_replace_a_good_checkpoint() {
     let model = lm(&mut params, text.vocab(), 8, 0.0);
     let mut trainer = trainer(&device, &model, params);
     trainer.save(&path).unwrap();
-    let size = trainer.store().specs()[0].shape.len();
+    let size = trainer.store().specs()[0].shape.elements();
     trainer.store().write(Arena::Params, 0, &vec![f32::NAN; size]).unwrap();
     assert!(matches!(checkpoint_fault(trainer.save(&path)), CheckpointFault::NotFinite { .. }));
     let generated = model.generator(&trainer).unwrap().greedy("h", 3);

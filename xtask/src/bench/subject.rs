@@ -147,7 +147,7 @@ impl Calculation {
 /// A sum of different weights, so that the gradient which comes back is a tensor like any other and not all ones.
 fn weighted(result: Tensor<'_>) -> Tensor<'_> {
     const GOLDEN: f32 = 0.618_034;
-    let weights = (0..result.shape().len()).map(|at| (at as f32 * GOLDEN).fract() - 0.5).collect();
+    let weights = (0..result.shape().elements()).map(|at| (at as f32 * GOLDEN).fract() - 0.5).collect();
     (result * result.graph().literal(&result.shape(), weights)).sum_all()
 }
 

@@ -110,18 +110,19 @@ fn starts_in_memory(nodes: &Nodes) -> Vec<bool> {
                 let constant = nodes[source].op.traits().kind == Kind::Scalar;
                 (
                     read_whole(nodes, nodes.users(id), false),
-                    if constant { 0 } else { nodes[source].shape.len() },
+                    if constant { 0 } else { nodes[source].shape.elements() },
                 )
             }
             Kind::Pointwise => {
                 let read = through(&reads);
-                let shared = nodes.users(id).len() > 1 && read.saturating_mul(EXPANSION) > node.shape.len();
+                let shared =
+                    nodes.users(id).len() > 1 && read.saturating_mul(EXPANSION) > node.shape.elements();
                 (shared || read_whole(nodes, nodes.users(id), false), read)
             }
             _ => (true, 0),
         };
         in_memory.push(stored);
-        reads.push(if stored { node.shape.len() } else { read });
+        reads.push(if stored { node.shape.elements() } else { read });
     }
     in_memory
 }

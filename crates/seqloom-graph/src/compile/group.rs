@@ -77,11 +77,11 @@ pub(crate) fn view_access(nodes: &Nodes, id: NodeId) -> Access {
     let (inner, outer) = (trimmed(&from), &from[..]);
     match nodes[id].op {
         // Never read.
-        _ if to.is_empty() => Access::Same,
-        _ if from.len() == 1 => Access::Scalar,
+        _ if to.elements() == 0 => Access::Same,
+        _ if from.elements() == 1 => Access::Scalar,
         Op::Permute(order) => Access::Strided { dims: to, strides: permuted(from, to, order) },
-        _ if to.ends_with(inner) => Access::Repeated(from.len()),
-        _ if is_prefix(outer, &to) => Access::Held(to.len() / from.len()),
+        _ if to.ends_with(inner) => Access::Repeated(from.elements()),
+        _ if is_prefix(outer, &to) => Access::Held(to.elements() / from.elements()),
         _ => Access::Strided { dims: to, strides: stretched(from, to) },
     }
 }

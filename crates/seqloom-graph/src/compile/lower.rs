@@ -31,7 +31,7 @@ pub(crate) fn lower(
     let (mut units, mut launches) = (Vec::new(), Vec::new());
     for unit in schedule.units {
         // What has elements and is made of nothing is 0, and simplification has said so.
-        if unit.writes.iter().all(|&node| nodes[node].shape.is_empty()) {
+        if unit.writes.iter().all(|&node| nodes[node].shape.elements() == 0) {
             continue;
         }
         // A kernel is that of the operation whose result its tail takes along.
@@ -63,7 +63,7 @@ fn lower_group(nodes: &Nodes, unit: &Unit, group: &Group, target: Target<'_>) ->
             let lowered = reduce::lower_as(cut, &problem, facts, &code);
             lowered.or_else(|_| reduce::lower(&problem, facts, &code))?
         }
-        _ => pointwise::lower(node.shape.len(), over.is_some(), facts, &code)?,
+        _ => pointwise::lower(node.shape.elements(), over.is_some(), facts, &code)?,
     })
 }
 

@@ -62,7 +62,7 @@ impl Lying {
         let cut_only = before == 0 && take == list[id].shape[axis];
         let inner: usize = list[whole].shape[axis + 1..].iter().product();
         // Nothing can be bound of no length.
-        let some = !list[id].shape.is_empty();
+        let some = list[id].shape.elements() > 0;
         let (owner, begins) = self.place[whole];
         (leading && cut_only && some).then(|| (owner, begins + list[whole].layout().offset(start * inner)))
     }

@@ -7,7 +7,7 @@ use seqloom_kernels::{attention, cross_entropy, embedding, matmul, norm, recurre
 
 use crate::ir::nodes::Nodes;
 use crate::ir::op::{Op, ReduceOp};
-use crate::ir::payload::{Attending, Part, Recurrence};
+use crate::ir::payload::{Attending, GradientOf, Recurrence};
 use crate::ir::shape::Shape;
 use crate::ir::specs::NodeId;
 
@@ -19,7 +19,7 @@ pub(crate) fn product_of(nodes: &Nodes, id: NodeId) -> matmul::Problem {
         _ => (false, false),
     };
     let a = nodes[node.inputs[0]].shape;
-    let rank = <[usize]>::len(&a);
+    let rank = a.rank();
     matmul::Problem {
         batch: a[..rank - 2].iter().product(),
         m: node.shape[rank - 2],
@@ -59,11 +59,11 @@ pub(crate) fn rows_of(x: Shape, centred: bool, eps: f32) -> norm::Problem {
 }
 
 /// The kernels' name for the gradients of an attention.
-pub(crate) fn pass(part: Part) -> Pass {
-    match part {
-        Part::Query { learned } => Pass::Query { learned },
-        Part::Key => Pass::Key,
-        Part::Bias => Pass::Bias,
+pub(crate) fn pass(of: GradientOf) -> Pass {
+    match of {
+        GradientOf::Query { learned } => Pass::Query { learned },
+        GradientOf::Key => Pass::Key,
+        GradientOf::Bias => Pass::Bias,
     }
 }
 

@@ -34,7 +34,7 @@ struct Rebuilt {
 
 impl Rebuilt {
     fn add(&mut self, mut node: Node) -> NodeId {
-        if !node.shape.is_empty() && self.adds_up_nothing(&node) {
+        if node.shape.elements() > 0 && self.adds_up_nothing(&node) {
             return self.zeros(&node);
         }
         if let Some(equal) = self.reduce(&mut node) {
@@ -50,7 +50,7 @@ impl Rebuilt {
     /// Whether all elements of a result are 0 because what they are made of has none: sums over an empty axis, padding around
     /// nothing, the gradient of a bias from an empty batch. So no kernel that writes anything reads an empty tensor.
     fn adds_up_nothing(&self, node: &Node) -> bool {
-        let empty = |operands: &[NodeId]| operands.iter().any(|&id| self.nodes[id].shape.is_empty());
+        let empty = |operands: &[NodeId]| operands.iter().any(|&id| self.nodes[id].shape.elements() == 0);
         match node.op {
             Op::MatMul { .. } => empty(&node.inputs),
             Op::Reduce { op: ReduceOp::Sum, .. } | Op::Window { .. } | Op::GatherGrad | Op::Rearrange => {
@@ -90,7 +90,7 @@ impl Rebuilt {
                 node.inputs[0] = from;
                 (self.nodes[from].shape == node.shape).then_some(from)
             }
-            Op::Append if self.nodes[node.inputs[1]].shape.is_empty() => Some(node.inputs[0]),
+            Op::Append if self.nodes[node.inputs[1]].shape.elements() == 0 => Some(node.inputs[0]),
             // Zeros in another order, such as an initial state.
             Op::Rearrange => {
                 let x = node.inputs[0];
@@ -170,7 +170,7 @@ impl Rebuilt {
     /// The operand of an exchange of the last two axes, and whether there was one.
     fn through_transpose(&self, id: NodeId) -> (NodeId, bool) {
         let node = &self.nodes[id];
-        let rank = <[usize]>::len(&node.shape);
+        let rank = node.shape.rank();
         let mut exchange = [0, 1, 2, 3];
         if rank >= 2 {
             exchange.swap(rank - 1, rank - 2);

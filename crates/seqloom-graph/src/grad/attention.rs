@@ -3,7 +3,7 @@
 use crate::ir::error::Location;
 use crate::ir::layout::DType;
 use crate::ir::op::{Binary, Op};
-use crate::ir::payload::{Attending, Part};
+use crate::ir::payload::{Attending, GradientOf};
 use crate::ir::shape::Shape;
 use crate::record::tensor::Tensor;
 
@@ -23,23 +23,23 @@ pub(super) fn backward<'g>(
     let delta = dy.binary("gradient of attention", Binary::Mul, y).sum(-1);
     let mut operands = vec![x[0], x[1], x[2], dy, log_sums, delta];
     operands.extend_from_slice(&x[3..]);
-    let record = |part: Part, shapes: &[Shape]| {
+    let record = |of: GradientOf, shapes: &[Shape]| {
         let outputs: Vec<_> = shapes.iter().map(|&shape| (shape, DType::F32)).collect();
-        graph.push_outputs(Op::AttentionGrad(attending, part), &operands, &outputs, at)
+        graph.push_outputs(Op::AttentionGrad(attending, of), &operands, &outputs, at)
     };
     let table = if attending.slopes || attending.relative { x.last().copied() } else { None };
     let learned = table.filter(|&table| learned(table));
     let mut of_query = vec![x[0].shape()];
     of_query.extend(learned.map(Tensor::shape));
-    let query = record(Part::Query { learned: learned.is_some() }, &of_query);
-    let key = record(Part::Key, &[x[1].shape(), x[2].shape()]);
+    let query = record(GradientOf::Query { learned: learned.is_some() }, &of_query);
+    let key = record(GradientOf::Key, &[x[1].shape(), x[2].shape()]);
     let mut gradients = vec![Some(query[0]), Some(key[0]), Some(key[1])];
     if attending.lengths {
         gradients.push(None);
     }
     if attending.bias {
         let bias = x[gradients.len()];
-        gradients.push(Some(record(Part::Bias, &[bias.shape()])[0]));
+        gradients.push(Some(record(GradientOf::Bias, &[bias.shape()])[0]));
     }
     if table.is_some() {
         gradients.push(query.get(1).copied());

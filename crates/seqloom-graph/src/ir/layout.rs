@@ -61,7 +61,7 @@ impl Layout {
 
     /// Bytes of its elements.
     pub(crate) fn bytes(self) -> u64 {
-        self.dtype.bytes(self.shape.len())
+        self.dtype.bytes(self.shape.elements())
     }
 
     /// Bytes of the range that is bound for it.

@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 
-use super::payload::{Attending, Derivation, Part, Recurrence};
+use super::payload::{Attending, Derivation, GradientOf, Recurrence};
 use super::specs::ParamId;
 
 /// Every operation a user can call on tensors that computes something, by method name. Each has an f64 oracle, a
@@ -287,7 +287,7 @@ pub(crate) enum Op {
     /// family's (`seqloom_kernels::attention::lower`).
     Attention(Attending),
     /// The gradients of some of its operands, from those of `Attention` with dy, lse and delta behind v.
-    AttentionGrad(Attending, Part),
+    AttentionGrad(Attending, GradientOf),
     /// Output of this index of an operation that has several.
     Output(usize),
 }

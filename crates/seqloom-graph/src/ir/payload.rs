@@ -24,7 +24,7 @@ pub(crate) struct Attending {
 
 /// Which gradients an operation computes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) enum Part {
+pub(crate) enum GradientOf {
     /// Of the queries, and of the table by distance if `learned`.
     Query {
         /// Whether the table's gradient is an output too.

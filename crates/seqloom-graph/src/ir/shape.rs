@@ -33,14 +33,14 @@ impl Shape {
 
     /// Number of elements: the product of the dimensions.
     #[must_use]
-    pub fn len(&self) -> usize {
+    pub fn elements(&self) -> usize {
         self.iter().product()
     }
 
-    /// Whether the tensor has no elements.
+    /// Number of dimensions; 0 for a scalar.
     #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
+    pub fn rank(&self) -> usize {
+        self.rank
     }
 
     /// Row-major strides, in elements.

@@ -57,9 +57,9 @@ pub(crate) fn elements(view: &Problem, x: &[u32]) -> Vec<u32> {
 /// Strides over `to` of a tensor of shape `from` that stretches to it: 0 where it repeats.
 pub(crate) fn stretched(from: Shape, to: Shape) -> [u32; 4] {
     let own = from.strides();
-    let lead = <[usize]>::len(&to) - <[usize]>::len(&from);
+    let lead = to.rank() - from.rank();
     let mut strides = [0; 4];
-    for axis in 0..<[usize]>::len(&from) {
+    for axis in 0..from.rank() {
         strides[lead + axis] = if from[axis] == 1 { 0 } else { own[axis] };
     }
     to.pad_front(&strides, 0)
@@ -69,7 +69,7 @@ pub(crate) fn stretched(from: Shape, to: Shape) -> [u32; 4] {
 pub(crate) fn permuted(from: Shape, to: Shape, order: [u8; 4]) -> [u32; 4] {
     let own = from.strides();
     let mut strides = [0; 4];
-    for axis in 0..<[usize]>::len(&to) {
+    for axis in 0..to.rank() {
         strides[axis] = own[order[axis] as usize];
     }
     to.pad_front(&strides, 0)
@@ -81,7 +81,7 @@ mod tests {
 
     fn taken(op: &Op, from: &[usize], to: &[usize]) -> Vec<u32> {
         let [from, to] = [from, to].map(|dims| Shape::new(dims).unwrap());
-        let x: Vec<u32> = (1..=from.len() as u32).collect();
+        let x: Vec<u32> = (1..=from.elements() as u32).collect();
         elements(&view(op, from, to).unwrap(), &x)
     }
 

@@ -97,7 +97,7 @@ impl<'g> Tensor<'g> {
     #[track_caller]
     #[must_use]
     pub fn sum_all(self) -> Self {
-        let len = self.shape().len();
+        let len = self.shape().elements();
         self.reshape(&[len]).sum(0)
     }
 
@@ -105,10 +105,10 @@ impl<'g> Tensor<'g> {
     #[track_caller]
     #[must_use]
     pub fn mean_all(self) -> Self {
-        if self.shape().is_empty() {
+        if self.shape().elements() == 0 {
             return self.shape_error("mean", &[], EMPTY, here());
         }
-        self.sum_all() / self.graph.count(self.shape().len(), here())
+        self.sum_all() / self.graph.count(self.shape().elements(), here())
     }
 
     #[track_caller]
@@ -136,10 +136,10 @@ impl<'g> Tensor<'g> {
     /// Summed down to `shape`, which broadcasts to this tensor's shape: the gradient of stretching.
     pub(crate) fn summed_to(self, shape: Shape, at: Location) -> Self {
         let mut sum = self;
-        while <[usize]>::len(&sum.shape()) > <[usize]>::len(&shape) {
+        while sum.shape().rank() > shape.rank() {
             sum = sum.reduce_axis(ReduceOp::Sum, 0, at);
         }
-        for axis in 0..<[usize]>::len(&shape) {
+        for axis in 0..shape.rank() {
             if shape[axis] == 1 && sum.dim(axis) != 1 {
                 let kept = sum.shape().with(axis, 1);
                 sum = sum.reduce_axis(ReduceOp::Sum, axis, at).unary_node(Op::Reshape, kept, at);

@@ -28,7 +28,7 @@ impl<'g> Tensor<'g> {
             );
         }
         let mut dims = ids.shape().to_vec();
-        let flat = ids.reshape(&[ids.shape().len()]);
+        let flat = ids.reshape(&[ids.shape().elements()]);
         let rows = Shape::new(&[flat.dim(0), self.dim(1)]).unwrap_or_default();
         dims.push(self.dim(1));
         if self.dtype() == DType::U32 {

@@ -20,7 +20,7 @@ impl<'g> Tensor<'g> {
             return self;
         }
         match Shape::new(shape) {
-            Some(to) if to.len() == self.shape().len() => self.unary_node(Op::Reshape, to, at),
+            Some(to) if to.elements() == self.shape().elements() => self.unary_node(Op::Reshape, to, at),
             _ => self.shape_error("reshape", &[], &format!("{shape:?} does not hold the same elements"), at),
         }
     }

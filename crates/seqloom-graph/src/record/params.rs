@@ -134,7 +134,7 @@ impl Params {
     /// Number of trained scalars.
     #[must_use]
     pub fn count(&self) -> usize {
-        self.specs.iter().map(|s| s.shape.len()).sum()
+        self.specs.iter().map(|s| s.shape.elements()).sum()
     }
 
     /// What clones, stores and graphs of this registry share.

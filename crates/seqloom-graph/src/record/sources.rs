@@ -170,7 +170,7 @@ impl Graph {
     fn literal_bits(&self, shape: &[usize], bits: Arc<[u32]>, dtype: DType) -> Tensor<'_> {
         let at = here();
         let Some(shape) = self.shape("literal", shape, at) else { return self.poisoned(at) };
-        if shape.len() != bits.len() {
+        if shape.elements() != bits.len() {
             return self.poison(GraphError::HostShape { shape: shape.to_vec(), len: bits.len() }, at);
         }
         self.push(Op::Literal(bits), &[], shape, dtype, at)

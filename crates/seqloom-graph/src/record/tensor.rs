@@ -64,7 +64,7 @@ impl<'g> Tensor<'g> {
     /// Number of dimensions.
     #[must_use]
     pub fn rank(self) -> usize {
-        <[usize]>::len(&self.shape())
+        self.shape().rank()
     }
 
     /// Size of dimension `axis`, or 1 where there is none (as in a poisoned tensor).

@@ -129,7 +129,7 @@ pub(crate) fn bind(store: &ParamStore, declared: &Declared<'_>, compiled: &Compi
     let behind = schedule.units.iter().position(keeps).unwrap_or(schedule.units.len());
     let kept = schedule.units[behind..]
         .iter()
-        .map(|unit| Ok((nodes[unit.at].shape.len(), binder.place(nodes, unit.reads[0])?)));
+        .map(|unit| Ok((nodes[unit.at].shape.elements(), binder.place(nodes, unit.reads[0])?)));
     let kept = kept.collect::<Result<Vec<_>>>()?;
     let (update, stats) = match roots.update {
         true => binder

@@ -56,7 +56,7 @@ impl Program {
         request.check(store, graph)?;
         let grads = match &request.objective {
             None => Vec::new(),
-            Some(objective) if objective.loss.shape().len() != 1 => {
+            Some(objective) if objective.loss.shape().elements() != 1 => {
                 return Err(GraphError::Shape {
                     op: "loss",
                     shapes: vec![objective.loss.shape()],
@@ -98,7 +98,7 @@ impl Program {
         let bound = bind(store, &declared, &compiled)?;
         let output = |(name, id): &(String, NodeId)| {
             let place = bound.places.get(&compiled.nodes.base(*id))?.clone();
-            Some(Output { name: name.clone(), place, len: compiled.nodes[*id].shape.len() })
+            Some(Output { name: name.clone(), place, len: compiled.nodes[*id].shape.elements() })
         };
         let mut outputs: Vec<_> = compiled.roots.outputs.iter().filter_map(output).collect();
         if let Some(stats) = &bound.stats {

@@ -24,12 +24,12 @@ pub(super) struct Output {
 #[must_use = "nothing is read until it is awaited"]
 pub struct ReadTensors<const N: usize> {
     readback: Readback,
-    parts: [Part; N],
+    segments: [Segment; N],
 }
 
 /// The bytes that are read of an output, and the elements among them.
 #[derive(Clone, Copy, Debug)]
-struct Part {
+struct Segment {
     bytes: usize,
     len: usize,
 }
@@ -37,11 +37,11 @@ struct Part {
 impl<const N: usize> ReadTensors<N> {
     /// Starts reading.
     pub(super) fn begin(device: &Device, outputs: [&Output; N]) -> Self {
-        let parts = outputs.map(|output| {
+        let segments = outputs.map(|output| {
             let bytes = usize::try_from(output.place.bytes).unwrap_or(usize::MAX);
-            Part { bytes, len: output.len }
+            Segment { bytes, len: output.len }
         });
-        Self { readback: device.read_all(&outputs.map(|output| output.place.clone())), parts }
+        Self { readback: device.read_all(&outputs.map(|output| output.place.clone())), segments }
     }
 
     /// Waits for the values of each, in row-major order.
@@ -49,7 +49,7 @@ impl<const N: usize> ReadTensors<N> {
     /// # Errors
     /// The device's failure.
     pub fn wait(self) -> Result<[Vec<f32>; N]> {
-        Ok(apart(&self.readback.wait()?, self.parts))
+        Ok(apart(&self.readback.wait()?, self.segments))
     }
 }
 
@@ -57,14 +57,14 @@ impl<const N: usize> Future for ReadTensors<N> {
     type Output = Result<[Vec<f32>; N]>;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        let parts = self.parts;
-        Pin::new(&mut self.readback).poll(context).map(|bytes| Ok(apart(&bytes?, parts)))
+        let segments = self.segments;
+        Pin::new(&mut self.readback).poll(context).map(|bytes| Ok(apart(&bytes?, segments)))
     }
 }
 
 /// The elements of each part.
-fn apart<const N: usize>(mut bytes: &[u8], parts: [Part; N]) -> [Vec<f32>; N] {
-    parts.map(|part| {
+fn apart<const N: usize>(mut bytes: &[u8], segments: [Segment; N]) -> [Vec<f32>; N] {
+    segments.map(|part| {
         let (of, rest) = bytes.split_at(part.bytes.min(bytes.len()));
         bytes = rest;
         bytemuck::pod_collect_to_vec(of.get(..size_of::<f32>() * part.len).unwrap_or(of))

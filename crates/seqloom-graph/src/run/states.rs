@@ -104,7 +104,7 @@ impl States {
         live.map(|(name, (shape, buffer))| {
             let bytes = device.read(&buffer.slice(0, layout(*shape).bindable())).wait()?;
             let mut values: Vec<f32> = bytemuck::pod_collect_to_vec(&bytes);
-            values.truncate(shape.len());
+            values.truncate(shape.elements());
             Ok(StateValue { name: name.clone(), shape: shape.to_vec(), values })
         })
         .collect()
@@ -114,7 +114,7 @@ impl States {
     pub fn write(&mut self, device: &Device, training: bool, values: &[StateValue]) -> Result<()> {
         let shaped = values.iter().map(|value| {
             let StateValue { shape, values, .. } = value;
-            let fits = Shape::new(shape).filter(|shape| shape.len() == values.len());
+            let fits = Shape::new(shape).filter(|shape| shape.elements() == values.len());
             let misfit = || GraphError::HostShape { shape: shape.clone(), len: values.len() };
             Ok((fits.ok_or_else(misfit)?, value))
         });

@@ -213,10 +213,10 @@ impl ParamStore {
         let Some(spec) = self.inner.specs.get(index) else {
             return Err(GraphError::UnknownParam { id: index, count: self.inner.specs.len() });
         };
-        if values.len() != spec.shape.len() {
+        if values.len() != spec.shape.elements() {
             return Err(GraphError::ParamLength {
                 name: spec.name.clone(),
-                needs: spec.shape.len(),
+                needs: spec.shape.elements(),
                 has: values.len(),
             });
         }

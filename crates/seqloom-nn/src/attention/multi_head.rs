@@ -28,15 +28,15 @@ pub struct AttentionConfig {
     /// How heads know distances.
     pub relative: RelativePositions,
     /// Steps of the longest sequence that rotations are prepared for.
-    pub most: usize,
+    pub max_positions: usize,
     /// First values of the projections' weights; their biases start at 0.
-    pub start: AttentionStart,
+    pub init: AttentionInit,
 }
 
 /// First values of the projections' weights.
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[non_exhaustive]
-pub enum AttentionStart {
+pub enum AttentionInit {
     /// As PyTorch: uniform in ±√(6 / (in + out)) of the joint projection (Glorot & Bengio 2010), the last in ±1/√C.
     Torch,
     /// Normal around 0, with one deviation for what enters and one for what leaves.
@@ -59,8 +59,8 @@ impl AttentionConfig {
             key_heads: heads,
             dropout: 0.0,
             relative: RelativePositions::None,
-            most: usize::MAX,
-            start: AttentionStart::Torch,
+            max_positions: usize::MAX,
+            init: AttentionInit::Torch,
         }
     }
 }
@@ -75,10 +75,10 @@ pub struct KeyValues<'g> {
 }
 
 impl<'g> KeyValues<'g> {
-    /// Both with zeros behind them, to `most` steps: a cache after its first S steps. What is longer already stays.
+    /// Both with zeros behind them, to `max_positions` steps: a cache after its first S steps. What is longer already stays.
     #[track_caller]
-    pub(crate) fn padded(self, most: usize) -> [Tensor<'g>; 2] {
-        [self.keys, self.values].map(|t| t.pad(1, 0, most.saturating_sub(t.dim(1))))
+    pub(crate) fn padded(self, max_positions: usize) -> [Tensor<'g>; 2] {
+        [self.keys, self.values].map(|t| t.pad(1, 0, max_positions.saturating_sub(t.dim(1))))
     }
 
     /// Both appended to the caches of block l, which are keys and values in turn.
@@ -121,7 +121,7 @@ pub struct MultiHeadAttention {
     heads: usize,
     key_heads: usize,
     dropout: f32,
-    most: usize,
+    max_positions: usize,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -133,16 +133,17 @@ enum Weights {
 impl MultiHeadAttention {
     /// Registers the layer's parameters.
     pub fn new(params: &mut Params, name: &str, config: AttentionConfig) -> Self {
-        let AttentionConfig { channels, memory, heads, key_heads, dropout, relative, most, start } = config;
+        let AttentionConfig { channels, memory, heads, key_heads, dropout, relative, max_positions, init } =
+            config;
         let keys = channels / heads.max(1) * key_heads;
         let joint = channels + 2 * keys;
-        let begin = |input: usize, output: usize| match start {
-            AttentionStart::Torch => Init::Uniform((6.0 / (input + output).max(1) as f32).sqrt()),
-            AttentionStart::Normal { spread, .. } => Init::Normal(spread),
+        let begin = |input: usize, output: usize| match init {
+            AttentionInit::Torch => Init::Uniform((6.0 / (input + output).max(1) as f32).sqrt()),
+            AttentionInit::Normal { spread, .. } => Init::Normal(spread),
         };
-        let end = match start {
-            AttentionStart::Torch => Init::Uniform(1.0 / (channels.max(1) as f32).sqrt()),
-            AttentionStart::Normal { out, .. } => Init::Normal(out),
+        let end = match init {
+            AttentionInit::Torch => Init::Uniform(1.0 / (channels.max(1) as f32).sqrt()),
+            AttentionInit::Normal { out, .. } => Init::Normal(out),
         };
         params.scope(name, |params| {
             let weights = match memory.filter(|&width| width != channels) {
@@ -158,7 +159,7 @@ impl MultiHeadAttention {
             let bias = params.add("in_proj_bias", &[joint], Init::Zeros);
             let out = Linear::with(params, "out_proj", channels, channels, [end, Init::Zeros]);
             let relative = RelativeTerms::new(params, relative, heads);
-            Self { weights, bias, out, relative, channels, heads, key_heads, dropout, most }
+            Self { weights, bias, out, relative, channels, heads, key_heads, dropout, max_positions }
         })
     }
 
@@ -258,13 +259,13 @@ impl MultiHeadAttention {
     /// Projected queries [B, T, C] in heads, at their places.
     #[track_caller]
     fn turned_queries<'g>(&self, query: Tensor<'g>, place: Place<'g>) -> Tensor<'g> {
-        self.relative.turned(self.split(query, self.heads), place, self.most)
+        self.relative.turned(self.split(query, self.heads), place, self.max_positions)
     }
 
     /// Projected keys and values [B, S, Hkv·D] in heads, the keys at their places.
     #[track_caller]
     fn turned<'g>(&self, keys: Tensor<'g>, values: Tensor<'g>, place: Place<'g>) -> KeyValues<'g> {
-        let keys = self.relative.turned(self.split(keys, self.key_heads), place, self.most);
+        let keys = self.relative.turned(self.split(keys, self.key_heads), place, self.max_positions);
         KeyValues { keys, values: self.split(values, self.key_heads) }
     }
 

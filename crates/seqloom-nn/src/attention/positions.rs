@@ -71,12 +71,12 @@ pub fn sinusoids(start: usize, count: usize, channels: usize, layout: SinusoidLa
     (start..start.saturating_add(count)).flat_map(|p| (0..channels).map(move |c| wave(p, c))).collect()
 }
 
-/// Ragged rows [B, T, C] without the steps by which [`padded_time`] passed the `most` that a model reads: they are padding. Rows
+/// Ragged rows [B, T, C] without the steps by which [`padded_time`] passed the `max_positions` that a model reads: they are padding. Rows
 /// that are longer by themselves come back as they are.
 #[track_caller]
-pub(crate) fn rounded_off(x: Tensor<'_>, most: usize) -> Tensor<'_> {
+pub(crate) fn rounded_off(x: Tensor<'_>, max_positions: usize) -> Tensor<'_> {
     let time = x.dim(1);
-    if time > most && time <= padded_time(most) { x.slice(1, 0, most) } else { x }
+    if time > max_positions && time <= padded_time(max_positions) { x.slice(1, 0, max_positions) } else { x }
 }
 
 /// What [`rounded_off`] left, [B, T, C], with as many steps of zeros as it took.
@@ -102,13 +102,13 @@ pub enum AbsolutePositions {
 ///
 /// Formula: y\[b, t\] = x\[b, t\] + P[p(b, t)].
 ///
-/// Shapes: x [B, T, C] → the same; parameter, if learned: `weight` [most, C].
+/// Shapes: x [B, T, C] → the same; parameter, if learned: `weight` [max_positions, C].
 ///
-/// Errors: positions of `most` or more poison the result, or are found on the host where they are an input.
+/// Errors: positions of `max_positions` or more poison the result, or are found on the host where they are an input.
 #[derive(Clone, Copy, Debug)]
 pub struct PositionEmbedding {
     table: Table,
-    most: usize,
+    max_positions: usize,
     channels: usize,
 }
 
@@ -120,12 +120,12 @@ enum Table {
 }
 
 impl PositionEmbedding {
-    /// Registers what is trained of it, for positions below `most`, normal around 0 with deviation `spread` at first.
+    /// Registers what is trained of it, for positions below `max_positions`, normal around 0 with deviation `spread` at first.
     pub fn new(
         params: &mut Params,
         name: &str,
         kind: AbsolutePositions,
-        most: usize,
+        max_positions: usize,
         channels: usize,
         spread: f32,
     ) -> Self {
@@ -133,10 +133,10 @@ impl PositionEmbedding {
             AbsolutePositions::None => Table::None,
             AbsolutePositions::Sinusoidal(layout) => Table::Sinusoidal(layout),
             AbsolutePositions::Learned => Table::Learned(
-                params.scope(name, |p| p.add("weight", &[most, channels], Init::Normal(spread))),
+                params.scope(name, |p| p.add("weight", &[max_positions, channels], Init::Normal(spread))),
             ),
         };
-        Self { table, most, channels }
+        Self { table, max_positions, channels }
     }
 
     /// Records the layer: x [B, T, C] → [B, T, C].
@@ -144,9 +144,9 @@ impl PositionEmbedding {
     #[must_use]
     pub fn forward<'g>(&self, x: Tensor<'g>, place: Place<'g>) -> Tensor<'g> {
         let (g, time) = (x.graph(), x.dim(1));
-        if place.end(time) > self.most {
+        if place.end(time) > self.max_positions {
             let end = place.end(time) - 1;
-            return x.refused("positions", &format!("position {end} is not below {}", self.most));
+            return x.refused("positions", &format!("position {end} is not below {}", self.max_positions));
         }
         let added = match (self.table, place) {
             (Table::None, _) => return x,
@@ -154,8 +154,8 @@ impl PositionEmbedding {
                 g.literal(&[time, self.channels], sinusoids(start, time, self.channels, layout))
             }
             (Table::Sinusoidal(layout), Place::At(positions)) => {
-                let all = sinusoids(0, self.most, self.channels, layout);
-                g.literal(&[self.most, self.channels], all).gather_rows(positions)
+                let all = sinusoids(0, self.max_positions, self.channels, layout);
+                g.literal(&[self.max_positions, self.channels], all).gather_rows(positions)
             }
             (Table::Learned(weight), Place::From(start)) => g.param(weight).slice(0, start, time),
             (Table::Learned(weight), Place::At(positions)) => g.param(weight).gather_rows(positions),

@@ -45,31 +45,31 @@ impl Default for Rotary {
 }
 
 impl Rotary {
-    /// Records the rotation of queries or keys [B, T, H, D] → the same; `most` positions exist.
+    /// Records the rotation of queries or keys [B, T, H, D] → the same; `max_positions` positions exist.
     ///
     /// The partner of each channel is fetched by a product with a signed permutation, which is exact, and one kernel in both
-    /// layouts. An odd D, or a position of `most` or more, poisons the result.
+    /// layouts. An odd D, or a position of `max_positions` or more, poisons the result.
     #[track_caller]
     #[must_use]
-    pub fn forward<'g>(&self, x: Tensor<'g>, place: Place<'g>, most: usize) -> Tensor<'g> {
+    pub fn forward<'g>(&self, x: Tensor<'g>, place: Place<'g>, max_positions: usize) -> Tensor<'g> {
         let (g, time, width) = (x.graph(), x.dim(1), x.dim(3));
         if !width.is_multiple_of(2) {
             return x.refused("rotary", &format!("pairs of channels need an even width, not {width}"));
         }
         // Where rows stand anywhere, the angles of all positions are a table.
-        let table = matches!(place, Place::At(_)).then(|| most.saturating_mul(width));
-        if place.end(time) > most || table.is_some_and(|elements| u32::try_from(elements).is_err()) {
+        let table = matches!(place, Place::At(_)).then(|| max_positions.saturating_mul(width));
+        if place.end(time) > max_positions || table.is_some_and(|elements| u32::try_from(elements).is_err()) {
             let end = place.end(time).saturating_sub(1);
-            return x.refused("rotary", &format!("position {end} among {most}"));
+            return x.refused("rotary", &format!("position {end} among {max_positions}"));
         }
         let waves = |of: fn(f64) -> f64| match place {
             Place::From(start) => g.literal(&[time, 1, width], self.waves(start, time, width, of)),
             Place::At(positions) => g
-                .literal(&[most, width], self.waves(0, most, width, of))
+                .literal(&[max_positions, width], self.waves(0, max_positions, width, of))
                 .gather_rows(positions)
                 .reshape(&[x.dim(0), time, 1, width]),
         };
-        let partners = x.reshape(&[x.shape().len() / width.max(1), width]);
+        let partners = x.reshape(&[x.shape().elements() / width.max(1), width]);
         let partners = partners.matmul(g.literal(&[width, width], self.partners(width)));
         x * waves(f64::cos) + partners.reshape(&x.shape()) * waves(f64::sin)
     }
@@ -143,9 +143,9 @@ impl RelativeTerms {
 
     /// Queries or keys [B, T, H, D] turned to their positions, where that is how distance is told.
     #[track_caller]
-    pub fn turned<'g>(&self, x: Tensor<'g>, place: Place<'g>, most: usize) -> Tensor<'g> {
+    pub fn turned<'g>(&self, x: Tensor<'g>, place: Place<'g>, max_positions: usize) -> Tensor<'g> {
         match self.kind {
-            RelativePositions::Rotary(rotary) => rotary.forward(x, place, most),
+            RelativePositions::Rotary(rotary) => rotary.forward(x, place, max_positions),
             _ => x,
         }
     }
@@ -186,10 +186,10 @@ mod tests {
 
     #[test]
     fn odd_widths_and_positions_beyond_are_refused() {
-        let error = |width, place: usize, most| {
+        let error = |width, place: usize, max_positions| {
             let g = Graph::inference(&Params::seeded(1));
             let x = g.input("x", &[1, 2, 1, width], DType::F32);
-            let _ = Rotary::default().forward(x, Place::From(place), most);
+            let _ = Rotary::default().forward(x, Place::From(place), max_positions);
             g.check().map_or_else(|e| e.to_string(), |()| String::new())
         };
         assert!(error(3, 0, 8).contains("even width"));

@@ -10,7 +10,7 @@
 
 use seqloom_graph::{AttentionOptions, Init, Params, Tensor};
 
-use crate::attention::multi_head::{AttentionConfig, AttentionStart, KeyValues, MultiHeadAttention};
+use crate::attention::multi_head::{AttentionConfig, AttentionInit, KeyValues, MultiHeadAttention};
 use crate::attention::positions::Place;
 use crate::attention::relative_positions::RelativePositions;
 use crate::attention::transformer_dropout::TransformerDropout;
@@ -52,13 +52,13 @@ pub struct BlockConfig {
     /// How heads of self-attention know distances.
     pub relative: RelativePositions,
     /// First values.
-    pub start: BlockStart,
+    pub init: BlockInit,
 }
 
 /// First values of a block's weights.
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[non_exhaustive]
-pub enum BlockStart {
+pub enum BlockInit {
     /// As PyTorch's Transformer layers.
     Torch,
     /// As GPT-2: normal with deviation 0.02, biases 0, and 0.02/√(2L) for what is added to the stream of L blocks (Radford
@@ -68,7 +68,7 @@ pub enum BlockStart {
     Bert,
 }
 
-impl BlockStart {
+impl BlockInit {
     /// Deviations of the weights of what enters a branch and of what leaves it, among so many blocks; PyTorch's own if `None`.
     fn spreads(self, layers: usize) -> Option<[f32; 2]> {
         match self {
@@ -95,19 +95,19 @@ impl BlockConfig {
             norm_eps: 1e-5,
             dropout: TransformerDropout::default(),
             relative: RelativePositions::None,
-            start: BlockStart::Torch,
+            init: BlockInit::Torch,
         }
     }
 
-    fn attention(&self, layers: usize, most: usize, relative: RelativePositions) -> AttentionConfig {
+    fn attention(&self, layers: usize, max_positions: usize, relative: RelativePositions) -> AttentionConfig {
         AttentionConfig {
             key_heads: self.key_heads.unwrap_or(self.heads),
             dropout: self.dropout.attention,
             relative,
-            most,
-            start: match self.start.spreads(layers) {
-                None => AttentionStart::Torch,
-                Some([spread, out]) => AttentionStart::Normal { spread, out },
+            max_positions,
+            init: match self.init.spreads(layers) {
+                None => AttentionInit::Torch,
+                Some([spread, out]) => AttentionInit::Normal { spread, out },
             },
             ..AttentionConfig::new(self.channels, self.heads)
         }
@@ -172,28 +172,28 @@ pub struct CrossAttended<'g> {
 }
 
 impl TransformerBlock {
-    /// Registers one of `layers` blocks under `name`, for sequences of up to `most` steps; `cross` tells whether it attends to
+    /// Registers one of `layers` blocks under `name`, for sequences of up to `max_positions` steps; `cross` tells whether it attends to
     /// an encoder's outputs.
     pub fn new(
         params: &mut Params,
         name: &str,
         config: &BlockConfig,
         layers: usize,
-        most: usize,
+        max_positions: usize,
         cross: bool,
     ) -> Self {
         let BlockConfig { channels, feed_forward, activation, norm, norm_place, norm_eps, dropout, .. } =
             *config;
         params.scope(name, |params| {
-            let attention = config.attention(layers, most, config.relative);
+            let attention = config.attention(layers, max_positions, config.relative);
             let attention = MultiHeadAttention::new(params, "self_attn", attention);
             let cross = cross.then(|| {
-                let attention = config.attention(layers, most, RelativePositions::None);
+                let attention = config.attention(layers, max_positions, RelativePositions::None);
                 MultiHeadAttention::new(params, "multihead_attn", attention)
             });
-            let start = config.start.spreads(layers).map(|spreads| spreads.map(Init::Normal));
+            let init = config.init.spreads(layers).map(|spreads| spreads.map(Init::Normal));
             let feed_forward =
-                FeedForward::new(params, channels, feed_forward, activation, dropout.inner, start);
+                FeedForward::new(params, channels, feed_forward, activation, dropout.inner, init);
             let mut branch = |name: &str, dropout: f32| Branch {
                 norm: Norm::new(params, name, norm, channels, norm_eps),
                 place: norm_place,

@@ -30,16 +30,16 @@ pub struct StackMemory<'a, 'g> {
 }
 
 impl TransformerStack {
-    /// Registers `layers` blocks under `name`, for sequences of up to `most` steps, and a last normalisation if `normed`.
+    /// Registers `layers` blocks under `name`, for sequences of up to `max_positions` steps, and a last normalisation if `normed`.
     pub fn encoder(
         params: &mut Params,
         name: &str,
         config: &BlockConfig,
         layers: usize,
-        most: usize,
+        max_positions: usize,
         normed: bool,
     ) -> Self {
-        Self::new(params, name, config, layers, most, normed, false)
+        Self::new(params, name, config, layers, max_positions, normed, false)
     }
 
     /// As [`Self::encoder`], of blocks that also attend to a memory.
@@ -48,10 +48,10 @@ impl TransformerStack {
         name: &str,
         config: &BlockConfig,
         layers: usize,
-        most: usize,
+        max_positions: usize,
         normed: bool,
     ) -> Self {
-        Self::new(params, name, config, layers, most, normed, true)
+        Self::new(params, name, config, layers, max_positions, normed, true)
     }
 
     fn new(
@@ -59,13 +59,14 @@ impl TransformerStack {
         name: &str,
         config: &BlockConfig,
         layers: usize,
-        most: usize,
+        max_positions: usize,
         normed: bool,
         cross: bool,
     ) -> Self {
         params.scope(name, |params| {
-            let mut block =
-                |l| TransformerBlock::new(params, &format!("layers.{l}"), config, layers, most, cross);
+            let mut block = |l| {
+                TransformerBlock::new(params, &format!("layers.{l}"), config, layers, max_positions, cross)
+            };
             let blocks = (0..layers).map(&mut block).collect();
             let norm =
                 normed.then(|| Norm::new(params, "norm", config.norm, config.channels, config.norm_eps));
@@ -130,12 +131,13 @@ impl TransformerStack {
         self.norm.map_or(x, |norm| norm.forward(x))
     }
 
-    /// Shapes of what the blocks remember of `rows` sequences of up to `most` steps: keys and values of each,
-    /// [B, most, Hkv, D].
+    /// Shapes of what the blocks remember of `rows` sequences of up to `max_positions` steps: keys and values of each,
+    /// [B, max_positions, Hkv, D].
     #[must_use]
-    pub fn cache_shapes(&self, rows: usize, most: usize) -> Vec<StateShape> {
-        let shape =
-            |block: &TransformerBlock| StateShape::cache(&block.self_attention().cache_shape(rows, most));
+    pub fn cache_shapes(&self, rows: usize, max_positions: usize) -> Vec<StateShape> {
+        let shape = |block: &TransformerBlock| {
+            StateShape::cache(&block.self_attention().cache_shape(rows, max_positions))
+        };
         self.blocks.iter().flat_map(|block| [shape(block), shape(block)]).collect()
     }
 

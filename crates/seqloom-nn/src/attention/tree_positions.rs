@@ -10,7 +10,7 @@ use seqloom_graph::{Graph, Init, ParamId, Params, Tensor};
 use crate::error::NnError;
 
 /// Distances between all words of a sentence [T, T] in row-major order, from the word that each depends on (`None` for a
-/// root): the number of edges on the path between two words, at most `most`, which also stands between words of different
+/// root): the number of edges on the path between two words, at most `max_distance`, which also stands between words of different
 /// trees.
 ///
 /// # Errors
@@ -21,7 +21,7 @@ use crate::error::NnError;
 /// // "the cat sleeps": the → cat → sleeps.
 /// assert_eq!(tree_distances(&[Some(1), Some(2), None], 8).unwrap(), [0, 1, 2, 1, 0, 1, 2, 1, 0]);
 /// ```
-pub fn tree_distances(heads: &[Option<usize>], most: usize) -> Result<Vec<u32>, NnError> {
+pub fn tree_distances(heads: &[Option<usize>], max_distance: usize) -> Result<Vec<u32>, NnError> {
     let words = heads.len();
     // By word, itself and the words above it, nearest first.
     let mut above = Vec::with_capacity(words);
@@ -37,7 +37,7 @@ pub fn tree_distances(heads: &[Option<usize>], most: usize) -> Result<Vec<u32>, 
         }
         above.push(path);
     }
-    let far = u32::try_from(most).unwrap_or(u32::MAX);
+    let far = u32::try_from(max_distance).unwrap_or(u32::MAX);
     let apart = |a: &[usize], b: &[usize]| {
         let joint = a
             .iter()
@@ -52,29 +52,29 @@ pub fn tree_distances(heads: &[Option<usize>], most: usize) -> Result<Vec<u32>, 
 ///
 /// Formula: bias\[b, h, i, j\] = W[distance(b, i, j), h].
 ///
-/// Shapes: distances [B, T, T] of u32 → [B, H, T, T], which is an attention's `bias`; parameter `weight` [most + 1, H], zeros
+/// Shapes: distances [B, T, T] of u32 → [B, H, T, T], which is an attention's `bias`; parameter `weight` [max_distance + 1, H], zeros
 /// at first.
 ///
-/// Errors: a distance over `most` is found on the host when the program is run.
+/// Errors: a distance over `max_distance` is found on the host when the program is run.
 #[derive(Clone, Copy, Debug)]
 pub struct TreePositions {
     weight: ParamId,
-    most: usize,
+    max_distance: usize,
 }
 
 impl TreePositions {
-    /// Registers the table as `name.weight`, for distances up to `most`.
-    pub fn new(params: &mut Params, name: &str, heads: usize, most: usize) -> Self {
+    /// Registers the table as `name.weight`, for distances up to `max_distance`.
+    pub fn new(params: &mut Params, name: &str, heads: usize, max_distance: usize) -> Self {
         params.scope(name, |params| Self {
-            weight: params.add("weight", &[most.saturating_add(1), heads], Init::Zeros),
-            most,
+            weight: params.add("weight", &[max_distance.saturating_add(1), heads], Init::Zeros),
+            max_distance,
         })
     }
 
-    /// The input that distances are fed to: [B, T, T] of u32, each at most `most`.
+    /// The input that distances are fed to: [B, T, T] of u32, each at most `max_distance`.
     #[track_caller]
     pub fn distances<'g>(&self, g: &'g Graph, name: &str, rows: usize, time: usize) -> Tensor<'g> {
-        g.ids(name, &[rows, time, time], self.most.saturating_add(1))
+        g.ids(name, &[rows, time, time], self.max_distance.saturating_add(1))
     }
 
     /// Records the bias: distances [B, T, T] → [B, H, T, T].

@@ -7,7 +7,7 @@
 use seqloom_graph::{AttentionOptions, Graph, Init, Lengths, ParamId, Params, Tensor};
 
 use crate::attention::positions::{AbsolutePositions, Place, PositionEmbedding, padded_to, rounded_off};
-use crate::attention::transformer_block::{BlockConfig, BlockStart, NormPlace, SPREAD};
+use crate::attention::transformer_block::{BlockConfig, BlockInit, NormPlace, SPREAD};
 use crate::attention::transformer_dropout::TransformerDropout;
 use crate::attention::transformer_stack::TransformerStack;
 use crate::batch::masked_batch::MaskedBatch;
@@ -49,7 +49,7 @@ impl BertConfig {
             norm_place: NormPlace::Post,
             norm_eps: 1e-12,
             dropout: TransformerDropout { inner: 0.0, ..TransformerDropout::all(0.1) },
-            start: BlockStart::Bert,
+            init: BlockInit::Bert,
             ..BlockConfig::new(channels, heads)
         };
         let positions = AbsolutePositions::Learned;
@@ -103,15 +103,15 @@ impl Bert {
         let BertConfig { block, layers, max_time, token_types, .. } = &config;
         let (size, channels) = (config.vocab.size(), block.channels);
         let norm = |params: &mut Params| Norm::new(params, "norm", block.norm, channels, block.norm_eps);
-        let dense = |params: &mut Params, name: &str| match block.start {
-            BlockStart::Torch => Linear::new(params, name, channels, channels),
-            BlockStart::Gpt2 | BlockStart::Bert => {
+        let dense = |params: &mut Params, name: &str| match block.init {
+            BlockInit::Torch => Linear::new(params, name, channels, channels),
+            BlockInit::Gpt2 | BlockInit::Bert => {
                 Linear::with(params, name, channels, channels, [Init::Normal(SPREAD), Init::Zeros])
             }
         };
-        let spread = match block.start {
-            BlockStart::Torch => 1.0,
-            BlockStart::Gpt2 | BlockStart::Bert => SPREAD,
+        let spread = match block.init {
+            BlockInit::Torch => 1.0,
+            BlockInit::Gpt2 | BlockInit::Bert => SPREAD,
         };
         let embedding = Embedding::with(params, "embedding", size, channels, Init::Normal(spread));
         let positions =

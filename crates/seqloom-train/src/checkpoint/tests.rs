@@ -18,7 +18,7 @@ fn checkpoint(path: &Path) -> Checkpoint {
     let mut tensors = BTreeMap::new();
     for prefix in ["", "adamw.m.", "adamw.v."] {
         for spec in specs(4) {
-            let values = (0..spec.shape.len()).map(|i| i as f32 / 3.0).collect();
+            let values = (0..spec.shape.elements()).map(|i| i as f32 / 3.0).collect();
             tensors.insert(format!("{prefix}{}", spec.name), Stored { shape: spec.shape.to_vec(), values });
         }
     }

@@ -76,7 +76,7 @@ impl Checkpoint {
 
 /// A foreign tensor: the name that its file has for it, that name without its beginning and with a new ending, its values.
 #[derive(Clone)]
-struct Part {
+struct Foreign {
     name: String,
     plain: String,
     stored: Stored,
@@ -95,9 +95,9 @@ impl NameMap {
 
     /// The tensors under our names.
     pub(crate) fn renamed(&self, foreign: BTreeMap<String, Stored>) -> BTreeMap<String, Stored> {
-        let part = |(name, stored): (String, Stored)| Part { plain: self.plain(&name), name, stored };
+        let part = |(name, stored): (String, Stored)| Foreign { plain: self.plain(&name), name, stored };
         let parts = self.once(foreign.into_iter().map(part).collect());
-        let mut found: BTreeMap<String, (&NameRule, Vec<Option<Part>>)> = BTreeMap::new();
+        let mut found: BTreeMap<String, (&NameRule, Vec<Option<Foreign>>)> = BTreeMap::new();
         // What no rule takes, and under which name it stays.
         let mut others = Vec::new();
         for part in parts {
@@ -131,9 +131,9 @@ impl NameMap {
     }
 
     /// The tensors with shared ones once, under their first names.
-    fn once(&self, mut parts: Vec<Part>) -> Vec<Part> {
+    fn once(&self, mut parts: Vec<Foreign>) -> Vec<Foreign> {
         for (second, first) in self.copies {
-            let at = |parts: &[Part], plain: &str| parts.iter().position(|part| part.plain == plain);
+            let at = |parts: &[Foreign], plain: &str| parts.iter().position(|part| part.plain == plain);
             while let Some(copy) = at(&parts, second) {
                 match at(&parts, first) {
                     None => (*first).clone_into(&mut parts[copy].plain),
@@ -174,10 +174,10 @@ fn number<'a>(pattern: &str, name: &'a str) -> Option<&'a str> {
 }
 
 /// A rule's parts as one tensor, if all are there and fit.
-fn joined(rule: &NameRule, parts: &[Option<Part>]) -> Option<Stored> {
+fn joined(rule: &NameRule, parts: &[Option<Foreign>]) -> Option<Stored> {
     let mut whole: Option<Stored> = None;
     for part in parts {
-        let Part { stored, .. } = part.as_ref()?;
+        let Foreign { stored, .. } = part.as_ref()?;
         let stored = if rule.transposed { transposed(stored)? } else { stored.clone() };
         whole = Some(match whole {
             None => stored,

@@ -107,7 +107,7 @@ pub(super) fn append(nodes: &Nodes, id: NodeId, in_place: usize, facts: &Facts) 
 
 /// What a state keeps, copied into it; behind an update, whose statistics come first, only if the step counts.
 pub(super) fn keep(nodes: &Nodes, id: NodeId, update: bool, facts: &Facts) -> Result<Lowered> {
-    let len = nodes[id].shape.len();
+    let len = nodes[id].shape.elements();
     Ok(match update {
         _ if len == 0 => Lowered::default(),
         true => optimizer::keep(len, facts)?,

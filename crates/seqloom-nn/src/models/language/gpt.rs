@@ -4,7 +4,7 @@ use seqloom_graph::{AttentionOptions, Init, Lengths, Params, Tensor};
 
 use crate::attention::multi_head::{KeyValues, past_mask};
 use crate::attention::positions::{AbsolutePositions, Place, PositionEmbedding, padded_to, rounded_off};
-use crate::attention::transformer_block::{BlockConfig, BlockStart, SPREAD};
+use crate::attention::transformer_block::{BlockConfig, BlockInit, SPREAD};
 use crate::attention::transformer_stack::TransformerStack;
 use crate::layers::dropout::Dropout;
 use crate::layers::embedding::Embedding;
@@ -39,7 +39,7 @@ impl GptConfig {
     pub fn new(vocab: Vocab, channels: usize, heads: usize, layers: usize, max_time: usize) -> Self {
         Self {
             vocab,
-            block: BlockConfig { start: BlockStart::Gpt2, ..BlockConfig::new(channels, heads) },
+            block: BlockConfig { init: BlockInit::Gpt2, ..BlockConfig::new(channels, heads) },
             layers,
             max_time,
             positions: AbsolutePositions::Learned,
@@ -77,18 +77,18 @@ impl Gpt {
     /// Registers the model's parameters.
     pub fn new(params: &mut Params, config: GptConfig) -> Self {
         let (size, channels) = (config.vocab.size(), config.block.channels);
-        let spread = match config.block.start {
-            BlockStart::Torch => 1.0,
-            BlockStart::Gpt2 | BlockStart::Bert => SPREAD,
+        let spread = match config.block.init {
+            BlockInit::Torch => 1.0,
+            BlockInit::Gpt2 | BlockInit::Bert => SPREAD,
         };
         let embedding = Embedding::with(params, "embedding", size, channels, Init::Normal(spread));
         let positions =
             PositionEmbedding::new(params, "positions", config.positions, config.max_time, channels, spread);
         let blocks =
             TransformerStack::encoder(params, "blocks", &config.block, config.layers, config.max_time, true);
-        let head = (!config.tied).then(|| match config.block.start {
-            BlockStart::Torch => Linear::new(params, "head", channels, size),
-            BlockStart::Gpt2 | BlockStart::Bert => {
+        let head = (!config.tied).then(|| match config.block.init {
+            BlockInit::Torch => Linear::new(params, "head", channels, size),
+            BlockInit::Gpt2 | BlockInit::Bert => {
                 Linear::with(params, "head", channels, size, [Init::Normal(SPREAD), Init::Zeros])
             }
         });

@@ -6,7 +6,7 @@
 
 use std::path::Path;
 
-use seqloom_nn::{BlockConfig, BlockStart, GptConfig, TransformerDropout, Vocab};
+use seqloom_nn::{BlockConfig, BlockInit, GptConfig, TransformerDropout, Vocab};
 
 use crate::checkpoint::Checkpoint;
 use crate::error::Result;
@@ -92,7 +92,7 @@ pub fn read_gpt2(folder: impl AsRef<Path>) -> Result<(GptConfig, Checkpoint)> {
         activation: settings.activation("activation_function", "gelu_new")?,
         norm_eps: settings.number_or("layer_norm_epsilon", 1e-5)?,
         dropout,
-        start: BlockStart::Gpt2,
+        init: BlockInit::Gpt2,
         ..BlockConfig::new(channels, heads)
     };
     settings.all_known(&HARMLESS)?;
