@@ -4,7 +4,7 @@
 //! stopping at the first, because a slip in a shared helper shows up in thirty kernels at once. The feature `check`
 //! keeps naga out of ordinary builds of this crate.
 //!
-//! What is compared: capabilities (only those declared, and none declared in vain), the entry point, bindings (group,
+//! What is compared: the line of the file's header that names the helpers joined before it, capabilities (only those declared, and none declared in vain), the entry point, bindings (group,
 //! index, name, access, element, and that each is really used as declared), the layout of `Params`, `View` and
 //! `Control`, the limits that every device must offer, and that SPIR-V, MSL and HLSL can be written.
 
@@ -22,6 +22,9 @@ use crate::{
     COOPERATIVE_WORKGROUP_BYTES, MAX_WORKGROUP_BYTES, MAX_WORKGROUP_INVOCATIONS, REQUIRED_IMMEDIATE_BYTES,
     REQUIRED_STORAGE_BUFFERS,
 };
+
+/// How the line of a header begins that names what is joined before the file.
+const JOINED: &str = "// Joined";
 
 /// Bytes of the four stride vectors of `View`.
 const VIEW_STRIDES: u32 = size_of_field::<ViewParams, _>(|view| &view.strides);
@@ -75,6 +78,7 @@ fn inspect(wgsl: &Wgsl, kernel: &Kernel) -> Result<Translations, Vec<String>> {
     checker.expect(wgsl.cooperative == kernel.cooperative, || {
         format!("assembled with cooperative {}, the contract says {}", wgsl.cooperative, kernel.cooperative)
     });
+    checker.joined(kernel);
     checker.entry_point();
     checker.bindings(wgsl, kernel);
     checker.immediates(wgsl, kernel);
@@ -105,6 +109,26 @@ impl<'a> Checker<'a> {
     /// The globals of the spaces that `wanted` picks.
     fn globals(&self, wanted: fn(AddressSpace) -> bool) -> Vec<(Handle<GlobalVariable>, &'a GlobalVariable)> {
         self.module.global_variables.iter().filter(|(_, global)| wanted(global.space)).collect()
+    }
+
+    /// The header's lines `// Joined: ...` against the helpers that the contract lists. A file that serves several kernels has a
+    /// line `// Joined for NAME: ...` for each.
+    fn joined(&mut self, kernel: &Kernel) {
+        let header = kernel.source.lines().take_while(|line| line.starts_with("//"));
+        let found: Vec<&str> = header.filter(|line| line.starts_with(JOINED)).collect();
+        let alone = format!("{JOINED}: {}", kernel.joined());
+        let among = format!("{JOINED} for {}: {}", kernel.name, kernel.joined());
+        self.expect(found == [alone.as_str()] || found.contains(&among.as_str()), || {
+            format!("its header says {found:?}, the contract says `{alone}` (or `{among}` where it shares the file)")
+        });
+        for line in &found {
+            let name = line.strip_prefix(JOINED).and_then(|line| line.strip_prefix(" for "));
+            let name = name.and_then(|line| line.split_once(':')).map(|(name, _)| name);
+            let known = |name| {
+                name == kernel.name || crate::kernel(name).is_some_and(|other| other.file == kernel.file)
+            };
+            self.expect(name.is_none_or(known), || format!("`{line}` names no kernel of {}", kernel.file));
+        }
     }
 
     /// One compute entry point `main` of a size that every device runs.

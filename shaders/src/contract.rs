@@ -190,6 +190,13 @@ impl Kernel {
     pub fn extensions(&self) -> &'static str {
         if self.cooperative { "enable f16;\nenable wgpu_cooperative_matrix;\n" } else { "" }
     }
+
+    /// The helpers as the file's header names them: `value, view`, or `nothing`.
+    #[must_use]
+    pub fn joined(&self) -> String {
+        let stems: Vec<&str> = self.libs.iter().map(|lib| lib.stem()).collect();
+        if stems.is_empty() { "nothing".to_owned() } else { stems.join(", ") }
+    }
 }
 
 /// A typed specialisation of one kernel; declared by the `kernel!` macro.

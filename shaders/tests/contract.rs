@@ -74,20 +74,29 @@ fn every_wgsl_file_is_listed() {
     let listed: HashSet<&str> =
         kernels().iter().map(|kernel| kernel.file).chain(libs().iter().map(|lib| lib.name)).collect();
     let mut faults = Vec::new();
-    for family in std::fs::read_dir(&root).unwrap() {
-        let family = family.unwrap();
-        for file in std::fs::read_dir(family.path()).unwrap() {
-            let path = format!(
-                "{}/{}",
-                family.file_name().to_string_lossy(),
-                file.unwrap().file_name().to_string_lossy()
-            );
-            if !listed.contains(path.as_str()) {
-                faults.push(format!("wgsl/{path} belongs to no kernel and is no lib"));
+    let mut folders = vec![root.clone()];
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+                continue;
+            }
+            let parts = path.strip_prefix(&root).unwrap().components();
+            let parts: Vec<_> = parts.map(|part| part.as_os_str().to_string_lossy()).collect();
+            if !listed.contains(parts.join("/").as_str()) {
+                faults.push(format!("wgsl/{} belongs to no kernel and is no lib", parts.join("/")));
             }
         }
     }
     report(&faults);
+}
+
+/// A header names a lib by its stem.
+#[test]
+fn every_lib_has_a_stem_of_its_own() {
+    let stems: HashSet<&str> = libs().iter().map(|lib| lib.stem()).collect();
+    assert_eq!(stems.len(), libs().len());
 }
 
 /// A file as on disk is valid WGSL once its libs are joined: the marks are comments, the defaults are values.
@@ -139,7 +148,8 @@ fn assembling_is_repeatable_and_replaces_values() {
 const GOOD: Kernel = Kernel {
     name: "toy",
     file: "toy.wgsl",
-    source: "const WORKGROUP: u32 = 8u; // spec\n\
+    source: "// Joined: nothing\n\
+        const WORKGROUP: u32 = 8u; // spec\n\
         const GAIN: f32 = 1.0f; // spec\n\
         struct Params { len: u32 }\n\
         var<immediate> params: Params;\n\
@@ -210,6 +220,25 @@ fn mistakes_in_a_contract_are_all_reported_at_once() {
 }
 
 #[test]
+fn a_header_names_what_is_joined() {
+    let libs = &[&seqloom_shaders::VALUE, &seqloom_shaders::RNG];
+    let body = GOOD.source.split_once('\n').unwrap().1;
+    let headed = |lines: &str| Kernel { source: format!("{lines}\n{body}").leak(), libs, ..GOOD };
+    let sound = headed("// Joined: value, rng");
+    assert!(check(&assemble_parts(&sound, &VALUES, None).unwrap(), &sound).is_ok());
+    let says = "the contract says `// Joined: value, rng`";
+    expect_faults(&headed("// A toy."), &VALUES, &["its header says []", says]);
+    expect_faults(&headed("// Joined: value"), &VALUES, &["[\"// Joined: value\"]", says]);
+    expect_faults(&headed("// Joined: rng, value"), &VALUES, &[says]);
+    expect_faults(&headed("// Joined: value, rng\n// Joined: value"), &VALUES, &[says]);
+    expect_faults(&headed("// Toy.\n\n// Joined: value, rng"), &VALUES, &[says]);
+    // Where a file serves several kernels each has its line, and no line is left over from one that is gone.
+    let lines = "// Joined for toy: value, rng\n// Joined for gone: value";
+    expect_faults(&headed(lines), &VALUES, &["`// Joined for gone: value` names no kernel of toy.wgsl"]);
+    expect_faults(&headed("// Joined for other: value, rng"), &VALUES, &[says]);
+}
+
+#[test]
 fn mistakes_in_a_file_are_reported() {
     let large = [("WORKGROUP", Value::U32(8192)), ("GAIN", Value::F32(1.0))];
     expect_faults(&GOOD, &large, &["8192 invocations, limit 256", "32768 bytes of workgroup memory"]);
@@ -244,12 +273,12 @@ fn marked_lines_and_values_must_agree() {
     let unknown = assemble_parts(&GOOD, &[VALUES[0], VALUES[1], ("TILE", Value::U32(1))], None);
     assert!(matches!(unknown, Err(AssembleError::UnknownSpec { name, .. }) if name == "TILE"));
     let unset = assemble_parts(&GOOD, &VALUES[..1], None);
-    assert!(matches!(unset, Err(AssembleError::Unset { line: 2, .. })), "{unset:?}");
+    assert!(matches!(unset, Err(AssembleError::Unset { line: 3, .. })), "{unset:?}");
     let twice = assemble_parts(&GOOD, &[VALUES[0], VALUES[1], VALUES[0]], None);
     assert!(matches!(twice, Err(AssembleError::DuplicateSpec { .. })));
     for value in [Value::Bool(true), Value::U32(1), Value::F32(f32::NAN), Value::F32(f32::INFINITY)] {
         let mistyped = assemble_parts(&GOOD, &[VALUES[0], ("GAIN", value)], None);
-        assert!(matches!(mistyped, Err(AssembleError::Type { line: 2, .. })), "{mistyped:?}");
+        assert!(matches!(mistyped, Err(AssembleError::Type { line: 3, .. })), "{mistyped:?}");
     }
     // An alias keeps its default, or becomes as wide as is said.
     let words = Kernel { source: "alias Word = u32; // spec\n", ..GOOD };

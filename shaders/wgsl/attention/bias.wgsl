@@ -8,6 +8,8 @@
 // adds to the one before.
 //
 // Numeric: f32, over batch rows, then heads, in order.
+//
+// Joined: control, rng, grid, attention, attention_workgroup
 
 alias Elem = f32; // spec
 const BIAS: bool = true; // spec

@@ -8,6 +8,8 @@
 // params.end where they share, so that a launch stays short; one that does not begin with row 0 adds to the one before.
 //
 // Numeric: f32, over batch rows, then heads, in order.
+//
+// Joined: control, rng, grid, attention, octets, attention_tile, attention_scores, attention_gradient
 
 alias Elem = f32; // spec
 alias Elem4 = vec4<f32>; // spec

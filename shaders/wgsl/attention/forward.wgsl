@@ -6,6 +6,8 @@
 // N. Gimelshein 2018). Where values have more channels, scores are computed again for each 64 of them.
 //
 // Numeric: f32, over the keys in order. A query that attends to nothing gets 0 and an lse of EMPTY.
+//
+// Joined: control, rng, grid, attention, attention_workgroup
 
 alias Elem = f32; // spec
 const BIAS: bool = true; // spec

@@ -13,6 +13,8 @@
 // on from the result and the lse of the one before, as if their sum were a single weight of 1.
 //
 // Numeric: f32, over the keys in order. A query that attends to nothing gets 0 and an lse of EMPTY.
+//
+// Joined: control, rng, grid, attention, octets, attention_tile, attention_scores
 
 alias Elem = f32; // spec
 alias Elem4 = vec4<f32>; // spec

@@ -7,6 +7,8 @@
 // numbered params.begin to params.end; a launch that does not begin with head 0 adds to the one before.
 //
 // Numeric: f32, over heads and queries in order.
+//
+// Joined: control, rng, grid, attention, attention_workgroup
 
 alias Elem = f32; // spec
 const BIAS: bool = true; // spec

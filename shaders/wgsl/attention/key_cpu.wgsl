@@ -9,6 +9,8 @@
 // The tiles of forward_cpu.wgsl with the roles exchanged: rows are queries, columns are keys.
 //
 // Numeric: f32, over heads and queries in order.
+//
+// Joined: control, rng, grid, attention, octets, attention_tile, attention_scores, attention_gradient
 
 alias Elem = f32; // spec
 alias Elem4 = vec4<f32>; // spec

@@ -8,6 +8,8 @@
 // ends, and slopes, are summed in registers.
 //
 // Numeric: f32, over the keys in order.
+//
+// Joined: control, rng, grid, attention, attention_workgroup
 
 alias Elem = f32; // spec
 const BIAS: bool = true; // spec

@@ -11,6 +11,8 @@
 // A launch has the keys from params.begin to params.end; one that does not begin with key 0 adds to the one before.
 //
 // Numeric: f32, over the keys in order.
+//
+// Joined: control, rng, grid, attention, octets, attention_tile, attention_scores, attention_gradient
 
 alias Elem = f32; // spec
 alias Elem4 = vec4<f32>; // spec

@@ -7,6 +7,8 @@
 // Numeric: the map contracts to a / (1 - m) = 1, so no value overflows, and none becomes so small that a CPU takes the
 // slow way through it. 12 chains are enough to hide the latency of a multiply-add and few enough for 16 vector registers.
 // A driver that has no fused multiply-add does two operations for it (Mesa 22.3's lavapipe does); they count as two anyway.
+//
+// Joined: nothing
 
 const WORKGROUP: u32 = 64u; // spec
 

@@ -4,6 +4,8 @@
 // Grid: any number of workgroups in x and y; invocations stride over the output. Neighbours touch neighbours, so a GPU reads
 // whole lines; loads of 16 bytes are the widest that WGSL has, and on lavapipe twice as fast as four of 4.
 // Numeric: none of its own.
+//
+// Joined: nothing
 
 const WORKGROUP: u32 = 64u; // spec
 

@@ -12,6 +12,8 @@
 // Numeric: added in the order of `order`, in f32, by blocks whose sums are added in turn, so that the error of an id that many
 // tokens share grows as BLOCK + tokens / BLOCK. Bad segments are the host's to refuse; here they are clamped, so
 // that no read leaves a buffer.
+//
+// Joined: value, view
 
 const WORKGROUP: u32 = 64u; // spec
 

@@ -5,6 +5,8 @@
 // Grid: any number of workgroups in x and y; invocations stride over N * C, neighbours copy neighbours.
 // Numeric: a copy, but for the fused code. Whether an id >= V is a mistake is the host's to say; for rows that are only moved about it means
 // that nothing stands there.
+//
+// Joined: value, view
 
 const WORKGROUP: u32 = 64u; // spec
 

@@ -1,7 +1,7 @@
 // out[z,i,j] = fused(sum over p of half(A[z,i,p]) * half(B[z,p,j]))    by cooperative matrices: tensor cores and their like
 //
 // A[z,i,p] = a[z*a_batch + i*a_row + p*a_col], [Z,M,K]; B[z,p,j] = b[z*b_batch + p*b_row + j*b_col], [Z,K,N];
-// out [Z,M,N] row-major. half(x) is the 16-bit float nearest to x. lib/product_wide.wgsl says which sizes are multiples of 4.
+// out [Z,M,N] row-major. half(x) is the 16-bit float nearest to x. product_wide.wgsl says which sizes are multiples of 4.
 // Grid: (ceil(N / TILE_N), ceil(M / TILE_M), Z), or folded (lib/grid.wgsl). The workgroup has SUBGROUPS_M x SUBGROUPS_N subgroups of LANES
 // invocations; each owns FRAGMENTS_M x FRAGMENTS_N matrices of SIDE x SIDE results, whose sums it keeps in registers.
 //
@@ -14,6 +14,8 @@
 // Numeric: products of halves are exact in f32, in which sums are taken, within a matrix in the hardware's order; with LONG by
 // blocks, as in tiled.wgsl. Values of
 // 65520 and more become infinite, those below 3e-8 become 0. Elements past an edge count as 0 and are not stored.
+//
+// Joined: value, view, grid, product, product_wide
 
 const LANES: u32 = 32u; // spec
 const SIDE: u32 = 16u; // spec

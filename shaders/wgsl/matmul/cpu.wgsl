@@ -19,6 +19,8 @@
 // start: each would make a pipeline of its own.
 //
 // Numeric: f32 FMA in the order of p, from the bias; a long sum comes in blocks by a launch each, added in their order. Rows and columns past the edge read clamped addresses and are not stored.
+//
+// Joined: grid, product_cpu, octets, paired_tile
 
 const LANES: u32 = 8u; // spec
 const ROWS: u32 = 32u; // spec

@@ -5,13 +5,15 @@
 // is the size of the axis along which each operand lies in memory: with A_ROWS that of A is M, else K; with B_COLUMNS
 // that of B is N, else K. Whether there is a bias is an immediate.
 // Grid: (ceil(N / (4*LANES)), ceil(M / ROWS), Z), or folded (lib/grid.wgsl). A workgroup is one subgroup and owns a tile of ROWS rows; lane l owns its
-// columns 4*l to 4*l+3 as the parts of a vec4. lib/wide_tile.wgsl says why such code looks as it does.
+// columns 4*l to 4*l+3 as the parts of a vec4. wide_tile.wgsl says why such code looks as it does.
 //
 // A step takes four values of p. Of eight rows of A, each lane loads four values: where A lies along p, those of row l;
 // where it lies along rows, for p + l%4 the rows 4*(l/4) to 4*(l/4)+3.
 //
 // Numeric: f32 FMA in the order of p, from the bias; long sums as in matmul_cpu. Rows and columns past the edge read clamped addresses and are not
 // stored; where K is no multiple of 4, A counts as 0 past its end.
+//
+// Joined: grid, product_cpu, octets, wide_tile
 
 const LANES: u32 = 8u; // spec
 const ROWS: u32 = 32u; // spec

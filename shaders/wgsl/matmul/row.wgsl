@@ -9,6 +9,8 @@
 // before it and the pointwise code behind it along.
 //
 // Numeric: f32; each lane sums in the order of p, then lanes are added. The row's statistics as in norm/forward.wgsl.
+//
+// Joined: value, view
 
 const LANES: u32 = 8u; // spec
 const NORMED: bool = false; // spec

@@ -12,6 +12,8 @@
 //
 // Numeric: f32, in the order of p. With LONG, sums of `block` products each are taken first, and added in their order: the error then
 // grows as block + K / block and not as K. What is added so far waits in `out`. Elements past an edge count as 0 in the tile and are not stored.
+//
+// Joined: value, view, grid, product
 
 const TILE_M: u32 = 64u; // spec
 const TILE_N: u32 = 64u; // spec

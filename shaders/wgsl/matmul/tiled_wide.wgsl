@@ -1,7 +1,7 @@
 // out[z,i,j] = fused(sum over p of A[z,i,p] * B[z,p,j])    as matmul_tiled, four values at a time
 //
 // A[z,i,p] = a[z*a_batch + i*a_row + p*a_col], [Z,M,K]; B[z,p,j] = b[z*b_batch + p*b_row + j*b_col], [Z,K,N];
-// out [Z,M,N] row-major. lib/product_wide.wgsl says which sizes are multiples of 4.
+// out [Z,M,N] row-major. product_wide.wgsl says which sizes are multiples of 4.
 // Grid: (ceil(N / TILE_N), ceil(M / TILE_M), Z), or folded (lib/grid.wgsl). The workgroup has (TILE_M / THREAD_M) * (TILE_N / THREAD_N)
 // invocations; each owns THREAD_M x THREAD_N results, as blocks of four by four, blocks of one invocation as many blocks
 // apart as there are invocations in that direction.
@@ -12,6 +12,8 @@
 //
 // Numeric: f32, in the order of p. With LONG, sums of `block` products each are taken first, and added in their order: the error then
 // grows as block + K / block and not as K. What is added so far waits in `out`. Elements past an edge count as 0 in the tile and are not stored.
+//
+// Joined: value, view, grid, product, product_wide
 
 const TILE_M: u32 = 64u; // spec
 const TILE_N: u32 = 64u; // spec

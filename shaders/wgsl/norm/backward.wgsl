@@ -9,6 +9,8 @@
 // Shapes: x, dy, dx [rows, cols]; weight [cols]; mean, rstd [rows], the mean less the row's first element; cols >= 1.
 // Grid: at least `rows` workgroups in x and y; the rest do nothing. WORKGROUP is a power of two.
 // Numeric: sums per invocation in order, then by a tree of fixed shape.
+//
+// Joined: value, view, row_sum
 
 const WORKGROUP: u32 = 256u; // spec
 const CENTRED: bool = true; // spec

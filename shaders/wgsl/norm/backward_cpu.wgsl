@@ -7,6 +7,8 @@
 // Values.
 // Grid: any number of workgroups in x and y; invocations stride over the rows.
 // Numeric: sums in order, those of a Value's parts apart.
+//
+// Joined: value, view
 
 const WORKGROUP: u32 = 64u; // spec
 const CENTRED: bool = true; // spec

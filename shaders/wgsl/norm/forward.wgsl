@@ -9,6 +9,8 @@
 // Grid: at least `rows` workgroups in x and y; the rest do nothing. WORKGROUP is a power of two.
 // Numeric: two passes, and every element less the row's first one, before anything is summed: a mean that is large beside
 // the spread then takes no digits from the sums. Sums per invocation in order, then by a tree of fixed shape.
+//
+// Joined: value, row_sum, norm_row
 
 const WORKGROUP: u32 = 256u; // spec
 const CENTRED: bool = true; // spec

@@ -10,6 +10,8 @@
 // Grid: any number of workgroups in x and y; invocations stride over the rows.
 // Numeric: two passes, and every element less the row's first one, for the reason that forward.wgsl gives; sums in order, those of a
 // Value's parts apart.
+//
+// Joined: value, norm_row
 
 const WORKGROUP: u32 = 64u; // spec
 const CENTRED: bool = true; // spec

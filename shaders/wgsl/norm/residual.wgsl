@@ -6,6 +6,8 @@
 // Shapes: x, y [rows, cols]; weight, bias [cols]; firsts, mean, rstd [rows]; cols >= 1. Without CENTRED `bias` is not read.
 // Grid: at least `rows` workgroups in x and y; the rest do nothing. WORKGROUP is a power of two.
 // Numeric: as forward.wgsl. The head is computed once for each element, and read back by the invocation that stored it.
+//
+// Joined: value, view, row_sum, norm_row
 
 const WORKGROUP: u32 = 256u; // spec
 const CENTRED: bool = true; // spec

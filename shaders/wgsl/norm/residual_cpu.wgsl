@@ -7,6 +7,8 @@
 // read.
 // Grid: any number of workgroups in x and y; invocations stride over the rows.
 // Numeric: as forward_cpu.wgsl. The head is computed once for each element, and read back by the invocation that stored it.
+//
+// Joined: value, view, norm_row
 
 const WORKGROUP: u32 = 64u; // spec
 const CENTRED: bool = true; // spec

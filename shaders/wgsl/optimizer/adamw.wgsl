@@ -14,6 +14,8 @@
 // whole arena, of which these are the blocks from `first` on.
 // Grid: any number of workgroups in x and y; invocations stride over the arena.
 // Numeric: f32 throughout.
+//
+// Joined: value, control
 
 const WORKGROUP: u32 = 64u; // spec
 

@@ -4,6 +4,8 @@
 //
 // Shapes: values, state [len], in Values; stats of norm_finish.wgsl.
 // Grid: any number of workgroups in x and y; invocations stride over the state.
+//
+// Joined: value
 
 const WORKGROUP: u32 = 64u; // spec
 

@@ -21,6 +21,8 @@
 // Numeric: partials are added per invocation in order, then by a tree of fixed shape. Finiteness is read from the
 // exponent bits, of each partial too, since a compiler may assume that floats compare as finite ones do, and that no sum meets a
 // NaN. 1e-6 is PyTorch's. Counts of parameters stop at 2^24, where PyTorch's stop, which are floats.
+//
+// Joined: control
 
 const WORKGROUP: u32 = 256u; // spec
 

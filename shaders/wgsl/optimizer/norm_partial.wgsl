@@ -8,6 +8,8 @@
 // Grid: any number of workgroups in x and y, fixed for a program. WORKGROUP is a power of two.
 // Numeric: each invocation adds in order, the parts of Values apart, then a tree of fixed shape: the bits depend on the grid and WORKGROUP only.
 // Whether a gradient is finite is read from its exponent bits. A compiler may assume that there is no NaN, so a sum need not keep one.
+//
+// Joined: value
 
 const WORKGROUP: u32 = 256u; // spec
 

@@ -5,6 +5,8 @@
 // Grid: any number of workgroups in x and y; each invocation strides over the output by the grid's size, so the
 // launcher chooses many thin workgroups (GPU) or few fat ones (CPU). Neighbours write neighbours.
 // Numeric: none of its own; every element is computed on its own.
+//
+// Joined: value, view
 
 const WORKGROUP: u32 = 64u; // spec
 

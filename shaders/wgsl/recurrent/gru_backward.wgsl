@@ -5,9 +5,13 @@
 //
 // dx is the gradient of the input's part, dp of W_hh h and the bias beside it; dp lies in the buffer that all cells call dz.
 // dh z lies in `carry`, since a unit reads
-// its own alone. How a step or a walk is shared out: lib/recurrent_cpu, _step and _loop.
+// its own alone. How a step or a walk is shared out: recurrent_cpu, _step and _loop.
 //
 // Numeric: the product, then dh z, then dy is added.
+//
+// Joined for gru_backward_cpu: value, rng, pointwise, recurrent, recurrent_backward, recurrent_backward_four, octets, wide_tile, recurrent_cpu
+// Joined for gru_backward_step: value, rng, pointwise, recurrent, recurrent_backward, recurrent_backward_one, recurrent_step
+// Joined for gru_backward_loop: value, rng, pointwise, recurrent, recurrent_backward, recurrent_backward_one, recurrent_loop
 
 @group(0) @binding(0) var<storage, read> dy: array<f32>; // [N,H]
 @group(0) @binding(1) var<storage, read> w_hh: array<Packed>; // [3H,H]

@@ -2,10 +2,14 @@
 //
 // r,z = sigmoid(x_r + W_hr h, x_z + W_hz h);  m = W_hn h + b_hn;  n = tanh(x_n + r m);  h = (1 - z) n + z h
 //
-// Saved for the way back: h and r, z, n, m of each step. How a step or a walk is shared out: lib/recurrent_cpu, _step
+// Saved for the way back: h and r, z, n, m of each step. How a step or a walk is shared out: recurrent_cpu, _step
 // and _loop.
 //
 // Numeric: the product, then x_proj is added. Saturation as in lib/pointwise.wgsl.
+//
+// Joined for gru_forward_cpu: value, rng, pointwise, recurrent, recurrent_forward, recurrent_forward_four, octets, wide_tile, recurrent_cpu
+// Joined for gru_forward_step: value, rng, pointwise, recurrent, recurrent_forward, recurrent_forward_one, recurrent_step
+// Joined for gru_forward_loop: value, rng, pointwise, recurrent, recurrent_forward, recurrent_forward_one, recurrent_loop
 
 @group(0) @binding(0) var<storage, read> x_proj: array<f32>; // [N,3H]
 @group(0) @binding(1) var<storage, read> w_hh: array<Packed>; // [3H,H]

@@ -4,9 +4,13 @@
 // dz_i = dc g i(1-i);  dz_f = dc c[t-1] f(1-f);  dz_g = dc i (1-g^2);  dz_o = dh tanh(c) o(1-o);  dc = dc f
 //
 // dc lies in dc0, since a unit reads its own alone: it starts as dc_n and ends as the gradient of c0.
-// How a step or a walk is shared out: lib/recurrent_cpu, _step and _loop.
+// How a step or a walk is shared out: recurrent_cpu, _step and _loop.
 //
 // Numeric: the product, then dy is added.
+//
+// Joined for lstm_backward_cpu: value, rng, pointwise, recurrent, recurrent_backward, recurrent_backward_four, octets, wide_tile, recurrent_cpu
+// Joined for lstm_backward_step: value, rng, pointwise, recurrent, recurrent_backward, recurrent_backward_one, recurrent_step
+// Joined for lstm_backward_loop: value, rng, pointwise, recurrent, recurrent_backward, recurrent_backward_one, recurrent_loop
 
 @group(0) @binding(0) var<storage, read> dy: array<f32>; // [N,H]
 @group(0) @binding(1) var<storage, read> w_hh: array<Packed>; // [4H,H]

@@ -3,9 +3,13 @@
 // z = x_proj[t] + h W_hh^T;  i,f,o = sigmoid(z_i, z_f, z_o);  g = tanh(z_g);  c = f c + i g;  h = o tanh(c)
 //
 // c lies in c_n, since a unit reads its own alone; the first step takes c0. Saved for the way back: h and the gates of
-// each step, and the cells. How a step or a walk is shared out: lib/recurrent_cpu, _step and _loop.
+// each step, and the cells. How a step or a walk is shared out: recurrent_cpu, _step and _loop.
 //
 // Numeric: the product, then x_proj is added. Saturation as in lib/pointwise.wgsl.
+//
+// Joined for lstm_forward_cpu: value, rng, pointwise, recurrent, recurrent_forward, recurrent_forward_four, octets, wide_tile, recurrent_cpu
+// Joined for lstm_forward_step: value, rng, pointwise, recurrent, recurrent_forward, recurrent_forward_one, recurrent_step
+// Joined for lstm_forward_loop: value, rng, pointwise, recurrent, recurrent_forward, recurrent_forward_one, recurrent_loop
 
 @group(0) @binding(0) var<storage, read> x_proj: array<f32>; // [N,4H]
 @group(0) @binding(1) var<storage, read> w_hh: array<Packed>; // [4H,H]

@@ -3,9 +3,13 @@
 // dh = dy[t] + dz[t+1] W_hh, or + dh_n after a last step;  dz = dh a'(z), which y alone tells:
 // tanh 1 - y^2, relu 1 where y > 0, sigmoid y (1-y)
 //
-// How a step or a walk is shared out: lib/recurrent_cpu, _step and _loop.
+// How a step or a walk is shared out: recurrent_cpu, _step and _loop.
 //
 // Numeric: the product, then dy is added.
+//
+// Joined for rnn_backward_cpu: value, rng, pointwise, recurrent, recurrent_backward, recurrent_backward_four, octets, wide_tile, recurrent_cpu
+// Joined for rnn_backward_step: value, rng, pointwise, recurrent, recurrent_backward, recurrent_backward_one, recurrent_step
+// Joined for rnn_backward_loop: value, rng, pointwise, recurrent, recurrent_backward, recurrent_backward_one, recurrent_loop
 
 const ACTIVATION: u32 = 0u; // spec
 

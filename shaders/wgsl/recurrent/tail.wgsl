@@ -2,6 +2,8 @@
 // what sums over all rows (the gradient of weights) must find zeros there.
 //
 // Grid: any number of workgroups in x, which stride over the elements.
+//
+// Joined: nothing
 
 const WORKGROUP: u32 = 64u; // spec
 

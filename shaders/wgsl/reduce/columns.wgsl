@@ -8,6 +8,8 @@
 // neighbours read neighbouring columns.
 // Numeric: rows are added in order, in f32, so the bits depend on chunk_len and on nothing else. A maximum starts
 // from its first row and not from a least value, so -inf survives, as a NaN does.
+//
+// Joined: value, view
 
 const WORKGROUP: u32 = 64u; // spec
 const MAX: bool = false; // spec

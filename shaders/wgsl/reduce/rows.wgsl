@@ -8,6 +8,8 @@
 // WORKGROUP is a power of two.
 // Numeric: each invocation adds every WORKGROUP-th element in order, then a tree of fixed shape adds the
 // invocations: the bits depend on WORKGROUP and chunk_len only. -inf survives a maximum, as a NaN does.
+//
+// Joined: value, view
 
 const WORKGROUP: u32 = 256u; // spec
 const MAX: bool = false; // spec

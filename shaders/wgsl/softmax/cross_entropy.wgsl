@@ -9,6 +9,8 @@
 // Numeric: exp sees arguments <= 0 only; every logit less top comes first, for the reason that softmax.wgsl gives. Sums per
 // invocation in order, then by a tree of fixed shape. A target >= cols is the host's to refuse; here the last column stands
 // for it, so that no read leaves the row.
+//
+// Joined: row_sum
 
 const WORKGROUP: u32 = 256u; // spec
 

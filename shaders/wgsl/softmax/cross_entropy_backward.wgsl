@@ -9,6 +9,8 @@
 // There is no barrier, so the kernel serves every adapter.
 // Numeric: every element is computed on its own; exp sees arguments <= 0 only. A target >= cols is the host's to refuse;
 // here the last column stands for it.
+//
+// Joined: nothing
 
 const WORKGROUP: u32 = 64u; // spec
 

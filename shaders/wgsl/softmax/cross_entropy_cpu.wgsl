@@ -7,6 +7,8 @@
 // Grid: any number of workgroups in x and y; invocations stride over the rows.
 // Numeric: exp sees arguments <= 0 only; every logit less top comes first, for the reason that softmax.wgsl gives; sums in
 // order. A target >= cols is the host's to refuse; here the last column stands for it, so that no read leaves the row.
+//
+// Joined: nothing
 
 const WORKGROUP: u32 = 64u; // spec
 

@@ -8,6 +8,8 @@
 // to an m of some hundreds instead, would be rounded to the spacing of floats there and lose its last digits. The sum
 // is taken per invocation in order, then by a tree of fixed shape. A row of nothing but -inf gives NaN, as in
 // PyTorch.
+//
+// Joined: nothing
 
 const WORKGROUP: u32 = 256u; // spec
 const LOG: bool = false; // spec

@@ -6,6 +6,8 @@
 // Grid: any number of workgroups in x and y; invocations stride over the rows.
 // Numeric: exp sees arguments <= 0 only; x[j] - m comes first, for the reason that softmax.wgsl gives; the sum is
 // taken in order. A row of nothing but -inf gives NaN, as in PyTorch.
+//
+// Joined: nothing
 
 const WORKGROUP: u32 = 64u; // spec
 const LOG: bool = false; // spec

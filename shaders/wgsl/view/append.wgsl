@@ -3,6 +3,8 @@
 // Shapes: rows [B, T, C]; first [B]; out [B, S, C], of which everything else stays as it is.
 // Grid: any number of workgroups in x and y; invocations stride over the rows, neighbours copy neighbours.
 // Numeric: words are copied as bits, but for those that would pass S.
+//
+// Joined: view, append
 
 const WORKGROUP: u32 = 64u; // spec
 

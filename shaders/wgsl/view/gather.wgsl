@@ -7,6 +7,8 @@
 // Grid: any number of workgroups in x and y; invocations stride over the output.
 // A Word is an element, or four that are neighbours in x and in out; all numbers count Words.
 // Numeric: words are copied as bits (u32), so f32 and u32 tensors pass unchanged, NaN payloads included.
+//
+// Joined: view
 
 const WORKGROUP: u32 = 64u; // spec
 alias Word = u32; // spec
