@@ -1,7 +1,7 @@
-//! Which adapter is used: facts about adapters, what is required of them, and the choice.
+//! Which adapter is used: facts about adapters, the requirements, and the choice.
 //!
-//! Everything here is plain data and pure functions, so that the choice is tested on made-up adapters. `probe` fills
-//! [`Facts`] from the machine. Kernels are chosen by these facts too, never by an adapter's name.
+//! Everything here is plain data and pure functions, so tests choose among made-up adapters. `probe` fills [`Facts`]
+//! from the machine. Kernels are chosen by these facts too, never by an adapter's name.
 
 use std::fmt;
 
@@ -40,7 +40,7 @@ impl fmt::Display for AdapterChoice {
     }
 }
 
-/// What an adapter is made of.
+/// The kind of an adapter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum AdapterKind {
@@ -57,7 +57,7 @@ pub enum AdapterKind {
 }
 
 impl AdapterKind {
-    /// Order of preference, best first. The unknown comes before the CPU only: it may be anything.
+    /// Order of preference, best first. An unknown kind may be anything, so it comes just before the CPU.
     fn rank(self) -> u8 {
         match self {
             Self::Discrete => 0,
@@ -90,7 +90,7 @@ pub struct Subgroups {
     pub max: u32,
 }
 
-/// What is known about an adapter: who it is and what it can do. Sizes are in bytes.
+/// What is known about an adapter: its identity and its abilities. Sizes are in bytes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Facts {
     /// Position in [`Device::adapters`](crate::Device::adapters).
@@ -103,7 +103,7 @@ pub struct Facts {
     pub kind: AdapterKind,
     /// Driver and its version.
     pub driver: String,
-    /// Sizes of subgroups; `None` where kernels cannot use subgroups.
+    /// Sizes of subgroups; `None` if kernels cannot use subgroups.
     pub subgroups: Option<Subgroups>,
     /// Whether the time of kernels can be measured.
     pub timestamps: bool,
@@ -113,8 +113,8 @@ pub struct Facts {
     pub immediates: bool,
     /// Whether kernels can compute in 16-bit floats.
     pub f16: bool,
-    /// Rows and columns of the square matrices of 16-bit floats that it multiplies in hardware with f32 sums, 16 or 8; `None`
-    /// where it has no such cooperative matrices.
+    /// Rows and columns, 16 or 8, of the square cooperative matrices of 16-bit floats that it multiplies with f32 sums;
+    /// `None` if it has none.
     pub cooperative: Option<u32>,
     /// Largest buffer.
     pub max_buffer_bytes: u64,
@@ -130,7 +130,7 @@ pub struct Facts {
     pub max_workgroup_bytes: u32,
     /// Most workgroups in each dimension of a dispatch.
     pub max_grid: u32,
-    /// What the offset of a bound range must be a multiple of.
+    /// Alignment of a bound range: its offset must be a multiple of this.
     pub offset_alignment: u32,
 }
 
@@ -153,7 +153,7 @@ impl Facts {
         lacking.map(|(what, has, needs)| Missing { what, has, needs }).collect()
     }
 
-    /// Invocations in a subgroup, where every subgroup has the same number.
+    /// Invocations in a subgroup, if every subgroup has the same number.
     #[must_use]
     pub fn lanes(&self) -> Option<u32> {
         self.subgroups.filter(|sizes| sizes.min == sizes.max).map(|sizes| sizes.min)
@@ -174,8 +174,8 @@ impl fmt::Display for Facts {
 
 /// Position in `adapters` of the one to use.
 ///
-/// With `asked` it is the best of those that match; without, the best of all that suffice. Best means discrete before
-/// integrated before virtual before unknown before CPU, then the earlier one.
+/// With `asked` it is the best of those that match, otherwise the best of all that suffice. Discrete is better than
+/// integrated, then virtual, unknown, CPU; among equals the earlier one.
 ///
 /// # Errors
 /// [`DeviceError::NoAdapter`] if there are none, [`DeviceError::AdapterNotFound`] if none matches `asked`,

@@ -1,4 +1,4 @@
-//! Making buffers: within the adapter's limits, counted, with errors that name them.
+//! Allocates buffers: within the adapter's limits, counted, with errors that name them.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;

@@ -1,8 +1,9 @@
 //! Device memory: buffers and ranges of them.
 //!
-//! A [`Buffer`] is a counted handle; the memory returns when the last handle goes, dispatches and bind groups that use
-//! it included. Slots of a program are separate buffers, not ranges of one: wgpu tracks whole buffers, so one large
-//! buffer could not be read and written in the same dispatch, and every write to it would be a barrier for all.
+//! A [`Buffer`] is a reference-counted handle. Its memory is freed when the last handle is dropped; dispatches and bind
+//! groups that use it hold handles too. A program's slots are separate buffers, not ranges of one, because wgpu tracks
+//! whole buffers: one large buffer could not be read and written in the same dispatch, and every write to it would be a
+//! barrier for all.
 
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -12,7 +13,7 @@ use crate::ending::Owned;
 use crate::error::{DeviceError, Result};
 use crate::sync::next_id;
 
-/// Copies and bindings go by 4 bytes.
+/// Copies and bindings are multiples of 4 bytes.
 pub(crate) const WORD: u64 = 4;
 
 /// Bytes of device memory, zero at first. Cheap to clone: clones are the same memory.
@@ -21,7 +22,7 @@ pub struct Buffer {
     shared: Arc<Shared>,
 }
 
-/// A handle that does not keep its memory.
+/// A weak handle: it does not keep the memory alive.
 #[derive(Clone)]
 pub struct WeakBuffer {
     shared: Weak<Shared>,
@@ -44,7 +45,7 @@ impl Drop for Shared {
 }
 
 impl Buffer {
-    /// Memory of the device `device`, whose count of live bytes holds it already.
+    /// Memory of the device `device`, already counted in its live bytes.
     pub(crate) fn new(
         raw: Owned<wgpu::Buffer>,
         label: &str,
@@ -79,7 +80,7 @@ impl Buffer {
         self.slice(0, self.bytes())
     }
 
-    /// A handle by which the memory can be found as long as others keep it.
+    /// A weak handle, usable as long as others keep the memory alive.
     #[must_use]
     pub fn downgrade(&self) -> WeakBuffer {
         WeakBuffer { shared: Arc::downgrade(&self.shared) }
@@ -99,7 +100,7 @@ impl Buffer {
 }
 
 impl WeakBuffer {
-    /// The buffer, unless its memory has returned.
+    /// The buffer, unless its memory was freed.
     #[must_use]
     pub fn upgrade(&self) -> Option<Buffer> {
         self.shared.upgrade().map(|shared| Buffer { shared })

@@ -1,4 +1,4 @@
-//! Compiling kernels, on several threads: it is most of the time of a cold start.
+//! Compiles kernels, on several threads, because compiling is most of a cold start.
 
 use std::collections::HashSet;
 use std::num::NonZero;
@@ -14,7 +14,7 @@ use crate::fault::Scope;
 use crate::pipeline::{Compiled, Layout, LayoutKey, Pipeline};
 use crate::sync::{lock, next_id};
 
-/// Stack of a compiling thread: the WGSL front end recurses, and deeply so without optimisation.
+/// Stack of a compiling thread: the WGSL front end recurses, deeply if it is not optimised.
 const STACK: usize = 16 << 20;
 
 impl Device {
@@ -29,7 +29,7 @@ impl Device {
             return Ok(known.clone());
         }
         let compiled = self.compile(wgsl)?;
-        // Another thread may have been faster; the first one stays, so that equal kernels are one pipeline.
+        // Another thread may have been faster. Its pipeline stays, so equal kernels are one pipeline.
         Ok(lock(&self.inner.memo.pipelines).entry(wgsl.clone()).or_insert(compiled).clone())
     }
 
@@ -58,7 +58,7 @@ impl Device {
         };
         std::thread::scope(|scope| {
             for _ in 1..cores.min(missing.len()) {
-                // Where no further thread can be had, fewer do the work.
+                // If no further thread can be started, fewer do the work.
                 let _ = std::thread::Builder::new().stack_size(STACK).spawn_scoped(scope, work);
             }
             work();

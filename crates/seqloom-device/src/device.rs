@@ -1,7 +1,7 @@
 //! The device: opening it, what it knows about itself, and its end.
 //!
-//! A [`Device`] is a counted handle on one state that all threads share. Each part of the state has a lock of its own
-//! (pipelines, recording, readback pool), so compiling in one thread does not hold up a step in another.
+//! A [`Device`] is a reference-counted handle to state that all threads share. Pipelines, recording and the readback
+//! pool each have their own lock, so compiling in one thread does not hold up a step in another.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
@@ -24,12 +24,12 @@ use crate::staging::{Pool, Uploads};
 use crate::sync::{lock, next_id};
 use crate::wait::{Poller, Request, Work};
 
-/// Environment variable that picks an adapter where the options do not: part of a name, or an index.
+/// Environment variable that picks an adapter if the options do not: part of a name, or an index.
 const ADAPTER_VARIABLE: &str = "SEQLOOM_ADAPTER";
-/// How long the device may be waited for where the options do not say.
+/// Limit of a wait for the device, if the options set none.
 const WAIT_LIMIT: Duration = Duration::from_secs(600);
 
-/// How to open a device. The default is right for most.
+/// How to open a device. The default suits most programs.
 #[derive(Clone, Debug, Default)]
 pub struct DeviceOptions {
     /// The adapter to use; `None` takes the environment variable `SEQLOOM_ADAPTER` (part of a name, or an index) and,
@@ -37,28 +37,28 @@ pub struct DeviceOptions {
     pub adapter: Option<AdapterChoice>,
     /// Whether kernels check each index and bound each loop at run time. `None`: only in debug builds.
     pub checks: Option<bool>,
-    /// Folder of what is kept on disk, compiled pipelines and what tuning found; `None` is the user's cache folder.
+    /// Folder for what is kept on disk: compiled pipelines and tuning notes. `None` is the user's cache folder.
     pub cache_dir: Option<PathBuf>,
     /// Read nothing from disk and keep nothing there.
     pub no_cache: bool,
     /// How kernel variants are chosen. The default takes what an earlier tuning left and never measures by itself.
     pub tuning: Tuning,
-    /// The kind of adapter that kernels are chosen for; `None` is the adapter's own. A software adapter told to be a
-    /// discrete GPU runs, slowly, what a GPU would: this is how a machine without one tests that.
+    /// The kind of adapter that kernels are chosen for; `None` is the adapter's own. A software adapter with the kind
+    /// of a discrete GPU runs the GPU's kernels, slowly; so a machine without a GPU can test them.
     pub kind: Option<AdapterKind>,
-    /// Multiply matrices in half precision where no gradients are asked for, if the adapter has cooperative matrices, which
-    /// are several times as fast: operands are rounded to 16-bit floats, a relative error of up to 5·10⁻⁴ each, and are
-    /// infinite beyond 65504; sums stay f32. Elsewhere, and in training, where small gradients would be lost, products
-    /// are f32 as ever. What PyTorch calls a lower `float32_matmul_precision`.
+    /// Multiply matrices in half precision if no gradients are asked for and the adapter has cooperative matrices,
+    /// which are several times as fast. Operands are rounded to 16-bit floats: a relative error of up to 5·10⁻⁴ each,
+    /// and infinite beyond 65504. Sums stay f32. All other products stay f32, those of training too, because small
+    /// gradients would be lost. PyTorch calls this a lower `float32_matmul_precision`.
     pub half_products: bool,
-    /// Longest wait for the device before [`DeviceError::Timeout`]; `None` is ten minutes. Whoever drops the last handle waits for
-    /// the device's work, no longer than this either.
+    /// Longest wait for the device before [`DeviceError::Timeout`]; `None` is ten minutes. Dropping the last handle
+    /// waits for the device's work, also at most this long.
     pub timeout: Option<Duration>,
 }
 
 /// How many objects a device has ever made. A step of a recorded program changes none of them.
 ///
-/// The pooled staging memory by which bytes go in and out is not included: it is bounded and reused.
+/// The pooled staging memory is not counted: it is bounded and reused.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Counts {
@@ -117,11 +117,11 @@ impl Inner {
 
 impl Drop for Inner {
     fn drop(&mut self) {
-        // Best effort: there is nobody left to tell, and the next run merely compiles again.
+        // Best effort: nobody is left to tell, and the next run just compiles again.
         if let Err(error) = self.cache.save() {
             tracing::warn!(%error, "the pipeline cache was not saved");
         }
-        // wgpu would wait for the queue without a limit. What does not end is left to the end of the process.
+        // wgpu would wait for the queue without a limit. Work that does not finish is left to the end of the process.
         let inside = enter();
         if inside.is_err() || !self.work.settle(self.poller.limit) {
             tracing::warn!(adapter = %self.facts, "dropped before its work was done: its memory returns when the process ends");
@@ -133,9 +133,8 @@ impl Drop for Inner {
 impl Device {
     /// Opens the adapter that `options` or the environment ask for, or the best one.
     ///
-    /// # Errors
-    /// [`DeviceError::NoAdapter`], [`DeviceError::AdapterNotFound`], [`DeviceError::Unsuitable`],
-    /// [`DeviceError::Open`]. A pipeline cache that cannot be read is no error; it is made anew.
+    /// # Errors [`DeviceError::NoAdapter`], [`DeviceError::AdapterNotFound`], [`DeviceError::Unsuitable`],
+    /// [`DeviceError::Open`]. A pipeline cache that cannot be read is not an error; a new one is made.
     pub fn open(options: DeviceOptions) -> Result<Self> {
         let asked = options.adapter.or_else(|| {
             let text = std::env::var(ADAPTER_VARIABLE).ok()?;
@@ -215,7 +214,7 @@ impl Device {
         self.inner.checks
     }
 
-    /// Bytes of all live buffers. A dropped buffer leaves the sum at once; its memory returns when the work that uses
+    /// Bytes of all live buffers. A dropped buffer leaves the sum at once; its memory is freed when the work that uses
     /// it is done. Staging memory is not included (see [`Counts`]).
     #[must_use]
     pub fn allocated_bytes(&self) -> u64 {
@@ -246,7 +245,7 @@ impl Device {
         self.wait_within(self.inner.poller.limit)
     }
 
-    /// As [`Device::wait`], with a limit of its own.
+    /// As [`Device::wait`], with its own limit.
     ///
     /// # Errors
     /// [`DeviceError::Lost`], [`DeviceError::Timeout`].
@@ -264,8 +263,8 @@ impl Device {
         }
     }
 
-    /// Writes the compiled pipelines to disk, if any was compiled since the last time and a cache is kept. This also
-    /// happens when the last handle is dropped.
+    /// Writes the compiled pipelines to disk, if any was compiled since the last save and a cache is kept. Dropping the
+    /// last handle does this too.
     ///
     /// # Errors
     /// [`DeviceError::Cache`] with the file and the cause; an earlier file stays as it was.
@@ -285,12 +284,12 @@ impl Device {
         lock(&self.inner.notes).all.clone()
     }
 
-    /// Notes `text` under `name`, in place of what was noted there; on disk only with [`Device::save_notes`].
+    /// Notes `text` under `name`, replacing an earlier note. [`Device::save_notes`] writes it to disk.
     pub fn note(&self, name: &str, text: &str) {
         lock(&self.inner.notes).put(name, text);
     }
 
-    /// Writes new notes to disk. Does nothing where nothing is new or no cache is kept.
+    /// Writes new notes to disk. Does nothing if nothing is new or no cache is kept.
     ///
     /// # Errors
     /// [`DeviceError::Cache`](crate::DeviceError::Cache) with the file and the cause; an earlier file stays as it was.

@@ -1,7 +1,7 @@
-//! Dispatches: what one run of a kernel is, and the bind groups that are in use.
+//! Dispatches: one run of a kernel each, and the bind groups in use.
 //!
-//! A [`Dispatch`] holds its pipeline, its bind group, its immediates and its grid, all checked when it is made (`record`), so
-//! that submitting is nothing but recording, with a pipeline or bind group set only where it changes.
+//! A [`Dispatch`] holds its pipeline, bind group, immediates and grid, all checked when it is made (`record`). So
+//! submitting only records it, and sets the pipeline or bind group only if it changes.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -12,7 +12,7 @@ use crate::buffer::Buffer;
 use crate::ending::{Owned, drivers_may_add_handlers};
 use crate::pipeline::Pipeline;
 
-/// One run of a kernel: what, on which memory, how often. Cheap to clone; keeps its buffers alive.
+/// One run of a kernel: pipeline, memory, grid. Cheap to clone; keeps its buffers alive.
 #[derive(Clone)]
 pub struct Dispatch {
     pub(crate) pipeline: Pipeline,
@@ -36,7 +36,7 @@ pub(crate) type GroupKey = (u64, Vec<(u64, u64, u64)>);
 #[derive(Default)]
 pub(crate) struct GroupMemo {
     groups: HashMap<GroupKey, Weak<Group>>,
-    /// Size at which entries of dropped groups are next swept out.
+    /// Size at which entries of dropped groups are next removed.
     sweep_at: usize,
 }
 
@@ -78,7 +78,7 @@ impl Dispatch {
         self.pipeline.shared().device
     }
 
-    /// Records everything, without regard to what is already set.
+    /// Records everything, also what is already set.
     pub(crate) fn record(&self, pass: &mut wgpu::ComputePass<'_>) {
         self.record_after(None, pass);
     }

@@ -1,24 +1,25 @@
-//! The end: of the driver's objects, and of the process while some are alive or at work.
+//! The end of the driver's objects, and of the process while some are alive or at work.
 //!
-//! A driver is a library with exit handlers and static objects of its own. A process that returns from `main`, or calls
-//! `exit`, runs those handlers on one thread while all others go on. A thread that is inside the driver at that moment,
-//! to wait, to compile, or to drop the last handle and so unload the library, then works on what is being taken down,
-//! and the process dies by a signal although its work was done. Three rules prevent it:
+//! A driver is a library with its own exit handlers and static objects. A process that returns from `main` or calls
+//! `exit` runs those handlers on one thread while all others go on. A thread may be inside the driver at that moment:
+//! it waits, compiles, or drops the last handle and so unloads the library. It then works on what is being destroyed,
+//! and a process whose work was done dies by a signal. Three rules prevent it:
 //!
-//! * Whoever calls the driver holds an [`Inside`]. An exit handler of ours, registered after the driver's and therefore
-//!   run before them, closes the door: it waits until nobody is inside, and from then on [`enter`] is refused. It also
-//!   waits until the threads of software adapters rest, which belong to this process. All this takes [`LIMIT`] at most.
-//! * Objects of wgpu are held as [`Owned`], which drops them inside, and leaves them alone once the door is closed: the
-//!   system takes them back with the process.
-//! * The libraries of a driver that was ever used stay loaded (`probe`), so its handlers stay in their order.
+//! * Every caller of the driver holds an [`Inside`]. Our exit handler is registered after the driver's, so it runs
+//!   first. It closes the door: it waits until nobody is inside, and from then on [`enter`] is refused. It also waits
+//!   until the threads of software adapters rest, because they belong to this process. All this takes at most
+//!   [`LIMIT`].
+//! * wgpu's objects are held as [`Owned`]. It drops them inside, and leaves them alone once the door is closed; the
+//!   system frees them with the process.
+//! * The library of a driver that was ever used stays loaded (`probe`), so its handlers keep their order.
 //!
-//! Why not end the process at once in our handler: the exit handlers of the program itself would not run.
+//! Why not end the process at once in our handler: the program's own exit handlers would not run.
 //!
-//! Exit handlers run in the reverse order of their registration, and a software adapter's compiler registers some when it
-//! first compiles, on a thread of its own. So ours is registered again after the first waits for a new kernel, when a thread
-//! ends that was inside, and on software adapters every few milliseconds while a new kernel may be compiled. What is left are
-//! the few milliseconds between one of theirs and the next of ours, if a thread that never used a device calls `exit` then:
-//! a static object of the compiler is gone while it compiles. No process was seen to die of it.
+//! Exit handlers run in reverse order of registration. A software adapter's compiler registers some when it first
+//! compiles, on its own thread. So ours is registered again: after the first waits for a new kernel, when a thread that
+//! was inside ends, and on software adapters every few milliseconds while a new kernel may be compiling. A gap of a few
+//! milliseconds remains between a handler of theirs and our next one. If a thread that never used a device calls `exit`
+//! in it, a static object of the compiler is destroyed while it compiles. No process was seen to die of it.
 
 use std::cell::Cell;
 use std::marker::PhantomData;
@@ -32,39 +33,39 @@ use std::time::{Duration, Instant};
 use crate::error::DeviceError;
 use crate::sync::lock;
 
-/// Longest that the end of the process is held up.
+/// Longest delay of the end of the process.
 const LIMIT: Duration = Duration::from_secs(5);
-/// How often the exit handler looks whether everybody has left.
+/// How often the exit handler checks whether everybody has left.
 const PAUSE: Duration = Duration::from_millis(1);
 
-/// Waits after which a kernel that was submitted has surely run: more than there are submissions at a time.
+/// Number of waits after which a submitted kernel has surely run: more than the submissions in flight.
 const WAITS: usize = 8;
 
-/// Longest that a new kernel is taken to wait for its turn and to compile.
+/// Longest time that a new kernel is assumed to queue and compile.
 const LONGEST_COMPILE: Duration = Duration::from_secs(30);
 
 /// Threads inside the driver, each counted as often as it has entered.
 static INSIDE: AtomicUsize = AtomicUsize::new(0);
 /// Whether the process is ending.
 static CLOSED: AtomicBool = AtomicBool::new(false);
-/// For how many more waits a driver may register exit handlers after ours.
+/// Number of further waits in which a driver may register exit handlers after ours.
 static MORE: AtomicUsize = AtomicUsize::new(0);
 /// How often a kernel was run for the first time.
 static NEW: AtomicUsize = AtomicUsize::new(0);
 /// Whether there has been a software adapter.
 static SOFTWARE: AtomicBool = AtomicBool::new(false);
-/// Whether a thread registers the exit handler again and again.
+/// Whether a thread registers the exit handler repeatedly.
 static WATCHED: AtomicBool = AtomicBool::new(false);
 /// What the exit handler waits for.
 static WORKING: Mutex<Vec<Weak<dyn Settle>>> = Mutex::new(Vec::new());
 
-/// Registers the exit handler once more when a thread that was inside ends. `exit` ends thread-local objects of its
-/// thread before it looks at any handler, so ours is the first then, even if a driver is just registering others.
+/// Registers the exit handler once more when a thread that was inside ends. `exit` destroys its thread's thread-local
+/// objects before it runs any handler, so ours comes first, even if a driver is just registering others.
 struct AtThreadEnd;
 
 impl Drop for AtThreadEnd {
     fn drop(&mut self) {
-        // Not for every thread: a registration takes memory for the life of the process.
+        // Not for every thread, because a registration takes memory for the life of the process.
         if MORE.load(Ordering::Relaxed) > 0 {
             stand_before_drivers();
         }
@@ -87,7 +88,7 @@ pub(crate) trait Settle: Send + Sync {
 
 /// The right to call the driver, until it is dropped.
 ///
-/// Not to be sent to another thread: each counts its own.
+/// It cannot be sent to another thread, because each thread counts its own.
 pub(crate) struct Inside(PhantomData<*const ()>);
 
 /// Enters the driver.
@@ -95,10 +96,10 @@ pub(crate) struct Inside(PhantomData<*const ()>);
 /// # Errors
 /// [`DeviceError::Lost`] when the process is ending.
 pub(crate) fn enter() -> Result<Inside, DeviceError> {
-    // First the count, then the look: the handler closes first and counts then, so one of the two sees the other.
+    // Count first, then check: the handler closes first and then counts, so one of the two sees the other.
     INSIDE.fetch_add(1, Ordering::SeqCst);
     DEPTH.set(DEPTH.get() + 1);
-    let _ = AT_THREAD_END.try_with(|_| ()); // Where it is over already, it has done its work.
+    let _ = AT_THREAD_END.try_with(|_| ()); // If it is already destroyed, it has done its work.
     let inside = Inside(PhantomData);
     if CLOSED.load(Ordering::SeqCst) && !CLOSING.get() {
         return Err(DeviceError::Lost { reason: "the process is ending".to_owned() });
@@ -113,7 +114,7 @@ impl Drop for Inside {
     }
 }
 
-/// An object of wgpu, whose end is the driver's business.
+/// An object of wgpu, whose destructor calls the driver.
 #[derive(Clone, Debug)]
 pub(crate) struct Owned<T>(ManuallyDrop<T>);
 
@@ -134,7 +135,7 @@ impl<T> Deref for Owned<T> {
 impl<T> Drop for Owned<T> {
     fn drop(&mut self) {
         let Ok(_inside) = enter() else { return };
-        // wgpu panics in destructors where a driver fails, and a panic while another unwinds would abort the process.
+        // wgpu panics in destructors if a driver fails, and a panic while another unwinds would abort the process.
         // SAFETY: this is the only place that drops the object, and nobody can reach it afterwards.
         let dropped = catch_unwind(AssertUnwindSafe(|| unsafe { ManuallyDrop::drop(&mut self.0) }));
         if dropped.is_err() {
@@ -143,21 +144,21 @@ impl<T> Drop for Owned<T> {
     }
 }
 
-/// Says that a driver may register exit handlers in a while: it has got a kernel to run for the first time, and software
-/// adapters compile it then, by a library whose parts are made when they are first used.
+/// Says that a driver may register exit handlers soon: it runs a kernel for the first time, and a software adapter then
+/// compiles it with a library that creates its parts at first use.
 pub(crate) fn drivers_may_add_handlers() {
     MORE.store(WAITS, Ordering::Relaxed);
     NEW.fetch_add(1, Ordering::Relaxed);
     if SOFTWARE.load(Ordering::Relaxed) && !WATCHED.swap(true, Ordering::Relaxed) {
         let watching = std::thread::Builder::new().name("seqloom-exit".to_owned()).spawn(watch);
         if watching.is_err() {
-            WATCHED.store(false, Ordering::Relaxed); // The other places where it is registered are left.
+            WATCHED.store(false, Ordering::Relaxed); // The other places still register it.
         }
     }
 }
 
-/// [`stand_before_drivers`] again and again, until the new kernels have run: often at first, for compilers make most of their
-/// parts early, then ever more seldom.
+/// Calls [`stand_before_drivers`] repeatedly until the new kernels have run: often at first, because compilers create
+/// most of their parts early, then less and less often.
 fn watch() {
     let (mut since, mut new) = (Instant::now(), 0);
     loop {
@@ -175,7 +176,7 @@ fn watch() {
     WATCHED.store(false, Ordering::Relaxed);
 }
 
-/// After work was waited for: [`stand_before_drivers`] if a driver may have registered more.
+/// After a wait for work: [`stand_before_drivers`] if a driver may have registered more.
 pub(crate) fn stand_before_new_handlers() {
     let fewer = |left: usize| left.checked_sub(1);
     if MORE.load(Ordering::Relaxed) > 0
@@ -185,8 +186,8 @@ pub(crate) fn stand_before_new_handlers() {
     }
 }
 
-/// Has the exit handler run before all those that drivers have registered so far; the last registered runs first. Its
-/// second run finds nothing to do.
+/// Makes the exit handler run before all handlers that drivers have registered so far, because the last registered runs
+/// first. Its second run finds nothing to do.
 pub(crate) fn stand_before_drivers() {
     // Windows ends all other threads of a process before anything is taken down.
     #[cfg(unix)]
@@ -194,13 +195,13 @@ pub(crate) fn stand_before_drivers() {
         unsafe extern "C" {
             fn atexit(handler: extern "C" fn()) -> std::ffi::c_int;
         }
-        // SAFETY: the handler is a plain function that does not unwind. Where there is no room for one more, an earlier
+        // SAFETY: the handler is a plain function that does not unwind. If there is no room for one more, an earlier
         // registration still holds.
         let _ = unsafe { atexit(close) };
     }
 }
 
-/// Has the end of the process wait for the work of `working`.
+/// Makes the end of the process wait for the work of `working`.
 pub(crate) fn settle_at_exit(working: Weak<dyn Settle>) {
     SOFTWARE.store(true, Ordering::Relaxed);
     let mut all = lock(&WORKING);
@@ -220,7 +221,7 @@ extern "C" fn close() {
     while INSIDE.load(Ordering::SeqCst) > own && !left().is_zero() {
         std::thread::sleep(PAUSE);
     }
-    // On a thread of its own: this one has lost its thread-local objects already, and wgpu has some.
+    // On another thread: this one has already lost its thread-local objects, and wgpu needs some.
     let settle = move || {
         CLOSING.set(true);
         let working = std::mem::take(&mut *lock(&WORKING));
@@ -228,7 +229,7 @@ extern "C" fn close() {
             let _ = catch_unwind(AssertUnwindSafe(|| working.settle(left())));
         }
     };
-    // Where no thread is to be had, the work is not waited for.
+    // If no thread can be started, the work is not waited for.
     if let Ok(thread) = std::thread::Builder::new().spawn(settle) {
         while !thread.is_finished() && !left().is_zero() {
             std::thread::sleep(PAUSE);

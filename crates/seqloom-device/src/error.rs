@@ -1,8 +1,8 @@
 //! Everything that can go wrong with a device, as one typed error.
 //!
-//! Each variant names the thing concerned (adapter, buffer, kernel, file) and, where a limit is the cause, the value
+//! Each variant names the thing concerned (adapter, buffer, kernel, file). If a limit is the cause, it holds the value
 //! asked for and the limit. The error is `Clone`, because a failed device reports the same loss to every caller; the
-//! one source that is not `Clone` (`std::io::Error`) sits in an `Arc`.
+//! one source that is not `Clone` (`std::io::Error`) is in an `Arc`.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -69,7 +69,7 @@ pub enum DeviceError {
     OutOfMemory {
         /// Label of the buffer, or the call.
         label: String,
-        /// Bytes asked for; 0 where the driver needed them for itself and did not say.
+        /// Bytes asked for; 0 if the driver needed them for itself and did not say.
         bytes: u64,
         /// The adapter's largest buffer, in bytes.
         limit: u64,
@@ -144,7 +144,7 @@ fn list(missing: &[Missing]) -> String {
     missing.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
 }
 
-/// Says how many bytes were needed, where that is known.
+/// Says how many bytes were needed, if that is known.
 fn needs(bytes: u64) -> String {
     if bytes == 0 { String::new() } else { format!(" needs {bytes} bytes") }
 }

@@ -1,9 +1,9 @@
-//! What happens when a device fails: error scopes around calls, the loss of the device, and stray errors.
+//! Failures of a device: error scopes around calls, the loss of the device, and stray errors.
 //!
-//! wgpu reports in three ways. Errors of a call go to the scope that surrounds it on the same thread, so that they can be
-//! returned by that very call. Errors outside any scope go to a handler, which by default panics: here it keeps the first
-//! message for the next call to return. The loss of a device is told by a callback only; from then on calls silently do
-//! nothing, so every call asks [`Fault::check`] first and after.
+//! wgpu reports in three ways. Errors of a call go to the scope that surrounds it on the same thread, so the call
+//! itself can return them. Errors outside any scope go to a handler that panics by default; ours keeps the first
+//! message, and the next call returns it. Only a callback reports the loss of the device, and from then on calls
+//! silently do nothing. So every call asks [`Fault::check`] before and after.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
@@ -96,7 +96,7 @@ impl Scope {
         Ok(Self { internal, memory, validation, _inside: inside })
     }
 
-    /// The first error caught, memory before all else. On native back ends the answer is there at once.
+    /// The first error caught; out of memory comes before others. On native back ends the answer is there at once.
     pub(crate) fn close(self) -> Option<wgpu::Error> {
         let internal = pollster::block_on(self.internal.pop());
         let memory = pollster::block_on(self.memory.pop());

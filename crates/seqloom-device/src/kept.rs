@@ -1,9 +1,9 @@
-//! Files that one run keeps for the next: compiled pipelines, and what tuning found out.
+//! Files that one run keeps for the next: compiled pipelines, and what tuning found.
 //!
-//! Each kind of file exists once for each key, which says what it was made for (adapter, driver, version of this crate);
-//! the key is in the file's name and again in its header. A file is a header (magic, lengths, checksum, key) and a
-//! payload. A driver may crash on damaged bytes, so any doubt about a file means that there is none. Writing goes to a
-//! temporary file that is synced and renamed: a reader sees the old file or the new one, never half of one.
+//! There is one file per kind and key. The key says what the file was made for (adapter, driver, version of this
+//! crate); it is in the file's name and in its header. A file is a header (magic, lengths, checksum, key) and a
+//! payload. A driver may crash on damaged bytes, so a doubtful file counts as absent. A write goes to a temporary file
+//! that is synced and renamed, so a reader sees the old file or the new one, never half of one.
 
 use std::fs::{self, File};
 use std::io::Write;
@@ -19,7 +19,7 @@ const MAGIC: &[u8; 8] = b"SLKEPT01";
 /// Bytes before the key: magic, key length, payload length, checksum of key and payload.
 const HEADER: usize = 8 + 8 + 8 + 8;
 
-/// The place of one file and what it has to be for.
+/// The place of one file, and its key.
 #[derive(Clone, Debug)]
 pub(crate) struct Kept {
     path: PathBuf,
@@ -27,8 +27,8 @@ pub(crate) struct Kept {
 }
 
 impl Kept {
-    /// The file of a kind for an adapter, in `folder` or the user's cache folder; `None` where there is neither. `more`
-    /// is whatever else the file depends on.
+    /// The file of a kind for an adapter, in `folder` or the user's cache folder; `None` if there is neither. `more` is
+    /// anything else that the file depends on.
     pub(crate) fn new(kind: &str, facts: &Facts, more: &str, folder: Option<&Path>) -> Option<Self> {
         let folder = folder.map(Path::to_path_buf).or_else(user_folder)?;
         let version = env!("CARGO_PKG_VERSION");
@@ -88,7 +88,7 @@ fn replace(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
     if let Some(folder) = path.parent() {
         fs::create_dir_all(folder)?;
     }
-    // The process and a counter in the name: two savers must not write into one temporary file.
+    // The name has the process and a counter, so two savers never write into one temporary file.
     let temporary = path.with_extension(format!("{}-{}.tmp", std::process::id(), next_id()));
     let written = File::create(&temporary).and_then(|mut file| {
         file.write_all(bytes)?;
@@ -101,7 +101,7 @@ fn replace(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
     written
 }
 
-/// The user's cache folder for this project, by the custom of the system.
+/// The user's cache folder for this project, where the system puts such folders.
 fn user_folder() -> Option<PathBuf> {
     let variable = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
     let base = if cfg!(target_os = "windows") {

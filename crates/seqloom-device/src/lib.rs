@@ -1,29 +1,29 @@
 //! The device: adapters, buffers, pipelines, recording, readback, timing and faults, over wgpu.
 //!
-//! The only crate that names wgpu, and no type of wgpu appears in its public interface, so that a new version of wgpu,
-//! or another way to a GPU, changes this crate alone. One file holds one subject. Files that hold what a device is made of
-//! know no [`Device`]; those that make and run things with one stand above it:
+//! Only this crate names wgpu, and its public interface has no type of wgpu. So a new version of wgpu, or another way
+//! to a GPU, changes only this crate. Each file has one subject. Files in the first table know no [`Device`]; those in
+//! the second build on them and on it:
 //!
 //! | below | |
 //! |---|---|
-//! | `adapter`, `probe` | which adapter is used and whether it suffices, as plain data that is tested without any GPU; that data from wgpu |
-//! | `buffer`, `staging` | memory; what bytes pass through on the way in and out |
+//! | `adapter`, `probe` | facts, requirements and choice of an adapter as plain data, testable without a GPU; the facts as wgpu gives them |
+//! | `buffer`, `staging` | memory; the staging memory for bytes on their way in and out |
 //! | `pipeline`, `dispatch` | compiled kernels; runs of them |
 //! | `kept`, `pipeline_cache`, `notes` | files kept for the next run: compiled pipelines, and what tuning found |
 //! | `wait` | polling with a limit |
 //! | `fault`, `error` | what went wrong |
-//! | `ending`, `sync` | the end of objects and of the process; locks and numbers |
+//! | `ending`, `sync` | the end of objects and of the process; locks and unique numbers |
 //!
 //! | above | |
 //! |---|---|
 //! | `device` | the [`Device`] itself, [`DeviceOptions`], and its end |
 //! | `allocate`, `compile` | making buffers and pipelines |
-//! | `record` | making dispatches, and their submission |
-//! | `upload`, `readback` | the ways of bytes in and out |
+//! | `record` | making dispatches and submitting them |
+//! | `upload`, `readback` | bytes in and out |
 //! | `timing` | time per kernel |
 //!
-//! A step of training is [`Device::write`] for its inputs and one [`Device::submit`] of dispatches prepared earlier.
-//! Neither waits for the GPU (unless it is several steps behind), and neither makes a buffer, a pipeline or a bind group.
+//! A training step is [`Device::write`] for its inputs and one [`Device::submit`] of dispatches prepared earlier.
+//! Neither waits for the GPU (unless it is several steps behind), and neither makes a buffer, pipeline or bind group.
 //!
 //! ```no_run
 //! # fn main() -> Result<(), seqloom_device::DeviceError> {

@@ -1,10 +1,10 @@
-//! What was found out about an adapter by measuring, kept on disk for the next run: texts by name.
+//! Notes about an adapter that tuning made, kept on disk for the next run: texts by name.
 //!
-//! The device knows adapter, driver, folder and how a file is replaced; what the texts mean is for those who measured
-//! ([`Tuning`] says whether anybody does). The file is keyed by adapter, driver and version, as the pipeline cache beside it
-//! is, and by what else decides which kernel is the fast one: the kind of adapter that kernels are chosen for, and
-//! whether they check indices. The payload is a JSON object. Saving merges with what another process has saved meanwhile; of
-//! two that save at the very same time one is lost, and found out again.
+//! The device knows adapter, driver, folder and how to replace a file. Only the code that measured knows what the texts
+//! mean ([`Tuning`] says whether anybody measures). The file's key has the adapter, driver and version, as the pipeline
+//! cache's has, and two more things that decide which kernel is fastest: the kind of adapter that kernels are chosen
+//! for, and whether they check indices. The payload is a JSON object. Saving merges with what another process has saved
+//! meanwhile. If two save at the very same time, one loses its notes and measures again.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -17,13 +17,13 @@ use crate::kept::Kept;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Tuning {
-    /// By rules over the problem and the adapter's facts; nothing on disk is read.
+    /// By rules over the problem and the adapter's facts. Reads nothing from disk.
     Heuristic,
-    /// As tuning once found it on this adapter, by rules where it did not. Never measures anything.
+    /// By what tuning found on this adapter, otherwise by rules. Never measures anything.
     #[default]
     Cached,
-    /// As [`Tuning::Cached`], and a program that has problems which were never tuned measures their variants when it is
-    /// compiled, which takes seconds to minutes, and keeps what it finds.
+    /// As [`Tuning::Cached`], but compiling a program measures the variants of problems that were never tuned, which
+    /// takes seconds to minutes, and keeps the findings.
     Full,
 }
 

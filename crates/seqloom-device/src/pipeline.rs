@@ -1,8 +1,8 @@
-//! Pipelines: kernels compiled for the device, each distinct kernel once.
+//! Pipelines: each distinct kernel is compiled once for the device.
 //!
-//! Equal [`Wgsl`] is the same pipeline, found by its whole text. Layouts are explicit, made from the contract's list of
-//! accesses and shared by all kernels with the same list; wgpu's derived layouts would be a new object per pipeline, and
-//! bind groups could not be shared. `compile` makes both.
+//! Equal [`Wgsl`] gives the same pipeline; its whole text is compared. Layouts are explicit: they are made from the
+//! contract's list of accesses, and kernels with the same list share one. wgpu's derived layouts would be a new object
+//! per pipeline, and bind groups could not be shared. `compile` makes both.
 
 use std::collections::HashMap;
 use std::fmt;

@@ -1,6 +1,6 @@
 //! The pipeline cache: what drivers compiled, kept on disk for the next run.
 //!
-//! A file that is damaged or was made for something else counts as none (`kept`): the cache then begins empty.
+//! A file that is damaged or made for something else counts as absent (`kept`), and the cache starts empty.
 
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -32,8 +32,8 @@ impl DiskCache {
         Self { open: None }
     }
 
-    /// Opens the cache for a device and loads its file if that is sound. Keeps nothing where the adapter has no such
-    /// caches or there is no folder to keep them in.
+    /// Opens the cache for a device and loads its file if that is sound. Keeps nothing if the adapter has no such
+    /// caches or there is no folder for them.
     pub(crate) fn open(device: &wgpu::Device, facts: &Facts, folder: Option<&Path>) -> Self {
         let kept = Kept::new("pipelines", facts, "", folder);
         let (true, Some(kept)) = (facts.pipeline_cache, kept) else { return Self::off() };
@@ -50,7 +50,7 @@ impl DiskCache {
         Self { open: raw.map(|raw| Open { raw, kept, dirty: AtomicBool::new(false) }) }
     }
 
-    /// The cache to compile with; whoever asks is taken to add to it.
+    /// The cache to compile with. The caller is assumed to add to it.
     pub(crate) fn raw(&self) -> Option<&wgpu::PipelineCache> {
         let open = self.open.as_ref()?;
         open.dirty.store(true, Ordering::Relaxed);

@@ -1,9 +1,9 @@
-//! Asks wgpu which adapters the machine has, and turns its answers into [`Facts`].
+//! Asks wgpu for the machine's adapters, and turns its answers into [`Facts`].
 //!
-//! The list is made anew each time, by a new instance: drivers come and go (a software driver may just have been installed).
-//! An instance from which a device was opened also stays for the life of the process, one for each list of adapters,
-//! so that no driver's library is unloaded once it has worked: a driver leaves threads, thread-local objects and exit
-//! handlers behind, whose code would be gone.
+//! Each listing uses a new instance, because drivers come and go (a software driver may just have been installed). An
+//! instance from which a device was opened stays for the life of the process, one per list of adapters, so no driver's
+//! library is unloaded after use: a driver leaves threads, thread-local objects and exit handlers behind that need its
+//! code.
 
 use std::sync::Mutex;
 
@@ -24,7 +24,7 @@ pub(crate) struct Found {
     pub facts: Facts,
 }
 
-/// Features that are used where an adapter has them. All but `IMMEDIATES` can be done without.
+/// Features that are used if an adapter has them. Only `IMMEDIATES` is required.
 pub(crate) fn wanted() -> Features {
     Features::IMMEDIATES
         | Features::SUBGROUP
@@ -33,11 +33,11 @@ pub(crate) fn wanted() -> Features {
         | Features::SHADER_F16
 }
 
-/// What cooperative matrices of 16-bit floats take besides. wgpu counts them as experimental: the driver's word is all that
-/// vouches for them, so they are enabled only for those who ask for half precision.
+/// Further features for cooperative matrices of 16-bit floats. wgpu counts them as experimental and only the driver
+/// vouches for them, so they are enabled only if half precision is asked for.
 const COOPERATIVE: Features = Features::EXPERIMENTAL_COOPERATIVE_MATRIX;
 
-/// All adapters of the machine, in the order of the machine; none is an empty list, not an error.
+/// All adapters of the machine, in its order. No adapter gives an empty list, not an error.
 ///
 /// # Errors
 /// [`DeviceError::Lost`] when the process is ending.
@@ -51,7 +51,7 @@ pub(crate) fn adapters() -> Result<Vec<Found>, DeviceError> {
     // dispatches, which are not used: both cost start-up time.
     descriptor.flags = wgpu::InstanceFlags::empty().with_env();
     descriptor.backends = Backends::PRIMARY.with_env();
-    // Where the driver tells its budget, refuse a buffer before the whole system runs dry.
+    // If the driver tells its budget, refuse a buffer before the whole system runs out of memory.
     descriptor.memory_budget_thresholds.for_resource_creation = Some(97);
     let instance = Owned::new(Instance::new(descriptor));
     let found = pollster::block_on(instance.enumerate_adapters(Backends::all()));
@@ -125,8 +125,8 @@ fn side(listed: &[CooperativeMatrixProperties]) -> Option<u32> {
 pub(crate) fn open(found: &Found) -> Result<(Owned<wgpu::Device>, Owned<wgpu::Queue>), DeviceError> {
     let _inside = enter()?;
     let (wanted, experiments) = if found.facts.cooperative.is_some() {
-        // SAFETY: wgpu asks its caller to know that an experimental feature may be unsound. The one that is used reaches
-        // kernels of this project's own table alone, which pass a test of their results before anything relies on them.
+        // SAFETY: wgpu wants its caller to know that an experimental feature may be unsound. Only kernels of this
+        // project's own table use the one enabled here, and their results are tested before anything relies on them.
         (wanted() | COOPERATIVE, unsafe { ExperimentalFeatures::enabled() })
     } else {
         (wanted(), ExperimentalFeatures::disabled())
@@ -136,7 +136,7 @@ pub(crate) fn open(found: &Found) -> Result<(Owned<wgpu::Device>, Owned<wgpu::Qu
         required_features: found.adapter.features() & wanted,
         required_limits: found.adapter.limits(),
         experimental_features: experiments,
-        // Buffers are made while a program is compiled and never in a step, so small blocks cost no time worth having.
+        // Buffers are made while a program is compiled, never in a step, so small blocks cost no time that matters.
         memory_hints: wgpu::MemoryHints::MemoryUsage,
         trace: wgpu::Trace::Off,
     });

@@ -1,9 +1,9 @@
-//! The way out: buffers to host bytes, as a future.
+//! Reads buffers back to the host, as a future.
 //!
-//! A read is a copy into pooled, mappable staging memory, submitted at once, and a future that is done when that memory
-//! is mapped. [`Readback::wait`] polls the device on the caller's thread. As a future, under whatever executor, it asks
-//! a background thread of the device to poll and to wake it: wgpu finishes nothing unless somebody polls. The thread is
-//! started by the first future that is not ready, so programs that only block never have it.
+//! A read is a copy into pooled, mappable staging memory, submitted at once, and a future that is ready when that
+//! memory is mapped. [`Readback::wait`] polls the device on the caller's thread. As a future, under any executor, it
+//! asks a background thread of the device to poll and wake it, because wgpu finishes nothing unless somebody polls. The
+//! first future that is not ready starts that thread, so programs that only block never have it.
 
 use std::fmt;
 use std::future::Future;
@@ -25,8 +25,8 @@ const SMALLEST: u64 = 4096;
 
 /// Bytes on their way from the device: a future of `Result<Vec<u8>, DeviceError>`.
 ///
-/// The contents are those after everything submitted before [`Device::read`]; the copy is under way even if this is
-/// never polled.
+/// The contents are those after everything submitted before [`Device::read`]. The copy runs even if this is never
+/// polled.
 #[must_use = "the bytes arrive only if this is awaited or waited for"]
 pub struct Readback {
     device: Device,
@@ -61,7 +61,7 @@ impl Readback {
             self.device.inner.poller.wait(Some(&pending.index), &pending.what)?;
         }
         loop {
-            // The callback runs within a poll, ours or that of another thread which is still at it.
+            // The callback runs within a poll: ours, or one that another thread is still in.
             if let Some(outcome) = self.advance(None) {
                 return outcome;
             }
@@ -71,7 +71,7 @@ impl Readback {
         }
     }
 
-    /// The outcome if it is there. With a context, its waker is registered otherwise.
+    /// The outcome, if it is there. If not, the waker of a given context is registered.
     fn advance(&mut self, context: Option<&mut Context<'_>>) -> Option<Result<Vec<u8>>> {
         let State::Pending(pending) = &mut self.state else {
             let State::Over(error) = std::mem::replace(&mut self.state, State::Over(None)) else {
@@ -154,7 +154,7 @@ impl Future for Readback {
                 None => true,
             };
             if unsent {
-                // Without a thread nobody would ever wake this future: wait here instead.
+                // Without a thread nobody would ever wake this future, so wait here instead.
                 let waited = inner.poller.wait(Some(&pending.index), &pending.what);
                 context.waker().wake_by_ref();
                 if let Err(error) = waited {

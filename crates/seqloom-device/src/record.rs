@@ -1,11 +1,11 @@
-//! Preparing dispatches, once, and submitting them, each step.
+//! Prepares dispatches once, and submits them in each step.
 //!
-//! Everything about a dispatch is checked when it is made. A command buffer can be used only once in wgpu, therefore each
-//! step is recorded anew: all dispatches of a chunk in one compute pass.
+//! Everything about a dispatch is checked when it is made. wgpu can use a command buffer only once, so each step is
+//! recorded anew: all dispatches of a chunk in one compute pass.
 //!
-//! The first chunk is small, so that the device starts while the host still records the rest. The host runs at most a
-//! few submissions ahead of the device: unbounded, a training loop that never asks for its loss would queue up commands
-//! and staging memory without end.
+//! The first chunk is small, so the device starts while the host still records the rest. The host is at most a few
+//! submissions ahead of the device. Without that limit a training loop that never asks for its loss would queue up
+//! commands and staging memory without end.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -21,23 +21,22 @@ use crate::fault::Scope;
 use crate::pipeline::{Layout, Pipeline};
 use crate::sync::lock;
 
-/// Dispatches in the first chunk of a long submission, and in the largest; each chunk has four times those of the one before.
-/// A chunk costs the host about 150 µs and a dispatch 2, so what fits into one chunk is not split: the device would start
-/// hardly earlier.
+/// Dispatches in the first chunk of a long submission, and in the largest. Each chunk has four times as many as the one
+/// before. A chunk costs the host about 150 µs and a dispatch 2, so a submission that fits into one chunk is not split:
+/// the device would hardly start earlier.
 const FIRST_CHUNK: usize = 64;
 const LARGEST_CHUNK: usize = 256;
 /// Submissions that may be unfinished when another begins.
 const AHEAD: usize = 4;
 
 impl Device {
-    /// Prepares a run of a kernel on `bindings`, in the kernel's order, with `immediates` (exactly as many bytes as the
-    /// kernel takes), over `grid` workgroups (a zero makes it do nothing).
+    /// Prepares a run of a kernel on `bindings`, in the kernel's order, with `immediates` of exactly the kernel's size,
+    /// over `grid` workgroups (a 0 makes it do nothing).
     ///
-    /// # Errors
-    /// [`DeviceError::Validation`] naming `label` if the number of bindings or bytes is not the kernel's, a range is
-    /// empty, misaligned or outside its buffer, the grid exceeds the adapter's, or one buffer is bound for reading and
-    /// for writing (in whatever ranges: wgpu tracks whole buffers); [`DeviceError::TooLarge`] if a range exceeds what
-    /// the adapter can bind; [`DeviceError::Lost`].
+    /// # Errors [`DeviceError::Validation`] naming `label` if the number of bindings or bytes is not the kernel's, a
+    /// range is empty, misaligned or outside its buffer, the grid exceeds the adapter's, or one buffer is bound for
+    /// reading and for writing (whatever the ranges, because wgpu tracks whole buffers); [`DeviceError::TooLarge`] if a
+    /// range exceeds what the adapter can bind; [`DeviceError::Lost`].
     pub fn dispatch(
         &self,
         pipeline: &Pipeline,
@@ -163,7 +162,7 @@ impl Device {
         self.submit_locked(&mut lock(&self.inner.recorder), &[])
     }
 
-    /// Dispatches of another device must not reach wgpu, which panics on them.
+    /// Refuses dispatches of another device: wgpu panics on them.
     pub(crate) fn check_owner(&self, dispatches: &[Dispatch]) -> Result<()> {
         match dispatches.iter().find(|dispatch| dispatch.device() != self.inner.id) {
             None => Ok(()),
@@ -174,7 +173,7 @@ impl Device {
         }
     }
 
-    /// Submits waiting writes and then `dispatches`, by a caller who holds the recorder.
+    /// Submits waiting writes and then `dispatches`. The caller holds the recorder.
     pub(crate) fn submit_locked(&self, recorder: &mut Recorder, dispatches: &[Dispatch]) -> Result<()> {
         if recorder.uploads.is_empty() && dispatches.is_empty() {
             return Ok(());
@@ -197,7 +196,7 @@ impl Device {
         }
     }
 
-    /// Records and submits one chunk, the waiting writes at its head.
+    /// Records and submits one chunk, waiting writes first.
     fn submit_chunk(&self, recorder: &mut Recorder, chunk: &[Dispatch]) -> Result<wgpu::SubmissionIndex> {
         let scope = Scope::open(self.raw())?;
         let mut encoder = self.raw().create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
@@ -219,7 +218,7 @@ impl Device {
         Ok(index)
     }
 
-    /// Runs `call` and returns its errors as ours. `what` names the call and the thing concerned.
+    /// Runs `call` and converts its errors to ours. `what` names the call and the thing concerned.
     pub(crate) fn caught<T>(&self, what: String, call: impl FnOnce() -> T) -> Result<T> {
         let scope = Scope::open(self.raw())?;
         let value = call();

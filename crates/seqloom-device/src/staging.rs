@@ -1,10 +1,10 @@
-//! Staging memory: what bytes pass through on the way in and on the way out, pooled.
+//! Staging memory: a pool of buffers for bytes on their way in and out.
 //!
-//! wgpu's own `write_buffer` makes a new staging buffer at each call, which a step must not. So small writes are copied
-//! into mapped chunks and become copy commands at the head of the next submission; a chunk is mapped again as soon as
-//! the device is done with it, and returns to the free list by its callback. The number of chunks is bounded because
-//! submission never runs more than a few steps ahead (`record`). On the way out a read takes a buffer of the next power of
-//! two from the pool and gives it back.
+//! wgpu's own `write_buffer` makes a new staging buffer at each call, which a step must not do. So small writes are
+//! copied into mapped chunks and become copy commands at the start of the next submission. When the device is done with
+//! a chunk, it is mapped again and its callback returns it to the free list. The number of chunks is bounded, because
+//! submission is never more than a few steps ahead (`record`). On the way out a read takes a buffer of the next power
+//! of two from the pool and returns it.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
@@ -24,7 +24,7 @@ const POOL_BYTES: u64 = 64 << 20;
 /// Writes that wait for the next submission.
 #[derive(Default)]
 pub(crate) struct Uploads {
-    /// Chunks in use with the bytes taken; the last one is being filled.
+    /// Chunks in use, each with the bytes taken; the last one is being filled.
     chunks: Vec<(Owned<wgpu::Buffer>, u64)>,
     copies: Vec<Copy>,
     /// Mapped chunks that nobody uses.
@@ -46,7 +46,7 @@ impl Uploads {
         self.copies.is_empty()
     }
 
-    /// Takes in a write of at most a chunk; `create` makes a buffer where no chunk is free.
+    /// Takes in a write of at most a chunk; `create` makes a buffer if no chunk is free.
     pub(crate) fn push(
         &mut self,
         create: impl FnOnce(&wgpu::BufferDescriptor<'_>) -> Result<Owned<wgpu::Buffer>>,

@@ -1,7 +1,7 @@
 //! Time per kernel: measured by the device's own clock, shown as a table and as a trace.
 //!
-//! Each dispatch gets a compute pass of its own with a timestamp at each end. Timestamps inside a pass would be closer
-//! to a real step, but fewer adapters have them, and neighbours that overlap would blur each other's times.
+//! Each dispatch gets its own compute pass with a timestamp at each end. Timestamps inside a pass would be closer to a
+//! real step, but fewer adapters have them, and neighbours that overlap would blur each other's times.
 
 use std::collections::HashMap;
 use std::fmt::Write;
@@ -32,8 +32,8 @@ pub struct KernelTime {
 impl Device {
     /// Runs the dispatches in their order, as [`Device::submit`] does, measures each, and waits for the end.
     ///
-    /// A measurement includes the cost of a pass of its own: little on a GPU, some 50 µs on Mesa's lavapipe, whose
-    /// short kernels therefore look longer than they are in a step.
+    /// A measurement includes the cost of a separate pass: little on a GPU, about 50 µs on Mesa's lavapipe, so short
+    /// kernels look longer there than they are in a step.
     ///
     /// # Errors
     /// [`DeviceError::Unsupported`](crate::DeviceError::Unsupported) if the adapter has no timestamps, and those of [`Device::submit`].
@@ -75,7 +75,7 @@ impl Device {
             mapped_at_creation: false,
         })?;
         {
-            // Held throughout, so that nothing of another thread comes between the writes and the dispatches.
+            // Held throughout, so no other thread comes between the writes and the dispatches.
             let mut recorder = lock(&self.inner.recorder);
             self.submit_locked(&mut recorder, &[])?;
             self.caught("profile".to_owned(), || {

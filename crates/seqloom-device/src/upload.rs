@@ -1,7 +1,7 @@
-//! The way in: host bytes to buffers.
+//! Writes host bytes to buffers.
 //!
-//! Small writes go through pooled staging memory (`staging`). Writes larger than a chunk of it (parameters, once) do use
-//! wgpu's `write_buffer`, so that the pool keeps no large memory for a rare need.
+//! Small writes go through pooled staging memory (`staging`). Writes larger than one of its chunks (parameters, once)
+//! use wgpu's `write_buffer`, so the pool keeps no large memory for a rare need.
 
 use crate::buffer::Slice;
 use crate::device::Device;

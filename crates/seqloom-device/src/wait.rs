@@ -1,11 +1,10 @@
-//! Waiting for the device, never without a limit.
+//! Waits for the device, never without a limit.
 //!
-//! wgpu finishes nothing by itself: completions are noticed while somebody polls. A wait polls in short slices, so that
-//! the loss of the device or the end of the allowed time is seen within a slice. wgpu panics when the driver reports a
-//! loss during a poll; that panic is caught here and becomes [`DeviceError::Lost`]. It also panics, harmlessly, in a poll
-//! whose slice ends just while a poll of another thread collects the very work that was waited for: an assertion of its
-//! own compares what it read before with what it finds after (gfx-rs/wgpu#9958). So one panic is no loss yet, only
-//! several in a row are.
+//! wgpu notices completions only while somebody polls. A wait polls in short slices, so it sees the loss of the device
+//! or the end of the allowed time within one slice. wgpu panics when the driver reports a loss during a poll; that
+//! panic is caught here and becomes [`DeviceError::Lost`]. It also panics, harmlessly, if a poll's slice ends just
+//! while another thread's poll collects the work that was waited for: an assertion compares what it read before with
+//! what it finds after (gfx-rs/wgpu#9958). So one panic is not yet a loss; several in a row are.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -21,7 +20,7 @@ use crate::fault::Fault;
 /// Longest single poll.
 const SLICE: Duration = Duration::from_millis(200);
 
-/// Polls in a row that may panic before the device counts as lost.
+/// Consecutive polls that may panic before the device counts as lost.
 const PANICS: u32 = 3;
 
 /// Polls one device.
@@ -74,7 +73,7 @@ impl Poller {
         }
     }
 
-    /// Waits until the device is idle, though it may be lost; whether it is within `limit`.
+    /// Waits until the device is idle, even if it is lost. True if it is idle within `limit`.
     pub(crate) fn settle(&self, limit: Duration) -> bool {
         let (start, mut panics) = (Instant::now(), 0);
         loop {
@@ -91,7 +90,7 @@ impl Poller {
         }
     }
 
-    /// One poll; whether what was waited for is done.
+    /// One poll. True if the awaited work is done.
     fn poll(&self, kind: wgpu::PollType) -> Result<bool, DeviceError> {
         self.fault.check()?;
         let _inside = enter()?;
@@ -119,26 +118,26 @@ impl Poller {
     }
 }
 
-/// A device's queue, and who polls for it: what has to come to rest before a driver may be taken down.
+/// A device's queue and its poller: what must come to rest before a driver may be destroyed.
 pub(crate) struct Work {
     pub poller: Poller,
     pub queue: Owned<wgpu::Queue>,
 }
 
 impl Settle for Work {
-    /// Waits until submissions are done, and then until the driver's own threads are: a software adapter says that a
-    /// submission is done, and goes on to free kernels that nobody holds any more, by the library that compiled them.
+    /// Waits until submissions are done, and then until the driver's own threads are. A software adapter reports a
+    /// submission as done, and then still frees unused kernels, using the library that compiled them.
     fn settle(&self, limit: Duration) -> bool {
         if !self.poller.settle(limit) {
             return false;
         }
-        // Twice, since the first is itself a submission with something to be freed after it. Neither waits for long: all
-        // work is done.
+        // Twice, because the first is itself a submission with something to free after it. Neither waits long, because
+        // all work is done.
         (0..2).all(|_| catch_unwind(AssertUnwindSafe(|| rest(&self.queue))).unwrap_or(false))
     }
 }
 
-/// Waits until the driver has nothing left to do for `queue`; whether it has not.
+/// Waits until the driver has nothing left to do for `queue`. True if that is so.
 #[cfg(all(unix, not(target_vendor = "apple")))]
 fn rest(queue: &wgpu::Queue) -> bool {
     use wgpu::hal::Queue as _;
@@ -167,7 +166,7 @@ pub(crate) fn background(poller: Poller) -> Option<Sender<Request>> {
     let (sender, receiver): (_, Receiver<Request>) = channel();
     let work = move || {
         for request in receiver {
-            // The outcome is for the future to find out: it looks at its own state and at the device's when woken.
+            // The future finds out the outcome itself: when woken it checks its own state and the device's.
             let _ = poller.wait(Some(&request.index), "a readback");
             request.waker.wake();
         }

@@ -1,4 +1,4 @@
-//! The choice of an adapter, on made-up facts: needs no GPU.
+//! The choice of an adapter, on made-up facts. Needs no GPU.
 
 #![allow(clippy::unwrap_used, clippy::panic)] // A test fails by panicking.
 

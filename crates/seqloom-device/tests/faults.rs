@@ -1,4 +1,4 @@
-//! What goes wrong, and that each fault is a typed error that names the thing.
+//! Each fault is a typed error that names the thing.
 
 #![allow(clippy::unwrap_used, clippy::panic)] // A test fails by panicking.
 
@@ -30,7 +30,7 @@ fn a_broken_kernel_names_its_label_and_the_place() {
     let DeviceError::Shader { label, message } = &error else { panic!("{error}") };
     assert_eq!(label, "broken kernel");
     assert!(message.contains('y'), "{message}");
-    // A kernel whose bindings differ from its contract fails when the pipeline is made, not when it runs.
+    // A kernel whose bindings differ from its contract fails when its pipeline is made, not when it runs.
     let mut wrong = add();
     wrong.label = "wrong contract".to_owned();
     wrong.bindings = vec![Access::Read; 3];
@@ -121,7 +121,7 @@ fn a_future_wakes_when_the_device_is_lost_meanwhile() {
             device.destroy();
         }
     });
-    // Either it was done before the loss, or it says so; it does not hang.
+    // Either it was done before the loss, or it reports the loss. It does not hang.
     match pollster::block_on(readback) {
         Ok(bytes) => assert_eq!(bytes.len() as u64, length),
         Err(error) => assert!(matches!(error, DeviceError::Lost { .. }), "{error}"),
@@ -195,7 +195,7 @@ fn a_cache_that_cannot_be_written_is_an_error_with_its_path() {
     assert!(matches!(&error, DeviceError::Cache { path, .. } if path.starts_with(&blocked)), "{error}");
 }
 
-/// Submits work of some hundred milliseconds or more; the memory that it ends in, and its length.
+/// Submits work of some hundred milliseconds or more. Returns the memory with the result, and its length.
 fn busy(device: &Device) -> (seqloom_device::Slice, u64) {
     let source = "
         @group(0) @binding(0) var<storage, read_write> out: array<u32>;

@@ -1,4 +1,4 @@
-//! What tuning found out survives on disk, for its own adapter only, and damage to the file costs no more than itself.
+//! Tuning notes survive on disk, only for their own adapter, and a damaged file loses only itself.
 
 #![allow(clippy::panic, clippy::unwrap_used)] // A test fails by panicking.
 
@@ -52,7 +52,7 @@ fn notes_of_another_kind_of_adapter_or_of_other_checks_are_not_taken() {
     let checked = DeviceOptions { checks: Some(!device.checks()), ..as_kind(AdapterKind::Discrete) };
     assert!(known(checked, "name").is_none());
 
-    // Another key under the file's very name: the header tells.
+    // Another key under the same file name: the header tells.
     let theirs = files(folder.path()).remove(0);
     let other = open_with(as_kind(AdapterKind::Cpu));
     other.note("name", "other");

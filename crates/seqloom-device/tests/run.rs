@@ -1,4 +1,4 @@
-//! Kernels end to end: write, dispatch, submit, read, profile, and what a repeated step makes.
+//! Kernels end to end: write, dispatch, submit, read, profile, and which objects a repeated step makes.
 
 #![allow(clippy::unwrap_used, clippy::panic)] // A test fails by panicking.
 
