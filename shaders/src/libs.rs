@@ -50,8 +50,10 @@ libs! {
     POINTWISE: "lib/pointwise.wgsl",
     /// Where appended rows stand, with the immediates that say so; needs the binding `first` of a kernel that appends, and [`VIEW`].
     APPEND: "view/lib/append.wgsl",
-    /// A sum over a workgroup; needs the constant WORKGROUP.
-    ROW_SUM: "lib/row_sum.wgsl",
+    /// The reduction tree over a workgroup; needs the constant WORKGROUP, and [`TREE_F32`] or a Node of the kernel's own.
+    TREE: "lib/tree.wgsl",
+    /// Sums and maxima of numbers by [`TREE`].
+    TREE_F32: "lib/tree_f32.wgsl",
     /// A row's normalisation from its mean; needs [`VALUE`], the constant CENTRED and a forward norm kernel's bindings.
     NORM_ROW: "norm/lib/norm_row.wgsl",
     /// The place of a workgroup's part in a grid that may be folded.

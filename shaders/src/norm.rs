@@ -55,7 +55,7 @@ kernel! {
     /// mean is 0 and the bias is not read.
     NormForward: "norm_forward" in "norm/forward.wgsl",
     params NormParams,
-    libs [VALUE, ROW_SUM, NORM_ROW],
+    libs [VALUE, TREE, TREE_F32, NORM_ROW],
     subgroups false,
     fusable false,
     spec {
@@ -101,7 +101,7 @@ kernel! {
     /// [`NormForward`] of rows that fused code computes, which it stores too.
     NormResidual: "norm_residual" in "norm/residual.wgsl",
     params NormResidualParams,
-    libs [VALUE, VIEW, ROW_SUM, NORM_ROW],
+    libs [VALUE, VIEW, TREE, TREE_F32, NORM_ROW],
     subgroups false,
     fusable true,
     spec {
@@ -147,7 +147,7 @@ kernel! {
     /// dx of [`NormForward`], a workgroup per row: at least `rows` workgroups in x and y.
     NormBackward: "norm_backward" in "norm/backward.wgsl",
     params NormBackwardParams,
-    libs [VALUE, VIEW, ROW_SUM],
+    libs [VALUE, VIEW, TREE, TREE_F32],
     subgroups false,
     fusable true,
     spec {

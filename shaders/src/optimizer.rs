@@ -55,7 +55,7 @@ kernel! {
     /// partials\[offset + workgroup\] = sum of squares of the workgroup's share. Any grid in x and y.
     NormPartial: "norm_partial" in "optimizer/norm_partial.wgsl",
     params NormPartialParams,
-    libs [VALUE],
+    libs [VALUE, TREE, TREE_F32],
     subgroups false,
     fusable false,
     spec {
@@ -78,7 +78,7 @@ kernel! {
     /// skipped. One workgroup.
     NormFinish: "norm_finish" in "optimizer/norm_finish.wgsl",
     params NormFinishParams,
-    libs [CONTROL],
+    libs [CONTROL, TREE, TREE_F32],
     subgroups false,
     fusable false,
     spec {

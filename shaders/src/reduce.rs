@@ -57,7 +57,7 @@ kernel! {
     /// \[outer, len\] -> \[outer, chunks\], one workgroup per result: at least outer * chunks of them in x and y.
     ReduceRows: "reduce_rows" in "reduce/rows.wgsl",
     params ReduceParams,
-    libs [VALUE, VIEW],
+    libs [VALUE, VIEW, TREE],
     subgroups false,
     fusable true,
     spec {

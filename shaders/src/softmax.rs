@@ -35,7 +35,7 @@ kernel! {
     /// Row softmax, a workgroup per row: at least `rows` workgroups in x and y.
     Softmax: "softmax" in "softmax/softmax.wgsl",
     params SoftmaxParams,
-    libs [],
+    libs [TREE, TREE_F32],
     subgroups false,
     fusable false,
     spec {
@@ -80,7 +80,7 @@ kernel! {
     /// the gradient needs. A workgroup per row: at least `rows` workgroups in x and y.
     CrossEntropy: "cross_entropy" in "softmax/cross_entropy.wgsl",
     params CrossEntropyParams,
-    libs [ROW_SUM],
+    libs [TREE, TREE_F32],
     subgroups false,
     fusable false,
     spec {

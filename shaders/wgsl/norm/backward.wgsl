@@ -10,7 +10,7 @@
 // Grid: at least `rows` workgroups in x and y; the rest do nothing. WORKGROUP is a power of two.
 // Numeric: sums per invocation in order, then by a tree of fixed shape.
 //
-// Joined: value, view, row_sum
+// Joined: value, view, tree, tree_f32
 
 const WORKGROUP: u32 = 256u; // spec
 const CENTRED: bool = true; // spec
@@ -55,9 +55,9 @@ fn main(
         plain += g;
         along += g * (((x[begin + j] - first) - m) * r);
     }
-    along = row_sum(lane, along) / count;
+    along = tree_sum(lane, along) / count;
     if CENTRED {
-        plain = row_sum(lane, plain) / count;
+        plain = tree_sum(lane, plain) / count;
     } else {
         plain = 0.0f;
     }

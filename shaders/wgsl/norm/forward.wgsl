@@ -10,7 +10,7 @@
 // Numeric: two passes, and every element less the row's first one, before anything is summed: a mean that is large beside
 // the spread then takes no digits from the sums. Sums per invocation in order, then by a tree of fixed shape.
 //
-// Joined: value, row_sum, norm_row
+// Joined: value, tree, tree_f32, norm_row
 
 const WORKGROUP: u32 = 256u; // spec
 const CENTRED: bool = true; // spec
@@ -51,9 +51,9 @@ fn main(
         for (var j = lane; j < params.cols; j += WORKGROUP) {
             total += x[begin + j] - first;
         }
-        m = row_sum(lane, total) / count;
+        m = tree_sum(lane, total) / count;
     }
-    let spread = row_sum(lane, squares(begin, lane, WORKGROUP, first, m));
+    let spread = tree_sum(lane, squares(begin, lane, WORKGROUP, first, m));
     let r = inverseSqrt(spread / count + params.eps);
     scale(begin, lane, WORKGROUP, first, m, r);
     if lane == 0u {

@@ -7,7 +7,7 @@
 // Grid: at least `rows` workgroups in x and y; the rest do nothing. WORKGROUP is a power of two.
 // Numeric: as forward.wgsl. The head is computed once for each element, and read back by the invocation that stored it.
 //
-// Joined: value, view, row_sum, norm_row
+// Joined: value, view, tree, tree_f32, norm_row
 
 const WORKGROUP: u32 = 256u; // spec
 const CENTRED: bool = true; // spec
@@ -55,9 +55,9 @@ fn main(
     }
     var m = 0.0f;
     if CENTRED {
-        m = row_sum(lane, total) / count;
+        m = tree_sum(lane, total) / count;
     }
-    let spread = row_sum(lane, squares(begin, lane, WORKGROUP, first, m));
+    let spread = tree_sum(lane, squares(begin, lane, WORKGROUP, first, m));
     let r = inverseSqrt(spread / count + params.eps);
     scale(begin, lane, WORKGROUP, first, m, r);
     if lane == 0u {

@@ -22,7 +22,7 @@
 // exponent bits, of each partial too, since a compiler may assume that floats compare as finite ones do, and that no sum meets a
 // NaN. 1e-6 is PyTorch's. Counts of parameters stop at 2^24, where PyTorch's stop, which are floats.
 //
-// Joined: control
+// Joined: control, tree, tree_f32
 
 const WORKGROUP: u32 = 256u; // spec
 
@@ -44,8 +44,7 @@ var<immediate> params: Params;
 @group(0) @binding(3) var<storage, read_write> counts: array<u32>; // [1 + P]
 @group(0) @binding(4) var<storage, read_write> stats: array<f32>;  // [8 + 2P]
 
-var<workgroup> partial: array<f32, WORKGROUP>;
-var<workgroup> exponents: array<u32, WORKGROUP>; // the largest of each invocation
+var<workgroup> broken: atomic<u32>;     // 1 if a partial is not finite
 var<workgroup> skipped: bool;
 var<workgroup> first: u32;              // updates of the first member, this one among them
 var<workgroup> different: atomic<u32>;  // members that have had another number
@@ -81,24 +80,19 @@ fn correction(log_decay: f32, count: u32) -> f32 {
 
 @compute @workgroup_size(WORKGROUP)
 fn main(@builtin(local_invocation_index) lane: u32) {
+    if lane == 0u { atomicStore(&broken, 0u); }
     var acc = 0.0f;
     var largest = 0u;
     for (var i = lane; i < params.count; i += WORKGROUP) {
         acc += partials[i];
         largest = max(largest, bitcast<u32>(partials[i]) & NOT_FINITE);
     }
-    partial[lane] = acc;
-    exponents[lane] = largest;
-    for (var half = WORKGROUP / 2u; half > 0u; half /= 2u) {
-        workgroupBarrier();
-        if lane < half {
-            partial[lane] += partial[lane + half];
-            exponents[lane] = max(exponents[lane], exponents[lane + half]);
-        }
-    }
+    workgroupBarrier();
+    if largest == NOT_FINITE { atomicStore(&broken, 1u); }
+    let sum = tree_sum(lane, acc);
     if lane == 0u {
-        let norm = sqrt(partial[0]) / control.loss_scale;
-        let not_finite = max(exponents[0], bitcast<u32>(norm) & NOT_FINITE) == NOT_FINITE;
+        let norm = sqrt(sum) / control.loss_scale;
+        let not_finite = (atomicLoad(&broken) > 0u) | ((bitcast<u32>(norm) & NOT_FINITE) == NOT_FINITE);
         let clip = select(1.0f, min(1.0f, control.clip_norm / (norm + 1e-6f)), control.clip_norm > 0.0f);
         stats[0] = norm;
         stats[1] = clip / control.loss_scale;

@@ -9,7 +9,7 @@
 // Numeric: each invocation adds in order, the parts of Values apart, then a tree of fixed shape: the bits depend on the grid and WORKGROUP only.
 // Whether a gradient is finite is read from its exponent bits. A compiler may assume that there is no NaN, so a sum need not keep one.
 //
-// Joined: value
+// Joined: value, tree, tree_f32
 
 const WORKGROUP: u32 = 256u; // spec
 
@@ -27,8 +27,7 @@ var<immediate> params: Params;
 @group(0) @binding(0) var<storage, read> grads: array<Value>;          // [len]
 @group(0) @binding(1) var<storage, read_write> partials: array<f32>; // [>= offset + workgroups]
 
-var<workgroup> partial: array<f32, WORKGROUP>;
-var<workgroup> exponents: array<u32, WORKGROUP>; // the largest of each invocation
+var<workgroup> broken: atomic<u32>; // 1 if an invocation has met what is not finite
 
 @compute @workgroup_size(WORKGROUP)
 fn main(
@@ -36,6 +35,7 @@ fn main(
     @builtin(workgroup_id) group: vec3<u32>,
     @builtin(num_workgroups) groups: vec3<u32>,
 ) {
+    if lane == 0u { atomicStore(&broken, 0u); }
     let at = group.x + group.y * groups.x;
     let stride = groups.x * groups.y * WORKGROUP;
     var acc = Value(0.0f);
@@ -45,17 +45,10 @@ fn main(
         acc += g * g;
         largest = max(largest, bitcast<vec4<u32>>(vec4<f32>(g)) & vec4(NOT_FINITE));
     }
-    partial[lane] = select(0.0f, mean_of(acc) * params.parts, params.parts > 0.0f);
-    exponents[lane] = max(max(largest.x, largest.y), max(largest.z, largest.w));
-    for (var half = WORKGROUP / 2u; half > 0u; half /= 2u) {
-        workgroupBarrier();
-        if lane < half {
-            partial[lane] += partial[lane + half];
-            exponents[lane] = max(exponents[lane], exponents[lane + half]);
-        }
-    }
+    workgroupBarrier();
+    if any(largest == vec4(NOT_FINITE)) { atomicStore(&broken, 1u); }
+    let sum = tree_sum(lane, select(0.0f, mean_of(acc) * params.parts, params.parts > 0.0f));
     if lane == 0u {
-        let exponent = exponents[0];
-        partials[params.offset + at] = bitcast<f32>(select(bitcast<u32>(partial[0]), exponent, exponent == NOT_FINITE));
+        partials[params.offset + at] = bitcast<f32>(select(bitcast<u32>(sum), NOT_FINITE, atomicLoad(&broken) > 0u));
     }
 }

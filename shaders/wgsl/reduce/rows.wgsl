@@ -9,7 +9,7 @@
 // Numeric: each invocation adds every WORKGROUP-th element in order, then a tree of fixed shape adds the
 // invocations: the bits depend on WORKGROUP and chunk_len only. -inf survives a maximum, as a NaN does.
 //
-// Joined: value, view
+// Joined: value, view, tree
 
 const WORKGROUP: u32 = 256u; // spec
 const MAX: bool = false; // spec
@@ -27,14 +27,12 @@ var<immediate> params: Params;
 
 @group(0) @binding(0) var<storage, read_write> out: array<f32>; // [outer, chunks]
 
-var<workgroup> partial: array<f32, WORKGROUP>;
-
 fn fused(value: Value, index: u32) -> Value { return value; } // spec
 
-fn combine(a: f32, b: f32) -> f32 {
-    if MAX {
-        return greatest(a, b);
-    }
+alias Node = f32;
+
+fn reduced(a: Node, b: Node, how: u32) -> Node {
+    if MAX { return greatest(a, b); }
     return a + b;
 }
 
@@ -60,16 +58,10 @@ fn main(
     var acc = 0.0f;
     for (var r = first; r < end; r += WORKGROUP) {
         let value = fused(0.0f, base + r);
-        acc = select(combine(acc, value), value, r == first);
+        acc = select(reduced(acc, value, 0u), value, r == first);
     }
-    partial[lane] = acc;
-    for (var half = WORKGROUP / 2u; half > 0u; half /= 2u) {
-        workgroupBarrier();
-        if lane < half {
-            partial[lane] = combine(partial[lane], partial[lane + half]);
-        }
-    }
+    let result = tree(lane, acc, 0u);
     if lane == 0u {
-        out[at] = partial[0];
+        out[at] = result;
     }
 }

@@ -10,7 +10,7 @@
 // invocation in order, then by a tree of fixed shape. A target >= cols is the host's to refuse; here the last column stands
 // for it, so that no read leaves the row.
 //
-// Joined: row_sum
+// Joined: tree, tree_f32
 
 const WORKGROUP: u32 = 256u; // spec
 
@@ -47,15 +47,7 @@ fn main(
     for (var i = begin + lane + WORKGROUP; i < end; i += WORKGROUP) {
         greatest = max(greatest, logits[i]);
     }
-    partial[lane] = greatest;
-    for (var half = WORKGROUP / 2u; half > 0u; half /= 2u) {
-        workgroupBarrier();
-        if lane < half {
-            partial[lane] = max(partial[lane], partial[lane + half]);
-        }
-    }
-    workgroupBarrier();
-    let top = partial[0];
+    let top = tree_max(lane, greatest);
 
     var sum = 0.0f;
     var lower = 0.0f;
@@ -64,8 +56,8 @@ fn main(
         sum += exp(d);
         lower -= d;
     }
-    let total = row_sum(lane, sum);
-    let below = row_sum(lane, lower);
+    let total = tree_sum(lane, sum);
+    let below = tree_sum(lane, lower);
 
     if lane == 0u {
         tops[row] = top;

@@ -9,7 +9,7 @@
 // is taken per invocation in order, then by a tree of fixed shape. A row of nothing but -inf gives NaN, as in
 // PyTorch.
 //
-// Joined: nothing
+// Joined: tree, tree_f32
 
 const WORKGROUP: u32 = 256u; // spec
 const LOG: bool = false; // spec
@@ -23,8 +23,6 @@ var<immediate> params: Params;
 
 @group(0) @binding(0) var<storage, read> x: array<f32>;         // [rows, cols]
 @group(0) @binding(1) var<storage, read_write> out: array<f32>; // [rows, cols]
-
-var<workgroup> partial: array<f32, WORKGROUP>;
 
 @compute @workgroup_size(WORKGROUP)
 fn main(
@@ -44,30 +42,13 @@ fn main(
     for (var i = begin + lane + WORKGROUP; i < end; i += WORKGROUP) {
         top = max(top, x[i]);
     }
-    partial[lane] = top;
-    for (var half = WORKGROUP / 2u; half > 0u; half /= 2u) {
-        workgroupBarrier();
-        if lane < half {
-            partial[lane] = max(partial[lane], partial[lane + half]);
-        }
-    }
-    workgroupBarrier();
-    let m = partial[0];
-    workgroupBarrier(); // everyone has read it before it is overwritten
+    let m = tree_max(lane, top);
 
     var sum = 0.0f;
     for (var i = begin + lane; i < end; i += WORKGROUP) {
         sum += exp(x[i] - m);
     }
-    partial[lane] = sum;
-    for (var half = WORKGROUP / 2u; half > 0u; half /= 2u) {
-        workgroupBarrier();
-        if lane < half {
-            partial[lane] += partial[lane + half];
-        }
-    }
-    workgroupBarrier();
-    let s = partial[0];
+    let s = tree_sum(lane, sum);
 
     if LOG {
         let log_s = log(s);
