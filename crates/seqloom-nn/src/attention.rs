@@ -1,12 +1,12 @@
-//! Attention, what tells it where a step stands, and the blocks that Transformers are built of.
+//! Attention, how it learns positions, and the blocks that Transformers are built of.
 //!
 //! | module | subject |
 //! |---|---|
-//! | [`positions`], [`relative_positions`], [`tree_positions`] | how a Transformer knows where a step stands |
+//! | [`positions`], [`relative_positions`], [`tree_positions`] | how a Transformer knows positions |
 //! | [`multi_head`] | multi-head attention |
-//! | [`scores`] | attention of recurrent decoders to what an encoder read |
+//! | [`scores`] | attention of recurrent decoders to an encoder's outputs |
 //! | [`transformer_block`], [`transformer_stack`] | attention, feed-forward and norms as one block, and a stack of them |
-//! | [`transformer_dropout`] | where they drop out |
+//! | [`transformer_dropout`] | where they apply dropout |
 
 pub mod multi_head;
 pub mod positions;

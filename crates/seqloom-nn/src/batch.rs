@@ -1,8 +1,7 @@
-//! What a training step is fed with.
+//! The input of a training step.
 //!
-//! A batch is any type that can name its tensors. It says nothing about devices, so data can be prepared on any thread; the
-//! program's cache is keyed by the names, types and shapes of these tensors, which is why a batch of another shape needs
-//! no ceremony.
+//! A batch is any type that can name its tensors. It knows no device, so any thread can prepare data. The program cache
+//! is keyed by the names, types and shapes of these tensors, so a batch of a new shape needs no extra call.
 
 pub mod lm_batch;
 pub mod masked_batch;
@@ -14,9 +13,9 @@ use seqloom_graph::HostTensor;
 
 use crate::error::NnError;
 
-/// Steps that rows of up to `longest` steps are padded to: the next multiple of 8, above 64 of 16, above 128 of 32, and so on. A
-/// program is compiled for each number of steps, so ragged rows need few of them, and longer than 64 they are never padded by
-/// more than an eighth. No result depends on padding.
+/// Steps that rows of up to `longest` steps are padded to: the next multiple of 8, above 64 of 16, above 128 of 32, and
+/// so on. A program is compiled for each number of steps, so rounding keeps programs few. Rows longer than 64 are
+/// padded by at most an eighth. No result depends on padding.
 ///
 /// ```
 /// # use seqloom_nn::padded_time;
@@ -28,13 +27,13 @@ pub fn padded_time(longest: usize) -> usize {
     longest.checked_next_multiple_of((power / 8).max(8)).unwrap_or(longest)
 }
 
-/// Tensors that a model's inputs are fed with.
+/// Tensors for a model's inputs.
 pub trait Batch {
     /// The tensors under the names of the model's inputs, always in the same order.
     fn tensors(&self) -> Vec<(&'static str, &HostTensor)>;
 
-    /// Anything besides the tensors' shapes that the recorded graph depends on: two batches of equal shapes and keys can
-    /// share a program. Most have nothing, and leave the 0.
+    /// Anything besides the tensors' shapes that the recorded graph depends on: two batches of equal shapes and keys
+    /// can share a program. Most batches have nothing and keep the 0.
     fn key(&self) -> u64 {
         0
     }
@@ -50,12 +49,12 @@ pub trait Batch {
         false
     }
 
-    /// Number of predicted tokens, for rates; 0 where the word has no meaning.
+    /// Number of predicted tokens, for rates; 0 if the batch has no tokens.
     fn token_count(&self) -> usize {
         0
     }
 
-    /// Who wants to hear the loss of the step over this batch, once the device has it.
+    /// The listener that is told the loss of this batch's step once the device has it.
     fn listener(&self) -> Option<&Arc<dyn LossListener>> {
         None
     }
@@ -70,11 +69,11 @@ pub struct Finished {
     pub loss: f32,
     /// Tokens it predicted.
     pub tokens: u64,
-    /// Whether it changed nothing, since its gradient or a carried state was not finite.
+    /// Whether it changed nothing, because its gradient or a carried state was not finite.
     pub skipped: bool,
 }
 
-/// Hears about finished steps, in order, a little after they were asked for; a progress bar is one.
+/// Is told of finished steps, in order, a little after they were asked for. A progress bar is one.
 pub trait LossListener: Send + Sync {
     /// The device has finished this step.
     fn finished(&self, finished: Finished);

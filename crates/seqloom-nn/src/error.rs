@@ -1,4 +1,4 @@
-//! What can go wrong in models, batches and generation, each error naming the thing at fault.
+//! Errors of models, batches and generation; each names the thing at fault.
 
 use seqloom_graph::GraphError;
 
@@ -43,7 +43,7 @@ pub enum NnError {
     /// A draw among no symbols.
     #[error("top-k is 0, it must leave at least 1 symbol to draw")]
     TopK,
-    /// A share of the probability to draw from that is none.
+    /// A share of the probability to draw from that is not in (0, 1].
     #[error("top-p is {value}, it must be above 0 and at most 1")]
     TopP {
         /// The value given.
@@ -52,7 +52,7 @@ pub enum NnError {
     /// Text was asked for without a prompt to go on from.
     #[error("there are no prompts; an empty one starts a text")]
     NoPrompts,
-    /// A prompt that does not fit into the model with what is to follow it.
+    /// A prompt that, with the text to follow, does not fit the model.
     #[error("prompt {row} has {prompt} symbols, and {more} more are to be read; the model holds {most}")]
     PromptTooLong {
         /// Its place among the prompts, from 0.
@@ -72,13 +72,13 @@ pub enum NnError {
         /// Tokens it writes.
         most: usize,
     },
-    /// A ratio of teacher forcing that is no probability.
+    /// A teacher-forcing ratio that is not a probability.
     #[error("the ratio of teacher forcing is {ratio}, it must be from 0 to 1")]
     TeacherForcing {
         /// The value given.
         ratio: f64,
     },
-    /// A share of masked tokens that is none.
+    /// A share of masked tokens that is not in (0, 1].
     #[error("the share of masked tokens is {ratio}, it must be above 0 and at most 1")]
     MaskRatio {
         /// The value given.
@@ -98,25 +98,25 @@ pub enum NnError {
         /// The value given.
         value: f64,
     },
-    /// A model that answers a search with something else than it was asked.
+    /// A model whose answer to a search does not fit the question.
     #[error("beam search: the model gives {detail}")]
     StepModel {
-        /// What it gave, and for what.
+        /// What it returned, and for what.
         detail: String,
     },
-    /// A model whose output is no longer a number. −∞ is none of these: it bans a symbol.
+    /// A model whose output is NaN or +∞. −∞ is allowed: it bans a symbol.
     #[error("the model gives NaN or +inf for id {id}")]
     NotFinite {
         /// Index of the logit.
         id: usize,
     },
-    /// A text that nothing can follow, since each symbol has a logit of −∞.
+    /// A text that nothing can follow, because each symbol has a logit of −∞.
     #[error("row {row}: the model bans every symbol (each logit is -inf), so nothing can follow")]
     NoneAllowed {
         /// Its place among the prompts or sentences, from 0.
         row: usize,
     },
-    /// A dependency that makes no tree.
+    /// A dependency that does not form a tree.
     #[error("word {word} of {words} depends on word {head}, which does not exist or depends on it in turn")]
     Tree {
         /// The word from which the path upwards was followed.

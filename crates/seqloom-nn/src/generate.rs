@@ -3,7 +3,7 @@
 //! | module | subject |
 //! |---|---|
 //! | [`beam`] | the likeliest sequences of any model that goes step by step |
-//! | [`generator`] | text from a language model, one symbol a time; `sampling` draws it |
+//! | [`generator`] | text from a language model, one symbol at a time; `sampling` draws the symbols |
 //! | [`translator`] | translations from an encoder–decoder |
 //! | [`carried`] | what both keep on the device |
 

@@ -1,4 +1,4 @@
-//! Layers that look at one step, or at a step and its neighbours, and losses.
+//! Layers that see one step, or a step and its neighbours, and losses.
 //!
 //! | module | subject |
 //! |---|---|

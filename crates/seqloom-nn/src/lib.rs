@@ -1,24 +1,24 @@
-//! Layers, losses and models: every system in a file of its own.
+//! Layers, losses and models: one system per file.
 //!
 //! A layer registers its parameters in a [`seqloom_graph::Params`] when it is made and keeps only their ids, so it is a
-//! small plain value; its `forward` records the layer's mathematics into whatever graph its operand belongs to. Nothing here
-//! knows a kernel or holds device memory, so one model serves training, evaluation and generation over the same
-//! parameters. Names and initial values follow PyTorch's modules, so that a `state_dict` crosses over in both directions.
+//! small plain value. Its `forward` records the layer's mathematics into its operand's graph. Nothing here knows a
+//! kernel or holds device memory, so one model serves training, evaluation and generation over the same parameters.
+//! Names and initial values follow PyTorch's modules, so a `state_dict` loads in both directions.
 //!
 //! Dimensions: B batch, T time, C channels, H hidden, V vocabulary, L layers.
 //!
 //! | room, from the lowest | what it holds |
 //! |---|---|
 //! | [`error`], [`vocab`], [`state`] | what can go wrong; symbols and their ids; what models carry from step to step |
-//! | [`batch`] | what a training step is fed with |
-//! | [`layers`] | layers of one operation or a few, and losses |
+//! | [`batch`] | the input of a training step |
+//! | [`layers`] | layers of one or a few operations, and losses |
 //! | [`recurrent`] | RNN, LSTM, GRU |
 //! | [`attention`] | attention, positions, and the blocks of Transformers |
-//! | [`models`] | whole models, each in a file of its own |
+//! | [`models`] | whole models, one per file |
 //! | [`generate`] | text, translations and the likeliest sequences from a model |
 //!
-//! A file imports from its own room and from those above it in this table, never from one below, and no files import each
-//! other in a circle. Names that users type are re-exported here, so `seqloom_nn::Lstm` is enough.
+//! A file imports from its own room and from those above it in this table, never from one below, and no files import
+//! each other in a circle. Names that users type are re-exported here, so `seqloom_nn::Lstm` is enough.
 
 pub mod attention;
 pub mod batch;

@@ -1,9 +1,9 @@
-//! Whole models, each in a file of its own, grouped by what they do.
+//! Whole models, one per file, grouped by what they do.
 //!
 //! | module | subject |
 //! |---|---|
-//! | [`language`] | what language models have in common, and the language models |
-//! | [`encoder_decoder`] | what models have in common that read a sentence and write another, and those models |
+//! | [`language`] | language models, and what they have in common |
+//! | [`encoder_decoder`] | models that read one sentence and write another, and what they have in common |
 //! | [`bert`] | the encoder-only Transformer, which predicts masked tokens |
 //! | [`window_tagger`] | labels of words from the words around them |
 

@@ -1,4 +1,4 @@
-//! The one function by which seeded generators become numbers: sampling and batches draw alike on every platform.
+//! Numbers from seeded generators: sampling and batches draw the same on every platform.
 
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::Rng;

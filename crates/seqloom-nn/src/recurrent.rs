@@ -1,8 +1,8 @@
-//! What all recurrent layers share with the models that stand on them: sizes, and an interface that does not say which
-//! layer it is.
+//! What all recurrent layers share with the models on top of them: sizes, and an interface that does not depend on the
+//! layer.
 //!
-//! A model over "some recurrent layer" is generic over [`Recurrent`]. The layers have methods of their own besides, with
-//! the types of their own states, because an LSTM's two tensors should not be told apart by position alone.
+//! A model over any recurrent layer is generic over [`Recurrent`]. The layers also have their own methods with typed
+//! states, because an LSTM's two tensors should not be told apart only by position.
 
 pub mod gru;
 pub mod lstm;
@@ -15,11 +15,11 @@ use seqloom_graph::{Lengths, Params, Tensor};
 use crate::recurrent::shapes::{RecurrentConfig, Run};
 use crate::recurrent::stack::Stack;
 
-/// A recurrent layer as models that stand on any of them see it: [`crate::Rnn`], [`crate::Lstm`], [`crate::Gru`].
+/// A recurrent layer as seen by models over any of them: [`crate::Rnn`], [`crate::Lstm`], [`crate::Gru`].
 pub trait Recurrent: Sized {
-    /// What models call the layer in the names of parameters: `rnn`, `lstm`, `gru`.
+    /// The layer's name in parameter names: `rnn`, `lstm`, `gru`.
     const NAME: &'static str;
-    /// The tensors of a state, in order: `h`, and in an LSTM `c`.
+    /// The tensors of a state, in order: `h`, and `c` for an LSTM.
     const STATE: &'static [&'static str];
 
     /// Registers the layer's parameters under `name`; the RNN's activation is tanh.

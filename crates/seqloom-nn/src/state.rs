@@ -1,6 +1,6 @@
-//! What models carry from step to step: the shapes of a state's tensors, and the state of what was read before.
+//! What models carry from step to step: shapes of state tensors, and the state left by earlier steps.
 //!
-//! Language models and encoder–decoders share both. A state is a list of plain tensors, because models differ in nothing but
+//! Language models and encoder–decoders share both. A state is a list of plain tensors, because models differ only in
 //! their number and shapes.
 
 use seqloom_graph::{Following, Tensor};
@@ -12,12 +12,12 @@ pub struct StateShape {
     pub dims: Vec<usize>,
     /// The axis of rows.
     pub rows: usize,
-    /// Whether it is a cache [R, S, ..] that grows by an index of S with each step, of which no more is ever read.
+    /// Whether it is a cache [R, S, ..] that grows by one index of S per step; only the filled part is ever read.
     pub cache: bool,
 }
 
 impl StateShape {
-    /// A tensor of these dimensions, of which `rows` is the axis of rows.
+    /// A tensor of these dimensions; `rows` is the axis of rows.
     #[must_use]
     pub fn new(dims: &[usize], rows: usize) -> Self {
         Self { dims: dims.to_vec(), rows, cache: false }
@@ -30,11 +30,11 @@ impl StateShape {
     }
 }
 
-/// What rows have read before the tokens at hand.
+/// What rows have read before the present tokens.
 #[derive(Clone, Debug)]
 pub struct Past<'g> {
     /// The state that it left.
     pub state: Vec<Tensor<'g>>,
-    /// How many steps it was, and the steps that follow.
+    /// How many steps were read, and the steps that follow.
     pub steps: Following<'g>,
 }

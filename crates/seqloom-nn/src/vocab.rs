@@ -1,7 +1,7 @@
 //! Symbols and their ids.
 //!
-//! A character vocabulary lists its characters in the order of their code points, so that the same text gives the same ids
-//! wherever it is read, and a checkpoint needs to keep only that list.
+//! A character vocabulary lists its characters in code-point order, so the same text gives the same ids everywhere, and
+//! a checkpoint needs only that list.
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
@@ -37,7 +37,7 @@ impl Vocab {
         Self::from_chars(text.chars().collect::<BTreeSet<_>>())
     }
 
-    /// These characters in this order; one that comes again is dropped.
+    /// These characters in this order; repeats are dropped.
     #[must_use]
     pub fn from_chars(symbols: impl IntoIterator<Item = char>) -> Self {
         let (mut chars, mut ids) = (Vec::new(), HashMap::new());
@@ -51,7 +51,7 @@ impl Vocab {
         Self { size: chars.len(), named: Some(Arc::new(Named { chars, ids })) }
     }
 
-    /// `size` ids without characters, for data that is no text.
+    /// `size` ids without characters, for data that is not text.
     #[must_use]
     pub fn ids(size: usize) -> Self {
         Self { size, named: None }

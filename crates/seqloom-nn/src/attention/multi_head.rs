@@ -1,10 +1,10 @@
 //! Multi-head attention: projections around the attention operation.
 //!
-//! Queries, keys and values are read in the layout that the projections write, [B, T, H, D], so heads cost no transposing.
-//! The parts (project queries, project keys and values, attend) can be called apart: generation keeps keys and values from
-//! step to step, and a decoder projects what an encoder read once for all its steps. One head is the case of single-head
-//! attention; fewer key heads than heads are grouped queries (Ainslie et al. 2023), one is multi-query attention (Shazeer
-//! 2019).
+//! Queries, keys and values are read in the layout that the projections write, [B, T, H, D], so heads need no
+//! transpose. The parts (project queries, project keys and values, attend) can be called separately: generation keeps
+//! keys and values from step to step, and a decoder projects the encoder's outputs once for all its steps. One head
+//! gives single-head attention. Fewer key heads than heads are grouped queries (Ainslie et al. 2023); one is
+//! multi-query attention (Shazeer 2019).
 
 use seqloom_graph::{AttentionOptions, Following, Init, ParamId, Params, Start, Tensor};
 
@@ -17,7 +17,7 @@ use crate::layers::linear::Linear;
 pub struct AttentionConfig {
     /// Channels of queries and results, C.
     pub channels: usize,
-    /// Channels of what keys and values are made of; `None` if it is C, as in self-attention.
+    /// Channels of the operand of keys and values; `None` if C, as in self-attention.
     pub memory: Option<usize>,
     /// Heads, H; they divide C into widths D = C/H.
     pub heads: usize,
@@ -29,27 +29,27 @@ pub struct AttentionConfig {
     pub relative: RelativePositions,
     /// Steps of the longest sequence that rotations are prepared for.
     pub max_positions: usize,
-    /// First values of the projections' weights; their biases start at 0.
+    /// Initial values of the projections' weights; their biases start at 0.
     pub init: AttentionInit,
 }
 
-/// First values of the projections' weights.
+/// Initial values of the projections' weights.
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum AttentionInit {
-    /// As PyTorch: uniform in ±√(6 / (in + out)) of the joint projection (Glorot & Bengio 2010), the last in ±1/√C.
+    /// As PyTorch: the joint projection uniform in ±√(6 / (in + out)) (Glorot & Bengio 2010), the last in ±1/√C.
     Torch,
-    /// Normal around 0, with one deviation for what enters and one for what leaves.
+    /// Normal around 0, with one deviation for the input projections and one for the last.
     Normal {
-        /// Of queries', keys' and values' projections.
+        /// Deviation of the projections of queries, keys and values.
         spread: f32,
-        /// Of the last projection.
+        /// Deviation of the last projection.
         out: f32,
     },
 }
 
 impl AttentionConfig {
-    /// Self-attention of so many channels and heads, without dropout and relative positions.
+    /// Self-attention with these channels and heads, without dropout and relative positions.
     #[must_use]
     pub fn new(channels: usize, heads: usize) -> Self {
         Self {
@@ -75,7 +75,7 @@ pub struct KeyValues<'g> {
 }
 
 impl<'g> KeyValues<'g> {
-    /// Both with zeros behind them, to `max_positions` steps: a cache after its first S steps. What is longer already stays.
+    /// Both padded with zeros to `max_positions` steps: a cache after its first S steps. Longer ones stay as they are.
     #[track_caller]
     pub(crate) fn padded(self, max_positions: usize) -> [Tensor<'g>; 2] {
         [self.keys, self.values].map(|t| t.pad(1, 0, max_positions.saturating_sub(t.dim(1))))
@@ -89,7 +89,7 @@ impl<'g> KeyValues<'g> {
     }
 }
 
-/// Who attends to whom behind a past: the new steps are the last of their rows.
+/// Who attends to whom after a past: the new steps are the last of their rows.
 pub(crate) fn past_mask(steps: Following<'_>) -> AttentionOptions<'_> {
     AttentionOptions { start: Start::AtEnd, lengths: Some(steps.ends()), ..AttentionOptions::default() }
 }
@@ -104,10 +104,10 @@ pub(crate) fn past_mask(steps: Following<'_>) -> AttentionOptions<'_> {
 ///
 /// Shapes: x [B, T, C], m [B, S, M] → [B, T, C].
 ///
-/// Parameters, as PyTorch's `nn.MultiheadAttention`: `in_proj_weight` [C + 2·Hkv·D, C] (queries', keys' and values' rows in this
-/// order), or, where M is another width than C, `q_proj_weight` [C, C], `k_proj_weight` and `v_proj_weight` [Hkv·D, M];
-/// `in_proj_bias` [C + 2·Hkv·D]; `out_proj.weight` [C, C] and `out_proj.bias` \[C\]; `relative.weight` [H, 2R+1] if distances are
-/// learned.
+/// Parameters, as PyTorch's `nn.MultiheadAttention`: `in_proj_weight` [C + 2·Hkv·D, C] (queries', keys' and values'
+/// rows in this order), or, if M differs from C, `q_proj_weight` [C, C], `k_proj_weight` and `v_proj_weight` [Hkv·D,
+/// M]; `in_proj_bias` [C + 2·Hkv·D]; `out_proj.weight` [C, C] and `out_proj.bias` \[C\]; `relative.weight` [H, 2R+1] if
+/// distances are learned.
 ///
 /// Errors: heads that do not divide the channels, or key heads that do not divide the heads, poison the result, as do masks
 /// of wrong shapes.
@@ -169,7 +169,8 @@ impl MultiHeadAttention {
         [rows, steps, self.key_heads, self.channels / self.heads.max(1)]
     }
 
-    /// Records self-attention: x [B, T, C] → [B, T, C]. `mask` says who sees whom; its dropout is this layer's.
+    /// Records self-attention: x [B, T, C] → [B, T, C]. `mask` says who sees whom; its dropout is replaced by this
+    /// layer's.
     #[track_caller]
     #[must_use]
     pub fn forward<'g>(&self, x: Tensor<'g>, mask: AttentionOptions<'g>) -> Tensor<'g> {
@@ -180,9 +181,9 @@ impl MultiHeadAttention {
 
     /// Records the projections of self-attention: x [B, T, C] at these places → queries [B, T, H, D], keys and values.
     ///
-    /// Three products, with parts of the joint weight: cutting the weight copies far less than cutting the result of one
-    /// product would, forward and backward. A single row, as when a sequence is generated, is one product: the parts of its
-    /// result lie in one piece each, so they are read where they lie.
+    /// Three products with slices of the joint weight: slicing the weight copies far less than slicing the result of
+    /// one product, forward and backward. A single row, as in generation, is one product: each part of its result is
+    /// contiguous, so it is read in place.
     #[track_caller]
     #[must_use]
     pub fn project<'g>(&self, x: Tensor<'g>, place: Place<'g>) -> (Tensor<'g>, KeyValues<'g>) {
@@ -197,7 +198,7 @@ impl MultiHeadAttention {
         (self.turned_queries(query, place), self.turned(keys, values, place))
     }
 
-    /// Records the projection of queries alone: x [B, T, C] → [B, T, H, D].
+    /// Records only the projection of queries: x [B, T, C] → [B, T, H, D].
     #[track_caller]
     #[must_use]
     pub fn queries<'g>(&self, x: Tensor<'g>, place: Place<'g>) -> Tensor<'g> {
@@ -256,13 +257,13 @@ impl MultiHeadAttention {
         x.matmul_t(weight) + g.param(self.bias).slice(0, start, size)
     }
 
-    /// Projected queries [B, T, C] in heads, at their places.
+    /// Projected queries [B, T, C] split into heads, at their positions.
     #[track_caller]
     fn turned_queries<'g>(&self, query: Tensor<'g>, place: Place<'g>) -> Tensor<'g> {
         self.relative.turned(self.split(query, self.heads), place, self.max_positions)
     }
 
-    /// Projected keys and values [B, S, Hkv·D] in heads, the keys at their places.
+    /// Projected keys and values [B, S, Hkv·D] split into heads, the keys at their positions.
     #[track_caller]
     fn turned<'g>(&self, keys: Tensor<'g>, values: Tensor<'g>, place: Place<'g>) -> KeyValues<'g> {
         let keys = self.relative.turned(self.split(keys, self.key_heads), place, self.max_positions);

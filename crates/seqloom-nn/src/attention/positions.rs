@@ -1,9 +1,9 @@
-//! Where a step stands in its sequence, told by adding a vector to it.
+//! Positions as vectors that are added to the embeddings.
 //!
-//! Attention sees a set; the order of its elements has to be told. Here it is added to the embedding, by fixed sinusoids or
-//! by a trained table. (Telling it inside the scores is [`crate::attention::relative_positions`]'s subject.) Sinusoids are literals of
-//! the steps that are read, since a program is recorded for one length; only where rows stand at positions that are known
-//! when the program runs, as in generation, is the whole table kept and gathered from.
+//! Attention sees a set, so a model must be told the order. Here fixed sinusoids or a trained table are added to the
+//! embedding; [`crate::attention::relative_positions`] changes the scores instead. Sinusoids are literals for the
+//! recorded steps, because a program is recorded for one length. Only if positions are known when the program runs, as
+//! in generation, is the whole table kept and gathered from.
 
 use seqloom_graph::{Init, ParamId, Params, Tensor};
 
@@ -15,12 +15,12 @@ use crate::batch::padded_time;
 pub enum Place<'g> {
     /// Step t of every row stands at position `start` + t.
     From(usize),
-    /// Each step of each row has a position of its own, [B, T] of u32.
+    /// Each step of each row has its own position, [B, T] of u32.
     At(Tensor<'g>),
 }
 
 impl Place<'_> {
-    /// One more than the last position that is known when recorded, for `time` steps.
+    /// One more than the last position known at recording, for `time` steps.
     pub(crate) fn end(self, time: usize) -> usize {
         match self {
             Place::From(start) => start.saturating_add(time),
@@ -42,7 +42,7 @@ pub enum SinusoidLayout {
 
 /// Rows of sinusoids for positions `start` to `start` + `count` − 1: [count, C] in row-major order.
 ///
-/// A last channel without a partner, where C is odd, is a sine when interleaved and 0 in halves.
+/// If C is odd, the last channel has no partner: it is a sine when interleaved and 0 in halves.
 ///
 /// ```
 /// # use seqloom_nn::{SinusoidLayout, sinusoids};
@@ -71,15 +71,15 @@ pub fn sinusoids(start: usize, count: usize, channels: usize, layout: SinusoidLa
     (start..start.saturating_add(count)).flat_map(|p| (0..channels).map(move |c| wave(p, c))).collect()
 }
 
-/// Ragged rows [B, T, C] without the steps by which [`padded_time`] passed the `max_positions` that a model reads: they are padding. Rows
-/// that are longer by themselves come back as they are.
+/// Ragged rows [B, T, C] without the steps by which [`padded_time`] exceeded the model's `max_positions`: those are
+/// padding. Rows that are longer themselves come back unchanged.
 #[track_caller]
 pub(crate) fn rounded_off(x: Tensor<'_>, max_positions: usize) -> Tensor<'_> {
     let time = x.dim(1);
     if time > max_positions && time <= padded_time(max_positions) { x.slice(1, 0, max_positions) } else { x }
 }
 
-/// What [`rounded_off`] left, [B, T, C], with as many steps of zeros as it took.
+/// The result of [`rounded_off`], [B, T, C], with the steps that it removed put back as zeros.
 #[track_caller]
 pub(crate) fn padded_to(x: Tensor<'_>, time: usize) -> Tensor<'_> {
     let missing = time.saturating_sub(x.dim(1));
@@ -90,7 +90,7 @@ pub(crate) fn padded_to(x: Tensor<'_>, time: usize) -> Tensor<'_> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum AbsolutePositions {
-    /// Not at all: the order is told in the scores, or is of no matter.
+    /// Not added: the scores know the order, or it does not matter.
     None,
     /// Fixed sines and cosines.
     Sinusoidal(SinusoidLayout),
@@ -104,7 +104,7 @@ pub enum AbsolutePositions {
 ///
 /// Shapes: x [B, T, C] → the same; parameter, if learned: `weight` [max_positions, C].
 ///
-/// Errors: positions of `max_positions` or more poison the result, or are found on the host where they are an input.
+/// Errors: positions of `max_positions` or more poison the result, or are found on the host if they are an input.
 #[derive(Clone, Copy, Debug)]
 pub struct PositionEmbedding {
     table: Table,
@@ -120,7 +120,8 @@ enum Table {
 }
 
 impl PositionEmbedding {
-    /// Registers what is trained of it, for positions below `max_positions`, normal around 0 with deviation `spread` at first.
+    /// Registers the trained part, for positions below `max_positions`, initially normal around 0 with deviation
+    /// `spread`.
     pub fn new(
         params: &mut Params,
         name: &str,

@@ -1,8 +1,9 @@
-//! Where two steps stand to each other, told inside the scores of attention.
+//! Relative positions: terms in the scores of attention.
 //!
-//! Rotations turn queries and keys by an angle that grows with the position, so that their product depends on the distance
-//! alone; linear and learned terms are added to the score. What depends on the distance alone is an option of the attention
-//! operation and costs no memory of T²; a distance that the data gives, as in a tree, comes as a bias for each pair.
+//! Rotations turn queries and keys by an angle that grows with the position, so their product depends only on the
+//! distance. Linear and learned terms are added to the score. Terms that depend only on the distance are an option of
+//! the attention operation and need no memory of T²; a distance that the data gives, as in a tree, is a bias for each
+//! pair.
 
 use seqloom_graph::{AttentionOptions, Init, ParamId, Params, Tensor};
 
@@ -18,10 +19,10 @@ pub enum RelativePositions {
     Rotary(Rotary),
     /// −slope·|distance| added to the score, with a fixed slope for each head ([`alibi_slopes`]).
     Alibi,
-    /// A learned term for each head and each distance up to this radius, beyond which all are as the farthest (Raffel et al.
-    /// 2020, without their buckets).
+    /// A learned term for each head and each distance up to this radius; larger distances use the farthest term (Raffel
+    /// et al. 2020, without their buckets).
     Learned {
-        /// Farthest distance with a term of its own, R.
+        /// Farthest distance with its own term, R.
         radius: usize,
     },
 }
@@ -33,7 +34,7 @@ pub enum RelativePositions {
 pub struct Rotary {
     /// Base of the angles, 10000 in the paper.
     pub base: f32,
-    /// Which channels are a pair: 2i and 2i + 1 as in the paper, or i and i + D/2 as in later models' checkpoints.
+    /// Which channels form a pair: 2i and 2i + 1 as in the paper, or i and i + D/2 as in later models' checkpoints.
     pub interleaved: bool,
 }
 
@@ -47,7 +48,7 @@ impl Default for Rotary {
 impl Rotary {
     /// Records the rotation of queries or keys [B, T, H, D] → the same; `max_positions` positions exist.
     ///
-    /// The partner of each channel is fetched by a product with a signed permutation, which is exact, and one kernel in both
+    /// A product with a signed permutation fetches each channel's partner: it is exact, and one kernel for both
     /// layouts. An odd D, or a position of `max_positions` or more, poisons the result.
     #[track_caller]
     #[must_use]
@@ -56,7 +57,7 @@ impl Rotary {
         if !width.is_multiple_of(2) {
             return x.refused("rotary", &format!("pairs of channels need an even width, not {width}"));
         }
-        // Where rows stand anywhere, the angles of all positions are a table.
+        // If rows may have any positions, the angles of all positions are a table.
         let table = matches!(place, Place::At(_)).then(|| max_positions.saturating_mul(width));
         if place.end(time) > max_positions || table.is_some_and(|elements| u32::try_from(elements).is_err()) {
             let end = place.end(time).saturating_sub(1);
@@ -74,7 +75,7 @@ impl Rotary {
         x * waves(f64::cos) + partners.reshape(&x.shape()) * waves(f64::sin)
     }
 
-    /// Which pair a channel belongs to, and whether it is the first of it.
+    /// The pair that a channel belongs to, and whether it is the first of it.
     fn pair(&self, channel: usize, width: usize) -> (usize, bool) {
         if self.interleaved {
             (channel / 2, channel.is_multiple_of(2))
@@ -106,8 +107,8 @@ impl Rotary {
     }
 }
 
-/// The slopes of ALiBi for so many heads (Press et al. 2022): the geometric sequence from 2^(−8/n) with that ratio; for a
-/// number n that is no power of two, that of the next lower power, then every second of the next higher one's.
+/// The slopes of ALiBi for n heads (Press et al. 2022): the geometric sequence from 2^(−8/n) with that ratio. If n is
+/// no power of two: the sequence of the next lower power, then every second slope of the next higher one's.
 ///
 /// ```
 /// # use seqloom_nn::alibi_slopes;
@@ -141,7 +142,7 @@ impl RelativeTerms {
         Self { kind, table, heads }
     }
 
-    /// Queries or keys [B, T, H, D] turned to their positions, where that is how distance is told.
+    /// Queries or keys [B, T, H, D], rotated to their positions if the kind is rotary.
     #[track_caller]
     pub fn turned<'g>(&self, x: Tensor<'g>, place: Place<'g>, max_positions: usize) -> Tensor<'g> {
         match self.kind {

@@ -1,13 +1,14 @@
-//! Attention of a decoder over an encoder's outputs: the scores of the recurrent encoder–decoders.
+//! Attention of a decoder to an encoder's outputs: the scores of the recurrent encoder–decoders.
 //!
-//! What depends on the encoder alone (the projected keys, which positions are true) is computed once a sentence and held in
-//! a [`Memory`]; a decoder asks it with any number of queries, all steps of a target at once or one step of every beam. The
-//! additive score's sums of all pairs, [B, T, S, A], exist only inside the kernels that reduce them, forward and backward.
+//! What depends only on the encoder (projected keys, valid positions) is computed once per sentence and held in a
+//! [`Memory`]. A decoder queries it with any number of queries: all steps of a target at once, or one step of every
+//! beam. The additive score's sums of all pairs, [B, T, S, A], exist only inside the kernels that reduce them, forward
+//! and backward.
 
 use seqloom_graph::{Init, Lengths, ParamId, Params, Tensor};
 
-/// What is added to the score of a position that does not exist. Finite, so that a difference of two is no NaN; its
-/// exponential is 0 beside any score that a network gives.
+/// Added to the score of a position that does not exist. It is finite, so the difference of two is not NaN, and its
+/// exponential is 0 beside any score of a network.
 const EXCLUDED: f32 = 1e30;
 
 /// How a query q is compared with a position's output m.
@@ -32,11 +33,11 @@ pub enum Score {
 ///
 /// Shapes: queries [B, T, Q], outputs [B, S, M] → context [B, T, M], weights [B, T, S].
 ///
-/// Parameters: none for [`Score::Dot`]; `key.weight` [Q, M] for [`Score::General`]; `query.weight` [A, Q], `key.weight` [A, M]
-/// and `score.weight` [1, A] for [`Score::Additive`]. All uniform in ±1/√(their second dimension) at first, as PyTorch's linear
-/// layers without bias.
+/// Parameters: none for [`Score::Dot`]; `key.weight` [Q, M] for [`Score::General`]; `query.weight` [A, Q], `key.weight`
+/// [A, M] and `score.weight` [1, A] for [`Score::Additive`]. All are initially uniform in ±1/√(their second dimension),
+/// as PyTorch's linear layers without bias.
 ///
-/// Errors: operands of other shapes poison the results; a row without a true position is a length of 0, which the host
+/// Errors: operands of other shapes poison the results; a row without a valid position is a length of 0, which the host
 /// finds before the program runs.
 #[derive(Clone, Copy, Debug)]
 pub struct Attention {
@@ -53,9 +54,9 @@ enum Parts {
 /// An encoder's outputs, ready to be attended to.
 #[derive(Clone, Copy, Debug)]
 pub struct Memory<'g> {
-    /// What contexts are made of [B, S, M].
+    /// The values that contexts are means of [B, S, M].
     pub values: Tensor<'g>,
-    /// What queries are compared with [B, S, K]: the values, projected where the score says so.
+    /// The keys that queries are compared with [B, S, K]: the values, projected if the score does so.
     pub keys: Tensor<'g>,
     /// True positions of each row, from 1 to S; all of S if `None`.
     pub lengths: Option<Lengths<'g>>,
@@ -92,7 +93,7 @@ impl Attention {
         Self { parts }
     }
 
-    /// Records the part that depends on the encoder alone: outputs [B, S, M] and their true lengths → [`Memory`].
+    /// Records the part that depends only on the encoder: outputs [B, S, M] and their true lengths → [`Memory`].
     #[track_caller]
     #[must_use]
     pub fn memory<'g>(&self, values: Tensor<'g>, lengths: Option<Lengths<'g>>) -> Memory<'g> {

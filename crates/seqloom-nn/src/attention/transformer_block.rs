@@ -1,12 +1,13 @@
 //! The blocks that Transformers are stacks of.
 //!
-//! A block is a residual stream with two or three branches: attention of the sequence to itself, attention to what an
-//! encoder read (in the decoders of encoder–decoders alone), and a feed-forward layer. Whether a branch's input is normalised
-//! (pre-norm) or its sum with the stream (post-norm) is a line of `Branch::around`, so both are one block. So are encoder
-//! and decoder: an encoder's block has no attention to a memory, and a decoder-only model is an encoder under a causal mask.
+//! A block is a residual stream with two or three branches: self-attention, attention to an encoder's outputs (only in
+//! decoders of encoder–decoders), and a feed-forward layer. A line of `Branch::around` decides whether the branch's
+//! input is normalised (pre-norm) or its sum with the stream (post-norm), so one block does both. It also serves
+//! encoder and decoder: an encoder's block has no attention to a memory, and a decoder-only model is an encoder under a
+//! causal mask.
 //!
-//! In generation the keys and values of the steps before come from a cache. [`TransformerBlock::forward_with`] takes a
-//! function from a step's keys and values to those attended to; training passes them on as they are.
+//! In generation the keys and values of earlier steps come from a cache. [`TransformerBlock::forward_with`] takes a
+//! function from a step's keys and values to those attended to; training passes them on unchanged.
 
 use seqloom_graph::{AttentionOptions, Init, Params, Tensor};
 
@@ -28,7 +29,7 @@ pub enum NormPlace {
     Post,
 }
 
-/// Sizes of a block, alike in all blocks of a stack.
+/// Sizes of a block, the same in all blocks of a stack.
 #[derive(Clone, Debug, PartialEq)]
 pub struct BlockConfig {
     /// Channels of the residual stream, C.
@@ -51,11 +52,11 @@ pub struct BlockConfig {
     pub dropout: TransformerDropout,
     /// How heads of self-attention know distances.
     pub relative: RelativePositions,
-    /// First values.
+    /// Initial values.
     pub init: BlockInit,
 }
 
-/// First values of a block's weights.
+/// Initial values of a block's weights.
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum BlockInit {
@@ -69,11 +70,11 @@ pub enum BlockInit {
 }
 
 impl BlockInit {
-    /// Deviations of the weights of what enters a branch and of what leaves it, among so many blocks; PyTorch's own if `None`.
+    /// Deviations of a branch's first and last weights, for this number of blocks; `None` for PyTorch's own.
     fn spreads(self, layers: usize) -> Option<[f32; 2]> {
         match self {
             Self::Torch => None,
-            // Of two branches a block, what is added to the residual stream.
+            // The last weights of two branches per block, which add to the residual stream.
             Self::Gpt2 => Some([SPREAD, SPREAD / (2.0 * layers.max(1) as f32).sqrt()]),
             Self::Bert => Some([SPREAD; 2]),
         }
@@ -81,7 +82,8 @@ impl BlockInit {
 }
 
 impl BlockConfig {
-    /// A block of so many channels and heads with a feed-forward layer four times as wide: pre-norm, exact GELU, no dropout.
+    /// A block with these channels and heads, and a feed-forward layer four times as wide: pre-norm, exact GELU, no
+    /// dropout.
     #[must_use]
     pub fn new(channels: usize, heads: usize) -> Self {
         Self {
@@ -114,7 +116,7 @@ impl BlockConfig {
     }
 }
 
-/// GPT-2's and BERT's standard deviation of first values.
+/// GPT-2's and BERT's standard deviation of initial values.
 pub(crate) const SPREAD: f32 = 0.02;
 
 /// One block of a Transformer.
@@ -142,7 +144,7 @@ pub struct TransformerBlock {
     dropout: TransformerDropout,
 }
 
-/// A branch's place beside the residual stream.
+/// A branch of the residual stream.
 #[derive(Clone, Copy, Debug)]
 struct Branch {
     norm: Norm,
@@ -151,7 +153,7 @@ struct Branch {
 }
 
 impl Branch {
-    /// The stream behind the branch.
+    /// The stream after the branch.
     #[track_caller]
     fn around<'g>(&self, x: Tensor<'g>, branch: impl FnOnce(Tensor<'g>) -> Tensor<'g>) -> Tensor<'g> {
         match self.place {
@@ -161,8 +163,8 @@ impl Branch {
     }
 }
 
-/// What a decoder's block attends to besides its own sequence. Rows of a batch may share a memory: of B rows of memory, row b
-/// serves the same number of rows of the decoder, side by side.
+/// What a decoder's block attends to besides its own sequence. Rows of the decoder may share a memory: each of the B
+/// memory rows serves the same number of adjacent decoder rows.
 #[derive(Clone, Copy, Debug)]
 pub struct CrossAttended<'g> {
     /// The encoder's outputs, projected by this block ([`TransformerBlock::memory`]).
@@ -207,7 +209,7 @@ impl TransformerBlock {
         })
     }
 
-    /// Records the block over whole sequences: x [B, T, C], who sees whom, and what else is attended to → [B, T, C].
+    /// Records the block over whole sequences: x [B, T, C], who sees whom, and the memory → [B, T, C].
     #[track_caller]
     #[must_use]
     pub fn forward<'g>(
@@ -219,7 +221,8 @@ impl TransformerBlock {
         self.forward_with(x, Place::From(0), mask, cross, |own| own)
     }
 
-    /// As [`Self::forward`], of steps at these places, which attend to what `remember` makes of their keys and values.
+    /// As [`Self::forward`], for steps at these positions, which attend to what `remember` returns for their keys and
+    /// values.
     #[track_caller]
     #[must_use]
     pub fn forward_with<'g>(
@@ -233,7 +236,8 @@ impl TransformerBlock {
         self.forward_watched(x, place, mask, cross, remember, None)
     }
 
-    /// As [`Self::forward_with`]; `watch` is given the weights of the attention to a memory, the mean of the heads' [B, T, S].
+    /// As [`Self::forward_with`]; `watch` receives the weights of the attention to a memory, the mean over heads [B, T,
+    /// S].
     #[track_caller]
     pub(crate) fn forward_watched<'g>(
         &self,
@@ -250,7 +254,7 @@ impl TransformerBlock {
         });
         let x = match (&self.cross, cross) {
             (Some((attention, branch)), Some(CrossAttended { memory, mask })) => branch.around(x, |x| {
-                // Several rows may ask one memory, as the beams of a sentence do: then they are its queries all together.
+                // Several rows may share one memory, as the beams of a sentence do; they are then all its queries.
                 let (rows, sentences) = (x.dim(0), memory.keys.dim(0));
                 let shared = rows != sentences && rows.is_multiple_of(sentences.max(1));
                 let together =
@@ -269,7 +273,7 @@ impl TransformerBlock {
         self.feed_forward_branch.around(x, |x| self.feed_forward.forward(x))
     }
 
-    /// Records this block's projection of what an encoder read [B, S, C]; `None` if it attends to none.
+    /// Records this block's projection of an encoder's outputs [B, S, C]; `None` if it attends to none.
     #[track_caller]
     #[must_use]
     pub fn memory<'g>(&self, encoded: Tensor<'g>) -> Option<KeyValues<'g>> {

@@ -1,7 +1,7 @@
-//! Where a Transformer drops out, and with which probability at each place.
+//! Where a Transformer applies dropout, with a probability for each place.
 //!
 //! PyTorch's layers have one probability for all places of a block; GPT-2 and BERT have several, and none inside the
-//! feed-forward layer. So each place has its own here, and [`TransformerDropout::all`] is PyTorch's way.
+//! feed-forward layer. So each place has its own here, and [`TransformerDropout::all`] sets them as PyTorch does.
 
 use seqloom_graph::Tensor;
 
@@ -21,16 +21,17 @@ use seqloom_graph::Tensor;
 /// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct TransformerDropout {
-    /// Of embeddings with their positions, before the first block. A block alone has no such place.
+    /// Of embeddings with their positions, before the first block. A single block has no such place.
     pub embedding: f32,
     /// Of the weights of attention, to the sequence itself and to a memory.
     pub attention: f32,
-    /// Of what attention gives, before it is added to the stream: `dropout1` of PyTorch's layers, and a decoder's `dropout2`.
+    /// Of the result of attention, before it is added to the stream: `dropout1` of PyTorch's layers, and a decoder's
+    /// `dropout2`.
     pub attention_result: f32,
-    /// Inside the feed-forward layer, behind its function: `dropout` of PyTorch's layers.
+    /// Inside the feed-forward layer, after its function: `dropout` of PyTorch's layers.
     pub inner: f32,
-    /// Of what the feed-forward layer gives, before it is added to the stream: `dropout2` of PyTorch's encoder layer, `dropout3`
-    /// of its decoder layer.
+    /// Of the result of the feed-forward layer, before it is added to the stream: `dropout2` of PyTorch's encoder
+    /// layer, `dropout3` of its decoder layer.
     pub feed_forward_result: f32,
 }
 
@@ -41,7 +42,7 @@ impl TransformerDropout {
         Self { embedding: p, attention: p, attention_result: p, inner: p, feed_forward_result: p }
     }
 
-    /// The operand, if each probability is one, also those of places that are not recorded here.
+    /// The operand, if every probability is valid, also those of places that are not recorded here.
     #[track_caller]
     pub(crate) fn checked<'g>(&self, x: Tensor<'g>) -> Tensor<'g> {
         let Self { embedding, attention, attention_result, inner, feed_forward_result } = *self;

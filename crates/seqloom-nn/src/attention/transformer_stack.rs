@@ -1,4 +1,4 @@
-//! A stack of Transformer blocks: an encoder, or a decoder that attends to what an encoder read.
+//! A stack of Transformer blocks: an encoder, or a decoder that attends to an encoder's outputs.
 
 use seqloom_graph::{AttentionOptions, Params, Tensor};
 
@@ -8,7 +8,7 @@ use crate::attention::transformer_block::{BlockConfig, CrossAttended, Transforme
 use crate::layers::norm::Norm;
 use crate::state::StateShape;
 
-/// A stack of L blocks with an optional normalisation behind them: PyTorch's `nn.TransformerEncoder` or
+/// A stack of L blocks with an optional last normalisation: PyTorch's `nn.TransformerEncoder` or
 /// `nn.TransformerDecoder`. Under a causal mask the encoder is a decoder-only model.
 ///
 /// Shapes: x [B, T, C] → [B, T, C].
@@ -42,7 +42,7 @@ impl TransformerStack {
         Self::new(params, name, config, layers, max_positions, normed, false)
     }
 
-    /// As [`Self::encoder`], of blocks that also attend to a memory.
+    /// As [`Self::encoder`], with blocks that also attend to a memory.
     pub fn decoder(
         params: &mut Params,
         name: &str,
@@ -74,7 +74,7 @@ impl TransformerStack {
         })
     }
 
-    /// Records each block's projection of what an encoder read [B, S, C], once for all steps of a decoder. None for an
+    /// Records each block's projection of an encoder's outputs [B, S, C], once for all steps of a decoder. None for an
     /// encoder.
     #[track_caller]
     #[must_use]
@@ -94,8 +94,8 @@ impl TransformerStack {
         self.forward_with(x, Place::From(0), mask, memory, |_, own| own)
     }
 
-    /// As [`Self::forward`], of steps at these places, which in block l attend to what `remember(l, ..)` makes of their keys
-    /// and values.
+    /// As [`Self::forward`], for steps at these positions, which in block l attend to what `remember(l, ..)` returns
+    /// for their keys and values.
     #[track_caller]
     #[must_use]
     pub fn forward_with<'g>(
@@ -109,8 +109,8 @@ impl TransformerStack {
         self.forward_watched(x, place, mask, memory, remember, None)
     }
 
-    /// As [`Self::forward_with`]; `watch` is given the weights of the last block's attention to the memory, the mean of the
-    /// heads' [B, T, S].
+    /// As [`Self::forward_with`]; `watch` receives the weights of the last block's attention to the memory, the mean
+    /// over heads [B, T, S].
     #[track_caller]
     pub(crate) fn forward_watched<'g>(
         &self,
@@ -131,8 +131,8 @@ impl TransformerStack {
         self.norm.map_or(x, |norm| norm.forward(x))
     }
 
-    /// Shapes of what the blocks remember of `rows` sequences of up to `max_positions` steps: keys and values of each,
-    /// [B, max_positions, Hkv, D].
+    /// Shapes of the blocks' caches for `rows` sequences of up to `max_positions` steps: keys and values of each, [B,
+    /// max_positions, Hkv, D].
     #[must_use]
     pub fn cache_shapes(&self, rows: usize, max_positions: usize) -> Vec<StateShape> {
         let shape = |block: &TransformerBlock| {

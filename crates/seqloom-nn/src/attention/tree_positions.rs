@@ -1,17 +1,17 @@
 //! Positions from a dependency tree: how many edges lie between two words.
 //!
-//! A parser says of each word which word it depends on; the distance of two words in that tree tells more of their relation
-//! than how many words stand between them. Distances are data, so they come with each sentence as small numbers that the
-//! host computes once, and become a learned term of the score (as distances along the line do in
-//! [`crate::attention::relative_positions`]).
+//! A parser gives each word's head. The distance of two words in that tree says more about their relation than the
+//! number of words between them. Distances are data, so they come with each sentence as small numbers that the host
+//! computes once. They become a learned term of the score, as distances along the line do in
+//! [`crate::attention::relative_positions`].
 
 use seqloom_graph::{Graph, Init, ParamId, Params, Tensor};
 
 use crate::error::NnError;
 
-/// Distances between all words of a sentence [T, T] in row-major order, from the word that each depends on (`None` for a
-/// root): the number of edges on the path between two words, at most `max_distance`, which also stands between words of different
-/// trees.
+/// Distances between all words of a sentence [T, T] in row-major order, computed from each word's head (`None` for a
+/// root): the number of edges on the path between two words, at most `max_distance`. Words of different trees have
+/// distance `max_distance`.
 ///
 /// # Errors
 /// [`NnError::Tree`] if a word depends on one that does not exist, or on itself through others.
@@ -52,8 +52,8 @@ pub fn tree_distances(heads: &[Option<usize>], max_distance: usize) -> Result<Ve
 ///
 /// Formula: bias\[b, h, i, j\] = W[distance(b, i, j), h].
 ///
-/// Shapes: distances [B, T, T] of u32 → [B, H, T, T], which is an attention's `bias`; parameter `weight` [max_distance + 1, H], zeros
-/// at first.
+/// Shapes: distances [B, T, T] of u32 → [B, H, T, T], the `bias` of attention; parameter `weight` [max_distance + 1,
+/// H], zeros initially.
 ///
 /// Errors: a distance over `max_distance` is found on the host when the program is run.
 #[derive(Clone, Copy, Debug)]

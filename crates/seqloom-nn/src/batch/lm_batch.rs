@@ -1,7 +1,7 @@
 //! A batch for language models.
 //!
-//! Ragged rows are padded here, once, and carry their lengths: targets on padded steps get the id V, one past the last
-//! symbol, which the loss leaves out. A separate mask tensor would say the same in more memory and could disagree with it.
+//! Ragged rows are padded here, once, and carry their lengths. Targets on padded steps get the id V, one past the last
+//! symbol, which the loss ignores. A separate mask tensor would say the same in more memory and could disagree with it.
 
 use std::sync::Arc;
 
@@ -31,11 +31,11 @@ struct Content {
     ragged: Option<Ragged>,
 }
 
-/// What a batch of rows of several lengths knows besides its tokens.
+/// What a batch of ragged rows knows besides its tokens.
 #[derive(Clone, Debug)]
 pub(crate) struct Ragged {
     lengths: HostTensor,
-    /// The vocabulary's size that padded targets are numbered by.
+    /// The vocabulary size that is the id of padded targets.
     pub vocab: usize,
     /// Packed rows that hold all true steps.
     pub packed: usize,
@@ -58,9 +58,9 @@ impl LmBatch {
         Ok(Self::of(Ok(Content { tokens, targets, ragged: None })))
     }
 
-    /// A batch of sequences of any lengths from 2, for a model of `vocab` symbols. Row b predicts `sequences[b][1..]` from
-    /// `sequences[b][..len-1]`, and is padded to T = [`padded_time`] of the longest one, so that few programs serve batches of
-    /// any lengths.
+    /// A batch of sequences of any lengths from 2, for a model of `vocab` symbols. Row b predicts `sequences[b][1..]`
+    /// from `sequences[b][..len-1]`, and is padded to T = [`padded_time`] of the longest one, so a few programs serve
+    /// batches of any lengths.
     ///
     /// # Errors
     /// [`NnError::Batch`] if there is no sequence or one is shorter than 2; [`NnError::UnknownId`] if an id is not below
@@ -153,7 +153,7 @@ impl LmBatch {
         self.ragged_rows().map(|r| &r.lengths)
     }
 
-    /// The vocabulary's size that padded targets are numbered by; `None` where no row is padded.
+    /// The vocabulary size that is the id of padded targets; `None` if no row is padded.
     #[must_use]
     pub fn padded_vocab(&self) -> Option<usize> {
         self.ragged_rows().map(|r| r.vocab)

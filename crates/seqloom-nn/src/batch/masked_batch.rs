@@ -1,8 +1,9 @@
-//! A batch for models that say what was hidden: rows with some tokens replaced, and what stood there.
+//! A batch for masked language models: rows with some tokens replaced, and the original tokens.
 //!
-//! The choice is made on the host, from a seed, so that a run can be repeated; it is the one of Devlin et al. 2019. The places
-//! chosen are a list of numbers, not a mask over all steps: the model's head then computes for them alone. Their number is
-//! rounded up to a 32nd of all steps, so that few programs serve ragged batches; full rows of one length have always as many.
+//! The host chooses the tokens from a seed, so a run can be repeated; the rule is that of Devlin et al. 2019. The
+//! chosen places are a list of numbers, not a mask over all steps, so the model's head computes only for them. Their
+//! number is rounded up to 1/32 of all steps, so a few programs serve ragged batches; full rows of one length always
+//! have the same number.
 
 use std::sync::Arc;
 
@@ -15,8 +16,8 @@ use crate::error::NnError;
 
 /// Which tokens are hidden, and how.
 ///
-/// Of each row, `ratio` of the tokens that may be chosen, rounded, but at least one. Of ten of them eight become `mask`, one
-/// becomes any symbol that may be chosen, and one stays as it is: so that the model cannot tell which tokens to distrust.
+/// In each row a share `ratio` of the eligible tokens is chosen, rounded, at least one. Of these 80 % become `mask`, 10
+/// % become any eligible symbol, and 10 % stay, so the model cannot tell which tokens to distrust.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Masking {
     /// Number of symbols, V.
@@ -57,7 +58,8 @@ impl Masking {
     }
 }
 
-/// Rows of tokens [B, T] of which some are hidden, the places of those, and what stood there. Rows may have their own lengths.
+/// Rows of tokens [B, T], some of them hidden, with the places and the original tokens of those. Rows may have their
+/// own lengths.
 ///
 /// ```
 /// # use seqloom_nn::{MaskedBatch, Masking};
@@ -73,7 +75,7 @@ pub struct MaskedBatch {
 #[derive(Clone, Debug)]
 struct Content {
     tokens: HostTensor,
-    /// Only if rows are of several lengths.
+    /// Only if rows have several lengths.
     lengths: Option<HostTensor>,
     places: HostTensor,
     targets: HostTensor,
@@ -82,8 +84,8 @@ struct Content {
 }
 
 impl MaskedBatch {
-    /// A batch of these rows; of several lengths they are padded to T = [`padded_time`] of the longest one. Which tokens are hidden follows from `seed`, so take another in each
-    /// step.
+    /// A batch of these rows. Ragged rows are padded to T = [`padded_time`] of the longest one. `seed` decides which
+    /// tokens are hidden, so use another seed in each step.
     ///
     /// # Errors
     /// [`NnError::Batch`] if there is no row, one is empty, or no token may be chosen; [`NnError::UnknownId`] for the first id
@@ -202,7 +204,7 @@ impl MaskedBatch {
         self.content().map(|c| &c.places)
     }
 
-    /// What stood there \[M\]; V for surplus places.
+    /// The original tokens there \[M\]; V for surplus places.
     #[must_use]
     pub fn targets(&self) -> Option<&HostTensor> {
         self.content().map(|c| &c.targets)

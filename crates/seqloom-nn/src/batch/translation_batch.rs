@@ -1,9 +1,9 @@
-//! A batch for models that read a sentence and write another.
+//! A batch for models that read one sentence and write another.
 //!
-//! Both sides are padded here, once, and carry their lengths. A target sentence w₁ … wₙ becomes two rows: what the decoder
-//! reads, `<bos>` w₁ … wₙ, and what it has to write, w₁ … wₙ `<eos>`. Padded steps read id 0 and have to write the id V, one
-//! past the target's last symbol, which the loss leaves out. A batch can be padded beyond its longest sentence, so that
-//! batches of several lengths share one shape and with it one program.
+//! Both sides are padded here, once, and carry their lengths. A target sentence w₁ … wₙ becomes two rows: the decoder
+//! reads `<bos>` w₁ … wₙ and must write w₁ … wₙ `<eos>`. Padded steps read id 0 and must write the id V, one past the
+//! target's last symbol, which the loss ignores. A batch can be padded beyond its longest sentence, so batches of
+//! several lengths share one shape and one program.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
@@ -16,7 +16,7 @@ use crate::batch::{Batch, LossListener};
 use crate::error::{NnError, SentenceFault, Side};
 use crate::random::uniform;
 
-/// The ids that the two sides of a batch are written in.
+/// The vocabularies of a batch's two sides.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TranslationVocab {
     /// Number of source ids.
@@ -54,7 +54,8 @@ struct Content {
     sources: Padded,
     target_inputs: HostTensor,
     targets: Padded,
-    /// What a decoder reads of each target step [B, T]: 1 the given token, 0 its own; all given if there is none.
+    /// What a decoder reads at each target step [B, T]: 1 the given token, 0 its own. Without this tensor all are
+    /// given.
     teacher: Option<HostTensor>,
 }
 
@@ -87,10 +88,9 @@ impl TranslationBatch {
     /// A batch padded to S = `source_time` and T = `target_time` steps; a target of n tokens takes n + 1 of them. Sentences
     /// hold neither `<bos>` nor `<eos>`. An empty target is one that ends at once.
     ///
-    /// # Errors
-    /// [`NnError::Batch`] if there are no pairs, or as many sources as targets there are not; [`NnError::Sentence`] names the
-    /// first sentence that is an empty source, holds an id beyond its vocabulary, or takes more steps than there are;
-    /// [`NnError::UnknownId`] if `bos` or `eos` is no target id.
+    /// # Errors [`NnError::Batch`] if there are no pairs, or the numbers of sources and targets differ;
+    /// [`NnError::Sentence`] names the first sentence that is an empty source, holds an id beyond its vocabulary, or
+    /// takes more steps than there are; [`NnError::UnknownId`] if `bos` or `eos` is no target id.
     pub fn padded<S: AsRef<[u32]>, T: AsRef<[u32]>>(
         sources: &[S],
         targets: &[T],
@@ -118,7 +118,7 @@ impl TranslationBatch {
         let content = Content {
             vocab,
             sources: pad(Side::Source, &sources, source_time, 0, vocab.source)?,
-            // Outputs first: their positions are those of the sentence, so that a fault names the right one.
+            // Outputs first: their positions are those of the sentence, so a fault names the right one.
             targets: pad(Side::Target, &outputs, target_time, ignored, vocab.target)?,
             target_inputs: pad(Side::Target, &inputs, target_time, 0, vocab.target)?.ids,
             teacher: None,
@@ -132,9 +132,9 @@ impl TranslationBatch {
         Self { content: Err(fault), listener: None }
     }
 
-    /// The same batch, of which a decoder is given each token with probability `ratio` only, and else reads the one that it
-    /// finds likeliest itself (scheduled sampling, Bengio et al. 2015); `<bos>` is always given. Which tokens those are
-    /// follows from `seed`; take another in each step. A ratio of 1 is plain teacher forcing.
+    /// The same batch, but the decoder is given each token only with probability `ratio`, and otherwise reads the token
+    /// that it finds likeliest itself (scheduled sampling, Bengio et al. 2015). `<bos>` is always given. `seed` decides
+    /// which tokens these are; use another seed in each step. A ratio of 1 is plain teacher forcing.
     ///
     /// # Errors
     /// [`NnError::TeacherForcing`] unless 0 ≤ `ratio` ≤ 1.
@@ -201,7 +201,7 @@ impl TranslationBatch {
         self.content().map(|c| &c.target_inputs)
     }
 
-    /// Ids that the decoder has to write [B, T]: the sentence and `<eos>`, V on padded steps.
+    /// Ids that the decoder must write [B, T]: the sentence and `<eos>`, V on padded steps.
     #[must_use]
     pub fn target_outputs(&self) -> Option<&HostTensor> {
         self.content().map(|c| &c.targets.ids)

@@ -1,30 +1,30 @@
-//! Beam search: the likeliest sequences of a model that tells the next token's probabilities.
+//! Beam search: the likeliest sequences of a model that gives the next token's probabilities.
 //!
-//! The search runs on the host and knows nothing of the model but [`StepModel::step`]: last tokens in, log-probabilities
-//! out, and for each row the row of the step before that it continues, by which the model moves whatever it keeps for a
-//! row (a recurrent state, a cache of keys and values). Every sentence has as many rows as the beam is wide from the first
-//! step to the last, live or idle, so that one program of one shape serves the whole search.
+//! The search runs on the host and knows only [`StepModel::step`] of the model. It passes the last tokens and, for each
+//! row, the row of the previous step that it continues; the model moves its own state (recurrent state, cache of keys
+//! and values) accordingly and returns log-probabilities. Every sentence has as many rows as the beam is wide in every
+//! step, live or idle, so one program of one shape serves the whole search.
 //!
-//! Greedy search is the beam of width 1: with one row its choice is the likeliest token, and the first end is the end.
+//! Greedy search is the beam of width 1: its one row always takes the likeliest token, and its first end is the end.
 //!
-//! A sentence is searched until nothing alive can come among the sequences to return. Log-probabilities are at most 0, so a
-//! sequence never gets likelier as it grows, and its score is at best what it has now over the greatest length penalty.
-//! Stopping at the first `width` ends instead would lose longer sequences that are likelier.
+//! A sentence is searched until no live sequence can enter the result. Log-probabilities are at most 0, so a sequence
+//! never gets likelier as it grows, and its best possible score is its present log-probability over the greatest length
+//! penalty. Stopping at the first `width` ends instead would lose longer sequences that are likelier.
 
 use std::cmp::Ordering;
 
 use crate::error::NnError;
 
-/// The widest beam. Far above what helps (Wu et al. 2016 use 2 to 4), and low enough that rows can be counted.
+/// The widest beam: far above what helps (Wu et al. 2016 use 2 to 4), and small enough that row counts do not overflow.
 pub const MAX_WIDTH: usize = 4096;
 
-/// A model that can be asked for the next token's probabilities, row by row.
+/// A model that gives the next token's probabilities, row by row.
 pub trait StepModel {
-    /// The natural logarithms of the next token's probabilities, [rows, V] in row-major order, for rows that have just read
-    /// `tokens`. Row r continues what row `parents[r]` of the call before was; in the first call it is r itself.
+    /// The natural logarithms of the next token's probabilities, [rows, V] in row-major order, for rows that have just
+    /// read `tokens`. Row r continues row `parents[r]` of the previous call; in the first call it is r itself.
     ///
-    /// Rows that stand for no live sequence are given as well, so that their number is the same in every call; what is
-    /// returned for them does not matter. −∞ says that a token cannot follow.
+    /// Idle rows are passed too, so the number of rows is the same in every call; the results for them do not matter.
+    /// −∞ means that a token cannot follow.
     ///
     /// # Errors
     /// Whatever keeps the model from answering.
@@ -49,22 +49,22 @@ pub struct Hypothesis {
 
 /// How to search.
 ///
-/// Each step extends the live sequences of a sentence by every token and ranks the results by ln P; equal ones by the rank
-/// of what they extend, then by token, so that a search has one result. Of those that end, the ones among the first
-/// `width` are found, and the best `width` found so far by score are kept; the first `width` others live on. A token of
-/// ln P = −∞ never follows, and a sequence that nothing can follow is dropped.
+/// Each step extends the live sequences of a sentence by every token and ranks the results by ln P; equal ones by the
+/// rank of what they extend, then by token, so that a search has one result. Those that end among the first `width` are
+/// found, and the best `width` found so far by score are kept. The first `width` others live on. A token of ln P = −∞
+/// never follows, and a sequence that nothing can follow is dropped.
 ///
-/// A sentence is done when no live sequence can beat the worst of `width` kept ones: the likeliest live one has ln P = p, and
-/// p / lp of the greatest length, `max_tokens` + 1, is not above that one's score. With a `length_penalty` above 0 that bound
-/// is far off if `max_tokens` is much greater than the sequences are, and so the search is long. A width of 1 ends at its
-/// first end whatever the penalty, as greedy search does. What is still alive after `max_tokens` tokens is cut off and ranked
-/// behind those that ended.
+/// A sentence is done when no live sequence can beat the worst of `width` kept ones: with p the ln P of the likeliest
+/// live sequence, p / lp at the greatest length, `max_tokens` + 1, is not above that score. With a `length_penalty`
+/// above 0 this bound is loose if `max_tokens` is much greater than the sequences' lengths, and the search takes long.
+/// A width of 1 ends at its first end whatever the penalty, as greedy search does. Sequences still alive after
+/// `max_tokens` tokens are cut off and ranked after those that ended.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct BeamSearch {
     /// Sequences kept of each sentence, k, and the most that are returned; 1 is greedy.
     pub width: usize,
-    /// α ≥ 0 of Wu et al. 2016 (equation 14): found sequences are ranked by ln P / lp with lp = ((5 + n) / 6)^α, where n
-    /// counts their tokens, the end among them. 0 prefers short ones, about 0.6 to 1 evens that out.
+    /// α ≥ 0 of Wu et al. 2016 (equation 14): found sequences are ranked by ln P / lp with lp = ((5 + n) / 6)^α, where
+    /// n counts their tokens, the end included. 0 prefers short sequences; about 0.6 to 1 compensates for that.
     pub length_penalty: f64,
     /// Most tokens of a sequence, the end not counted.
     pub max_tokens: usize,
@@ -157,7 +157,7 @@ impl BeamSearch {
                 return Err(NnError::StepModel { detail });
             }
             for (number, search) in searches.iter_mut().enumerate() {
-                // Idle rows stay where they are and read a token that every vocabulary has.
+                // Idle rows stay in place and read a token that every vocabulary has.
                 let mine = search.first_row..search.first_row + self.width;
                 mine.clone().for_each(|row| (tokens[row], parents[row]) = (self.end, row));
                 let told = &answer[mine.start * vocab..mine.end * vocab];
@@ -174,8 +174,8 @@ impl BeamSearch {
         Ok(searches.into_iter().map(|s| s.found).collect())
     }
 
-    /// One step of one sentence over its rows' log-probabilities [k, V]. Gives, for each sequence that is alive after it,
-    /// which of the live ones before it extends.
+    /// One step of one sentence over its rows' log-probabilities [k, V]. Returns, for each sequence alive after the
+    /// step, the live sequence before it that it extends.
     fn extend(
         &self,
         search: &mut Sentence,
@@ -195,7 +195,7 @@ impl BeamSearch {
                 }
             }
         }
-        // Each live sequence has one end, so of the first 2k at least k go on, if there are as many.
+        // Each live sequence has one end, so at least k of the first 2k go on, if there are that many.
         let considered = 2 * self.width;
         if candidates.len() > considered {
             candidates.select_nth_unstable_by(considered, Candidate::order);
@@ -235,12 +235,13 @@ impl BeamSearch {
         Hypothesis { tokens, log_prob, score, ended, rows }
     }
 
-    /// ln P over the length penalty of so many tokens.
+    /// ln P over the length penalty of this many tokens.
     fn score(&self, log_prob: f64, length: usize) -> f64 {
         log_prob / ((5.0 + length as f64) / 6.0).powf(self.length_penalty)
     }
 
-    /// Keeps the best `width`: what ended before what was cut off, then by score, and equal ones by their tokens.
+    /// Keeps the best `width`: ended sequences before those that were cut off, then by score, equal ones by their
+    /// tokens.
     fn keep_best(&self, found: &mut Vec<Hypothesis>) {
         found.sort_by(|a, b| {
             let by_score = b.ended.cmp(&a.ended).then(b.score.total_cmp(&a.score));

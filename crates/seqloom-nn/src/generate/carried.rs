@@ -1,10 +1,10 @@
 //! State tensors that stay on the device while a sequence is written token by token.
 //!
-//! What generates text and what translates share this: the tensors of R rows as carried states of the graph, in a store with
-//! states of its own, so that no two of them meet; the copies of a row for the sequences of a beam; and the move of rows when
-//! sequences of a beam change places. That move is a program of its own, run only in steps that need it: within the step's
-//! program it would cost trips over all tensors in every step, and keep new rows from being written in place. Of a cache it
-//! moves as much as there is.
+//! Text generation and translation share this: the tensors of R rows as carried states of the graph, in a store with
+//! its own states, so no two of them collide; the copies of a row for the sequences of a beam; and the moves of rows
+//! when beams change places. Those moves are a separate program that runs only in steps that need it. Inside the step's
+//! program they would cost a pass over all tensors in every step, and prevent new rows from being written in place.
+//! Only the filled part of a cache is moved.
 
 use seqloom_graph::{
     CacheUsage, Control, Following, Graph, HostTensor, ParamStore, Program, ProgramCache, Request, Tensor,
@@ -13,14 +13,14 @@ use seqloom_graph::{
 use crate::error::NnError;
 use crate::state::StateShape;
 
-/// Least steps of a cache that are moved; else a power of two, so that there are few programs.
+/// Fewest steps of a cache that are moved; more are rounded up to a power of two, so that there are few programs.
 const FEWEST_MOVED: usize = 16;
 
 /// Programs that move rows, at most.
 const MOVERS: usize = 8;
 
-/// Device memory of what generates, in bytes, beside the parameters and the slots that it shares with all programs over them; and
-/// the programs that it keeps.
+/// Device memory of a generator or translator in bytes, without the parameters and the slots that all programs share;
+/// and the programs that it keeps.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct GenerationMemory {
     /// What is carried from step to step.
@@ -29,12 +29,12 @@ pub struct GenerationMemory {
     pub programs: u64,
     /// Their sum.
     pub total: u64,
-    /// What was compiled for the last shapes: how many shapes there are, may be and were dropped for want of room.
+    /// Programs by shape: how many shapes are kept, how many may be, and how many were dropped.
     pub shapes: CacheUsage,
 }
 
 impl GenerationMemory {
-    /// What carries `carried` and runs `programs` beside those that move rows.
+    /// This usage plus that of `carried` (its programs that move rows included) and `programs`.
     pub(crate) fn with<'a>(self, carried: &'a Carried, programs: impl Iterator<Item = &'a Program>) -> Self {
         let programs = programs.chain(carried.movers.values());
         let states = self.states + carried.store.state_bytes();
@@ -100,7 +100,7 @@ impl Carried {
         self.keep(g, &spread.collect::<Vec<_>>());
     }
 
-    /// Puts what row `parents[r]` carries at row r, after so many steps.
+    /// Moves the state of row `parents[r]` to row r, after this many steps.
     pub fn reorder(&mut self, parents: &[usize], steps: usize) -> Result<(), NnError> {
         let stay = parents.iter().enumerate().all(|(row, &parent)| row == parent);
         if stay || self.layout.tensors.is_empty() {
@@ -139,7 +139,7 @@ impl Layout {
             if !shape.cache {
                 return rows_at(tensor, shape.rows, parents);
             }
-            // The steps that there are, in place of those that were there.
+            // The filled steps, replacing those that were there.
             let steps = steps.min(tensor.dim(1));
             let start = Following::of(g.literal_u32(&[self.rows], vec![0; self.rows]), steps);
             tensor.append(rows_at(tensor.slice(1, 0, steps), shape.rows, parents), start)

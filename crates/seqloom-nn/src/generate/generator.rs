@@ -1,10 +1,10 @@
-//! Text from any language model, one symbol a time for a batch of rows.
+//! Text from any language model, one symbol at a time, for a batch of rows.
 //!
-//! The prompts, padded to one length, are read at once by one program; then a program of one step is run for each symbol, with
-//! the state that the last run left on the device. So a symbol costs what one step of the model costs: the same wherever it
-//! stands for a recurrent network, and for a Transformer, whose state is a cache of keys and values, in proportion to what is
-//! before it. What changes from step to step is the symbols and how far each row has come; nothing is compiled again. Only
-//! logits come to the host, where the choice among symbols is made (`sampling`).
+//! One program reads the prompts at once, padded to one length. Then a program of one step runs for each symbol, with
+//! the state that the last run left on the device. So a symbol costs one step of the model: constant for a recurrent
+//! network, and proportional to the text before it for a Transformer, whose state is a cache of keys and values. Only
+//! the symbols and each row's position change from step to step; nothing is compiled again. Only logits come to the
+//! host, where the symbol is chosen (`sampling`).
 
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
@@ -20,18 +20,18 @@ use crate::models::language::{LanguageModel, last_step};
 use crate::random::uniform;
 use crate::state::Past;
 
-/// Programs that read prompts, at most: one for each padded length. Padding is not seen.
+/// Most programs that read prompts: one per padded length. Padding is not seen.
 const READERS: usize = 8;
 
-/// Generates symbols from a [`LanguageModel`]: greedily, by drawing them, or by beam search.
+/// Generates symbols from a [`LanguageModel`]: greedily, by sampling, or by beam search.
 ///
-/// Every call starts anew and reads its prompts first. An empty prompt is defined as the start of a line: the model reads a
-/// line feed if it knows one, else the symbol with id 0, and that symbol is no part of the result. The programs of the last
-/// number of rows are kept, and of them those that read prompts of the last 8 padded lengths ([`padded_time`]).
+/// Every call starts anew and reads its prompts first. An empty prompt means the start of a line: the model reads a
+/// line feed if it knows one, else the symbol with id 0, and the result does not include it. Programs are kept for the
+/// last number of rows, and among them those that read prompts of the last 8 padded lengths ([`padded_time`]).
 ///
-/// A symbol with a logit of −∞ is banned: it is never chosen, in whatever way the text is made. A text after which every
-/// symbol is banned is a [`NnError::NoneAllowed`], and NaN or +∞ is a [`NnError::NotFinite`]. Beams drop such a text as long as
-/// they have another.
+/// A symbol with a logit of −∞ is banned: no way of generating ever chooses it. If every symbol is banned after a text,
+/// that is [`NnError::NoneAllowed`]; NaN or +∞ is [`NnError::NotFinite`]. Beam search drops such a text as long as it
+/// has another.
 #[derive(Debug)]
 pub struct Generator<M> {
     model: M,
@@ -73,7 +73,8 @@ impl<M: LanguageModel> Generator<M> {
         self.with(|sampling| sampling.temperature = temperature)
     }
 
-    /// The same generator drawing among the k likeliest symbols alone (of equal ones the lowest ids); among all if never set.
+    /// The same generator drawing only among the k likeliest symbols (of equal ones the lowest ids); among all if never
+    /// set.
     ///
     /// # Errors
     /// [`NnError::TopK`] for k = 0.
@@ -90,9 +91,9 @@ impl<M: LanguageModel> Generator<M> {
         self.with(|sampling| sampling.top_p = p)
     }
 
-    /// The same generator whose texts end where the symbol `end` is chosen, greedily, by drawing or by beams; none ends
-    /// before its greatest length if never set. The symbol is no part of a text. Until then a text is what it would be without
-    /// an end, whichever rows beside it have ended.
+    /// The same generator, whose texts end when the symbol `end` is chosen, greedily, by sampling or by beam search. If
+    /// never set, texts have their greatest length. The symbol is not part of a text. Until it ends, a text is the same
+    /// as without an end, whichever other rows have ended.
     ///
     /// # Errors
     /// [`NnError::UnknownId`] if it is not in the vocabulary.
@@ -154,8 +155,8 @@ impl<M: LanguageModel> Generator<M> {
         Ok(self.greedy_batch(&[prompt], count)?.pop().unwrap_or_default())
     }
 
-    /// `count` ids after each of the prompts, which may be of any lengths; without the prompts. Rows draw in turn from one
-    /// sequence of random numbers.
+    /// `count` ids after each of the prompts, which may have any lengths; without the prompts. Rows draw in turn from
+    /// one sequence of random numbers.
     ///
     /// # Errors
     /// As [`Generator::sample_ids`]; [`NnError::NoPrompts`] for none.
@@ -180,9 +181,9 @@ impl<M: LanguageModel> Generator<M> {
         self.generate(prompts, count, false, |logits, _| likeliest(logits))
     }
 
-    /// For each prompt its likeliest continuations, best first, `width` at most ([`BeamSearch`] says how they are found and
-    /// what `length_penalty` is): of `count` ids, or of fewer where `end` is an id that ends a text, which if `None` is the
-    /// generator's own ([`Generator::with_end`]), if it has one. Without the prompts.
+    /// For each prompt its likeliest continuations, best first, at most `width`; [`BeamSearch`] explains the search and
+    /// `length_penalty`. Each has `count` ids, or fewer if `end` ends it; with `None` the generator's own end
+    /// ([`Generator::with_end`]) applies, if it has one. Without the prompts.
     ///
     /// # Errors
     /// As [`Generator::sample_batch`]; [`NnError::BeamWidth`]; [`NnError::LengthPenalty`]; [`NnError::UnknownId`] if `end` is
@@ -197,7 +198,7 @@ impl<M: LanguageModel> Generator<M> {
     ) -> Result<Vec<Vec<Hypothesis>>, NnError> {
         let size = self.model.vocab().size();
         let end = end.map(|id| self.known(id)).transpose()?.or(self.end);
-        // An end that no vocabulary has, where nothing ends a text.
+        // An end that no vocabulary has, if nothing ends a text.
         let never = u32::try_from(size).unwrap_or(u32::MAX);
         let end = end.unwrap_or(never);
         let search = BeamSearch { width, length_penalty, max_tokens: count, start: end, end };
@@ -221,8 +222,8 @@ impl<M: LanguageModel> Generator<M> {
         &self.session.step
     }
 
-    /// The device memory that it holds beside the parameters, and how many padded lengths of prompts it keeps a program for, may
-    /// keep and has dropped.
+    /// The device memory that it holds besides the parameters, and for how many padded lengths of prompts it keeps a
+    /// program, may keep one, and has dropped one.
     #[must_use]
     pub fn memory(&self) -> GenerationMemory {
         let Session { carried, step, reading, .. } = &self.session;
@@ -230,13 +231,13 @@ impl<M: LanguageModel> Generator<M> {
         start.with(carried, reading.values().chain([step]))
     }
 
-    /// How often that program has run: once for each symbol of a row, less the last of each call.
+    /// How often that program has run: once per symbol of a row, except the last symbol of each call.
     #[must_use]
     pub fn steps(&self) -> u64 {
         self.steps
     }
 
-    /// Texts whose symbols `choose` chooses by a row's logits and, if it `draws`, a random number in [0, 1).
+    /// Texts whose symbols `choose` picks from a row's logits and, if it `draws`, a random number in [0, 1).
     fn generate<S: AsRef<[u32]>>(
         &mut self,
         prompts: &[S],
@@ -256,7 +257,8 @@ impl<M: LanguageModel> Generator<M> {
         let mut left = count;
         loop {
             for (row, logits) in logits.chunks_exact(size).enumerate() {
-                // What has ended takes its number too, so that no row draws otherwise for it. It goes on reading its end.
+                // A row that has ended still takes its number, so other rows draw the same as without it. It goes on
+                // reading its end.
                 let at = if draws { uniform(&mut self.random) } else { 0.0 };
                 if ended[row] {
                     continue;
@@ -283,7 +285,7 @@ impl<M: LanguageModel> Generator<M> {
         if (id as usize) < size { Ok(id) } else { Err(NnError::UnknownId { id, index: 0, size }) }
     }
 
-    /// The prompts, the empty ones replaced by what a text starts with, if there are any and all fit.
+    /// The prompts, empty ones replaced by a text's start symbol, if there are any and all fit.
     fn started<S: AsRef<[u32]>>(&self, prompts: &[S], more: usize) -> Result<Vec<Vec<u32>>, NnError> {
         if prompts.is_empty() {
             return Err(NnError::NoPrompts);
@@ -301,7 +303,7 @@ impl<M: LanguageModel> Generator<M> {
         }
     }
 
-    /// Makes the session one of so many prompts with so many copies each.
+    /// Sets the session to this many prompts with this many copies each.
     fn prepare(&mut self, prompts: usize, copies: usize) -> Result<(), NnError> {
         if (self.session.prompts, self.session.copies) != (prompts, copies) {
             self.session = Session::new(&self.model, &self.store, prompts, copies)?;
@@ -383,14 +385,14 @@ impl Session {
         Ok(logits)
     }
 
-    /// Steps that the row with most of them has read.
+    /// Steps of the row that has read most.
     fn longest(&self) -> usize {
         let HostData::U32(read) = self.read.data() else { return 0 };
         read.iter().copied().max().unwrap_or(0) as usize
     }
 }
 
-/// The program that reads prompts of up to `time` symbols, and carries the state of each of its copies on.
+/// The program that reads prompts of up to `time` symbols and carries on the state of each of their copies.
 fn compile_reading(
     model: &impl LanguageModel,
     carried: &Carried,
@@ -410,11 +412,11 @@ fn compile_reading(
 /// A session as a beam search sees it.
 struct Beams<'a> {
     session: &'a mut Session,
-    /// What the prompts told, until the search asks first.
+    /// The logits after the prompts, until the search's first step takes them.
     told: Option<Vec<f32>>,
-    /// Steps that there is room for.
+    /// Steps that fit.
     reads: usize,
-    /// Whether a symbol ends a text; else the search is told of one that never comes.
+    /// Whether a symbol ends a text; if not, the search gets an end that never comes.
     ends: bool,
 }
 
@@ -431,7 +433,7 @@ impl StepModel for Beams<'_> {
                 self.reads -= 1;
                 let steps = self.session.longest();
                 self.session.carried.reorder(parents, steps)?;
-                // Idle rows read an end, which may be none of the model's symbols.
+                // Idle rows read an end, which may not be one of the model's symbols.
                 let known = |&id: &u32| if (id as usize) < self.session.vocab { id } else { 0 };
                 let tokens: Vec<_> = tokens.iter().map(known).collect();
                 self.session.step(&tokens)?
@@ -445,7 +447,7 @@ impl StepModel for Beams<'_> {
     }
 }
 
-/// ln softmax. Logits that no choice can be made by stay as they are, for the search to tell: NaN, +∞, or −∞ alone.
+/// ln softmax. Logits that allow no choice (NaN, +∞, or only −∞) stay as they are, so the search can report them.
 fn log_softmax(logits: &[f32]) -> Vec<f32> {
     let top = f64::from(logits.iter().copied().fold(f32::NEG_INFINITY, f32::max));
     let sum: f64 = logits.iter().map(|&logit| (f64::from(logit) - top).exp()).sum();

@@ -1,12 +1,14 @@
-//! The choice of a symbol among those that a model thinks possible.
+//! The choice of a symbol by the model's logits.
 //!
-//! It is made on the host: it needs V numbers a row, and there the generator of random numbers is seeded, portable and exact.
+//! It is made on the host. It needs V numbers per row, and there the random number generator is seeded, portable and
+//! exact.
 
 use crate::error::NnError;
 
-/// How a symbol is drawn: from softmax(logits / temperature), cut down to the `top_k` likeliest symbols, and of those to the
-/// likeliest that together reach the probability `top_p` (the nucleus of Holtzman et al. 2020), then normalised again. A
-/// symbol with a logit of −∞ has the probability 0 and is never drawn, even where fewer than `top_k` others are left.
+/// How a symbol is drawn: from softmax(logits / temperature), restricted to the `top_k` likeliest symbols, then to the
+/// likeliest of those that together reach the probability `top_p` (nucleus sampling, Holtzman et al. 2020), and
+/// normalised again. A symbol with a logit of −∞ has probability 0 and is never drawn, even if fewer than `top_k`
+/// others are left.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Sampling {
     pub temperature: f32,
@@ -36,7 +38,7 @@ impl Sampling {
         Ok(())
     }
 
-    /// Draws by inverting the distribution function at `at` in [0, 1), of logits that [`possible`] has let pass.
+    /// Draws by inverting the distribution function at `at` in [0, 1). The logits have passed [`possible`].
     pub fn draw(&self, logits: &[f32], at: f64) -> usize {
         let top = f64::from(logits.iter().copied().fold(f32::NEG_INFINITY, f32::max));
         let weight = |logit: f32| ((f64::from(logit) - top) / f64::from(self.temperature)).exp();
@@ -60,8 +62,8 @@ impl Sampling {
     }
 }
 
-/// Whether one symbol can be chosen by these logits of a row: NaN and +∞ stand for parameters that have gone bad; −∞ bans
-/// a symbol, and one must be left.
+/// Checks that a symbol can be chosen by a row's logits. NaN and +∞ mean that the parameters have gone bad; −∞ bans a
+/// symbol, and at least one must be left.
 pub(crate) fn possible(logits: &[f32], row: usize) -> Result<(), NnError> {
     match logits.iter().position(|&logit| logit.is_nan() || logit == f32::INFINITY) {
         Some(id) => Err(NnError::NotFinite { id }),
@@ -90,7 +92,7 @@ fn pick(weights: &[(usize, f64)], at: f64) -> usize {
             return id;
         }
     }
-    // Rounding can leave a crumb after the last symbol; the likeliest one takes it.
+    // Rounding can leave a remainder after the last symbol; the likeliest one takes it.
     let best = weights.iter().copied().reduce(|best, next| if next.1 > best.1 { next } else { best });
     best.map_or(0, |(id, _)| id)
 }

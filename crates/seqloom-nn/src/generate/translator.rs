@@ -1,9 +1,10 @@
-//! Translations from an encoder–decoder: the encoder once for a batch of sentences, then one step of the decoder a token.
+//! Translations from an encoder–decoder: the encoder once for a batch of sentences, then one step of the decoder per
+//! token.
 //!
-//! Both are programs, compiled when a batch of a new shape is met. What the encoder leaves and what goes from step to step
-//! stay on the device; of a step the host gives tokens and takes log-probabilities, which the search needs there, and
-//! attention weights. What the encoder leaves is held once a sentence, not once a beam: the beams of a sentence are several
-//! queries to one memory.
+//! Both are programs, compiled for each new batch shape. The encoder's outputs and the decoder's state stay on the
+//! device. In each step the host gives tokens and receives log-probabilities, which the search needs there, and
+//! attention weights. The encoder's outputs are held once per sentence, not once per beam: the beams of a sentence are
+//! several queries to one memory.
 
 use seqloom_graph::HostSliceMut;
 use seqloom_graph::{Control, Graph, HostTensor, ParamStore, Program, ProgramCache, Request, Tensor};
@@ -15,15 +16,14 @@ use crate::generate::carried::{Carried, GenerationMemory};
 use crate::models::encoder_decoder::{EncoderDecoder, Source};
 use crate::state::Past;
 
-/// Shapes whose programs a translator keeps unless told otherwise. Each has encodings and caches of its own on the device.
+/// Default number of shapes whose programs a translator keeps. Each has its own encodings and caches on the device.
 const SHAPES: usize = 16;
 
 /// Translates with an [`EncoderDecoder`], greedily or by beam search.
 ///
-/// A shape is a number of sentences, a padded length ([`padded_time`]) and a beam width. Programs are compiled when a shape is met
-/// and kept for the last 16 of them ([`Translator::with_shapes`]). Padding is masked. A token costs
-/// what one step of the decoder costs: the same wherever it stands for a recurrent one, and for a Transformer in proportion
-/// to what was written before.
+/// A shape is a number of sentences, a padded length ([`padded_time`]) and a beam width. Programs are compiled for each
+/// new shape and kept for the last 16 shapes ([`Translator::with_shapes`]). Padding is masked. A token costs one step
+/// of the decoder: constant for a recurrent decoder, and proportional to the text before it for a Transformer.
 #[derive(Debug)]
 pub struct Translator<M> {
     model: M,
@@ -47,14 +47,14 @@ impl<M: EncoderDecoder + Clone> Translate for M {}
 pub struct Translation {
     /// Its ids, without start and end.
     pub tokens: Vec<u32>,
-    /// ln P of its ids, the end among them if it was reached.
+    /// ln P of its ids, the end included if it was reached.
     pub log_prob: f64,
     /// What translations are ranked by: `log_prob` over the length penalty ([`BeamSearch::length_penalty`]).
     pub score: f64,
     /// Whether it ended; if not, it was cut off at the greatest length.
     pub ended: bool,
     /// Attention weights [target, source]: for each id, and for the end if it was reached, how much each source token
-    /// mattered; of a Transformer, to the last block, on the average of its heads. `None` without attention.
+    /// mattered; for a Transformer the mean over the heads of the last block. `None` without attention.
     pub attention: Option<HostTensor>,
 }
 
@@ -91,14 +91,15 @@ impl<M: EncoderDecoder> Translator<M> {
         Ok(found.into_iter().flatten().collect())
     }
 
-    /// For each sentence its best translations, best first, `width` at most ([`BeamSearch`] says how they are found and what
-    /// `length_penalty` is), of up to `max_tokens` ids each. A token with a logit of −∞ is banned: no translation holds it.
+    /// For each sentence its best translations, best first, at most `width`, of up to `max_tokens` ids each;
+    /// [`BeamSearch`] explains the search and `length_penalty`. A token with a logit of −∞ is banned: no translation
+    /// contains it.
     ///
-    /// # Errors
-    /// [`NnError::BeamWidth`], [`NnError::LengthPenalty`], [`NnError::TargetTooLong`]; [`NnError::Sentence`] names the first
-    /// source that is empty, holds an id beyond its vocabulary, or is longer than the model reads; [`NnError::NotFinite`] if
-    /// the parameters have gone bad or the model bans every token; [`NnError::NoneAllowed`] if nothing can follow what a
-    /// sentence has written; [`NnError::Graph`] if the store is another model's or the device fails.
+    /// # Errors [`NnError::BeamWidth`], [`NnError::LengthPenalty`], [`NnError::TargetTooLong`]; [`NnError::Sentence`]
+    /// names the first source that is empty, holds an id beyond its vocabulary, or is longer than the model reads;
+    /// [`NnError::NotFinite`] if the parameters have gone bad or the model bans every token; [`NnError::NoneAllowed`]
+    /// if nothing can follow a sentence's translation so far; [`NnError::Graph`] if the store is another model's or the
+    /// device fails.
     pub fn beam<S: AsRef<[u32]>>(
         &mut self,
         sources: &[S],
@@ -131,8 +132,8 @@ impl<M: EncoderDecoder> Translator<M> {
         translations.collect()
     }
 
-    /// What [`Self::beam`] gives for any number of sentences: they are sorted by length and searched `rows` at a time, so
-    /// that few shapes are compiled and little is padding. The last few search along with copies of the longest.
+    /// [`Self::beam`] for any number of sentences. They are sorted by length and searched `rows` at a time, so few
+    /// shapes are compiled and there is little padding. Copies of the longest sentence fill the last batch.
     ///
     /// # Errors
     /// As [`Self::beam`], where an [`NnError::Sentence`] names the place among all sources; [`NnError::Batch`] for `rows` of 0.
@@ -162,8 +163,8 @@ impl<M: EncoderDecoder> Translator<M> {
         Ok(found)
     }
 
-    /// The same translator keeping the programs of up to `most` shapes instead of 16. Where more come, those of the shape used
-    /// least recently are compiled again when it returns.
+    /// The same translator keeping the programs of up to `most` shapes instead of 16. With more shapes, the least
+    /// recently used one is dropped and compiled again when it returns.
     #[must_use]
     pub fn with_shapes(mut self, most: usize) -> Self {
         self.programs = ProgramCache::new(most);
@@ -176,7 +177,7 @@ impl<M: EncoderDecoder> Translator<M> {
         self.programs.usage().held
     }
 
-    /// The device memory that it holds beside the parameters, and how many shapes it keeps, may keep and has dropped.
+    /// The device memory that it holds besides the parameters, and how many shapes it keeps, may keep and has dropped.
     #[must_use]
     pub fn memory(&self) -> GenerationMemory {
         let start = GenerationMemory { shapes: self.programs.usage(), ..GenerationMemory::default() };
@@ -214,7 +215,7 @@ impl Programs {
         Ok(Self { sizes, carried, encode, step, weights })
     }
 
-    /// Sources and their lengths → the memory, and the state of one row a sentence, copied for each beam.
+    /// Sources and their lengths → the memory, and the state of one row per sentence, copied for each beam.
     fn encoder(model: &impl EncoderDecoder, carried: &Carried, sizes: Sizes) -> Result<Program, NnError> {
         let Sizes { sentences, positions, width } = sizes;
         let g = carried.store().inference_graph();

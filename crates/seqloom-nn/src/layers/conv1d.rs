@@ -34,7 +34,7 @@ pub struct Conv1dConfig {
 }
 
 impl Conv1dConfig {
-    /// Of these sizes, without dilation and padding.
+    /// A config with these sizes, without dilation and padding.
     #[must_use]
     pub fn new(input: usize, output: usize, kernel: usize) -> Self {
         Self { input, output, kernel, dilation: 1, padding: Padding::Valid }
@@ -46,8 +46,9 @@ impl Conv1dConfig {
 /// Formula: y\[b, t, o\] = bias\[o\] + Σ_j Σ_c weight[o, c, j]·x\[b, t + j·dilation − before, c\], where x is 0 beyond its ends and
 /// `before` is 0, ⌊(k−1)·dilation/2⌋ or (k−1)·dilation by [`Padding`]. (A cross-correlation, as in PyTorch.)
 ///
-/// Shapes: x [B, T, in] → [B, T', out], T' by [`Padding`]; parameters, as PyTorch's `nn.Conv1d`: `weight` [out, in, k] and `bias`
-/// \[out\], both uniform in ±1/√(in·k) at first. PyTorch has channels before time in operand and result; here time comes first.
+/// Shapes: x [B, T, in] → [B, T', out], T' by [`Padding`]; parameters, as PyTorch's `nn.Conv1d`: `weight` [out, in, k]
+/// and `bias` \[out\], both uniform in ±1/√(in·k) initially. PyTorch has channels before time in operand and result;
+/// here time comes first.
 ///
 /// Errors: an operand of other channels, or without padding of fewer than (k−1)·dilation + 1 steps, poisons the result.
 ///

@@ -1,7 +1,7 @@
 //! Dropout.
 //!
-//! Which elements fall is a pure function of the step's seed, the call's number in the graph and the element's index, so
-//! the backward pass recomputes the mask instead of storing it, and a replayed step repeats its bits.
+//! A pure function of the step's seed, the call's number in the graph and the element's index decides which elements
+//! are dropped. So the backward pass recomputes the mask instead of storing it, and a replayed step repeats its bits.
 
 use seqloom_graph::Tensor;
 

@@ -1,7 +1,7 @@
 //! The embedding layer.
 //!
-//! Its gradient is summed row by row in a fixed order, from an index that the host builds; scattering with atomics would
-//! be simpler and would give other bits in every run.
+//! Its gradient is summed row by row in a fixed order, from an index that the host builds. Scattering with atomics
+//! would be simpler but give other bits in every run.
 
 use seqloom_graph::{Graph, Init, ParamId, Params, Tensor};
 
@@ -9,7 +9,7 @@ use seqloom_graph::{Graph, Init, ParamId, Params, Tensor};
 ///
 /// Formula: y\[..\] = W[ids\[..\]].
 ///
-/// Shapes: ids \[..\] of u32, at most three dimensions, → [.., C]; parameter `weight` [V, C], normal(0, 1) at first.
+/// Shapes: ids \[..\] of u32, at most three dimensions, → [.., C]; parameter `weight` [V, C], normal(0, 1) initially.
 ///
 /// Errors: an id of V or more is found on the host when the program is run.
 #[derive(Clone, Copy, Debug)]
@@ -23,7 +23,7 @@ impl Embedding {
         Self::with(params, name, vocab, channels, Init::Normal(1.0))
     }
 
-    /// As [`Self::new`], with other first values.
+    /// As [`Self::new`], with other initial values.
     pub fn with(params: &mut Params, name: &str, vocab: usize, channels: usize, start: Init) -> Self {
         params.scope(name, |params| Self { weight: params.add("weight", &[vocab, channels], start) })
     }

@@ -1,4 +1,4 @@
-//! The feed-forward half of a Transformer's block: two affine maps with a function between them, for each step alone.
+//! The feed-forward half of a Transformer's block: two affine maps with a function between them, applied to each step.
 
 use seqloom_graph::{Init, Params, Tensor};
 
@@ -22,7 +22,7 @@ pub enum FeedForwardActivation {
 }
 
 impl FeedForwardActivation {
-    /// Records the function alone; of [`Self::SwiGlu`] that of the gated half.
+    /// Records only the function; for [`Self::SwiGlu`] that of the gated half.
     #[track_caller]
     pub(crate) fn apply(self, x: Tensor<'_>) -> Tensor<'_> {
         match self {
@@ -41,7 +41,7 @@ impl FeedForwardActivation {
 /// Shapes: x [.., C] → [.., C], F channels between.
 ///
 /// Parameters, as PyTorch's Transformer layers have them, in the layer's own scope: `linear1.{weight,bias}` [F, C],
-/// `linear2.{weight,bias}` [C, F], and `linear3.{weight,bias}` [F, C] where there is a gate.
+/// `linear2.{weight,bias}` [C, F], and `linear3.{weight,bias}` [F, C] if there is a gate.
 #[derive(Clone, Copy, Debug)]
 pub struct FeedForward {
     first: Linear,
@@ -52,8 +52,8 @@ pub struct FeedForward {
 }
 
 impl FeedForward {
-    /// Registers the maps, with first values of weights and biases for what enters and for what leaves; PyTorch's where
-    /// `None`.
+    /// Registers the maps, with initial values of weights and biases for what enters and for what leaves; PyTorch's
+    /// where `None`.
     pub fn new(
         params: &mut Params,
         channels: usize,

@@ -6,7 +6,7 @@ use seqloom_graph::{Init, ParamId, Params, Tensor};
 ///
 /// Formula: y = (x − m)/√(v + eps)·weight + bias, with the mean m and the variance v = mean (x − m)² of the last axis.
 ///
-/// Shapes: x [.., C] → y [.., C]; parameters `weight` \[C\], 1 at first, and `bias` \[C\], 0 at first.
+/// Shapes: x [.., C] → y [.., C]; parameters `weight` \[C\], 1 initially, and `bias` \[C\], 0 initially.
 ///
 /// Errors: an operand whose last axis is not C, or an `eps` that is negative or not finite, poisons the result.
 #[derive(Clone, Copy, Debug)]

@@ -9,7 +9,8 @@ use seqloom_graph::{Init, ParamId, Params, Tensor};
 ///
 /// Formula: y = x·Wᵀ + b.
 ///
-/// Shapes: x [.., in] → y [.., out]; parameters `weight` [out, in] and `bias` \[out\], both uniform in ±1/√in at first.
+/// Shapes: x [.., in] → y [.., out]; parameters `weight` [out, in] and `bias` \[out\], both uniform in ±1/√in
+/// initially.
 ///
 /// Errors: an operand whose last axis is not `in` poisons the result.
 #[derive(Clone, Copy, Debug)]
@@ -25,7 +26,7 @@ impl Linear {
         Self::with(params, name, input, output, [start.clone(), start])
     }
 
-    /// As [`Self::new`], with other first values of weight and bias.
+    /// As [`Self::new`], with other initial values of weight and bias.
     pub fn with(
         params: &mut Params,
         name: &str,

@@ -1,7 +1,7 @@
 //! Losses.
 //!
 //! A loss is a scalar tensor that [`seqloom_graph::Objective`] differentiates. Means are over the positions that count,
-//! so that a padded batch and the same rows alone have the same loss.
+//! so a padded batch has the same loss as its rows without padding.
 
 use seqloom_graph::{CrossEntropyOptions, Lengths, Tensor};
 

@@ -6,7 +6,7 @@ use seqloom_graph::{Init, ParamId, Params, Tensor};
 ///
 /// Formula: y = x/√(mean x² + eps)·weight, with the mean over the last axis.
 ///
-/// Shapes: x [.., C] → y [.., C]; parameter `weight` \[C\], 1 at first.
+/// Shapes: x [.., C] → y [.., C]; parameter `weight` \[C\], 1 initially.
 ///
 /// Errors: an operand whose last axis is not C, or an `eps` that is negative or not finite, poisons the result.
 #[derive(Clone, Copy, Debug)]

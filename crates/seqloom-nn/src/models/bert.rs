@@ -1,8 +1,7 @@
-//! The encoder-only Transformer: every step sees all others, and the model says what stood where tokens were hidden.
+//! The encoder-only Transformer: every step sees all others, and the model predicts hidden tokens.
 //!
-//! The head, the widest layer, and the loss see hidden tokens alone: the batch lists their places, and the features are
-//! gathered from there. What is learned so serves other ends through the features of each step, or of the whole row by the
-//! pooler.
+//! Only hidden tokens reach the head, which is the widest layer, and the loss: the batch lists their places, and their
+//! features are gathered. Other tasks use the features of each step, or the pooler's summary of a row.
 
 use seqloom_graph::{AttentionOptions, Graph, Init, Lengths, ParamId, Params, Tensor};
 
@@ -22,7 +21,7 @@ use crate::vocab::Vocab;
 /// Sizes of a [`Bert`].
 #[derive(Clone, Debug, PartialEq)]
 pub struct BertConfig {
-    /// Symbols that it reads and predicts, V; the one that hides others is among them.
+    /// Symbols that it reads and predicts, V, including the mask symbol.
     pub vocab: Vocab,
     /// Its blocks.
     pub block: BlockConfig,
@@ -32,17 +31,17 @@ pub struct BertConfig {
     pub max_time: usize,
     /// How positions are added to embeddings.
     pub positions: AbsolutePositions,
-    /// Kinds of tokens that are told apart, such as those of a first and a second sentence; 0 if none are.
+    /// Kinds of tokens, such as those of a first and a second sentence; 0 for no kinds.
     pub token_types: usize,
     /// Whether it has a summary of a row ([`Bert::pooled`]).
     pub pooler: bool,
-    /// Whether it has a head that says what was hidden.
+    /// Whether it has a head that predicts hidden tokens.
     pub head: bool,
 }
 
 impl BertConfig {
-    /// BERT's form (Devlin et al. 2019) at these sizes: post-norm, exact GELU, learned positions, dropout of 0.1 everywhere but
-    /// inside the feed-forward layer; with the head, without pooler and kinds of tokens.
+    /// BERT's form (Devlin et al. 2019) at these sizes: post-norm, exact GELU, learned positions, dropout of 0.1
+    /// everywhere except inside the feed-forward layer; with the head, without pooler and kinds of tokens.
     #[must_use]
     pub fn new(vocab: Vocab, channels: usize, heads: usize, layers: usize, max_time: usize) -> Self {
         let block = BlockConfig {
@@ -71,10 +70,10 @@ impl BertConfig {
 /// are kinds, `norm.*`, `blocks.*` as [`TransformerStack`] names them, `pooler.{weight,bias}` [C, C] and \[C\],
 /// `head.dense.{weight,bias}` the same, `head.norm.*`, `head.bias` \[V\].
 ///
-/// Blocks that normalise their inputs (pre-norm) get a last normalisation behind them, `blocks.norm.*`.
+/// Pre-norm blocks are followed by a last normalisation, `blocks.norm.*`.
 ///
-/// Errors: rows of more than `max_time` steps, heads that do not divide the channels, and the use of a pooler, a head or kinds
-/// that the model has not poison the result; ids out of range are found on the host.
+/// Errors: rows of more than `max_time` steps, heads that do not divide the channels, and the use of a pooler, a head
+/// or kinds that the model lacks poison the result; ids out of range are found on the host.
 #[derive(Clone, Debug)]
 pub struct Bert {
     config: BertConfig,
@@ -88,7 +87,7 @@ pub struct Bert {
     head: Option<Head>,
 }
 
-/// What stands between features and the embedding's table.
+/// The part between the features and the embedding's table.
 #[derive(Clone, Copy, Debug)]
 struct Head {
     dense: Linear,
@@ -200,8 +199,8 @@ impl Bert {
         x.matmul_t(self.embedding.table(g)) + g.param(*bias)
     }
 
-    /// Records what the model makes of a batch's hidden tokens: logits [M, V], over inputs named as the batch names its
-    /// tensors. Surplus places, if the batch has any, repeat its first step.
+    /// Records the logits of a batch's hidden tokens [M, V], over inputs named as the batch names its tensors. Surplus
+    /// places, if the batch has any, repeat its first step.
     #[track_caller]
     #[must_use]
     pub fn hidden_logits<'g>(&self, g: &'g Graph, batch: &MaskedBatch) -> Tensor<'g> {

@@ -1,8 +1,8 @@
-//! What every encoder–decoder has in common where it translates.
+//! What all encoder–decoders have in common for translation.
 //!
-//! A model says how a batch of sources becomes a memory and a first state, and how one step of some rows follows from both:
-//! then one translator serves all. Memory and state are lists of plain tensors, for the same reason as a language model's
-//! state. Training is each model's own: it runs over all steps at once where it can.
+//! A model says how a batch of sources becomes a memory and an initial state, and how one step of some rows follows
+//! from both. Then one translator serves all models. Memory and state are lists of plain tensors, as a language model's
+//! state is. Training is up to each model, which runs over all steps at once if it can.
 
 pub mod seq2seq;
 pub mod transformer;
@@ -12,10 +12,10 @@ use seqloom_graph::{Lengths, Tensor};
 use crate::batch::translation_batch::TranslationVocab;
 use crate::state::{Past, StateShape};
 
-/// What a decoder looks at in every step and never changes, for B sentences of up to S tokens.
+/// What a decoder reads in every step and never changes, for B sentences of up to S tokens.
 #[derive(Clone, Debug)]
 pub struct Source<'g> {
-    /// What the encoder made of them; of the shapes that [`EncoderDecoder::memory_shapes`] gives.
+    /// The encoder's outputs, with the shapes that [`EncoderDecoder::memory_shapes`] gives.
     pub memory: Vec<Tensor<'g>>,
     /// Their true lengths, of up to S.
     pub lengths: Lengths<'g>,
@@ -26,11 +26,11 @@ pub struct Source<'g> {
 pub struct Begun<'g> {
     /// The memory.
     pub memory: Vec<Tensor<'g>>,
-    /// The state that B rows start from; empty where nothing of a state is read before it is written.
+    /// The initial state of B rows; empty if no part of the state is read before it is written.
     pub state: Vec<Tensor<'g>>,
 }
 
-/// What a decoder answers to a token of each of R rows.
+/// A decoder's results for one token of each of R rows.
 #[derive(Clone, Debug)]
 pub struct Next<'g> {
     /// Logits [R, V] of the token after.
@@ -54,7 +54,7 @@ pub trait EncoderDecoder {
         None
     }
 
-    /// Shapes of the memory of so many sentences of so many positions.
+    /// Shapes of the memory for this many sentences of this many positions.
     fn memory_shapes(&self, sentences: usize, positions: usize) -> Vec<Vec<usize>>;
 
     /// Shapes of the state that `rows` rows carry from step to step.
@@ -64,8 +64,8 @@ pub trait EncoderDecoder {
     #[track_caller]
     fn begin<'g>(&self, sources: Tensor<'g>, lengths: Lengths<'g>) -> Begun<'g>;
 
-    /// Records one step of R rows, a multiple of B: tokens \[R\], the state before and how many steps it was, and what to look
-    /// at. Rows b·R/B to (b + 1)·R/B − 1 translate sentence b.
+    /// Records one step of R rows, a multiple of B: tokens \[R\], the state before with its number of steps, and the
+    /// memory. Rows b·R/B to (b + 1)·R/B − 1 translate sentence b.
     #[track_caller]
     fn next<'g>(&self, tokens: Tensor<'g>, past: &Past<'g>, source: &Source<'g>) -> Next<'g>;
 }

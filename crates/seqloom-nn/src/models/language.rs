@@ -1,13 +1,13 @@
-//! What every language model over symbols has in common.
+//! What all language models over symbols have in common.
 //!
-//! A model says once how it reads tokens ([`LanguageModel::read`]): any number of steps, from the start of a text or behind
-//! what was read before. Training records whole windows of it and generation records one step of it, so the two cannot
-//! drift apart, and the loss and the generator are written once for all models. A state is a list of plain tensors, because
-//! models differ in nothing but their number and shapes: none for a Markov chain, the last embeddings for a window, h and c
-//! for an LSTM, keys and values for a Transformer.
+//! A model says once how it reads tokens ([`LanguageModel::read`]): any number of steps, from the start of a text or
+//! after a past. Training records whole windows of it and generation records one step, so the two cannot drift apart,
+//! and loss and generator are written once for all models. A state is a list of plain tensors, because models differ
+//! only in their number and shapes: none for a Markov chain, the last embeddings for a window, h and c for an LSTM,
+//! keys and values for a Transformer.
 //!
-//! Reading and the head ([`LanguageModel::logits`]) are apart, since the head is the widest layer and few steps need it:
-//! true ones in training, the last one of a prompt in generation.
+//! Reading and the head ([`LanguageModel::logits`]) are separate, because the head is the widest layer and few steps
+//! need it: the true steps in training, the last step of a prompt in generation.
 
 pub mod conv_lm;
 pub mod gpt;
@@ -23,11 +23,11 @@ use crate::layers::losses::{cross_entropy, packed_cross_entropy};
 use crate::state::{Past, StateShape};
 use crate::vocab::Vocab;
 
-/// What a language model has made of the tokens that it read.
+/// A language model's result for the tokens that it read.
 #[derive(Clone, Debug)]
 pub struct Reading<'g> {
-    /// What [`LanguageModel::logits`] takes, [B, T, F]: step t's tells the token after token t. Padded steps have none with
-    /// a meaning.
+    /// Features for [`LanguageModel::logits`], [B, T, F]: step t predicts the token after token t. Those of padded
+    /// steps have no meaning.
     pub features: Tensor<'g>,
     /// The state after each row's last true step, to continue from; shapes as [`LanguageModel::state_shapes`] gives them.
     pub state: Vec<Tensor<'g>>,
@@ -46,8 +46,8 @@ pub trait LanguageModel {
     /// Shapes of the state that `rows` rows carry from step to step.
     fn state_shapes(&self, rows: usize) -> Vec<StateShape>;
 
-    /// Records the model up to its head: tokens [B, T] of u32, from the start of a text or behind a `past`, row lengths (all
-    /// T if `None`) → features and the state after them. Padded steps change no state that a later step sees
+    /// Records the model up to its head: tokens [B, T] of u32, from the start of a text or after a `past`, row lengths
+    /// (all T if `None`) → features and the state after them. Padded steps change no state that a later step sees
     ///
     /// A state of another number of tensors or of other shapes poisons the result, as do rows beyond [`Self::max_time`].
     #[track_caller]
@@ -62,8 +62,8 @@ pub trait LanguageModel {
     #[track_caller]
     fn logits<'g>(&self, features: Tensor<'g>) -> Tensor<'g>;
 
-    /// Records the loss of a batch, a scalar in nats per token, over inputs named as the batch names its tensors: the mean
-    /// over true steps of −ln softmax(logits)\[target\]. The head and the loss see true steps alone.
+    /// Records the loss of a batch, a scalar in nats per token, over inputs named as the batch names its tensors: the
+    /// mean over true steps of −ln softmax(logits)\[target\]. The head and the loss see only true steps.
     ///
     /// Ids of V or more are found on the host before the device. A ragged batch made for another vocabulary poisons the
     /// result.
@@ -88,8 +88,8 @@ pub trait LanguageModel {
     }
 }
 
-/// Checks a past's state against the shapes that `model` wants: the tensors, or zeros where nothing was read. A state that
-/// does not fit comes back poisoned, and poisons what is computed from it.
+/// Checks a past's state against the shapes that `model` wants. Returns the tensors, or zeros if nothing was read. A
+/// state that does not fit is returned poisoned.
 #[track_caller]
 pub(crate) fn state_or_zeros<'g>(
     model: &impl LanguageModel,
@@ -119,7 +119,7 @@ pub(crate) fn last_step<'g>(x: Tensor<'g>, lengths: Option<Lengths<'g>>) -> Tens
     let Some(lengths) = lengths else {
         return x.slice(1, time.saturating_sub(1), 1).reshape(&[rows, channels]);
     };
-    // A row of the identity for each row of the batch: one product picks, and its gradient puts back.
+    // A row of the identity for each row of the batch: one product picks, and its gradient scatters.
     let ends = x.graph().literal(&[time], (1..=time).map(|t| t as f32).collect());
     let picks = lengths.tensor().to_f32().reshape(&[rows, 1]).equal(ends).reshape(&[rows, 1, time]);
     picks.matmul(x).reshape(&[rows, channels])

@@ -1,8 +1,6 @@
 //! The word-window model: the label of a word from the words around it.
 //!
-//! [`crate::models::language::window_lm`] is its sister that looks back alone and predicts the next symbol. Here the window is centred, so
-//! it labels what has been written: parts of speech, names. What is beyond the ends of a row, padding among it, is zeros,
-//! where Collobert et al. train a vector of its own for it.
+//! [`crate::models::language::window_lm`] looks only back and predicts the next symbol; this window is centred, so it labels existing text: parts of speech, names. Steps beyond the ends of a row, including padding, are zeros; Collobert et al. train a separate vector for them.
 
 use seqloom_graph::{Lengths, Params, Tensor};
 
@@ -15,7 +13,7 @@ use crate::layers::linear::Linear;
 pub struct WindowTaggerConfig {
     /// Symbols that it reads, V.
     pub vocab: usize,
-    /// Labels that it tells apart, K.
+    /// Number of labels, K.
     pub labels: usize,
     /// Symbols on either side that it sees, r.
     pub radius: usize,
@@ -26,7 +24,7 @@ pub struct WindowTaggerConfig {
 }
 
 impl WindowTaggerConfig {
-    /// Of these sizes.
+    /// A config with these sizes.
     #[must_use]
     pub fn new(vocab: usize, labels: usize, radius: usize, embed: usize, hidden: usize) -> Self {
         Self { vocab, labels, radius, embed, hidden }

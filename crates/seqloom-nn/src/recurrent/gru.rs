@@ -1,7 +1,7 @@
 //! The gated recurrent unit.
 //!
-//! The reset gate multiplies h·W_hnᵀ + b_hn, after the product, as cuDNN and PyTorch have it: then all three gates' products
-//! are one. (Cho et al. reset h before it, which PyTorch's parameters do not fit.)
+//! The reset gate multiplies h·W_hnᵀ + b_hn after the product, as in cuDNN and PyTorch, so all three gates share one
+//! product. Cho et al. reset h before it, which PyTorch's parameters do not fit.
 
 use seqloom_graph::{Lengths, Params, Tensor};
 
@@ -27,9 +27,9 @@ use crate::recurrent::stack::{Cell, Stack};
 /// first axis) `weight_ih_l{l}` [3H, C or D·H], `weight_hh_l{l}` [3H, H], `bias_ih_l{l}` \[3H\], `bias_hh_l{l}` \[3H\];
 /// and the same with `_reverse` behind them for the other direction.
 ///
-/// With lengths, row b has `lengths[b]` steps, from 1 to T: its outputs after them are 0, its final state is the one after
-/// its own last step (in the other direction: after its first, having begun at its own last), and no gradient comes from
-/// beyond. The work follows the true steps, not the padding.
+/// With lengths, row b has `lengths[b]` steps, from 1 to T: its outputs after them are 0, and its final state is the
+/// one after its own last step (in the reverse direction, which starts at its own last step, after its first). No
+/// gradient comes from padding, and padding costs no work.
 ///
 /// Errors: operands of other shapes poison the outputs; a bad length is found on the host when the program runs.
 #[derive(Clone, Debug)]
@@ -75,7 +75,7 @@ impl Gru {
     }
 
     /// Records one step, for streams: x [B, C] and a state [L, B, H] → the last layer's [B, H] and the new state. A
-    /// bidirectional layer, which would need the end of the stream, poisons it.
+    /// bidirectional layer poisons the result, because it would need the end of the stream.
     #[track_caller]
     #[must_use]
     pub fn step<'g>(&self, x: Tensor<'g>, state: Tensor<'g>) -> (Tensor<'g>, Tensor<'g>) {

@@ -1,7 +1,7 @@
 //! Long short-term memory over whole sequences.
 //!
-//! The cell state passes from step to step by a product with the forget gate alone, so a gradient can go far back where
-//! that gate stays near 1; the price is two states and four gates.
+//! The cell state passes from step to step only through a product with the forget gate, so gradients reach far back
+//! while that gate stays near 1. The price is two states and four gates.
 
 use seqloom_graph::{Lengths, Params, Tensor};
 
@@ -29,9 +29,9 @@ use crate::recurrent::stack::{Cell, Stack};
 /// the first axis) `weight_ih_l{l}` [4H, C or D·H], `weight_hh_l{l}` [4H, H], `bias_ih_l{l}` \[4H\], `bias_hh_l{l}` \[4H\];
 /// and the same with `_reverse` behind them for the other direction.
 ///
-/// With lengths, row b has `lengths[b]` steps, from 1 to T: its outputs after them are 0, its final state is the one after
-/// its own last step (in the other direction: after its first, having begun at its own last), and no gradient comes from
-/// beyond. The work follows the true steps, not the padding.
+/// With lengths, row b has `lengths[b]` steps, from 1 to T: its outputs after them are 0, and its final state is the
+/// one after its own last step (in the reverse direction, which starts at its own last step, after its first). No
+/// gradient comes from padding, and padding costs no work.
 ///
 /// Errors: operands of other shapes poison the outputs; a bad length is found on the host when the program runs.
 #[derive(Clone, Debug)]
@@ -48,7 +48,7 @@ pub struct LstmState<'g> {
     pub c: Tensor<'g>,
 }
 
-/// What [`Lstm::forward`] gives.
+/// The result of [`Lstm::forward`].
 #[derive(Clone, Copy, Debug)]
 pub struct LstmOutput<'g> {
     /// Hidden states of the last layer: [B, T, D·H], 0 on padded steps; or packed [N, D·H], 0 on surplus rows.
@@ -99,7 +99,7 @@ impl Lstm {
     }
 
     /// Records one step, for streams: x [B, C] and a state of [L, B, H] → the last layer's [B, H] and the new state. A
-    /// bidirectional layer, which would need the end of the stream, poisons it.
+    /// bidirectional layer poisons the result, because it would need the end of the stream.
     #[track_caller]
     #[must_use]
     pub fn step<'g>(&self, x: Tensor<'g>, state: LstmState<'g>) -> (Tensor<'g>, LstmState<'g>) {

@@ -1,7 +1,7 @@
 //! The vanilla recurrent network.
 //!
-//! Its one gate is the state itself, so gradients shrink or grow by W_hh at every step; it is here to be compared with, and
-//! because on short dependencies nothing is cheaper.
+//! Gradients shrink or grow by W_hh at every step. It is here for comparison, and because nothing is cheaper for short
+//! dependencies.
 
 use seqloom_graph::{Activation, Lengths, Params, Tensor};
 
@@ -24,9 +24,9 @@ use crate::recurrent::stack::{Cell, Stack};
 /// [H, C or D·H], `weight_hh_l{l}` [H, H], `bias_ih_l{l}` \[H\], `bias_hh_l{l}` \[H\];
 /// and the same with `_reverse` behind them for the other direction.
 ///
-/// With lengths, row b has `lengths[b]` steps, from 1 to T: its outputs after them are 0, its final state is the one after
-/// its own last step (in the other direction: after its first, having begun at its own last), and no gradient comes from
-/// beyond. The work follows the true steps, not the padding.
+/// With lengths, row b has `lengths[b]` steps, from 1 to T: its outputs after them are 0, and its final state is the
+/// one after its own last step (in the reverse direction, which starts at its own last step, after its first). No
+/// gradient comes from padding, and padding costs no work.
 ///
 /// Errors: operands of other shapes poison the outputs; a bad length is found on the host when the program runs.
 #[derive(Clone, Debug)]
@@ -72,7 +72,7 @@ impl Rnn {
     }
 
     /// Records one step, for streams: x [B, C] and a state [L, B, H] → the last layer's [B, H] and the new state. A
-    /// bidirectional layer, which would need the end of the stream, poisons it.
+    /// bidirectional layer poisons the result, because it would need the end of the stream.
     #[track_caller]
     #[must_use]
     pub fn step<'g>(&self, x: Tensor<'g>, state: Tensor<'g>) -> (Tensor<'g>, Tensor<'g>) {

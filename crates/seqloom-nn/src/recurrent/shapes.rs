@@ -1,4 +1,4 @@
-//! Sizes of recurrent layers, and what they give.
+//! Sizes and results of recurrent layers.
 
 use seqloom_graph::Tensor;
 
@@ -37,7 +37,7 @@ impl RecurrentConfig {
     }
 }
 
-/// What [`crate::Recurrent::run`] gives.
+/// The result of [`crate::Recurrent::run`].
 #[derive(Clone, Debug)]
 pub struct Run<'g> {
     /// Hidden states of the last layer: [B, T, D·H], 0 on padded steps; or packed [N, D·H], 0 on surplus rows.
@@ -46,7 +46,7 @@ pub struct Run<'g> {
     pub state: Vec<Tensor<'g>>,
 }
 
-/// What [`crate::Rnn`] and [`crate::Gru`] give.
+/// The result of [`crate::Rnn`] and [`crate::Gru`].
 #[derive(Clone, Copy, Debug)]
 pub struct RecurrentOutput<'g> {
     /// Hidden states of the last layer: [B, T, D·H], 0 on padded steps; or packed [N, D·H], 0 on surplus rows.

@@ -1,9 +1,10 @@
 //! The stack of layers and directions under every recurrent layer.
 //!
-//! A layer is two parts: one product that projects the inputs of all steps at once, and the recurrence proper, which the
-//! graph records as one operation. With lengths everything between the first layer's input and the last one's output is
-//! packed, so that products, dropout and recurrences see true steps alone: sequences are packed once and unpacked once.
-//! The cells differ in a few lines here, so they share one stack; their equations and names are in files of their own.
+//! A layer has two parts: one product that projects the inputs of all steps at once, and the recurrence itself, which
+//! the graph records as one operation. With lengths, everything between the first layer's input and the last one's
+//! output is packed, so products, dropout and recurrences see only true steps; sequences are packed once and unpacked
+//! once. The cells differ in a few lines here, so they share one stack; their equations and names are in their own
+//! files.
 
 use seqloom_graph::{Activation, Init, Lengths, ParamId, Params, Tensor};
 
@@ -129,12 +130,12 @@ impl Stack {
             return self.refuse(x, &format!("needs an input of {} channels", self.config.input));
         }
         let RecurrentConfig { hidden, dropout, .. } = self.config;
-        // Also of a single layer, where nothing would be dropped.
+        // Also for a single layer, which would drop nothing.
         if !(0.0..1.0).contains(&dropout) {
             return self.refuse(x, &format!("dropout = {dropout} is not in 0 <= p < 1"));
         }
         let mut output = x;
-        // By tensor of the state, the final ones of each layer and direction.
+        // For each tensor of the state, the final ones of each layer and direction.
         let mut finals = vec![Vec::new(); self.cell.states()];
         for (l, directions) in self.layers.iter().enumerate() {
             let below = if l == 0 { output } else { output.dropout(dropout) };
@@ -170,7 +171,7 @@ impl Stack {
     ) -> (Tensor<'g>, Vec<Tensor<'g>>) {
         let (g, hidden, reverse) = (x.graph(), self.config.hidden, direction.reverse);
         let (w_hh, bias_hh) = (g.param(direction.weight_hh), g.param(direction.bias_hh));
-        // Biases ride on the product.
+        // Biases are added by the product.
         let x_proj = x.matmul_t(g.param(direction.weight_ih)) + g.param(direction.bias_ih);
         match self.cell {
             Cell::Rnn(activation) => {
@@ -219,8 +220,7 @@ impl Cell {
     }
 }
 
-/// Tensors side by side along `axis`. A stack always has a layer and a direction, so the fallback never stands for a
-/// result.
+/// Tensors side by side along `axis`. A stack always has a layer and a direction, so the fallback is never a result.
 #[track_caller]
 fn joined<'g>(parts: &[Tensor<'g>], axis: isize, fallback: Tensor<'g>) -> Tensor<'g> {
     match parts {

@@ -1,9 +1,9 @@
 //! The recurrent encoder–decoder: one network reads a sentence, another writes its translation.
 //!
-//! The decoder's parts are recorded for any number of steps at once, where no step's input depends on the output of the
-//! step before (no attention, or Luong's), and step by step where it does: with input feeding, with Bahdanau's attention,
-//! when the decoder reads its own words, and in inference. All ways record the same layers ([`Seq2Seq::step`] is one step of
-//! them), so what is trained is what translates.
+//! If no step's input depends on the previous step's output (no attention, or Luong's), the decoder is recorded for any
+//! number of steps at once. Otherwise it is recorded step by step: with input feeding, with Bahdanau's attention, when
+//! the decoder reads its own words, and in inference. All ways record the same layers ([`Seq2Seq::step`] is one step of
+//! them), so the trained model is the one that translates.
 
 use seqloom_graph::{DType, Graph, Lengths, Params, Tensor};
 
@@ -20,14 +20,14 @@ use crate::recurrent::lstm::Lstm;
 use crate::recurrent::shapes::RecurrentConfig;
 use crate::state::{Past, StateShape};
 
-/// Where attention stands in a decoder.
+/// Where a decoder applies attention.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Wiring {
     /// After the recurrent layers: their output h_t is the query, and h̃_t = tanh(W_c·\[c_t; h_t\]) goes to the head (Luong et
     /// al. 2015, without input feeding).
     Luong,
-    /// As [`Wiring::Luong`], and h̃_t is also a part of the next step's input, zeros at first (their "input feeding").
+    /// As [`Wiring::Luong`], and h̃_t is also a part of the next step's input, initially zeros (their "input feeding").
     InputFeeding,
     /// Before the recurrent layers: the state of the last layer after the step before is the query, the context is a part
     /// of the input, and \[s_t; c_t; e_t\] goes to the head (Bahdanau et al. 2015, with a linear layer in place of their
@@ -50,7 +50,7 @@ pub struct Seq2SeqConfig {
     pub bidirectional: bool,
     /// Probability of dropout while training: on the embeddings and between the layers.
     pub dropout: f32,
-    /// The decoder's attention; without one it knows the source by its start state alone.
+    /// The decoder's attention; without it the decoder knows the source only by its initial state.
     pub attention: Option<(Score, Wiring)>,
     /// Longest source that it reads, in tokens.
     pub max_source: usize,
@@ -123,7 +123,7 @@ pub struct DecoderState<'g> {
 /// What an encoder hands to a decoder.
 #[derive(Clone, Debug)]
 pub struct Encoded<'g> {
-    /// What attention looks at; `None` without attention.
+    /// The memory of attention; `None` without attention.
     pub memory: Option<Memory<'g>>,
     /// Where the decoder starts, R = B.
     pub state: DecoderState<'g>,
@@ -217,7 +217,7 @@ impl<L: Recurrent> Seq2Seq<L> {
             [] => run.state,
             bridges => {
                 let tensors = bridges.iter().zip(run.state).enumerate();
-                // A cell's state has no bounds that a tanh could keep.
+                // No tanh for the cell state: it is not bounded.
                 tensors.map(|(i, (bridge, state))| self.bridged(bridge, state, rows, i == 0)).collect()
             }
         };
@@ -294,7 +294,8 @@ impl<L: Recurrent> Seq2Seq<L> {
         (run.output.reshape(&[rows, self.config.hidden]), run.state)
     }
 
-    /// What follows the recurrent layers with Luong's wirings or none: outputs [B, T, H] → features [B, T, H], weights.
+    /// The part after the recurrent layers, with Luong's wirings or none: outputs [B, T, H] → features [B, T, H],
+    /// weights.
     #[track_caller]
     fn after<'g>(&self, output: Tensor<'g>, memory: Option<&Memory<'g>>) -> (Tensor<'g>, Option<Tensor<'g>>) {
         match (&self.attention, &self.combine, memory) {
@@ -318,9 +319,9 @@ impl<L: Recurrent> Seq2Seq<L> {
     /// Records the loss of a batch, a scalar in nats per target token (`<eos>` counted), over inputs named as the batch names
     /// its tensors.
     ///
-    /// What a decoder reads at each step is the token that the batch gives, or, where
-    /// [`TranslationBatch::with_teacher_forcing`] says so, the one that it finds likeliest itself (among equal ones, the
-    /// mean of their embeddings). No gradient flows through that choice.
+    /// At each step the decoder reads the token that the batch gives or, if [`TranslationBatch::with_teacher_forcing`]
+    /// says so, the one that it finds likeliest itself (the mean of the embeddings of equal ones). No gradient flows
+    /// through that choice.
     #[track_caller]
     #[must_use]
     pub fn loss<'g>(&self, g: &'g Graph, batch: &TranslationBatch) -> Tensor<'g> {
@@ -383,8 +384,8 @@ impl<L: Recurrent> Seq2Seq<L> {
         side_by_side(&all, 1, given)
     }
 
-    /// The embedding of the token that the features [R, F] make likeliest [R, C]. A row of the table is picked by a product,
-    /// so that no id has to come back from the device.
+    /// The embedding of the token that the features [R, F] make likeliest [R, C]. A product picks the row of the table,
+    /// so no id has to come back from the device.
     #[track_caller]
     fn likeliest<'g>(&self, features: Tensor<'g>) -> Tensor<'g> {
         let logits = self.logits(features.detach());
@@ -404,7 +405,7 @@ impl<L: Recurrent> EncoderDecoder for Seq2Seq<L> {
         self.config.max_source
     }
 
-    /// Values [B, S, M] and keys [B, S, K]; keys only where they are tensors of their own. None without attention.
+    /// Values [B, S, M] and keys [B, S, K]; keys only if they are separate tensors. None without attention.
     fn memory_shapes(&self, sentences: usize, positions: usize) -> Vec<Vec<usize>> {
         let width = self.encoder.config().directions() * self.config.hidden;
         let Some((attention, _)) = &self.attention else { return Vec::new() };
@@ -448,8 +449,8 @@ impl<L: Recurrent> EncoderDecoder for Seq2Seq<L> {
     }
 }
 
-/// Tensors joined along `axis` by halves, so that each is copied log₂ n times and not n. Of none, `fallback`, which no
-/// caller relies on: there is always a step and a layer.
+/// Tensors joined along `axis` pairwise, so each is copied log₂ n times instead of n. For no tensors, `fallback`; no
+/// caller relies on it, because there is always a step and a layer.
 #[track_caller]
 fn side_by_side<'g>(parts: &[Tensor<'g>], axis: isize, fallback: Tensor<'g>) -> Tensor<'g> {
     match parts {

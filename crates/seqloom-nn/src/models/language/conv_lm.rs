@@ -1,8 +1,9 @@
-//! The convolutional language model: local windows, stacked.
+//! The convolutional language model: stacked local windows.
 //!
-//! Each layer sees a few steps back, so L layers see L times as far, or with dilations that double, 2^L times: more than one
-//! window ([`crate::models::language::window_lm`]) with fewer weights, and all steps at once, where a recurrent network goes step by step. What
-//! stood before the text that is read is state, as many steps a layer as it sees back; so the layers themselves pad nothing.
+//! Each layer sees a few steps back, so L layers see L times as far, or 2^L times with doubling dilations. That is more
+//! than one window ([`crate::models::language::window_lm`]) with fewer weights, and all steps are computed at once,
+//! where a recurrent network goes step by step. The state holds, for each layer, the last steps that it sees of the
+//! text before; so the layers themselves pad nothing.
 
 use seqloom_graph::{Lengths, Params, Tensor};
 
@@ -20,7 +21,7 @@ pub struct ConvLmConfig {
     pub vocab: Vocab,
     /// Channels of the embedding and of every layer, C.
     pub channels: usize,
-    /// Steps that a layer sees, its own among them, k; at least 1.
+    /// Steps that a layer sees, its own included, k; at least 1.
     pub kernel: usize,
     /// Number of layers, L.
     pub layers: usize,
@@ -49,7 +50,8 @@ impl ConvLmConfig {
 /// It sees [`ConvLm::reach`] steps back: L·(k−1), or (k−1)·(growth^L − 1)/(growth − 1).
 ///
 /// Shapes: tokens [B, T] → logits [B, T, V]; parameters `embedding.weight` [V, C], `layers.{l}.weight` [2C, C, k],
-/// `layers.{l}.bias` \[2C\], `head.weight` [V, C], `head.bias` \[V\]. State: what each layer read last, [B, (k−1)·dilation, C].
+/// `layers.{l}.bias` \[2C\], `head.weight` [V, C], `head.bias` \[V\]. State: each layer's last inputs, [B,
+/// (k−1)·dilation, C].
 #[derive(Clone, Debug)]
 pub struct ConvLm {
     vocab: Vocab,
@@ -124,7 +126,8 @@ impl LanguageModel for ConvLm {
     }
 }
 
-/// The last `reach` true steps of rows [B, reach + T, C], of which the first `reach` stood before the T that lengths count.
+/// The last `reach` true steps of rows [B, reach + T, C], where the first `reach` steps come before the T that lengths
+/// count.
 #[track_caller]
 fn newest<'g>(all: Tensor<'g>, reach: usize, lengths: Option<Lengths<'g>>) -> Tensor<'g> {
     let (rows, steps) = (all.dim(0), all.dim(1));

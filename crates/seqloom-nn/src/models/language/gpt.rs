@@ -1,4 +1,4 @@
-//! The decoder-only Transformer: a language model that attends to everything before.
+//! The decoder-only Transformer: a language model that attends to all earlier steps.
 
 use seqloom_graph::{AttentionOptions, Init, Lengths, Params, Tensor};
 
@@ -33,7 +33,7 @@ pub struct GptConfig {
 }
 
 impl GptConfig {
-    /// GPT-2's form (Radford et al. 2019) at these sizes, but with a head of its own and exact GELU: pre-norm, learned
+    /// GPT-2's form (Radford et al. 2019) at these sizes, but with an untied head and exact GELU: pre-norm, learned
     /// positions, a last normalisation.
     #[must_use]
     pub fn new(vocab: Vocab, channels: usize, heads: usize, layers: usize, max_time: usize) -> Self {
@@ -69,7 +69,7 @@ pub struct Gpt {
     positions: PositionEmbedding,
     dropout: Dropout,
     blocks: TransformerStack,
-    /// `None` if the embedding's table serves.
+    /// `None` if it is tied to the embedding's table.
     head: Option<Linear>,
 }
 
@@ -108,16 +108,16 @@ impl Gpt {
         &self.blocks
     }
 
-    /// Records the model up to the head: tokens [B, T] of u32 → features [B, T, C]. Rows may be of several lengths: no step
-    /// sees those after it, so padding changes nothing before it.
+    /// Records the model up to the head: tokens [B, T] of u32 → features [B, T, C]. Rows may have several lengths: no
+    /// step sees later ones, so padding changes nothing before it.
     #[track_caller]
     #[must_use]
     pub fn features<'g>(&self, tokens: Tensor<'g>) -> Tensor<'g> {
         self.features_with(tokens, Place::From(0), AttentionOptions::default(), |_, own| own)
     }
 
-    /// As [`Self::features`], of steps at these places, which in block l attend to what `remember(l, ..)` makes of their keys
-    /// and values. `mask` says what else is seen; that it is causal goes without saying.
+    /// As [`Self::features`], for steps at these positions, which in block l attend to what `remember(l, ..)` returns
+    /// for their keys and values. `mask` adds restrictions; causality is always applied.
     #[track_caller]
     #[must_use]
     pub fn features_with<'g>(
@@ -130,7 +130,7 @@ impl Gpt {
         self.run(self.embedding.forward(tokens), place, mask, remember)
     }
 
-    /// What follows the embedding.
+    /// The part after the embedding.
     #[track_caller]
     fn run<'g>(
         &self,

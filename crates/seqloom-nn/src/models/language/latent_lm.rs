@@ -1,9 +1,8 @@
-//! The latent autoregressive model in its simplest form: a linear state that sums up the whole past.
+//! The latent autoregressive model in its simplest form: a linear state that summarises the whole past.
 //!
-//! Because the state moves linearly and each channel by itself, the states of all steps are sums with known weights, and
-//! doubling gives them in log₂ T pointwise steps over the whole sequence instead of T steps one after the other: after k of
-//! them, step t has summed its last 2ᵏ inputs. A recurrent network with a nonlinear state has no such short cut; that is
-//! what `Rnn` is for.
+//! The state is linear and each channel is separate, so the states of all steps are sums with known weights. Doubling
+//! computes them in log₂ T pointwise passes over the whole sequence instead of T sequential steps: after k passes, step
+//! t has summed its last 2ᵏ inputs. A recurrent network with a nonlinear state (`Rnn`) has no such shortcut.
 
 use seqloom_graph::{Init, Lengths, ParamId, Params, Tensor};
 
@@ -13,7 +12,7 @@ use crate::models::language::{LanguageModel, Reading, last_step, state_or_zeros}
 use crate::state::{Past, StateShape};
 use crate::vocab::Vocab;
 
-/// Half-lives, in steps, of the fastest and the slowest channel at first: from the last symbol alone to a few lines.
+/// Initial half-lives, in steps, of the fastest and the slowest channel: from just the last symbol to a few lines.
 const HALF_LIVES: (f32, f32) = (0.25, 64.0);
 
 /// Sizes of a [`LatentLm`].
@@ -28,7 +27,7 @@ pub struct LatentLmConfig {
 }
 
 impl LatentLmConfig {
-    /// Of these sizes.
+    /// A config with these sizes.
     #[must_use]
     pub fn new(vocab: Vocab, state: usize, hidden: usize) -> Self {
         Self { vocab, state, hidden }
@@ -81,7 +80,7 @@ impl LatentLm {
     #[track_caller]
     fn states<'g>(&self, inputs: Tensor<'g>, a: Tensor<'g>, before: Tensor<'g>) -> Tensor<'g> {
         let (rows, time) = (inputs.dim(0), inputs.dim(1));
-        // What came before enters as if it were a part of the first input.
+        // The past enters as if it were part of the first input.
         let first = (before * a).reshape(&[rows, 1, self.channels]);
         let mut sums = inputs + first.pad(1, 0, time.saturating_sub(1));
         let (mut reach, mut factor) = (1, a);

@@ -1,8 +1,8 @@
-//! The Markov chain of order 1 as a trained network: the naive autoregressive model.
+//! The Markov chain of order 1 as a trained network: the simplest autoregressive model.
 //!
-//! Its whole memory is the last symbol, so its parameters are one table of logits. Counting pairs would give the same
-//! chain at once (the minimum of the loss is at the logarithms of the pairs' frequencies); it is trained by gradient here
-//! so that it stands on the same footing as the models that are compared with it.
+//! It remembers only the last symbol, so its parameters are one table of logits. Counting pairs would give the same
+//! chain at once (the loss is minimal at the logarithms of the pairs' frequencies). It is trained by gradient so that
+//! it can be compared with the other models on equal terms.
 
 use seqloom_graph::{Init, Lengths, ParamId, Params, Tensor};
 
@@ -10,11 +10,12 @@ use crate::models::language::{LanguageModel, Reading, state_or_zeros};
 use crate::state::{Past, StateShape};
 use crate::vocab::Vocab;
 
-/// A language model in which a symbol depends on the one before it alone (Markov 1913; Shannon 1948, the "digram" model).
+/// A language model in which a symbol depends only on the one before it (Markov 1913; Shannon 1948, the "digram"
+/// model).
 ///
 /// Formula: P(x_{t+1} = v | x_1 .. x_t) = softmax(W\[x_t\])_v.
 ///
-/// Shapes: tokens [B, T] → logits [B, T, V]; parameter `transition.weight` [V, V], zeros at first (all symbols equally
+/// Shapes: tokens [B, T] → logits [B, T, V]; parameter `transition.weight` [V, V], zeros initially (all symbols equally
 /// likely). No state.
 #[derive(Clone, Debug)]
 pub struct MarkovLm {

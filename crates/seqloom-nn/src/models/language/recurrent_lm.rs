@@ -1,8 +1,8 @@
 //! Language models over a recurrent layer: embedding, recurrent layers, linear head.
 //!
-//! Training sees whole windows, generation one step at a time with the state carried by hand. Both are recorded from the
-//! same layers, so they cannot drift apart. Rows of several lengths are embedded, run and scored as packed rows: nothing
-//! is computed for padding.
+//! Training sees whole windows; generation goes one step at a time and passes the state on. Both record the same
+//! layers, so they cannot drift apart. Rows of several lengths are embedded, run and scored as packed rows, so padding
+//! costs nothing.
 
 use seqloom_graph::{Graph, Lengths, Params, Tensor};
 
@@ -36,7 +36,7 @@ pub struct RecurrentLmConfig {
 }
 
 impl RecurrentLmConfig {
-    /// Of these sizes, without dropout.
+    /// A config with these sizes, without dropout.
     ///
     /// ```
     /// # use seqloom_nn::{LstmLmConfig, Vocab};
@@ -73,7 +73,7 @@ pub type LstmLm = RecurrentLm<Lstm>;
 pub type LstmLmConfig = RecurrentLmConfig;
 /// The language model over a [`Gru`].
 pub type GruLm = RecurrentLm<Gru>;
-/// The language model over an [`Rnn`]; of tanh, unless made by [`RecurrentLm::with`].
+/// The language model over an [`Rnn`], with tanh unless made by [`RecurrentLm::with`].
 pub type RnnLm = RecurrentLm<Rnn>;
 
 impl<L: Recurrent> RecurrentLm<L> {
@@ -82,7 +82,7 @@ impl<L: Recurrent> RecurrentLm<L> {
         Self::with(params, config, L::register)
     }
 
-    /// As [`Self::new`], with layers that `register` makes of the parameters, a name and the sizes.
+    /// As [`Self::new`], with layers that `register` makes from the parameters, a name and the sizes.
     ///
     /// ```
     /// # use seqloom_graph::{Activation, Params};
@@ -110,12 +110,12 @@ impl<L: Recurrent> RecurrentLm<L> {
         }
     }
 
-    /// The same model carrying its state: row b of a batch goes on where row b of the batch before ended, so that a text
-    /// read in windows ([`LmBatch`]es of one number of rows, in the order of the text) is read whole. Gradients end at the
-    /// window's start: back-propagation through time, truncated (Williams & Peng 1990).
+    /// The same model carrying its state: row b of a batch continues row b of the previous batch, so a text in windows
+    /// ([`LmBatch`]es of one number of rows, in the order of the text) is read as a whole. Gradients end at the
+    /// window's start: truncated back-propagation through time (Williams & Peng 1990).
     ///
-    /// The state stays on the device and costs one small copy a step. It is 0 before the first batch and before each that
-    /// [`LmBatch::beginning`] marks; training and evaluation have states of their own.
+    /// The state stays on the device and costs one small copy per step. It is 0 before the first batch and before each
+    /// one that [`LmBatch::beginning`] marks; training and evaluation have separate states.
     #[must_use]
     pub fn stateful(mut self) -> Self {
         self.stateful = true;
@@ -199,7 +199,7 @@ impl<L: Recurrent> LanguageModel for RecurrentLm<L> {
             }
             Some(ragged) => {
                 let lengths = g.lengths("lengths", rows, time).within(ragged.packed);
-                // What stands on surplus rows reaches no output; any symbol will do.
+                // Surplus rows reach no output, so any symbol will do.
                 let (logits, run) =
                     self.forward_packed(lengths.pack_ids(tokens, 0), state.as_deref(), lengths);
                 (packed_cross_entropy(logits, lengths, "targets", ragged.vocab, 0.0), run)

@@ -1,7 +1,7 @@
 //! The autoregressive model over a fixed window, AR(τ), as a feed-forward network.
 //!
-//! The windows of all steps are τ shifted copies of the embedded sequence side by side, so that one matrix product serves
-//! the whole batch. Embedding every window by itself would look each token up τ times.
+//! The windows of all steps are τ shifted copies of the embedded sequence side by side, so one matrix product serves
+//! the whole batch. Embedding every window separately would look up each token τ times.
 
 use seqloom_graph::{Lengths, Params, Tensor};
 
@@ -25,7 +25,7 @@ pub struct WindowLmConfig {
 }
 
 impl WindowLmConfig {
-    /// Of these sizes.
+    /// A config with these sizes.
     #[must_use]
     pub fn new(vocab: Vocab, order: usize, embed: usize, hidden: usize) -> Self {
         Self { vocab, order, embed, hidden }
