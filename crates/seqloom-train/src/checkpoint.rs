@@ -1,4 +1,4 @@
-//! Checkpoints: safetensors files that hold all a run needs to go on, bit for bit.
+//! Checkpoints: safetensors files that hold everything a run needs to continue bit for bit.
 //!
 //! | in the file | what |
 //! |---|---|
@@ -8,11 +8,11 @@
 //! | `carried.<name>` | a state that the model carries from batch to batch, if it carries any |
 //! | metadata `seqloom` | JSON: format version, steps, updates, seed, vocabulary (see [`State`]) |
 //!
-//! The metadata is one JSON text under one key because the order of several keys is not defined, and equal runs should
-//! write equal files. A file is checked completely before the first byte goes to the device, and replaced whole (temporary
-//! file, sync, rename) when written. So a bad file or a full disk costs nothing that was there before.
+//! The metadata is one JSON text under one key, because the order of several keys is not defined and equal runs should
+//! write equal files. A file is checked completely before the first byte goes to the device. It is written by replacing
+//! the old file as a whole (temporary file, sync, rename). So a bad file or a full disk destroys nothing.
 //!
-//! Files of version 1 counted steps alone. They are read as what they were: every step an update, of each parameter that has
+//! Files of version 1 counted only steps. They are read that way: every step was an update of each parameter that has
 //! moments.
 
 use std::collections::{BTreeMap, HashMap};
@@ -35,14 +35,14 @@ const CARRIED: &str = "carried.";
 const MOMENTS: [(Arena, &str); 2] = [(Arena::Moment1, "adamw.m."), (Arena::Moment2, "adamw.v.")];
 const UPDATES: &str = "adamw.step.";
 
-/// What a run is, besides its tensors.
+/// A run's state besides its tensors.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct State {
     /// Format of the file, [`VERSION`].
     pub version: u32,
-    /// Steps done, skipped ones among them.
+    /// Steps done, including skipped ones.
     pub step: u64,
-    /// Steps that were applied, which schedules go by.
+    /// Steps that were applied; schedules count these.
     #[serde(default)]
     pub applied: u64,
     /// Seed of the run: with the step, the whole state of its random numbers.
@@ -67,13 +67,12 @@ pub struct Checkpoint {
 }
 
 impl Checkpoint {
-    /// Copies a training store, with moments, counts of updates and carried states, to host memory; of the `state` all but
-    /// [`State::applied`], which the store knows. Waits for the device. `path` is where it is meant to go; only errors and
+    /// Copies a training store, with moments, counts of updates and carried states, to host memory, with `state` except
+    /// [`State::applied`], which the store knows. Waits for the device. `path` is its destination; only errors and
     /// [`Checkpoint::save`] use it.
     ///
-    /// # Errors
-    /// [`Error::Graph`] if the device fails; [`CheckpointFault::NotFinite`] if a run has gone bad, so that no good file is
-    /// replaced by one that could not be read.
+    /// # Errors [`Error::Graph`] if the device fails; [`CheckpointFault::NotFinite`] if a run has gone bad, so no good
+    /// file is replaced by one that cannot be read.
     pub fn capture(store: &ParamStore, state: State, path: impl AsRef<Path>) -> Result<Self> {
         let mut tensors = BTreeMap::new();
         let updates = store.updates()?;
@@ -103,7 +102,8 @@ impl Checkpoint {
         Self::decoded(path.as_ref(), |_| false)
     }
 
-    /// Reads and checks a file of other names: without the tensors that are `ignored`, and with the rest `renamed`.
+    /// Reads and checks a file with other names: drops the tensors that are `ignored` and renames the rest with
+    /// `renamed`.
     pub(crate) fn read_renamed(
         path: &Path,
         ignored: impl Fn(&str) -> bool,
@@ -129,16 +129,15 @@ impl Checkpoint {
         self.tensors.contains_key(name)
     }
 
-    /// Writes the file, replacing an earlier one only when all is on the disk.
+    /// Writes the file. An earlier one is replaced only when all is on the disk.
     ///
-    /// # Errors
-    /// [`Error::Io`] with the path; what stood there before is intact.
+    /// # Errors [`Error::Io`] with the path; an earlier file is intact.
     pub fn save(&self) -> Result<()> {
         let bytes = self.encode().map_err(|fault| self.refuse(fault))?;
         replace(&self.path, |file| std::io::Write::write_all(file, &bytes))
     }
 
-    /// Step, seed and vocabulary; `None` in a file of parameters alone, such as one that PyTorch wrote.
+    /// Step, seed and vocabulary; `None` in a file with only parameters, such as one that PyTorch wrote.
     #[must_use]
     pub fn state(&self) -> Option<&State> {
         self.state.as_ref()
@@ -151,7 +150,8 @@ impl Checkpoint {
         Some(Vocab::from_chars(chars.chars()))
     }
 
-    /// Puts parameters, moments, counts of updates and carried states into a training store, after checking all of them; gives the state.
+    /// Puts parameters, moments, counts of updates and carried states into a training store, after checking all of
+    /// them. Returns the state.
     ///
     /// # Errors
     /// [`Error::Checkpoint`] if it is another model's or has no training state, and then nothing was written;
@@ -178,7 +178,7 @@ impl Checkpoint {
         Ok(state)
     }
 
-    /// Puts the parameters alone into any store, after checking all of them.
+    /// Puts only the parameters into any store, after checking all of them.
     ///
     /// # Errors
     /// As [`Checkpoint::restore`], but training state is not needed.
@@ -306,7 +306,7 @@ fn decode(bytes: &[u8], ignored: impl Fn(&str) -> bool) -> Result<Decoded, Check
     })
 }
 
-/// A file of version 1 with what it did not tell: counts of updates.
+/// A file of version 1 with the update counts that it lacks.
 fn counted(state: State, mut tensors: BTreeMap<String, Stored>) -> Decoded {
     let moved = |name: &String, stored: &Stored| {
         let name = name.strip_prefix(MOMENTS[0].1)?;

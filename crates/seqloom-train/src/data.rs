@@ -2,8 +2,8 @@
 //!
 //! | module | subject |
 //! |---|---|
-//! | [`course`] | which batch comes when, for whatever they are cut from |
-//! | [`text`] | how text is read: the rule of all readers |
+//! | [`course`] | which batch comes when, for every kind of data |
+//! | [`text`] | how text is read: one rule for all readers |
 //! | [`corpus`], [`batches`] | text, and the batches made of it |
 //! | [`parallel_text`], [`text_codec`], [`parallel_corpus`], [`translation_batches`] | two texts for translation, as ids, in batches of similar lengths |
 //! | [`mod@dates`] | a generated translation task |

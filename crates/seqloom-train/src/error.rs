@@ -1,4 +1,4 @@
-//! The one error type a user of Seqloom meets; every room's own errors convert into it.
+//! The error type that a user of Seqloom sees; every other crate's errors convert into it.
 
 use std::path::{Path, PathBuf};
 
@@ -18,13 +18,13 @@ pub enum Error {
     /// The device is missing, unsuitable or failed.
     #[error(transparent)]
     Device(#[from] DeviceError),
-    /// A model was recorded wrongly, or was fed with what it cannot take.
+    /// A model was recorded wrongly, or got inputs that it cannot take.
     #[error(transparent)]
     Graph(#[from] GraphError),
     /// A batch, a vocabulary or a generator refused what it was given.
     #[error(transparent)]
     Model(#[from] NnError),
-    /// A file could not be read or written. What stood there before is intact.
+    /// A file could not be read or written. An earlier file is intact.
     #[error("cannot {action} '{}': {source}", path.display())]
     Io {
         /// What was being done.
@@ -63,19 +63,19 @@ pub enum Error {
         /// Characters in the text.
         chars: usize,
     },
-    /// Two files that are no parallel text.
+    /// Two files that are not a parallel text.
     #[error(transparent)]
     Parallel(#[from] ParallelFault),
-    /// A parallel text of which nothing can be learned.
+    /// A parallel text without a usable line.
     #[error(
         "none of the {lines} lines of the parallel text can be used: {empty} are empty and {long} too long"
     )]
     NothingLeft {
         /// Lines of the text.
         lines: usize,
-        /// Those with an empty side.
+        /// Lines with an empty side.
         empty: usize,
-        /// Those with a side of more tokens than allowed.
+        /// Lines with a side of more tokens than allowed.
         long: usize,
     },
     /// A tokenizer that could not be made, read or used.
@@ -94,7 +94,7 @@ pub enum Error {
         /// References given.
         references: usize,
     },
-    /// A setting outside what it may be.
+    /// A setting outside its range.
     #[error("{setting} is {value}, it must be {needs}")]
     Setting {
         /// Its name.
@@ -104,14 +104,14 @@ pub enum Error {
         /// What it may be.
         needs: &'static str,
     },
-    /// Something was asked of a trainer that only a step makes.
+    /// Something was asked of a trainer that exists only after a step.
     #[error("there is no {what} before the first step")]
     NoStep {
         /// What was asked for.
         what: &'static str,
     },
-    /// As many steps in a row as the trainer was told to stop after ([`crate::SkipPolicy::StopAfter`]) changed nothing, for their
-    /// gradient or a carried state was not finite.
+    /// The limit of consecutive skipped steps ([`crate::SkipPolicy::StopAfter`]) was reached: their gradient or a
+    /// carried state was not finite, and they changed nothing.
     #[error(
         "the last {in_a_row} steps up to step {step} were skipped: a gradient or a carried state was not finite; parameters are those \
          before them"
@@ -149,7 +149,7 @@ pub enum Error {
 }
 
 impl Error {
-    /// An [`Error::Io`] as `map_err` wants it.
+    /// A function for `map_err` that makes an [`Error::Io`].
     pub(crate) fn io(action: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> Self {
         let path = path.to_owned();
         move |source| Self::Io { action, path, source }

@@ -1,10 +1,10 @@
-//! What can be wrong with a file: the part of [`crate::Error`] that says why, each kind of file with its own.
+//! What can be wrong with a file: the part of [`crate::Error`] that says why, for each kind of file.
 //!
-//! They stand apart from what reads the files, because the error type names them all and every reader names the error type.
+//! These types are not beside the readers, because the error type names them all and every reader names the error type.
 
 use std::path::PathBuf;
 
-/// Why two files are no parallel text.
+/// Why two files are not a parallel text.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ParallelFault {
@@ -38,19 +38,19 @@ pub enum CodecFault {
         /// The least there can be.
         least: usize,
     },
-    /// No piece is left to make a vocabulary of.
+    /// No piece is left for a vocabulary.
     #[error("the text holds no piece that occurs at least {min_count} times")]
     NoPieces {
         /// The least count asked for.
         min_count: u64,
     },
-    /// A tokenizer without an id for what sentences need.
+    /// A tokenizer without a special token that sentences need.
     #[error("it has no id for {token}")]
     NoSpecial {
         /// Name of the token.
         token: &'static str,
     },
-    /// A tokenizer whose ids leave gaps, so that their number says nothing about the highest.
+    /// A tokenizer whose ids have gaps, so their number does not give the highest.
     #[error("its {size} ids are not the numbers below {size}: it has id {id}")]
     Gaps {
         /// Number of ids.
@@ -78,7 +78,7 @@ pub enum CheckpointFault {
         /// Bytes its header announces, if the header is whole.
         needs: Option<u64>,
     },
-    /// The file is no safetensors file, or its header contradicts itself.
+    /// The file is not a safetensors file, or its header contradicts itself.
     #[error("the file is damaged: {detail}")]
     Damaged {
         /// What was found.
@@ -92,10 +92,10 @@ pub enum CheckpointFault {
         /// The newest version that this release reads.
         newest: u32,
     },
-    /// The file has parameters but not what training goes on from.
+    /// The file has parameters but no training state.
     #[error("it holds no training state (step, seed, moments); its parameters alone can be restored")]
     NoState,
-    /// The file is another model's: everything in which they differ.
+    /// The file is another model's; lists all differences.
     #[error("it is of another model: {}", differences(missing, extra, misshapen))]
     Mismatch {
         /// Tensors that the model needs and the file lacks.
@@ -144,7 +144,7 @@ pub struct Misshapen {
     pub needs: Vec<usize>,
 }
 
-/// What is there of a mismatch, in words.
+/// A mismatch in words.
 fn differences(missing: &[String], extra: &[String], misshapen: &[Misshapen]) -> String {
     let shape =
         |m: &Misshapen| format!("tensor '{}' has shape {:?}, the model needs {:?}", m.name, m.has, m.needs);
@@ -163,13 +163,13 @@ fn differences(missing: &[String], extra: &[String], misshapen: &[Misshapen]) ->
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ConfigFault {
-    /// The file is no JSON object.
+    /// The file is not a JSON object.
     #[error("it is damaged: {detail}")]
     Damaged {
         /// What was found.
         detail: String,
     },
-    /// A setting that is absent, of another kind, or asks for what there is not.
+    /// A setting that is absent, of another type, or asks for something that does not exist here.
     #[error("'{setting}' is {value}, it must be {needs}")]
     Setting {
         /// Its name.
@@ -179,7 +179,7 @@ pub enum ConfigFault {
         /// What it may be.
         needs: String,
     },
-    /// Settings that nobody here knows.
+    /// Settings that are not known here.
     #[error(
         "it has settings that are not known and may change what the model computes: {settings:?}; remove those that do not"
     )]

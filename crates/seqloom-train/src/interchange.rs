@@ -8,9 +8,9 @@
 pub mod hugging_face {
     //! Models of Hugging Face's `transformers`: a folder with `config.json` and `model.safetensors`, as `save_pretrained` writes it.
     //!
-    //! The configuration gives the sizes, a table of names the parameters; each model has a file of its own with both. A setting
-    //! that changes what the model computes is obeyed or refused by name, dropout's places included, and so is one that is not
-    //! known (`settings`): a model that loads computes what theirs does, and trains as theirs does.
+    //! The configuration gives the sizes, a table of names the parameters; each model's file has both. A setting that
+    //! changes what the model computes, the places of dropout included, is obeyed or refused by name, and so is an
+    //! unknown one (`settings`). So a model that loads computes and trains as theirs does.
     //!
     //! ```no_run
     //! # use seqloom_device::{Device, DeviceOptions};

@@ -1,23 +1,24 @@
 //! Training: the optimizer's settings, schedules, data, the trainer, checkpoints, progress and plots.
 //!
-//! Nothing here computes on tensors: the trainer records a model's loss, lets the graph compile a step of it, and writes
-//! the few numbers that change from step to step. Everything that a run depends on (seed, step, position in the data) is a
-//! plain number, so a run stopped and resumed from its checkpoint ends with the same bits as one that was not stopped.
+//! Nothing here computes on tensors: the trainer records a model's loss, lets the graph compile a step of it, and
+//! writes the few numbers that change from step to step. Everything that a run depends on (seed, step, position in the
+//! data) is a plain number, so a run stopped and resumed from its checkpoint ends with the same bits as one that was
+//! not stopped.
 //!
 //! Dimensions: B batch, T time, V vocabulary.
 //!
 //! | room, from the lowest | what it holds |
 //! |---|---|
-//! | [`fault`], [`error`], [`random`] | what can go wrong, and with which file; the two small pure functions that seeds come from |
-//! | [`report`] | progress, curves, charts, maps of attention, and figures over a test set |
+//! | [`fault`], [`error`], [`random`] | what can go wrong, and with which file; two small pure functions for seeds |
+//! | [`report`] | progress, curves, charts, attention maps, and scores over a test set |
 //! | [`data`] | texts as ids, and the batches cut from them |
 //! | [`optim`] | AdamW's settings and the learning rate over time |
 //! | [`checkpoint`] | safetensors files: reading, checking, replacing |
 //! | [`interchange`] | files of other libraries, whose tensors have other names |
-//! | [`trainer`] | steps, evaluation, programs by shape of batch |
+//! | [`trainer`] | steps, evaluation, programs by batch shape |
 //!
-//! A file imports from its own room and from those above it in this table, never from one below, and no files import each
-//! other in a circle. Names that users type are re-exported here, so `seqloom_train::Trainer` is enough.
+//! A file imports from its own room and from those above it in this table, never from one below, and no files import
+//! each other in a circle. Names that users type are re-exported here, so `seqloom_train::Trainer` is enough.
 
 pub mod checkpoint;
 pub mod data;

@@ -1,7 +1,7 @@
 //! Seeds and shuffles as pure functions of plain numbers.
 //!
-//! A stream of random numbers has a hidden position that a checkpoint would have to keep, and that every reader moves. A
-//! hash of (seed, number of the thing) has none: step 900 has its seed whether or not steps 1 to 899 ran in this process.
+//! A stream of random numbers has a hidden position that a checkpoint would have to keep and that every reader moves. A
+//! hash of (seed, index) has none: step 900 has the same seed whether or not this process ran steps 1 to 899.
 
 /// A well-mixed number for the pair (seed, index): the finalizer of SplitMix64 (Steele et al. 2014), applied twice so that
 /// neighbouring seeds give unrelated streams.

@@ -1,8 +1,8 @@
-//! Replacing a file so that a reader finds the old one or the new one, whole, whatever happens in between.
+//! Replaces a file so that a reader finds the old or the new one as a whole, whatever happens in between.
 //!
-//! The new contents go to a temporary file in the same directory, are synced, and take the old file's place by a rename;
-//! then the directory is synced, since the rename is an entry of it. Writing in place would be simpler and would leave half
-//! a checkpoint, and no earlier one, on a full disk.
+//! The new contents go to a temporary file in the same directory, are synced, and replace the old file by a rename.
+//! Then the directory is synced, because the rename is an entry of it. Writing in place would be simpler, but a full
+//! disk would leave half a checkpoint and no earlier one.
 
 use std::fs::File;
 use std::io;
@@ -10,7 +10,7 @@ use std::path::Path;
 
 use crate::error::{Error, Result};
 
-/// Replaces `path` by what `write` writes. On any error what stood there is untouched and no temporary file is left.
+/// Replaces `path` by what `write` writes. On any error the old file is untouched and no temporary file is left.
 pub(crate) fn replace(path: &Path, write: impl FnOnce(&mut File) -> io::Result<()>) -> Result<()> {
     let directory = match path.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
@@ -25,13 +25,13 @@ fn attempt(directory: &Path, path: &Path, write: impl FnOnce(&mut File) -> io::R
     #[cfg(unix)]
     {
         use std::os::unix::fs::PermissionsExt;
-        // As any new file: the umask takes from this what it should. (Temporary files are private by default.)
+        // Permissions as for any new file; the umask applies. (Temporary files are private by default.)
         builder.permissions(std::fs::Permissions::from_mode(0o666));
     }
     let mut file = builder.tempfile_in(directory)?;
     write(file.as_file_mut())?;
     file.as_file().sync_all()?;
-    // Dropping what cannot be persisted removes it.
+    // If it cannot be persisted, dropping removes it.
     file.persist(path).map_err(|failed| failed.error)?;
     // Only there can a directory be opened and synced.
     #[cfg(unix)]

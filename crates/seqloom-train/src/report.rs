@@ -1,11 +1,11 @@
-//! What a run tells: a bar while it goes, pictures afterwards, and figures over a test set.
+//! Reports of a run: a progress bar, pictures afterwards, and scores over a test set.
 //!
 //! | module | subject |
 //! |---|---|
-//! | [`progress`] | a bar that hears of finished steps |
+//! | [`progress`] | a bar that is told of finished steps |
 //! | [`plot`], [`mod@bar_chart`] | curves and charts as SVG |
-//! | [`mod@attention_map`] | what a model looked at, as a picture |
-//! | [`bleu`], [`perplexity`] | figures over a test set |
+//! | [`mod@attention_map`] | what a model attended to, as a picture |
+//! | [`bleu`], [`perplexity`] | scores over a test set |
 
 pub mod attention_map;
 pub mod bar_chart;

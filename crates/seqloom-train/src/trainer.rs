@@ -1,12 +1,12 @@
-//! The trainer: one store of parameters, a program for each shape of batch, and the numbers of the next step.
+//! The trainer: one store of parameters, a program for each batch shape, and the numbers of the next step.
 //!
-//! The model is a function that records a loss. It is called only when a batch of a new shape comes; every later step of
-//! that shape writes the batch and the control values and replays. So there is nothing a step depends on that a checkpoint
-//! does not hold: parameters, moments, counts of updates, carried states, the number of the step, the seed.
+//! The model is a function that records a loss. It is called only for a batch of a new shape; every later step of that
+//! shape writes the batch and the control values and replays the program. So a checkpoint holds everything that a step
+//! depends on: parameters, moments, update counts, carried states, the step number, the seed.
 //!
-//! Steps and updates are counted apart. A step that was asked for has a number, from which its dropout follows; but a step whose
-//! gradient is not finite is skipped on the device and leaves no trace, so the learning rate goes by applied updates. The
-//! trainer hears of a skip a few steps later, which is why it writes the rates of several next updates (`Control`).
+//! Steps and updates are counted separately. Each requested step has a number, and its dropout depends on that. But the
+//! device skips a step whose gradient is not finite and leaves no trace of it, so the learning rate follows the applied
+//! updates. The trainer hears of a skip a few steps later, so it writes the rates of several next updates (`Control`).
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -28,17 +28,17 @@ use crate::optim::optimizer::AdamW;
 use crate::optim::schedule::Schedule;
 use crate::random::step_seed;
 
-/// Steps asked for before the oldest must be done. Two would keep a device busy; a few more ride out the host's hiccups.
-/// Without a limit a host faster than its device would queue batches and commands without end.
+/// Most steps in flight. Two would keep a device busy; a few more cover delays of the host. Without a limit a host
+/// faster than its device would queue batches and commands without end.
 const AHEAD: usize = 4;
-// A step's update is one of the next that the device has rates of.
+// The device has a rate for the update of each step in flight.
 const _: () = assert!(AHEAD < RATES);
 
-/// Programs that a trainer keeps, of each kind, unless told otherwise: about as many as ragged batches of one number of rows have
-/// shapes. Each takes some 200 KiB of the host's memory and, of the device's, its inputs and outputs.
+/// Default number of programs of each kind that a trainer keeps: about the number of shapes of ragged batches with one
+/// number of rows. Each takes about 200 KiB of the host's memory, and its inputs and outputs of the device's.
 const PROGRAMS: usize = 128;
 
-/// What tells programs apart: names, types and shapes of a batch's tensors, and the batch's own key.
+/// The key of a program: names, types and shapes of a batch's tensors, and the batch's own key.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct Key {
     tensors: Vec<(&'static str, DType, Shape)>,
@@ -52,7 +52,7 @@ pub enum SkipPolicy {
     /// It goes on; listeners are told.
     #[default]
     Continue,
-    /// It tells [`Error::Skipped`], once, when that many steps in a row were skipped. Nothing is lost by going on after it.
+    /// It returns [`Error::Skipped`], once, after this many consecutive skipped steps. Training can go on after it.
     StopAfter(u64),
 }
 
@@ -73,7 +73,7 @@ pub struct TrainerMemory {
     pub programs: u64,
     /// Their sum.
     pub total: u64,
-    /// Programs for training: how many there are, may be and were dropped for want of room.
+    /// Programs for training: how many are kept, may be kept, and were dropped.
     pub training: CacheUsage,
     /// The same of those for evaluation.
     pub evaluation: CacheUsage,
@@ -92,9 +92,9 @@ pub struct Trainer<B, F> {
     schedule: Schedule,
     seed: u64,
     step: u64,
-    /// Updates known to be applied; `None` if a result was lost on its way, so that they have to be asked for.
+    /// Updates known to be applied; `None` if a result was lost, so the device must be asked.
     applied: Option<u64>,
-    /// Steps up to the last one heard of that were skipped.
+    /// Skipped steps, up to the last one heard of.
     in_a_row: u64,
     skips: SkipPolicy,
     vocab: Option<Vocab>,
@@ -114,9 +114,8 @@ where
 {
     /// Moves the parameters to the device. The run's seed is that of the parameters; the schedule is constant.
     ///
-    /// # Errors
-    /// [`Error::Setting`] for a senseless optimizer; [`Error::Graph`] if a parameter was registered by mistake or the device
-    /// has no room.
+    /// # Errors [`Error::Setting`] for an invalid optimizer setting; [`Error::Graph`] if a parameter was registered by
+    /// mistake or the device has no room.
     pub fn new(device: &Device, params: Params, optimizer: AdamW, record: F) -> Result<Self> {
         optimizer.check()?;
         let seed = params.seed();
@@ -144,8 +143,7 @@ where
 
     /// The same trainer with this schedule of the learning rate.
     ///
-    /// # Errors
-    /// [`Error::Setting`] for a senseless one.
+    /// # Errors [`Error::Setting`] for an invalid one.
     pub fn with_schedule(mut self, schedule: Schedule) -> Result<Self> {
         schedule.check()?;
         self.schedule = schedule;
@@ -166,7 +164,7 @@ where
         self
     }
 
-    /// The same trainer with another policy about steps that are skipped than to go on.
+    /// The same trainer with another policy for skipped steps than to go on.
     ///
     /// # Errors
     /// [`Error::Setting`] for a number of 0.
@@ -179,8 +177,9 @@ where
         Ok(self)
     }
 
-    /// The same trainer keeping up to `most` programs for training and as many for evaluation, instead of 128. Each serves one
-    /// shape of batch; where more shapes come, the one used least recently is compiled again when it returns.
+    /// The same trainer keeping up to `most` programs for training and as many for evaluation, instead of 128. Each
+    /// serves one batch shape. With more shapes, the least recently used one is dropped and compiled again when it
+    /// returns.
     #[must_use]
     pub fn with_programs(mut self, most: usize) -> Self {
         (self.training, self.evaluation) = (ProgramCache::new(most), ProgramCache::new(most));
@@ -194,12 +193,12 @@ where
         self
     }
 
-    /// One step of training. It does not wait for its own result: at most it waits for the fourth step before, so that
-    /// the queue cannot grow without end. A failure on the device may therefore be told by a later call.
+    /// One step of training. It does not wait for its own result, at most for the fourth step before it, so the queue
+    /// cannot grow without end. A later call may therefore return a failure on the device.
     ///
-    /// A step whose gradient is not finite changes neither parameters nor moments, counts of updates and carried states; nor does
-    /// one after which a carried state would not be finite. Listeners are told ([`seqloom_nn::Finished::skipped`]), and
-    /// [`Trainer::with_skips`] says when to stop.
+    /// If a step's gradient, or a carried state after it, is not finite, the step changes no parameter, moment, update
+    /// count or carried state. Listeners are told ([`seqloom_nn::Finished::skipped`]), and [`Trainer::with_skips`] says
+    /// when to stop.
     ///
     /// # Errors
     /// The batch's own mistake; [`Error::Graph`] if the model was recorded wrongly for this shape (first time only), an id
@@ -273,7 +272,8 @@ where
         Ok(sum / tokens)
     }
 
-    /// Waits until the device has done all steps asked for, and tells their listeners. Dropping the trainer does as much.
+    /// Waits until the device has done all steps asked for, and tells their listeners. Dropping the trainer does the
+    /// same.
     ///
     /// # Errors
     /// [`Error::Graph`] if the device fails; [`Error::Skipped`].
@@ -294,8 +294,8 @@ where
         Checkpoint::capture(&self.store, state, path)?.save()
     }
 
-    /// Goes on from a checkpoint: the next step has the bits it would have had in the run that wrote it, given the same
-    /// optimizer, schedule and batch. Everything is checked before anything is changed.
+    /// Continues from a checkpoint: with the same optimizer, schedule and batch, the next step has the same bits as in
+    /// the run that wrote it. Everything is checked before anything is changed.
     ///
     /// # Errors
     /// [`Error::Io`]; [`Error::Checkpoint`] if it is truncated, of another model, shape, version or vocabulary, or not
@@ -313,7 +313,7 @@ where
         self.applied = Some(state.applied);
         self.in_a_row = 0;
         self.seed = state.seed;
-        // What was computed before belongs to another run.
+        // Earlier results belong to another run.
         self.loss = None;
         self.latest = None;
         Ok(())
@@ -426,8 +426,9 @@ impl<B, F> Trainer<B, F> {
 }
 
 impl<B, F> Drop for Trainer<B, F> {
-    /// Tells listeners of the last steps, so that nobody has to ask for them. The first failure of the device ends it, since what
-    /// is lost cannot be waited for; and a thread that panics tells nobody, for a second panic would end the process.
+    /// Tells listeners of the last steps, so nobody has to ask for them. The first failure of the device stops this,
+    /// because lost results never come. A panicking thread tells nobody, because a second panic would abort the
+    /// process.
     fn drop(&mut self) {
         if !std::thread::panicking() {
             let _ = self.hear_all();

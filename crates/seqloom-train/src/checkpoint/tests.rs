@@ -1,4 +1,4 @@
-//! Checkpoints without a device: the file's format, and every reason to refuse one.
+//! Tests of checkpoints without a device: the file's format, and every reason to refuse one.
 
 use super::*;
 use seqloom_graph::{Init, Params};

@@ -1,7 +1,7 @@
 //! Batches cut from a text.
 //!
-//! The text of C characters has W = (C − 1)/T windows of T steps (a window reads T characters and predicts the one after
-//! each). Which windows a batch holds follows from the seed and the batch's number alone.
+//! A text of C characters has W = (C − 1)/T windows of T steps: a window reads T characters and predicts the one after
+//! each. The windows of a batch depend only on the seed and the batch's number.
 
 use std::sync::Arc;
 
@@ -15,20 +15,20 @@ use crate::random::{below, mix, permutation};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Order {
-    /// Each epoch in a new random order, and from a new first character (among the C − 1 − W·T that keep all W windows).
+    /// Each epoch has a new random order and a new first character (one that keeps all W windows).
     Shuffled {
-        /// What the orders follow from.
+        /// The seed of the orders.
         seed: u64,
     },
-    /// As they stand in the text: row b of successive batches reads one contiguous stretch, for a model that carries its
-    /// state. The first batch of an epoch begins it anew.
+    /// In the order of the text: row b of successive batches reads one contiguous part, for a model that carries its
+    /// state. The first batch of an epoch resets the state.
     Streams,
 }
 
-/// An iterator over batches of a [`CharCorpus`]; one epoch, shuffled by seed 0, unless told otherwise.
+/// An iterator over batches of a [`CharCorpus`]; by default one epoch, shuffled with seed 0.
 ///
-/// An epoch has max(1, W / B) batches; the W mod B windows left over rest until the next epoch. A text with fewer windows
-/// than B gives batches of all W of them.
+/// An epoch has max(1, W / B) batches; the remaining W mod B windows wait until the next epoch. A text with fewer
+/// windows than B gives batches of all W.
 ///
 /// ```
 /// # use seqloom_train::CharCorpus;
@@ -51,7 +51,7 @@ pub struct Windows {
     windows: usize,
 }
 
-/// An epoch's first character, and its windows in their order; none if they are taken as they stand.
+/// An epoch's first character, and the order of its windows; none if they are in the text's order.
 #[derive(Clone, Debug)]
 pub struct WindowPlan {
     offset: usize,
@@ -59,10 +59,10 @@ pub struct WindowPlan {
 }
 
 impl CharCorpus {
-    /// Batches of `batch` rows of `time` steps: one epoch, shuffled by seed 0, unless told otherwise (see [`Batches`]).
+    /// Batches of `batch` rows of `time` steps: by default one epoch, shuffled with seed 0 (see [`Batches`]).
     ///
-    /// A text shorter than one window gives one poisoned batch, which a step returns as the error it is;
-    /// [`Batches::check`] tells at once.
+    /// A text shorter than one window gives one poisoned batch, and its step returns the error. [`Batches::check`]
+    /// returns it at once.
     #[must_use]
     pub fn batches(&self, batch: usize, time: usize) -> Batches {
         Batches::new(self.clone(), batch, time)
@@ -72,7 +72,7 @@ impl CharCorpus {
 impl Batches {
     pub(crate) fn new(text: CharCorpus, batch: usize, time: usize) -> Self {
         let windows = text.len().saturating_sub(1).checked_div(time).unwrap_or(0);
-        // Where there is no window, the rows are kept for the error: what was asked for.
+        // If there is no window, the rows asked for are kept for the error.
         let rows = if windows == 0 { batch } else { batch.min(windows) };
         Self::over(Windows { text, rows, time, order: Order::Shuffled { seed: 0 }, windows })
     }
@@ -94,8 +94,8 @@ impl Source for Windows {
     type Batch = LmBatch;
     type Plan = WindowPlan;
 
-    /// [`NnError::TextTooShort`] if the text has not the time + 1 characters of one window; [`NnError::Batch`] if there are no
-    /// rows or no steps.
+    /// [`NnError::TextTooShort`] if the text has fewer than time + 1 characters, one window; [`NnError::Batch`] if
+    /// there are no rows or no steps.
     fn check(&self) -> Result<(), NnError> {
         if self.rows == 0 || self.time == 0 {
             return Err(NnError::Batch {

@@ -1,6 +1,6 @@
 //! Text as a sequence of character ids.
 //!
-//! The ids are kept once, behind an `Arc`, and batches are cut from them on demand: a corpus, its two halves and any
+//! The ids are kept once, behind an `Arc`, and batches are cut from them on demand. A corpus, its two halves and any
 //! number of iterators share them.
 
 use std::ops::Range;
@@ -12,7 +12,7 @@ use seqloom_nn::Vocab;
 use crate::data::text::{plain_text, read_text};
 use crate::error::{Error, Result};
 
-/// A text, or a stretch of one, over a vocabulary of its characters. Cheap to clone.
+/// A text, or a part of one, over a vocabulary of its characters. Cheap to clone.
 ///
 /// ```
 /// # use seqloom_train::CharCorpus;
@@ -104,8 +104,7 @@ impl CharCorpus {
         Ok((part(self.range.start..cut), part(cut..self.range.end)))
     }
 
-    /// Entropy of its characters taken one by one, −Σ p·ln p, in nats a character: the loss of the best model that sees no
-    /// context.
+    /// Entropy of single characters, −Σ p·ln p, in nats per character: the loss of the best model without context.
     #[must_use]
     pub fn unigram_entropy(&self) -> f64 {
         let mut counts = vec![0u64; self.vocab.size()];

@@ -1,8 +1,8 @@
-//! The way through a corpus: which batch comes when, and where the way ends.
+//! The course through a corpus: which batch comes when, and where it ends.
 //!
-//! A batch is a pure function of its number, so a course's whole state is one number: a resumed run continues with exactly the
-//! batch it would have had. What the batches are is a [`Source`]'s business; epochs, steps, positions and progress are the
-//! same for all and are here.
+//! A batch is a pure function of its number, so a course's whole state is one number, and a resumed run continues with
+//! exactly the batch it would have had. A [`Source`] makes the batches; epochs, steps, positions and progress are the
+//! same for all sources and are here.
 
 use std::sync::Arc;
 
@@ -10,11 +10,11 @@ use seqloom_nn::{LossListener, NnError};
 
 use crate::report::progress::Progress;
 
-/// What batches are cut from, epoch after epoch.
+/// The data that batches are cut from, epoch after epoch.
 pub trait Source {
     /// What it gives.
     type Batch;
-    /// What all batches of an epoch follow from: an order of the data, made once an epoch.
+    /// An order of the data, made once per epoch; all batches of the epoch depend on it.
     type Plan;
 
     /// Whether any batch can be cut.
@@ -26,10 +26,11 @@ pub trait Source {
     /// Batches in an epoch, at least 1.
     fn per_epoch(&self) -> u64;
 
-    /// The plan of epoch number `epoch`, from 0. It is asked for only if [`Source::check`] finds nothing, as batches are.
+    /// The plan of epoch number `epoch`, from 0. Called only if [`Source::check`] finds nothing; so is
+    /// [`Source::batch`].
     fn plan(&self, epoch: u64) -> Self::Plan;
 
-    /// Batch number `step` of the epoch that `plan` is of, below [`Source::per_epoch`].
+    /// Batch number `step`, below [`Source::per_epoch`], of the epoch of `plan`.
     ///
     /// # Errors
     /// What is wrong with it.
@@ -42,21 +43,21 @@ pub trait Source {
     fn told(batch: Self::Batch, listener: Arc<dyn LossListener>) -> Self::Batch;
 }
 
-/// An iterator over a source's batches; one epoch, unless told otherwise.
+/// An iterator over a source's batches, by default of one epoch.
 ///
-/// A mistake is not an error here but a batch that carries it ([`seqloom_nn::Batch::fault`]), so that a loop over batches needs
-/// no second way out; [`Course::check`] tells at once.
+/// A mistake becomes a batch that carries it ([`seqloom_nn::Batch::fault`]), not an error, so a loop over batches needs
+/// no second exit. [`Course::check`] returns it at once.
 #[derive(Clone)]
 pub struct Course<S: Source> {
     source: S,
     end: End,
     next: u64,
-    /// The epoch whose plan is at hand.
+    /// The epoch of the present plan.
     planned: Option<(u64, Arc<S::Plan>)>,
     progress: Option<Arc<Progress>>,
 }
 
-/// Where a course ends, counted from the first batch of all.
+/// Where a course ends, counted from the very first batch.
 #[derive(Clone, Copy)]
 enum End {
     Epochs(u64),
@@ -86,29 +87,29 @@ impl<S: Source> Course<S> {
         self.source.check()
     }
 
-    /// Ends after `epochs` epochs, counted from the first batch of all.
+    /// Ends after `epochs` epochs, counted from the very first batch.
     #[must_use]
     pub fn epochs(mut self, epochs: u64) -> Self {
         self.end = End::Epochs(epochs);
         self
     }
 
-    /// Ends after `steps` batches, counted from the first of all, in however many epochs they are.
+    /// Ends after `steps` batches, counted from the very first one, over any number of epochs.
     #[must_use]
     pub fn steps(mut self, steps: u64) -> Self {
         self.end = End::Steps(steps);
         self
     }
 
-    /// Goes on with batch number `position`; the end stays where it is.
+    /// Continues with batch number `position`; the end does not move.
     #[must_use]
     pub fn starting_at(mut self, position: u64) -> Self {
         self.next = position;
         self
     }
 
-    /// Number of the next batch: what [`Course::starting_at`] takes. It equals the trainer's step count where each batch is
-    /// one step, so a checkpoint already holds it.
+    /// Number of the next batch: what [`Course::starting_at`] takes. It equals the trainer's step count if each batch
+    /// is one step, so a checkpoint already holds it.
     #[must_use]
     pub fn position(&self) -> u64 {
         self.next
@@ -120,15 +121,15 @@ impl<S: Source> Course<S> {
         self.source.per_epoch()
     }
 
-    /// Shows a progress bar on standard error, if it is a terminal: loss, tokens a second, time left. Call it last, when
-    /// the end is known.
+    /// Shows a progress bar on standard error, if it is a terminal: loss, tokens per second, time left. Call it last,
+    /// when the end is known.
     #[must_use]
     pub fn with_progress(self) -> Self {
         let bar = Progress::bar(self.end(), self.next);
         self.reporting_to(Arc::new(bar))
     }
 
-    /// Tells this progress of every step's loss instead of a bar's.
+    /// Reports every step's loss to this progress instead of a bar.
     #[must_use]
     pub fn reporting_to(mut self, progress: Arc<Progress>) -> Self {
         self.progress = Some(progress);

@@ -1,18 +1,18 @@
 //! Dates as people write them, and the same dates in ISO 8601: a small translation task whose answer is known.
 //!
-//! It has what makes translation hard and nothing else: fields change their order, words become numbers, parts of the input
-//! (weekdays, "the", "of") say nothing, and each output depends on one place of the input, which an attention map can
-//! be held against. Every sentence is a pure function of (seed, split, number). One day in ten is held out as a day, so no
-//! held-out date, however written, has its like among the training sentences.
+//! It has the difficulties of translation and nothing else. Fields change their order, words become numbers, parts of
+//! the input (weekdays, "the", "of") mean nothing, and each output depends on one place of the input, so attention maps
+//! can be checked. Every sentence is a pure function of (seed, split, number). One day in ten is held out, so no
+//! held-out date appears in the training sentences in any notation.
 
 use std::ops::Range;
 
 use crate::random::{below, mix};
 
-/// First and last year. A hundred of them, so that two digits name a year: 50 to 99 are 19.., 00 to 49 are 20...
+/// First and last year: a hundred years, so two digits name one: 50 to 99 are 19.., 00 to 49 are 20...
 const YEARS: Range<i64> = 1950..2050;
 
-/// Every this many days, by chance, one is held out.
+/// One in this many days is held out, at random.
 const HELD_OUT: usize = 10;
 
 const MONTHS: [&str; 12] = [
@@ -43,7 +43,7 @@ pub enum DateSplit {
     HeldOut,
 }
 
-/// A date in some notation, with the places of its fields; all text is ASCII.
+/// A date in some notation, with the positions of its fields. All text is ASCII.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DateSentence {
     /// As a person wrote it: "Wednesday, 3 Mar 2021".
@@ -144,7 +144,7 @@ fn write(day_number: i64, form: usize, case: usize) -> DateSentence {
         6 => draft.put(weekday).put(" the ").day(&ordinal).put(" of ").month(name).put(" ").year(&year),
         7 => draft.month(abbreviated).put(" ").day(&day).put(" '").year(&short),
         8 => draft.day(&day).put("-").month(abbreviated).put("-").year(&year),
-        // Slashes as in America, full stops as in Germany, so that no notation has two meanings.
+        // Slashes as in America, full stops as in Germany, so no notation has two meanings.
         9 => draft.month(&month2).put("/").day(&day2).put("/").year(&short),
         10 => draft.month(&month).put("/").day(&day).put("/").year(&year),
         11 => draft.day(&day2).put(".").month(&month2).put(".").year(&year),

@@ -1,8 +1,8 @@
 //! Parallel text as ids, ready to be cut into batches.
 //!
-//! Here it is decided which lines can be learned from: an empty sentence has nothing to read or write, and one of a
-//! thousand tokens would cost every batch it is in. Such lines are left out whole, never cut, and each is listed with the
-//! reason, so that nobody has to guess how many of a file's lines were used.
+//! This file decides which lines are used: an empty sentence has nothing to read or write, and one of a thousand tokens
+//! would slow every batch it is in. Such lines are left out as a whole, never cut, and each is listed with the reason,
+//! so users know how many lines of a file were used.
 
 use std::sync::Arc;
 
@@ -17,7 +17,7 @@ use crate::error::{Error, Result};
 pub struct Skipped {
     /// Its number, from 1.
     pub line: usize,
-    /// The sentence that is the reason; the source where both are.
+    /// The sentence that is the reason; the source if both are.
     pub side: Side,
     /// What is wrong with it.
     pub reason: SkipReason,
@@ -67,7 +67,7 @@ pub struct ParallelCorpus {
 }
 
 impl ParallelCorpus {
-    /// Encodes a text, leaving out lines of which either sentence is empty or has more than `longest` tokens.
+    /// Encodes a text, leaving out lines with a sentence that is empty or has more than `longest` tokens.
     ///
     /// # Errors
     /// [`Error::NothingLeft`] if that is all of them; [`Error::Codec`] if a tokenizer cannot take a line.
@@ -116,7 +116,7 @@ impl ParallelCorpus {
         &self.pairs
     }
 
-    /// For each pair the number of its line, from 1: where its text is found.
+    /// For each pair the number of its line, from 1.
     #[must_use]
     pub fn lines(&self) -> &[usize] {
         &self.lines

@@ -1,8 +1,8 @@
 //! Two texts that say the same, line by line.
 //!
-//! Lines are kept as they stand, empty ones too, so that line n of one file is line n of the other to the very end, and a
-//! translation of the whole can be laid beside its reference. What cannot be learned from is left out, and counted, where
-//! the lines become ids (see [`crate::ParallelCorpus`]).
+//! All lines are kept, empty ones too, so line n of one file is line n of the other to the very end, and a translation
+//! of the whole can be compared with its reference. Unusable lines are left out and counted when lines become ids (see
+//! [`crate::ParallelCorpus`]).
 
 use std::path::Path;
 
@@ -23,12 +23,11 @@ pub struct ParallelText {
 }
 
 impl ParallelText {
-    /// Reads two files of text by the rule of [`read_text`], a sentence a line, line n of one being the translation of line n
-    /// of the other. The last line ends with the file; spaces around a sentence are no part of it.
+    /// Reads two files of text by the rule of [`read_text`], one sentence per line; line n of one is the translation of
+    /// line n of the other. The last line ends with the file. Spaces around a sentence are removed.
     ///
-    /// # Errors
-    /// [`Error::Io`], [`Error::EmptyText`], [`Error::NotUtf8`] with the line, or [`Error::Parallel`] with both numbers of lines
-    /// where they differ; each names the file.
+    /// # Errors [`Error::Io`], [`Error::EmptyText`], [`Error::NotUtf8`] with the line, or [`Error::Parallel`] with both
+    /// numbers of lines if they differ; each names the file.
     pub fn read(source: impl AsRef<Path>, target: impl AsRef<Path>) -> Result<Self> {
         let (source, target) = (source.as_ref(), target.as_ref());
         let (sources, targets) = (lines(source)?, lines(target)?);
@@ -43,7 +42,7 @@ impl ParallelText {
         Ok(Self { pairs: sources.into_iter().zip(targets).collect() })
     }
 
-    /// The pairs (source, target) in their order, by the rule of [`read_text`]; spaces around a sentence are no part of it.
+    /// The pairs (source, target) in their order, by the rule of [`read_text`]. Spaces around a sentence are removed.
     ///
     /// # Errors
     /// [`Error::EmptyText`] if there are none.

@@ -1,8 +1,8 @@
-//! Text as every reader here takes it, by one rule.
+//! One rule for reading text, used by every reader.
 //!
-//! Text is UTF-8. A byte order mark at its beginning is no part of it. A line ends with LF or CR LF, and both are LF in what
-//! is read. Nothing else changes: a CR alone stays a character, since parallel texts hold stray ones, which as line ends
-//! would shift one file's lines against the other's.
+//! Text is UTF-8. A byte order mark at its beginning is removed. A line ends with LF or CR LF, and both become LF.
+//! Nothing else changes: a single CR stays a character, because parallel texts contain stray ones, and as line ends
+//! they would shift one file's lines against the other's.
 
 use std::borrow::Cow;
 use std::path::Path;

@@ -1,9 +1,9 @@
 //! Sentences as ids: words, characters or subwords.
 //!
-//! All three are one pipeline of the `tokenizers` crate: a pre-tokenizer cuts the sentence, a vocabulary or a list of merges
-//! numbers the pieces, a decoder joins them again. So there is one file format, its `tokenizer.json`, which other tools
-//! read too. Four ids have a meaning of their own: `<pad>`, `<bos>`, `<eos>` and `<unk>`; no text encodes to the first
-//! three, whatever it says, and a text that spells one out gets `<unk>` in its place at worst.
+//! All three are one pipeline of the `tokenizers` crate: a pre-tokenizer splits the sentence, a vocabulary or a list of
+//! merges numbers the pieces, a decoder joins them again. So there is one file format, its `tokenizer.json`, which
+//! other tools read too. Four ids are special: `<pad>`, `<bos>`, `<eos>` and `<unk>`. No text ever encodes to the first
+//! three; a text that spells one out gets at worst `<unk>` in its place.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -30,7 +30,7 @@ const SPECIAL: [&str; 4] = ["<pad>", "<bos>", "<eos>", "<unk>"];
 /// Ids that stand for no piece of text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SpecialIds {
-    /// Fills what no sentence reaches.
+    /// Fills padded steps.
     pub pad: u32,
     /// Begins a sentence.
     pub bos: u32,
@@ -40,13 +40,13 @@ pub struct SpecialIds {
     pub unk: u32,
 }
 
-/// What a sentence is cut into where every piece is looked up in a list.
+/// The pieces of a sentence, if each is looked up in a list.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Unit {
-    /// What stands between spaces: right for text that was tokenized before.
+    /// The text between spaces: for text that is already tokenized.
     Spaced,
-    /// Words, and between them punctuation. Decoding puts a space between all of them.
+    /// Words and punctuation. Decoding puts a space between all of them.
     #[default]
     Words,
     /// Characters, spaces among them.
@@ -62,7 +62,7 @@ pub struct WordOptions {
     pub lowercase: bool,
     /// Pieces that occur less often become `<unk>`.
     pub min_count: u64,
-    /// Most pieces to keep, the most frequent ones; those of equal count in the order of their letters.
+    /// Most pieces to keep: the most frequent ones, equal counts in alphabetical order.
     pub most: usize,
 }
 
@@ -75,11 +75,11 @@ impl Default for WordOptions {
 /// How [`TextCodec::subwords`] learns its pieces.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SubwordOptions {
-    /// Ids in all, special ones included: at least 260. A small text can give fewer.
+    /// Total number of ids, special ones included: at least 260. A small text can give fewer.
     pub size: usize,
     /// Whether text is lower-cased first.
     pub lowercase: bool,
-    /// Two pieces that stand side by side less often are not merged.
+    /// Pairs of adjacent pieces that occur less often are not merged.
     pub min_count: u64,
 }
 
@@ -89,8 +89,8 @@ impl Default for SubwordOptions {
     }
 }
 
-/// Turns sentences into ids and back. Cheap to clone. A sentence is taken as it is: what comes from a file is to be read by
-/// [`crate::read_text`] or [`crate::ParallelText`], which know byte order marks and line ends.
+/// Turns sentences into ids and back. Cheap to clone. A sentence is used as it is; read files by [`crate::read_text`]
+/// or [`crate::ParallelText`], which handle byte order marks and line ends.
 ///
 /// ```
 /// # use seqloom_train::{TextCodec, WordOptions};
@@ -106,7 +106,7 @@ pub struct TextCodec {
 }
 
 impl TextCodec {
-    /// A codec of the words (or whatever [`Unit`] they are) of these sentences, most frequent first.
+    /// A codec of the words (or other [`Unit`]s) of these sentences, most frequent first.
     ///
     /// # Errors
     /// [`Error::Codec`] if no word occurs often enough.
@@ -135,7 +135,7 @@ impl TextCodec {
         let trainer = trainer.build().map_err(|error| failed(error.into()))?;
         let mut trainer = TrainerWrapper::WordLevelTrainer(trainer);
         tokenizer.train(&mut trainer, sentences.into_iter()).map_err(failed)?;
-        // The special names are set before the words here and not by the trainer, which would number a word of that name a
+        // The special names are set here before the words, not by the trainer, which would number a word of that name a
         // second time.
         let mut words: Vec<(String, u32)> = tokenizer.get_model().get_vocab().into_iter().collect();
         words.retain(|(word, _)| !SPECIAL.contains(&word.as_str()));
@@ -183,7 +183,7 @@ impl TextCodec {
     }
 
     /// Reads a `tokenizer.json`: one that [`TextCodec::save`] wrote, or any other that names the four special tokens as
-    /// here. Truncation and padding that it asks for are left out, as both would change sentences silently.
+    /// here. Its truncation and padding are removed, because both would change sentences silently.
     ///
     /// # Errors
     /// [`Error::Io`]; [`Error::Codec`] if it is broken, has no special ids, or has gaps in its ids; each names the file.
@@ -194,7 +194,7 @@ impl TextCodec {
         codec.map_err(|error| in_file(error, path))
     }
 
-    /// Writes a `tokenizer.json`, replacing what stood there whole.
+    /// Writes a `tokenizer.json`, replacing an earlier one as a whole.
     ///
     /// # Errors
     /// [`Error::Io`].
@@ -236,7 +236,7 @@ impl TextCodec {
         self.special
     }
 
-    /// What a batch from this codec's sentences to `target`'s is written in.
+    /// The vocabularies of a batch from this codec's sentences to `target`'s.
     #[must_use]
     pub fn translating_to(&self, target: &Self) -> TranslationVocab {
         let SpecialIds { bos, eos, .. } = target.special;
@@ -254,8 +254,8 @@ impl TextCodec {
         Ok(encoded.get_ids().iter().map(plain).collect())
     }
 
-    /// The sentence of these ids, up to the first `<eos>`; `<pad>` and `<bos>` are left out, `<unk>` is not. Bytes that are
-    /// no UTF-8, which a model of subwords can write, become U+FFFD.
+    /// The sentence of these ids, up to the first `<eos>`; `<pad>` and `<bos>` are left out, `<unk>` is not. Bytes that
+    /// are not UTF-8, which a subword model can write, become U+FFFD.
     ///
     /// # Errors
     /// [`Error::Model`] names the first id that is not below the size; [`Error::Codec`] as for [`TextCodec::encode`].
@@ -265,12 +265,12 @@ impl TextCodec {
         let sentence = ids.iter().copied().take_while(|&id| id != eos);
         let sentence: Vec<u32> = sentence.filter(|&id| id != pad && id != bos).collect();
         let text = self.tokenizer.decode(&sentence, false).map_err(failed)?;
-        // The space that was put before the first word so that it is the same piece as elsewhere.
+        // Removes the space that encoding put before the first word, so that it is the same piece as elsewhere.
         let prefixed = matches!(self.tokenizer.get_decoder(), Some(DecoderWrapper::ByteLevel(_)));
         Ok(if prefixed { text.strip_prefix(' ').unwrap_or(&text).to_owned() } else { text })
     }
 
-    /// The text of each id alone, as labels of an axis; a space that is all of it shows as ␣.
+    /// The text of each single id, as labels of an axis. A label that is only a space shows as ␣.
     ///
     /// # Errors
     /// As [`TextCodec::decode`].

@@ -1,4 +1,4 @@
-//! Tests of [`crate::data::text_codec`], apart from it to keep it at a reader's size.
+//! Tests of [`crate::data::text_codec`], in their own file because that one would be too long.
 
 use super::*;
 

@@ -1,10 +1,10 @@
 //! Batches of sentence pairs of similar lengths.
 //!
-//! Lengths are rounded up to multiples of a few tokens, so that an epoch has few shapes of batch and a program is compiled
-//! for each only once. An epoch draws its pairs in random order, sorts them by rounded lengths (pairs of equal lengths stay
-//! in random order), cuts the row of them into batches, and takes the batches in random order: so a batch has little
-//! padding, all batches have the same number of pairs, and no pair always meets the same others. Batches of a fixed number
-//! of tokens would fill a device as well, but have as many shapes as there are numbers of rows.
+//! Lengths are rounded up to multiples of a few tokens, so an epoch has few batch shapes and a program is compiled only
+//! once for each. An epoch draws its pairs in random order, sorts them by rounded lengths (equal ones stay in random
+//! order), cuts the sequence into batches, and shuffles the batches. So a batch has little padding, all batches have
+//! the same number of pairs, and pairs meet different others in each epoch. Batches with a fixed number of tokens would
+//! also fill a device, but have as many shapes as there are numbers of rows.
 
 use std::sync::Arc;
 
@@ -14,15 +14,15 @@ use crate::data::course::{Course, Source};
 use crate::data::parallel_corpus::ParallelCorpus;
 use crate::random::{mix, permutation};
 
-/// Tokens that lengths are rounded up to a multiple of.
+/// Lengths are rounded up to a multiple of this many tokens.
 const STEP: usize = 8;
 
 /// Coarsest rounding; beyond it padding could not be held.
 const COARSEST: usize = 1 << 16;
 
-/// An iterator over batches of a [`ParallelCorpus`]; one epoch, shuffled by seed 0, unless told otherwise.
+/// An iterator over batches of a [`ParallelCorpus`], by default of one epoch, shuffled with seed 0.
 ///
-/// An epoch has max(1, N / B) batches of N pairs; the N mod B left over rest until the next epoch, unless every pair is
+/// An epoch has max(1, N / B) batches of N pairs; the remaining N mod B wait until the next epoch, unless every pair is
 /// asked for. A corpus of fewer pairs than B gives batches of all of them.
 ///
 /// ```
@@ -51,7 +51,7 @@ pub struct Pairs {
 }
 
 impl ParallelCorpus {
-    /// Batches of `rows` pairs of similar lengths: one epoch, shuffled by seed 0, unless told otherwise (see
+    /// Batches of `rows` pairs of similar lengths: by default one epoch, shuffled with seed 0 (see
     /// [`TranslationBatches`]).
     #[must_use]
     pub fn batches(&self, rows: usize) -> TranslationBatches {
@@ -69,8 +69,8 @@ impl TranslationBatches {
         Self::over(Pairs { corpus, longest, rows, step: STEP, seed: 0, every_pair: false })
     }
 
-    /// Rounds lengths up to multiples of `step` tokens instead of 8: 1 pads least and has most shapes. The longest sentences
-    /// of the corpus are not padded, so that a model which reads these reads every batch.
+    /// Rounds lengths up to multiples of `step` tokens instead of 8: 1 pads least and gives most shapes. The corpus's
+    /// longest sentences are not padded, so a model that reads them reads every batch.
     #[must_use]
     pub fn rounded_to(self, step: usize) -> Self {
         self.with(|source| source.step = step)
@@ -82,7 +82,7 @@ impl TranslationBatches {
         self.with(|source| source.seed = seed)
     }
 
-    /// Has every pair in every epoch, the last few in a smaller batch: for figures over a whole corpus.
+    /// Every epoch has every pair, the last few in a smaller batch: for figures over a whole corpus.
     #[must_use]
     pub fn every_pair(self) -> Self {
         self.with(|source| source.every_pair = true)
@@ -103,7 +103,7 @@ impl Source for Pairs {
     /// The epoch's batches, each the numbers of its pairs.
     type Plan = Vec<Vec<usize>>;
 
-    /// [`NnError::Batch`] if there are no rows, or lengths are to be rounded to multiples of 0 or of more than 65536.
+    /// [`NnError::Batch`] if there are no rows, or the multiple for rounding is 0 or above 65536.
     fn check(&self) -> Result<(), NnError> {
         let detail = match (self.rows, self.step) {
             (0, _) => "0 rows hold no sentence".to_owned(),
@@ -124,9 +124,9 @@ impl Source for Pairs {
         let seed = mix(self.seed, epoch);
         let count = self.per_epoch() as usize;
         let mut pairs = permutation(seed, self.corpus.len());
-        // Those left over are drawn too; without this they would always be the longest.
+        // The pairs left out are drawn at random too; otherwise they would always be the longest.
         pairs.truncate(count * self.rows);
-        // Targets rise and fall by turns as sources grow, so that a batch across a border mixes neighbouring shapes.
+        // Targets rise and fall in turn as sources grow, so a batch across a border mixes neighbouring shapes.
         pairs.sort_by_key(|&pair| {
             let (source, target) = self.shape(pair);
             let rises = source.div_ceil(self.step).is_multiple_of(2);
@@ -193,7 +193,7 @@ mod tests {
         }
     }
 
-    /// First tokens of the batch's sources, by which pairs can be told apart.
+    /// First tokens of the batch's sources; they identify the pairs.
     fn firsts(batch: &TranslationBatch) -> Vec<u32> {
         ids(batch.sources()).chunks(batch.source_time()).map(|row| row[0]).collect()
     }
@@ -228,7 +228,7 @@ mod tests {
         assert_eq!(some.iter().collect::<BTreeSet<_>>().len(), 100);
         let all = seen(corpus.batches(10).every_pair());
         assert_eq!((all.len(), all.iter().collect::<BTreeSet<_>>().len()), (103, 103));
-        // Who rests changes from epoch to epoch, so two epochs miss fewer than one does.
+        // Other pairs are left out in each epoch, so two epochs miss fewer than one.
         let two: BTreeSet<_> = seen(corpus.batches(10).epochs(2)).into_iter().collect();
         assert!(two.len() > 100, "{}", two.len());
     }

@@ -1,10 +1,10 @@
-//! Files of other libraries: their names of tensors turned into ours.
+//! Files of other libraries: their tensor names mapped to ours.
 //!
-//! A model is the same model under other names, with its matrices the other way round or its projections apart. What differs
-//! is said in a table of rules, one line for each of our tensors, and read by one mechanism: so a foreign model is a table
-//! and no code. Nothing fails here and nothing is lost. What no rule takes keeps its name but for beginning and ending, and a
-//! rule that lacks a part gives nothing, so the check of names and shapes that every checkpoint passes tells all that does
-//! not fit, at once.
+//! The same model may have other names, transposed matrices or separate projections. A table of rules lists the
+//! differences, one rule for each of our tensors, and one mechanism applies it; so a foreign model is a table and no
+//! code. Nothing fails here and nothing is lost. A tensor without a rule keeps its name, except for its prefix and
+//! ending. A rule that lacks a part produces nothing. So the check of names and shapes that every checkpoint passes
+//! reports everything that does not fit, at once.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -12,10 +12,10 @@ use std::path::Path;
 use crate::checkpoint::{Checkpoint, Stored};
 use crate::error::Result;
 
-/// How the tensors of another library's files become those of a model here. A `*` in a name stands for a number.
+/// How the tensors of another library's files become those of a model here. A `*` in a name matches a number.
 ///
-/// Prefixes and endings apply to every tensor, whether a rule takes it or not; the rest is written in names without prefixes
-/// and with new endings.
+/// Prefixes and endings apply to every tensor, with or without a rule. All other names here are without prefixes and
+/// with new endings.
 ///
 /// ```
 /// # use seqloom_train::NameMap;
@@ -24,25 +24,25 @@ use crate::error::Result;
 /// ```
 #[derive(Clone, Copy, Debug)]
 pub struct NameMap {
-    /// Beginnings that its names may have or lack, such as `bert.`; the first that fits is left out.
+    /// Prefixes that its names may have, such as `bert.`; the first that fits is removed.
     pub prefixes: &'static [&'static str],
-    /// Endings that older files have in place of newer ones, (old, new); the first that fits is replaced.
+    /// Old and new endings, (old, new), because older files use other ones; the first that fits is replaced.
     pub endings: &'static [(&'static str, &'static str)],
-    /// Its tensors without a part in the model: buffers, heads for other ends.
+    /// Its tensors that the model does not use: buffers, heads for other tasks.
     pub ignored: &'static [&'static str],
-    /// Second names of shared tensors, (second, first). A file may hold such a tensor twice, or once under either name. Two
-    /// that differ are not one tensor: the second is left for the check to tell.
+    /// Second names of shared tensors, (second, first). A file may hold such a tensor twice, or once under either name.
+    /// Two that differ are not one tensor: the second stays, and the check reports it.
     pub copies: &'static [(&'static str, &'static str)],
-    /// One rule for each tensor of ours whose name or form is another.
+    /// One rule for each of our tensors whose name or form differs.
     pub rules: &'static [NameRule],
 }
 
-/// One of our tensors, and what it is made of.
+/// One of our tensors and its parts.
 #[derive(Clone, Copy, Debug)]
 pub struct NameRule {
     /// Our name.
     pub ours: &'static str,
-    /// Theirs: several are rows below one another.
+    /// Their names; several tensors are stacked along rows.
     pub theirs: &'static [&'static str],
     /// Whether their matrices are [in, out].
     pub transposed: bool,
@@ -55,7 +55,7 @@ impl NameRule {
         Self { ours, theirs, transposed: false }
     }
 
-    /// A matrix that is stored the other way round.
+    /// A matrix that is stored transposed.
     #[must_use]
     pub const fn transposed(ours: &'static str, theirs: &'static [&'static str]) -> Self {
         Self { ours, theirs, transposed: true }
@@ -63,9 +63,9 @@ impl NameRule {
 }
 
 impl Checkpoint {
-    /// Reads and checks a file of another library, whose tensors take the names that `map` gives them; those that it ignores
-    /// may be of any type. What it does not know keeps its name but for beginning and ending, so that restoring the parameters
-    /// lists it.
+    /// Reads and checks a file of another library, whose tensors take the names that `map` gives them; those that it
+    /// ignores may be of any type. An unknown tensor keeps its name, except for prefix and ending, so restoring the
+    /// parameters lists it.
     ///
     /// # Errors
     /// As [`Checkpoint::read`].
@@ -74,7 +74,7 @@ impl Checkpoint {
     }
 }
 
-/// A foreign tensor: the name that its file has for it, that name without its beginning and with a new ending, its values.
+/// A foreign tensor: its name in the file, that name without prefix and with a new ending, its values.
 #[derive(Clone)]
 struct Foreign {
     name: String,
@@ -86,7 +86,7 @@ impl NameMap {
     /// The map that changes nothing, to write others from.
     pub const SAME: Self = Self { prefixes: &[], endings: &[], ignored: &[], copies: &[], rules: &[] };
 
-    /// Whether a foreign tensor has no part in the model.
+    /// Whether the model does not use a foreign tensor.
     #[must_use]
     pub fn ignores(&self, name: &str) -> bool {
         let plain = self.plain(name);
@@ -98,7 +98,7 @@ impl NameMap {
         let part = |(name, stored): (String, Stored)| Foreign { plain: self.plain(&name), name, stored };
         let parts = self.once(foreign.into_iter().map(part).collect());
         let mut found: BTreeMap<String, (&NameRule, Vec<Option<Foreign>>)> = BTreeMap::new();
-        // What no rule takes, and under which name it stays.
+        // Tensors without a rule, and the names that they keep.
         let mut others = Vec::new();
         for part in parts {
             let Some((rule, index, to)) = self.rule(&part.plain) else {
@@ -108,7 +108,7 @@ impl NameMap {
             let (_, places) = found.entry(to).or_insert_with(|| (rule, vec![None; rule.theirs.len()]));
             match places.get_mut(index) {
                 Some(place @ None) => *place = Some(part),
-                // The same tensor twice, under an old and a new name: the second is left for the check to tell.
+                // The same tensor twice, under an old and a new name: the second stays, and the check reports it.
                 _ => others.push((part.name.clone(), part)),
             }
         }
@@ -156,7 +156,7 @@ impl NameMap {
         })
     }
 
-    /// A name without the beginning that it may lack, and with a new ending.
+    /// A name without its optional prefix, and with a new ending.
     fn plain(&self, name: &str) -> String {
         let stem = self.prefixes.iter().find_map(|prefix| name.strip_prefix(prefix)).unwrap_or(name);
         let renewed = |(old, new): &(&str, &str)| Some(format!("{}{new}", stem.strip_suffix(old)?));
@@ -164,7 +164,7 @@ impl NameMap {
     }
 }
 
-/// What the `*` of a pattern stands for in a name, "" if it has none; `None` if it is another name.
+/// What the `*` of a pattern matches in a name, "" if it has none; `None` if the name does not match.
 fn number<'a>(pattern: &str, name: &'a str) -> Option<&'a str> {
     let Some((before, after)) = pattern.split_once('*') else {
         return (pattern == name).then_some("");
@@ -195,7 +195,7 @@ fn joined(rule: &NameRule, parts: &[Option<Foreign>]) -> Option<Stored> {
     whole
 }
 
-/// A matrix the other way round.
+/// A transposed matrix.
 fn transposed(stored: &Stored) -> Option<Stored> {
     let &[rows, columns] = stored.shape.as_slice() else { return None };
     let values = (0..columns * rows).map(|i| stored.values[i % rows * columns + i / rows]).collect();
@@ -289,7 +289,7 @@ mod tests {
         ] {
             assert_eq!(names(&renamed(tensors)), ["norm.weight"], "{tensors:?}");
         }
-        // Another head is none of the shared tensor, and what is left over is told.
+        // A head that differs is not the shared tensor, and the rest is reported.
         assert_eq!(names(&renamed(&[("head", &[4]), ("ln.weight", &[3])])), ["head", "norm.weight"]);
     }
 

@@ -1,8 +1,8 @@
 //! AdamW's settings, and the numbers of one step.
 //!
-//! The update itself is one kernel over all parameters. Whatever changes from step to step is written to the control buffer before
-//! the step, so a replayed program holds no old number; but for what follows from how many updates there were, which only the
-//! device knows at once.
+//! The update itself is one kernel over all parameters. Numbers that change from step to step are written to the
+//! control buffer before the step, so a replayed program holds no old number. The exception is what depends on the
+//! number of updates, because only the device knows that at once.
 
 use seqloom_graph::Control;
 
@@ -10,8 +10,8 @@ use crate::error::{Error, Result};
 
 /// Adam with decoupled weight decay (Kingma & Ba 2015; Loshchilov & Hutter 2019), and clipping by the global norm.
 ///
-/// Formula, for the gradient g of all parameters together, and t the number of updates that a parameter has had, this one among
-/// them: the t of a parameter that gets its first gradient is 1, as in PyTorch.
+/// Formula, for the gradient g of all parameters together, and t the number of updates of a parameter, this one
+/// included: at a parameter's first gradient t is 1, as in PyTorch.
 ///
 /// ```text
 /// g ← g·min(1, clip_norm / (‖g‖ + 1e-6))
@@ -20,7 +20,7 @@ use crate::error::{Error, Result};
 /// p ← p − lr·(m/(1−β1^t)) / (√(v/(1−β2^t)) + eps)
 /// ```
 ///
-/// A step whose gradient is not finite changes nothing, and is not counted. The defaults are PyTorch's.
+/// A step whose gradient is not finite changes nothing and is not counted. The defaults are PyTorch's.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct AdamW {
     /// Learning rate, before the schedule's factor.
@@ -71,8 +71,8 @@ impl AdamW {
         }
     }
 
-    /// The control values of a step before which `applied` updates are known of, with the learning rate times what `factor` says
-    /// of an update's number (from 1), and this seed for dropout.
+    /// The control values of a step, when `applied` updates are known. `factor` gives the factor of the learning rate
+    /// for an update's number (from 1); `seed` is dropout's.
     #[must_use]
     pub fn control(&self, applied: u64, factor: impl Fn(u64) -> f64, seed: u32) -> Control {
         let rate = |next: usize| (self.lr * factor(applied.saturating_add(1 + next as u64))) as f32;

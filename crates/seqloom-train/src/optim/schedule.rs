@@ -1,7 +1,7 @@
 //! The learning rate over time, as a pure function of the number of updates.
 //!
-//! A schedule keeps no count of its own, so resuming needs nothing from it. Steps that were skipped, since their gradient was not
-//! finite, are no updates: the rate waits for the next one that is applied.
+//! A schedule keeps no count, so resuming needs nothing from it. Skipped steps, whose gradient was not finite, are not
+//! updates: the rate waits for the next applied one.
 
 use crate::error::{Error, Result};
 

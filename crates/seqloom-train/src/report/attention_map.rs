@@ -1,7 +1,7 @@
-//! What a model looked at while it wrote, as a picture with both sentences as axes.
+//! A model's attention while it wrote, as a picture with both sentences as axes.
 //!
-//! A row for each written token, a column for each one read, a cell the darker the more weight it has. Cells are squares
-//! of plain SVG and labels stay text, so the picture can be searched and needs no fonts on the machine that draws it.
+//! There is a row per written token and a column per read token; a darker cell has more weight. Cells are squares of
+//! plain SVG and labels stay text, so the picture can be searched and needs no fonts on the machine that draws it.
 
 use std::path::Path;
 
@@ -12,10 +12,10 @@ use plotters::style::text_anchor::{HPos, Pos, VPos};
 use crate::error::{Error, Result};
 use crate::replace::replace;
 
-/// Side of a cell in pixels, while the picture is not too wide for that.
+/// Side of a cell in pixels, unless the picture would be too wide.
 const CELL: i32 = 26;
 
-/// Most pixels that the cells of an axis take, as long as each is at least [`LEAST`] wide.
+/// Most pixels for the cells of an axis, as long as each is at least [`LEAST`] wide.
 const WIDEST: usize = 1600;
 
 /// Least side of a cell.
@@ -24,7 +24,7 @@ const LEAST: i32 = 6;
 /// Height of letters.
 const LETTER: i32 = 13;
 
-/// About how much longer a label gets by one letter.
+/// Approximate width of a letter.
 const ADVANCE: i32 = 8;
 
 /// Room around the cells, besides the labels.
@@ -36,7 +36,7 @@ const TITLE: i32 = 34;
 /// Levels of the scale beside the cells.
 const LEVELS: i32 = 10;
 
-/// How far beyond 0 and 1 a weight may lie: a softmax in f32 over thousands of positions rounds that much at most.
+/// How far outside 0 to 1 a weight may be: a softmax in f32 over thousands of positions rounds at most that much.
 const SLACK: f32 = 1e-3;
 
 /// What [`attention_map`] draws.

@@ -1,7 +1,9 @@
-//! Bar charts as SVG: groups of bars side by side, one colour a series, for figures of several systems on several tasks.
+//! Bar charts as SVG: groups of bars side by side, one colour per series, for figures of several systems on several
+//! tasks.
 //!
-//! Bars stand in groups along the horizontal axis and carry their values, because a reader of a comparison wants the numbers
-//! and not only the heights. A logarithmic axis begins a decade below the least value: there is no zero to stand on.
+//! Groups are along the horizontal axis, and bars are labelled with their values, because a reader of a comparison
+//! wants the numbers as well as the heights. A logarithmic axis begins a decade below the smallest value, because it
+//! has no zero.
 
 use std::path::Path;
 
@@ -12,7 +14,7 @@ use plotters::style::text_anchor::{HPos, Pos, VPos};
 use crate::error::{Error, Result};
 use crate::report::plot::{Axis, COLOURS, FONT, write_svg};
 
-/// Width of a group of bars, of which it fills this part.
+/// The part of a group's width that its bars fill.
 const FILLED: f64 = 0.82;
 
 /// The bars of one colour.
@@ -20,7 +22,7 @@ const FILLED: f64 = 0.82;
 pub struct Series<'a> {
     /// Its name in the legend.
     pub label: &'a str,
-    /// A value a group; `None`, and what is not finite or not above 0, leaves a gap.
+    /// One value per group; `None` leaves a gap, and so does a value that is not finite or not above 0.
     pub values: Vec<Option<f64>>,
 }
 
@@ -112,7 +114,7 @@ fn draw(area: &DrawingArea<SVGBackend<'_>, Shift>, bars: &Bars<'_>) -> std::resu
         .x_labels(2 * groups + 1)
         .x_label_formatter(&|place| name(*place))
         .x_label_style((FONT, 11))
-        // On a logarithmic axis whole decades alone: between them no number is round.
+        // Only whole decades on a logarithmic axis: no number between them is round.
         .y_labels(if bars.y.log { span.ceil() as usize + 1 } else { 10 })
         .y_label_formatter(&|place| bars.y.value(*place))
         .draw()

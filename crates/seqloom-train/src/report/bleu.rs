@@ -1,13 +1,13 @@
-//! Corpus BLEU as sacrebleu defines it, so that figures can stand beside published ones.
+//! Corpus BLEU as sacrebleu defines it, so figures can be compared with published ones.
 //!
 //! Papineni et al. 2002, "BLEU: a Method for Automatic Evaluation of Machine Translation": the geometric mean of the
-//! precisions of 1- to 4-grams, each n-gram of a hypothesis counted at most as often as the reference has it, summed over
-//! the corpus before dividing, times a penalty for a corpus shorter than its reference. What the paper leaves open is as
-//! in sacrebleu (Post 2018, "A Call for Clarity in Reporting BLEU Scores"), signature
-//! `nrefs:1|case:mixed|eff:no|tok:13a|smooth:exp`: text is cut by the rules of NIST's mteval-v13a, whatever a system's own
-//! tokenizer does, so that two systems' scores can be compared; and where an order of n-grams has no match at all, the first
-//! such order counts half a match, the next a quarter, and so on (method 3 of Chen and Cherry 2014, "A Systematic
-//! Comparison of Smoothing Techniques for Sentence-Level BLEU"). A golden test compares with sacrebleu's figures.
+//! precisions of 1- to 4-grams, times a penalty for a corpus shorter than its reference. Each n-gram of a hypothesis
+//! counts at most as often as the reference has it; counts are summed over the corpus before dividing. What the paper
+//! leaves open is as in sacrebleu (Post 2018, "A Call for Clarity in Reporting BLEU Scores"), signature
+//! `nrefs:1|case:mixed|eff:no|tok:13a|smooth:exp`. Text is split by the rules of NIST's mteval-v13a, independent of a
+//! system's own tokenizer, so two systems' scores can be compared. If an order of n-grams has no match, the first such
+//! order counts half a match, the next a quarter, and so on (method 3 of Chen and Cherry 2014, "A Systematic Comparison
+//! of Smoothing Techniques for Sentence-Level BLEU"). A golden test compares with sacrebleu's figures.
 
 use std::collections::HashMap;
 
@@ -16,12 +16,12 @@ use crate::error::{Error, Result};
 /// Longest n-grams that count.
 const ORDERS: usize = 4;
 
-/// A BLEU score and what it is made of.
+/// A BLEU score and its parts.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Bleu {
     /// The score, 0 to 100.
     pub score: f64,
-    /// Precision of 1- to 4-grams in percent, smoothed where nothing matched.
+    /// Precision of 1- to 4-grams in percent, smoothed if nothing matched.
     pub precisions: [f64; ORDERS],
     /// Brevity penalty, 0 to 1.
     pub brevity_penalty: f64,
@@ -46,7 +46,7 @@ pub enum Case {
     Lower,
 }
 
-/// BLEU of a corpus of `hypotheses`, each with the reference at its place.
+/// BLEU of a corpus of `hypotheses`, each with the reference at the same index.
 ///
 /// Formula: score = bp · exp(¼ Σₙ ln pₙ) with pₙ = 100 · matchesₙ / totalsₙ, bp = min(1, exp(1 − reference_tokens /
 /// hypothesis_tokens)). It is 0 if no token matches, or there is no hypothesis of four tokens.
@@ -116,7 +116,7 @@ impl Counts {
             return bleu;
         }
         let mut half = 1.0;
-        // Where there are no n-grams of some order there are none of any longer one either.
+        // If there are no n-grams of some order, there are none of a longer one either.
         for order in (0..ORDERS).take_while(|&order| totals[order] > 0) {
             let matched = if matches[order] > 0 {
                 matches[order] as f64
@@ -142,9 +142,9 @@ fn ngrams(tokens: &[String], order: usize) -> HashMap<&[String], u64> {
     counts
 }
 
-/// The tokens of a sentence by the rules of mteval-v13a: four entities are resolved, then every ASCII symbol but
-/// apostrophe, comma, dash and full stop stands alone; comma and full stop do unless they stand between digits, a dash does
-/// after a digit.
+/// The tokens of a sentence by the rules of mteval-v13a: four entities are resolved; then every ASCII symbol except
+/// apostrophe, comma, dash and full stop is a token. Comma and full stop are tokens unless they are between digits, a
+/// dash is one after a digit.
 fn tokens(sentence: &str, case: Case) -> Vec<String> {
     let sentence = sentence.trim_end_matches(is_space);
     let cased = match case {
@@ -165,8 +165,8 @@ fn tokens(sentence: &str, case: Case) -> Vec<String> {
     spaced.split(is_space).filter(|token| !token.is_empty()).map(str::to_owned).collect()
 }
 
-/// Replaces pairs of characters from left to right, each character in one pair at most, as a regular expression of two
-/// characters would: in "a.." the first full stop is taken with the a, and the second finds none to be taken with.
+/// Replaces pairs of characters from left to right, each character in at most one pair, as a regular expression of two
+/// characters would: in "a.." the first full stop pairs with the a, and the second has no partner.
 fn spaced(chars: &[char], replacement: impl Fn(char, char) -> Option<[char; 4]>) -> Vec<char> {
     let mut out = Vec::with_capacity(chars.len() * 2);
     let mut rest = chars;

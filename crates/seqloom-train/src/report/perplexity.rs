@@ -1,11 +1,11 @@
 //! Perplexity over any number of batches.
 //!
-//! Batches hold different numbers of tokens, so the mean of their losses is not the loss of their tokens: each is weighted
-//! by what it predicted. Sums are in f64, as a test set can have millions of tokens.
+//! Batches hold different numbers of tokens, so the mean of their losses is not the loss of their tokens: each is
+//! weighted by its number of tokens. Sums are in f64, because a test set can have millions of tokens.
 
 /// The mean loss of all tokens seen so far, and its exponential.
 ///
-/// Formula: perplexity = exp(Σ_b lossᵦ · tokensᵦ / Σ_b tokensᵦ), losses in nats a token.
+/// Formula: perplexity = exp(Σ_b lossᵦ · tokensᵦ / Σ_b tokensᵦ), losses in nats per token.
 ///
 /// ```
 /// # use seqloom_train::Perplexity;
@@ -29,7 +29,7 @@ impl Perplexity {
         }
     }
 
-    /// Mean loss in nats a token; `None` before the first token.
+    /// Mean loss in nats per token; `None` before the first token.
     #[must_use]
     pub fn loss(&self) -> Option<f64> {
         (self.tokens > 0).then(|| self.nats / self.tokens as f64)

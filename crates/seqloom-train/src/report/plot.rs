@@ -1,7 +1,7 @@
-//! Line charts as SVG: the loss curve of a run, and whatever else an example compares.
+//! Line charts as SVG: the loss curve of a run, and other curves that an example compares.
 //!
-//! SVG keeps its text as text, so drawing needs no fonts on the machine that trains; a bitmap would. A logarithmic axis is
-//! a linear one over the logarithms with other labels, so one chart type serves all four kinds of paper.
+//! SVG keeps text as text, so drawing needs no fonts on the machine that trains; a bitmap would. A logarithmic axis is
+//! a linear axis over logarithms with other labels, so one chart type serves all four combinations.
 
 use std::path::Path;
 
@@ -22,7 +22,7 @@ pub(crate) const COLOURS: [RGBColor; 7] = [
     RGBColor(90, 90, 90),
 ];
 
-/// Of all words in a picture: whatever the reader's machine has without serifs.
+/// Font of all text in a picture: the sans-serif font of the reader's machine.
 pub(crate) const FONT: &str = "sans-serif";
 
 /// An axis.
@@ -61,7 +61,7 @@ pub struct Chart<'a> {
 pub struct Curve<'a> {
     /// Line above the plot.
     pub title: &'a str,
-    /// (step, loss in nats a token) of the run, in order. Losses that are not finite leave a gap.
+    /// (step, loss in nats per token) of the run, in order. Losses that are not finite leave a gap.
     pub losses: &'a [(u64, f32)],
     /// Loss of a model without context, drawn as a level line.
     pub unigram_entropy: Option<f64>,
@@ -107,7 +107,7 @@ pub(crate) fn write_svg(path: &Path, svg: &str) -> Result<()> {
 }
 
 impl Axis<'_> {
-    /// Where a value lies on the paper; not finite where it has no place.
+    /// Where a value is on the axis; not finite if it has no place.
     pub(crate) fn place(&self, value: f64) -> f64 {
         if self.log { value.log10() } else { value }
     }

@@ -1,7 +1,7 @@
 //! A progress bar fed by finished steps.
 //!
-//! Steps are asked for faster than the device makes them, so a bar that counted requests would run ahead and its rates
-//! would be false. This one moves when a loss has come back.
+//! Steps are requested faster than the device runs them, so a bar that counted requests would run ahead and show wrong
+//! rates. This one moves when a loss has come back.
 
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use indicatif::{HumanDuration, ProgressBar, ProgressStyle};
 use seqloom_nn::{Finished, LossListener};
 
-/// Loss, tokens a second and time left of a run; a terminal's bar, or nothing to see.
+/// Loss, tokens per second and time left of a run; shown as a terminal's bar, or not at all.
 #[derive(Debug)]
 pub struct Progress {
     bar: ProgressBar,
@@ -19,7 +19,7 @@ pub struct Progress {
 /// What has been heard so far.
 #[derive(Clone, Copy, Debug)]
 struct Pace {
-    /// When the first report came. That step is left out of the rates: it holds the time of compiling.
+    /// When the first report came. The rates leave that step out, because it includes compiling.
     started: Option<Instant>,
     /// Steps and tokens after it.
     steps: u64,
@@ -35,8 +35,8 @@ impl Pace {
         self.started.map_or(0.0, |s| s.elapsed().as_secs_f64()).max(1e-9)
     }
 
-    /// Counts a step that was skipped. What to say of it: one line for all that follow one another, since a run gone bad would
-    /// fill the screen.
+    /// Counts a skipped step and returns the message: one line for consecutive ones, because a run gone bad would fill
+    /// the screen.
     fn notice(&mut self, finished: Finished) -> Option<String> {
         let begins = finished.skipped && !self.in_skips;
         self.in_skips = finished.skipped;
@@ -47,13 +47,13 @@ impl Pace {
 }
 
 impl Progress {
-    /// A bar on standard error of `total` steps, of which `done` were done before. It hides where that is no terminal.
+    /// A bar on standard error for `total` steps, `done` of them already done. It is hidden if that is not a terminal.
     #[must_use]
     pub fn bar(total: u64, done: u64) -> Self {
         Self::over(ProgressBar::new(total).with_position(done).with_style(style()))
     }
 
-    /// The same account with nothing to see.
+    /// The same counts without a bar.
     #[must_use]
     pub fn hidden() -> Self {
         Self::over(ProgressBar::hidden())

@@ -1,9 +1,9 @@
 //! BERT: `BertModel`, `BertForMaskedLM` and `BertForPreTraining`.
 //!
-//! Its queries, keys and values are projected by matrices of their own, its names may begin with `bert.`, the head's matrix is
-//! the embedding's table, and the oldest files call scale and shift of a normalisation gamma and beta. Which classes a file
-//! comes from is told by what it holds, since `config.json` of well-known checkpoints names another. It drops out embeddings,
-//! weights of attention, and what each branch gives, and nothing inside the feed-forward layer.
+//! Separate matrices project its queries, keys and values; its names may begin with `bert.`; the head's matrix is the
+//! embedding's table; the oldest files call scale and shift of a normalisation gamma and beta. The tensors in a file
+//! tell its class, because `config.json` of well-known checkpoints names another. It applies dropout to embeddings,
+//! attention weights and each branch's result, and none inside the feed-forward layer.
 
 use std::path::Path;
 
@@ -74,8 +74,8 @@ pub const BERT: NameMap = NameMap {
     ],
 };
 
-/// Settings of BERT alone that change nothing here: dropout before a classifier, and what Google's own files say of a pooler
-/// that the model does not have.
+/// Settings only of BERT that change nothing here: dropout before a classifier, and pooler settings of Google's own
+/// files for a pooler that the model does not have.
 const HARMLESS: [&str; 7] = [
     "classifier_dropout",
     "directionality",
@@ -86,17 +86,16 @@ const HARMLESS: [&str; 7] = [
     "pooler_type",
 ];
 
-/// Reads a folder that a BERT was saved to: the sizes of the [`seqloom_nn::Bert`] that it is, with the pooler and the head that
-/// the file has, and its parameters, for [`Checkpoint::restore_parameters`]. The vocabulary has ids without characters.
+/// Reads a folder that a BERT was saved to. Returns the sizes of the [`seqloom_nn::Bert`], with the file's pooler and
+/// head, and its parameters, for [`Checkpoint::restore_parameters`]. The vocabulary has ids without characters.
 ///
-/// A file without `model_type`, as Google's own are, is taken for BERT unless its `architectures` are others. The embedding
-/// of `pad_token_id` is as any other here; theirs is never trained by what it is read for, which matters only where that
-/// token stands within a row's length.
+/// A file without `model_type`, as Google's own are, is taken for BERT unless its `architectures` are others. Here the
+/// embedding of `pad_token_id` is like any other. Theirs gets no gradient from its lookups, which matters only if that
+/// token occurs within a row's length.
 ///
-/// # Errors
-/// [`crate::Error::Io`]; [`crate::Error::Config`] for another model's folder, for sizes that are absent, and by name for
-/// settings that change what is computed and that ours has not, or that are not known; [`crate::Error::Checkpoint`] if the
-/// file of the parameters is truncated, damaged, or of another type.
+/// # Errors [`crate::Error::Io`]; [`crate::Error::Config`] for another model's folder, for sizes that are absent, and
+/// by name for settings that change the computation and that ours lacks, or that are not known;
+/// [`crate::Error::Checkpoint`] if the file of the parameters is truncated, damaged, or of another type.
 pub fn read_bert(folder: impl AsRef<Path>) -> Result<(BertConfig, Checkpoint)> {
     let folder = folder.as_ref();
     let settings = Settings::read(folder, &[])?;

@@ -1,8 +1,8 @@
 //! GPT-2: `GPT2LMHeadModel` and `GPT2Model`.
 //!
-//! Its matrices are [in, out] (`Conv1D`), its names may begin with `transformer.`, its head is the embedding's table, which a
-//! file may hold under either name, and older files hold the causal masks as buffers. It drops out embeddings, weights of
-//! attention, and what each branch gives, and nothing inside the feed-forward layer.
+//! Its matrices are [in, out] (`Conv1D`); its names may begin with `transformer.`; its head is the embedding's table,
+//! which a file may hold under either name; older files hold the causal masks as buffers. It applies dropout to
+//! embeddings, attention weights and each branch's result, and none inside the feed-forward layer.
 
 use std::path::Path;
 
@@ -39,7 +39,7 @@ pub const GPT2: NameMap = NameMap {
     ],
 };
 
-/// The names that `GPT2Config` knows its sizes by as well.
+/// Other names that `GPT2Config` has for its sizes.
 const ALIASES: [(&str, &str); 4] = [
     ("hidden_size", "n_embd"),
     ("max_position_embeddings", "n_positions"),
@@ -60,15 +60,14 @@ const HARMLESS: [&str; 8] = [
     "summary_first_dropout",
 ];
 
-/// Reads a folder that `GPT2LMHeadModel` or `GPT2Model` was saved to: the sizes of the [`seqloom_nn::Gpt`] that it is, and its
-/// parameters, for [`Checkpoint::restore_parameters`]. The vocabulary has ids without characters.
+/// Reads a folder that `GPT2LMHeadModel` or `GPT2Model` was saved to. Returns the sizes of the [`seqloom_nn::Gpt`] and
+/// its parameters, for [`Checkpoint::restore_parameters`]. The vocabulary has ids without characters.
 ///
 /// A file without `model_type` is taken for GPT-2 unless its `architectures` are others.
 ///
-/// # Errors
-/// [`crate::Error::Io`]; [`crate::Error::Config`] for another model's folder, for sizes that are absent, and by name for
-/// settings that change what is computed and that ours has not, or that are not known; [`crate::Error::Checkpoint`] if the
-/// file of the parameters is truncated, damaged, or of another type.
+/// # Errors [`crate::Error::Io`]; [`crate::Error::Config`] for another model's folder, for sizes that are absent, and
+/// by name for settings that change the computation and that ours lacks, or that are not known;
+/// [`crate::Error::Checkpoint`] if the file of the parameters is truncated, damaged, or of another type.
 pub fn read_gpt2(folder: impl AsRef<Path>) -> Result<(GptConfig, Checkpoint)> {
     let folder = folder.as_ref();
     let settings = Settings::read(folder, &ALIASES)?;

@@ -1,8 +1,8 @@
-//! The settings of a `config.json`, each of which is obeyed, refused or known to leave the computation alone.
+//! The settings of a `config.json`: each is obeyed, refused, or known not to affect the computation.
 //!
-//! What a loader asks for is obeyed. Some settings may only have one value. A list names those that the models' own code reads
-//! for other ends. Whatever is left is refused by name, since a setting that nobody here knows may change what the model
-//! computes: those of later releases, of other models, of somebody's own code.
+//! A setting that a loader asks for is obeyed. Some settings may have only one value. A list names those that the
+//! models' own code uses for other purposes. All others are refused by name, because an unknown setting may change what
+//! the model computes: settings of later releases, of other models, of somebody's own code.
 
 use std::cell::RefCell;
 use std::collections::BTreeSet;
@@ -18,10 +18,10 @@ use crate::fault::ConfigFault;
 pub(super) const CONFIG: &str = "config.json";
 pub(super) const WEIGHTS: &str = "model.safetensors";
 
-/// Settings of every model that change nothing of what ours computes from the same parameters. Settings whose names begin
-/// with an underscore are the library's own notes, and none of them is in a model's mathematics.
+/// Settings of any model that do not change what ours computes from the same parameters. Settings whose names begin
+/// with an underscore are the library's own notes and never affect a model's mathematics.
 const HARMLESS: &[&str] = &[
-    // What it is called, what it was made by, and how its numbers are stored.
+    // Its name, what made it, and how its numbers are stored.
     "name_or_path",
     "architectures",
     "transformers_version",
@@ -32,7 +32,7 @@ const HARMLESS: &[&str] = &[
     "use_bfloat16",
     "torchscript",
     "tf_legacy_loss",
-    // What a call returns besides.
+    // Additional results of a call.
     "output_attentions",
     "output_hidden_states",
     "output_past",
@@ -44,9 +44,9 @@ const HARMLESS: &[&str] = &[
     "attn_implementation",
     "chunk_size_feed_forward",
     "gradient_checkpointing",
-    // First values, which the file's take the place of.
+    // Initial values, which the file's replace.
     "initializer_range",
-    // Heads for other ends.
+    // Heads for other tasks.
     "num_labels",
     "id2label",
     "label2id",
@@ -97,7 +97,7 @@ pub(super) struct Settings {
 }
 
 impl Settings {
-    /// Reads the configuration of the model in `folder`. `aliases` are further names of settings, (further, name).
+    /// Reads the configuration of the model in `folder`. `aliases` are other names of settings, (other, name).
     pub(super) fn read(folder: &Path, aliases: &[(&str, &str)]) -> Result<Self> {
         let path = folder.join(CONFIG);
         let bytes = std::fs::read(&path).map_err(Error::io("read", &path))?;
@@ -180,8 +180,8 @@ impl Settings {
         }
     }
 
-    /// Refuses what no model here has: a decoder's attention to an encoder, a head that is not the embedding's table, heads
-    /// that were cut out, quantised parameters, and a model that is defined by somebody's own code.
+    /// Refuses what no model here has: a decoder's attention to an encoder, an untied head, pruned heads, quantised
+    /// parameters, and a model that is defined by somebody's own code.
     pub(super) fn plain(&self) -> Result<()> {
         self.only("is_encoder_decoder", false)?;
         self.only("add_cross_attention", false)?;
@@ -208,8 +208,8 @@ impl Settings {
         }
     }
 
-    /// Refuses every setting that was not asked for and that neither [`HARMLESS`] nor `harmless` lists. One that is null says
-    /// nothing.
+    /// Refuses every setting that was not asked for and is in neither [`HARMLESS`] nor `harmless`. A null setting is
+    /// ignored.
     pub(super) fn all_known(&self, harmless: &[&str]) -> Result<()> {
         let asked = self.asked.borrow();
         let known = |name: &str| {

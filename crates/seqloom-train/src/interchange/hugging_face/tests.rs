@@ -1,4 +1,4 @@
-//! What the loaders make of configurations: folders made up here, without tensors.
+//! Tests of the loaders on made-up configurations, in folders without tensors.
 
 use std::path::Path;
 
@@ -14,7 +14,7 @@ const GPT2_SIZES: &str = r#""vocab_size": 5, "n_embd": 8, "n_head": 2, "n_layer"
 const BERT_SIZES: &str = r#""vocab_size": 5, "hidden_size": 8, "num_hidden_layers": 2, "num_attention_heads": 2,
     "intermediate_size": 8, "max_position_embeddings": 4, "type_vocab_size": 2"#;
 
-/// What a loader makes of a folder with this configuration and a file without tensors.
+/// A loader's result for a folder with this configuration and a file without tensors.
 fn read<T>(config: &str, read: impl Fn(&Path) -> Result<T>) -> Result<T> {
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join(CONFIG), config).unwrap();
