@@ -1,15 +1,16 @@
-//! Attention: softmax(q·kᵀ·scale + terms)·v, forward and backward, with memory that grows with T and not with T².
+//! Attention: softmax(q·kᵀ·scale + terms)·v, forward and backward, with memory that grows with T, not with T².
 //!
-//! Forward walks the keys with a running maximum and sum and keeps, besides the result, one number a query: the logarithm
-//! of its sum. From that number any weight can be had again, so backward stores none either. It is three problems of
-//! their own, since no kernel can sum over queries and over keys at once without atomics: the queries' gradient (with
-//! that of the terms by distance), the keys' and values', and the bias's. All need `delta`, the row sums of dout∘out.
+//! Forward walks the keys with a running maximum and sum. Besides the result it keeps one number per query, the
+//! logarithm of its sum. Backward recomputes any weight from that number, so it stores none either. It is three
+//! separate problems, because no kernel can sum over queries and over keys at once without atomics: the gradient of the
+//! queries (with that of the distance terms), of the keys and values, and of the bias. All need `delta`, the row sums
+//! of dout∘out.
 //!
-//! Masks are bounds of loops; whole tiles outside them are never visited. A query that attends to nothing gets 0.
+//! Masks are loop bounds, and whole tiles outside them are never visited. A query that attends to nothing gets 0.
 //!
-//! Two variants, as everywhere: one subgroup with tiles in registers for CPU adapters, tiles in workgroup memory for GPUs.
-//! The former reads four channels at a time, so other widths are copied to padded rows first.
-//! The former is bounded by what llvmpipe lets one invocation iterate, so long sums are several launches.
+//! There are two variants, as in every family: one subgroup with tiles in registers for CPU adapters, tiles in
+//! workgroup memory for GPUs. The CPU variant reads four channels at a time, so other widths are copied to padded rows
+//! first. llvmpipe limits the iterations of one invocation, so there long sums take several launches.
 
 mod padded;
 mod plan;
@@ -25,13 +26,14 @@ use plan::Plan;
 use problem::OP;
 pub use problem::{Bias, Dropout, FARTHEST, Layout, Pass, Problem, Start};
 
-/// Keys, or queries, up to which a tile of fewer rows is as good.
+/// Number of keys or queries up to which a tile of fewer rows is as good.
 const SHORT_WALK: usize = 128;
 
-/// Which kernels attend.
+/// The variants of the attention kernels.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Variant {
-    /// One subgroup per workgroup, no workgroup memory, tiles of so many rows: 8, 16 or 32. Needs a known subgroup size.
+    /// One subgroup per workgroup, no workgroup memory, tiles of this many rows: 8, 16 or 32. Needs a known subgroup
+    /// size.
     Cpu(u32),
     /// Tiles in workgroup memory.
     Tiled,
@@ -44,8 +46,8 @@ impl Variant {
         if !prefers_cpu(facts) {
             return Variant::Tiled;
         }
-        // Loads are shared by the rows of a tile, so it is as tall as what is walked gives work for; but 32 rows take twice as
-        // long to compile as 16, seconds in all, and over a short walk save a tenth of the time.
+        // The rows of a tile share loads, so it is as tall as the walked axis allows. But 32 rows take twice as long to
+        // compile as 16 (seconds in total), and save only a tenth of the time over a short walk.
         let walked = if pass == Pass::Key { problem.queries } else { problem.keys };
         Variant::Cpu(match facts.lanes() {
             Some(8) if walked <= 8 => 8,
@@ -55,7 +57,7 @@ impl Variant {
         })
     }
 
-    /// Every variant that this device may take.
+    /// Every variant that this device can run.
     #[must_use]
     pub fn all(pass: Pass, problem: &Problem, facts: &Facts) -> Vec<Self> {
         match Self::suited(pass, problem, facts) {
@@ -64,11 +66,11 @@ impl Variant {
         }
     }
 
-    /// An estimate of the time that a walk takes, in no unit: good for telling what is hopeless.
+    /// An estimate of a walk's time, without a unit; it only serves to rule out slow variants.
     pub(crate) fn cost(self, pass: Pass, problem: &Problem) -> f64 {
         let walked = if pass == Pass::Key { problem.queries } else { problem.keys };
         match self {
-            // For each tile the loads of the columns beside those of the rows and the arithmetic on these.
+            // Per tile: the loads of the columns, those of the rows, and the arithmetic.
             Variant::Cpu(rows) => walked.div_ceil(rows as usize) as f64 * f64::from(32 + 5 * rows),
             Variant::Tiled => 1.0,
         }
@@ -86,22 +88,21 @@ impl fmt::Display for Variant {
 
 /// `out = softmax(q·kᵀ·scale + terms)·v` or one of its gradients, by the variant that suits the device.
 ///
-/// Bindings: `In(0)` q `[B, Tq, H, D]`, `In(1)` k `[B, Tk, Hkv, D]`, `In(2)` v `[B, Tk, Hkv, Dv]`; backward `In(3)` dout,
-/// `In(4)` lse, `In(5)` delta `[B, Tq, H]`, the sums of dout∘out over channels; then, of those that the problem has:
-/// lengths `[B]` u32, bias `[B or 1, H or 1, Tq, Tk]`, distance `[H, columns]`. `Leaf(0)` is the control buffer. Results
-/// are [`Pass`]'s.
+/// Bindings: `In(0)` q `[B, Tq, H, D]`, `In(1)` k `[B, Tk, Hkv, D]`, `In(2)` v `[B, Tk, Hkv, Dv]`; backward `In(3)`
+/// dout, `In(4)` lse, `In(5)` delta `[B, Tq, H]`, the sums of dout∘out over channels; then, as far as the problem has
+/// them: lengths `[B]` u32, bias `[B or 1, H or 1, Tq, Tk]`, distance `[H, columns]`. `Leaf(0)` is the control buffer.
+/// Results are [`Pass`]'s.
 ///
-/// # Errors
-/// Sizes or options that contradict each other, sizes beyond what a kernel can number or the device's grid can hold, or
-/// heads wider than an invocation of a CPU adapter can walk.
+/// # Errors Sizes or options that contradict each other, sizes that no kernel can number or that exceed the device's
+/// grid, or heads wider than an invocation of a CPU adapter can walk.
 pub fn lower(pass: Pass, problem: &Problem, facts: &Facts) -> Result<Lowered, KernelError> {
     lower_as(Variant::suited(pass, problem, facts), pass, problem, facts)
 }
 
 /// [`lower`] by a given variant.
 ///
-/// # Errors
-/// As [`lower`], and [`Variant::Cpu`] where the subgroup size is not known or with other rows than it says.
+/// # Errors As [`lower`], and [`Variant::Cpu`] if the subgroup size is not known or the rows are not those listed
+/// there.
 pub fn lower_as(
     variant: Variant,
     pass: Pass,

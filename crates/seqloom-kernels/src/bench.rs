@@ -11,16 +11,16 @@ const OP: &str = "bench";
 /// Operations of one round of an invocation: 12 chains, 4 links, 2 each.
 const ROUND_FLOPS: u64 = 96;
 
-/// Rounds of an invocation: long beside what starting it costs, and far from [`crate::launch::MOST_ITERATIONS`].
+/// Rounds of an invocation: long compared with its start, and far below [`crate::launch::MOST_ITERATIONS`].
 const ROUNDS: u32 = 4096;
 
-/// Invocations of a workgroup: [`arithmetic`]'s output has as many elements a workgroup.
+/// Invocations of a workgroup; [`arithmetic`]'s output has that many elements per workgroup.
 #[must_use]
 pub fn workgroup(facts: &Facts) -> u32 {
     if prefers_cpu(facts) { 64 } else { 256 }
 }
 
-/// Multiply-adds in registers by so many workgroups.
+/// Multiply-adds in registers by this many workgroups.
 ///
 /// Bindings: `Out(0)`, an element an invocation.
 ///

@@ -1,9 +1,9 @@
 //! Cross-entropy of rows of logits against class numbers, and its gradient.
 //!
-//! Logits are the largest tensor of a language model, so the gradient is written over them: the forward pass reads them
-//! twice and keeps two numbers a row, from which the backward pass has the softmax of each element on its own, times
-//! whatever the row's loss is multiplied with. One pass that writes loss and gradient together would walk the logits as
-//! often, and need a second pass for that factor. The mean over the rows that count is left to the graph.
+//! Logits are the largest tensor of a language model, so the gradient is written over them. The forward pass reads them
+//! twice and keeps two numbers per row. From these the backward pass computes the softmax of each element
+//! independently, times the factor of the row's loss. A single pass for loss and gradient would read the logits as
+//! often, and need a second pass for that factor. The graph takes the mean over the rows that count.
 
 use seqloom_device::Facts;
 use seqloom_shaders::softmax::{CrossEntropy, CrossEntropyBackward, CrossEntropyCpu, CrossEntropyParams};
@@ -28,9 +28,9 @@ pub struct Problem {
     pub rows: usize,
     /// Number of classes, at least 1.
     pub cols: usize,
-    /// The target of rows that count for nothing.
+    /// The target of ignored rows.
     pub ignore_index: Option<u32>,
-    /// Share of the target's weight that all classes divide among them, 0 to 1.
+    /// Share of the target's weight that is spread over all classes, 0 to 1.
     pub smoothing: f32,
 }
 
@@ -59,8 +59,7 @@ impl Problem {
 /// Bindings: `In(0)` logits `[rows, cols]`, `In(1)` targets `[rows]` u32, `Out(0)` losses `[rows]`, `Out(1)` tops `[rows]`, the
 /// greatest logit, `Out(2)` totals `[rows]`, the sum of `e^(x − top)`.
 ///
-/// # Errors
-/// No classes, or sizes beyond what a kernel can number, or on a CPU adapter walk.
+/// # Errors No classes, or sizes that no kernel can number or, on a CPU adapter, walk.
 pub fn lower_forward(problem: &Problem, facts: &Facts) -> Result<Lowered, KernelError> {
     lower_forward_as(Variant::suited(problem.cols, facts), problem, facts)
 }

@@ -1,12 +1,14 @@
 //! Embedding lookup, and its gradient by sorted segments.
 //!
-//! What follows a lookup rides on it (a scale, the position's vector, dropout), on a CPU adapter too: a pass of its own would
-//! be as many pipelines. Lookup, position and dropout with a softmax behind, both ways: 12.7 instead of 13.2 ms of processor
-//! time over [32, 64, 128], 40.5 instead of 43.5 over [8, 128, 768] (lavapipe).
+//! Operations after a lookup (a scale, the position's vector, dropout) are fused into it, on a CPU adapter too, because
+//! a separate pass would be as many pipelines. Lookup, position and dropout with a softmax after them, forward and
+//! backward: 12.7 instead of 13.2 ms of processor time over [32, 64, 128], 40.5 instead of 43.5 over [8, 128, 768]
+//! (lavapipe).
 //!
-//! The gradient takes the tokens sorted by id from whoever knows the ids (the host, as a rule): each element of the
-//! table is then one invocation's sum in a fixed order, without atomics and without a scan of every token per id. All
-//! tokens may have one id, so on a CPU adapter, where an invocation may not walk far, many tokens take several launches.
+//! The gradient takes the tokens sorted by id; usually the host sorts them, because it knows the ids. Each element of
+//! the table is then one invocation's sum in a fixed order, without atomics and without a scan of every token per id.
+//! All tokens may have one id, and an invocation of a CPU adapter may not walk far, so there many tokens take several
+//! launches.
 
 use seqloom_device::Facts;
 use seqloom_shaders::embedding::{
@@ -21,10 +23,10 @@ use crate::sums;
 
 const OP: &str = "embedding";
 
-/// Tokens that the kernel of the gradient adds one by one.
+/// Tokens that the gradient's kernel adds one by one.
 const BLOCK: u32 = sums::BLOCK as u32;
 
-/// Most tokens of one backward launch on a CPU adapter: whole blocks, each with two iterations besides, and a few to spare.
+/// Most tokens of one backward launch on a CPU adapter: whole blocks, each with two extra iterations, and some reserve.
 const MOST_TOKENS: u32 = (MOST_ITERATIONS / (BLOCK + 2) - 1) * BLOCK;
 
 /// A lookup of N tokens in a table.
@@ -57,12 +59,11 @@ impl Problem {
     }
 }
 
-/// `out[n, c] = fused(table[ids[n], c], n·C + c)`, of 0 for an id of V or more.
+/// `out[n, c] = fused(table[ids[n], c], n·C + c)`, with 0 for an id of V or more.
 ///
 /// Bindings: `In(0)` table `[V, C]`, `In(1)` ids `[N]` u32, `Out(0)` `[N, C]`, `Leaf(i)` as the fusion says.
 ///
-/// # Errors
-/// An empty table, sizes beyond what a kernel can number, or a fusion that does not fit.
+/// # Errors An empty table, sizes that no kernel can number, or a fusion that does not fit.
 pub fn lower_forward(
     problem: &Problem,
     facts: &Facts,

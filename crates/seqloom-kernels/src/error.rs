@@ -1,8 +1,8 @@
-//! What can be wrong with a problem, before any device has seen it.
+//! What can be wrong with a problem, found before any device has seen it.
 //!
-//! A kernel counts in 32 bits (31 in use, so that a strided loop may step past its end) and a grid has a limit on
-//! every axis; sizes beyond those would wrap around silently on the GPU, so they are refused here, with the operation
-//! and the numbers, rather than found out by wrong results.
+//! A kernel counts in 32 bits (31 in use, so a strided loop may step past its end), and a grid has a limit on every
+//! axis. Larger sizes would silently wrap around on the GPU, so they are refused here, with the operation and the
+//! numbers.
 
 use seqloom_shaders::AssembleError;
 use thiserror::Error;
@@ -75,7 +75,7 @@ pub enum KernelError {
         /// The adapter.
         adapter: String,
     },
-    /// An invocation would have to go round its loops more often than a CPU adapter is sure to let it.
+    /// An invocation would need more loop iterations than a CPU adapter reliably runs.
     #[error(
         "{op}: {iterations} loop iterations in one invocation are more than the {limit} of a CPU adapter"
     )]
@@ -87,7 +87,7 @@ pub enum KernelError {
         /// The limit.
         limit: u32,
     },
-    /// Sizes that contradict each other or that the operation has no meaning for.
+    /// Sizes that contradict each other or make no sense for the operation.
     #[error("{op}: {detail}")]
     Problem {
         /// The operation.

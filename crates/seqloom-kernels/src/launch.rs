@@ -1,8 +1,8 @@
-//! From a typed specialisation to a launch: the one shape in which every family hands its work on.
+//! From a typed specialisation to a launch: the form in which every family returns its work.
 //!
-//! A [`Launch`] holds all that a device needs except the buffers: those are named by their role in the problem
-//! ([`Operand`]), because the graph decides where they lie only after it has planned its memory. Families fill in a
-//! [`Job`] and leave the checks that all of them share (immediates, number of buffers, grid) to this file.
+//! A [`Launch`] holds everything that a device needs except the buffers. Those are named by their role in the problem
+//! ([`Operand`]), because the graph places them only after it has planned its memory. Families fill in a [`Job`]; this
+//! file makes the checks that all of them share (immediates, number of buffers, grid).
 //!
 //! Why a list of launches and not one: a reduction over a long axis, a time loop on a GPU and the optimizer take
 //! several kernels each, and only the family knows their order and what they pass on in scratch.
@@ -34,7 +34,7 @@ pub struct Fusion {
 }
 
 impl Fusion {
-    /// A head that passes its one f32 operand on.
+    /// A head that just passes on its one f32 operand.
     #[must_use]
     pub fn identity() -> Self {
         let of = |elem| FusedCode { body: "    return leaf0[index];\n".to_owned(), leaves: vec![elem] };
@@ -42,7 +42,7 @@ impl Fusion {
         Self { code: of(Elem::F32), four: Some(Box::new(four)), ..Self::default() }
     }
 
-    /// The work for a kernel of that width, which [`width`] has allowed.
+    /// The work for a kernel of this width, which [`width`] has allowed.
     pub(crate) fn at(&self, width: Width) -> &Self {
         match width {
             Width::One => self,
@@ -102,7 +102,7 @@ pub struct Launch {
     pub grid: [u32; 3],
     /// Floating point operations; fused work counts one per leaf and element.
     pub flops: u64,
-    /// Bytes that must move if everything is read and written once.
+    /// Bytes moved if everything is read and written once.
     pub bytes: u64,
 }
 
@@ -221,8 +221,8 @@ pub(crate) fn view_at(
     fusion.map_or(Ok(ViewParams::default()), |fusion| fusion.at(width).view(op))
 }
 
-/// How many neighbours of rows of `along` elements a kernel takes at once: four where a load is a loop over lanes however
-/// much it loads, which is on CPU adapters, and the rows and the fused code can be cut so.
+/// How many neighbours a kernel takes at once in rows of `along` elements: four on CPU adapters, where any load is a
+/// loop over lanes, if the row length and the fused code allow it.
 pub(crate) fn width(along: u32, fusion: Option<&Fusion>, facts: &Facts) -> Width {
     let fits = along.is_multiple_of(4) && fusion.is_none_or(|fusion| fusion.four.is_some());
     if fits && prefers_cpu(facts) { Width::Four } else { Width::One }
@@ -230,7 +230,7 @@ pub(crate) fn width(along: u32, fusion: Option<&Fusion>, facts: &Facts) -> Width
 
 /// The number of elements of a tensor of those extents, or the extent itself of a single axis.
 pub(crate) fn count(op: &'static str, what: &'static str, dims: &[usize]) -> Result<u32, KernelError> {
-    // Checked from one, so that an extent of 0 does not hide another that is too large for its own field.
+    // Checked from one, so an extent of 0 does not hide another that is too large for its field.
     if dims.iter().any(|dim| *dim > MAX_COUNT) {
         return Err(KernelError::TooLarge { op, what, dims: dims.to_vec() });
     }
@@ -242,7 +242,7 @@ pub(crate) fn count(op: &'static str, what: &'static str, dims: &[usize]) -> Res
 
 /// A grid of `workgroups` for a kernel that flattens x and y, both within the device's limit.
 ///
-/// The kernel numbers invocations in 32 bits, past the end too, so the whole grid must stay within those.
+/// The kernel numbers invocations in 32 bits, also those past the end, so the whole grid must stay within 32 bits.
 pub(crate) fn flat_grid(
     op: &'static str,
     workgroups: u32,
@@ -252,7 +252,7 @@ pub(crate) fn flat_grid(
     let limit = u64::from(facts.max_grid.max(1));
     let wanted = u64::from(workgroups);
     let y = wanted.div_ceil(limit);
-    // Even rows: the grid passes the end by less than one row of the narrowest width that will do.
+    // Even rows: the grid exceeds the end by less than one row of the narrowest suitable width.
     let x = wanted.div_ceil(y.max(1));
     if y > limit || x * y * u64::from(workgroup) > u64::from(u32::MAX) {
         return Err(KernelError::Grid { op, axis: 'x', workgroups: wanted, limit: limit * limit });
@@ -260,18 +260,18 @@ pub(crate) fn flat_grid(
     Ok([x as u32, y as u32, 1])
 }
 
-/// Workgroups on a CPU adapter for a kernel that strides over its elements: enough to keep many cores busy to the
-/// end, few enough that the cost of starting one is lost in its work.
+/// Workgroups on a CPU adapter for a kernel that strides over its elements: enough to keep many cores busy to the end,
+/// few enough that starting one costs little compared with its work.
 pub(crate) const CPU_WORKGROUPS: u32 = 64;
 
 /// Most iterations, of all its loops together, that a kernel may ask of one invocation on a CPU adapter.
 ///
-/// llvmpipe leaves every loop of an invocation after 65535 of them (`LP_MAX_TGSI_LOOP_ITERATIONS` in Mesa's `gallivm`),
-/// and says nothing: the results are merely wrong. What is left of those is for loops of a few iterations, which nobody
-/// counts.
+/// llvmpipe leaves every loop of an invocation after 65535 iterations (`LP_MAX_TGSI_LOOP_ITERATIONS` in Mesa's
+/// `gallivm`) without a message, so results would be wrong. The rest of the 65535 is a reserve for short loops, which
+/// are not counted.
 pub(crate) const MOST_ITERATIONS: u32 = 60_000;
 
-/// Refuses a launch for a CPU adapter whose invocations would pass [`MOST_ITERATIONS`].
+/// Refuses a launch for a CPU adapter whose invocations would exceed [`MOST_ITERATIONS`].
 pub(crate) fn check_iterations(op: &'static str, iterations: u64, facts: &Facts) -> Result<(), KernelError> {
     if prefers_cpu(facts) && iterations > u64::from(MOST_ITERATIONS) {
         return Err(KernelError::Iterations { op, iterations, limit: MOST_ITERATIONS });
@@ -280,7 +280,7 @@ pub(crate) fn check_iterations(op: &'static str, iterations: u64, facts: &Facts)
 }
 
 /// Workgroups of a kernel whose invocations stride over `items` by the grid, with `inner` iterations of loops for each:
-/// `most`, or as many more as keep an invocation of a CPU adapter below [`MOST_ITERATIONS`].
+/// `most`, or more if that keeps an invocation of a CPU adapter below [`MOST_ITERATIONS`].
 pub(crate) fn workgroups(
     op: &'static str,
     items: u32,
@@ -291,16 +291,16 @@ pub(crate) fn workgroups(
     check_iterations(op, inner + 1, facts)?;
     let full = items.div_ceil(workgroup);
     let each = if prefers_cpu(facts) { u64::from(MOST_ITERATIONS) / (inner + 1) } else { u64::MAX };
-    // Never more than `full`, since `each` is at least 1.
+    // Never more than `full`, because `each` is at least 1.
     let needed = u64::from(full).div_ceil(each) as u32;
     Ok(full.min(most).max(needed))
 }
 
-/// Workgroup size and grid for a kernel that strides over `items` by its grid, so that any grid is right, and makes
-/// `inner` iterations of loops for each item.
+/// Workgroup size and grid for a kernel that strides over `items` by its grid (so any grid is right) and makes `inner`
+/// loop iterations for each item.
 ///
-/// A GPU gets an invocation per item, a CPU adapter a few fat workgroups: there each has a cost of its own and no
-/// latency is hidden by having many. The kernels ship workgroups of 64 and 256.
+/// A GPU gets an invocation per item, a CPU adapter a few fat workgroups, because there each workgroup costs time and
+/// many of them hide no latency. The kernels ship workgroups of 64 and 256.
 pub(crate) fn striding(
     op: &'static str,
     items: u32,
@@ -312,7 +312,7 @@ pub(crate) fn striding(
     Ok((workgroup, flat_grid(op, workgroups, workgroup, facts)?))
 }
 
-/// A grid in three dimensions, refused where an axis passes the device's limit: for kernels of few workgroups.
+/// A grid in three dimensions, refused if an axis exceeds the device's limit: for kernels of few workgroups.
 pub(crate) fn grid(op: &'static str, grid: [u32; 3], facts: &Facts) -> Result<[u32; 3], KernelError> {
     for (axis, workgroups) in ['x', 'y', 'z'].into_iter().zip(grid) {
         if workgroups > facts.max_grid {
@@ -323,8 +323,9 @@ pub(crate) fn grid(op: &'static str, grid: [u32; 3], facts: &Facts) -> Result<[u
     Ok(grid)
 }
 
-/// A grid for a kernel whose parts have a place in three dimensions: as many workgroups along each axis, or where an axis
-/// would pass the device's limit a flat one, of which the kernel's `own_part` (`lib/grid.wgsl`) makes the place again.
+/// A grid for a kernel whose parts have positions in three dimensions: one workgroup per part along each axis. If an
+/// axis would exceed the device's limit, the grid is flat and the kernel's `own_part` (`lib/grid.wgsl`) recomputes the
+/// position.
 pub(crate) fn parts_grid(op: &'static str, parts: [u32; 3], facts: &Facts) -> Result<[u32; 3], KernelError> {
     if parts.iter().all(|&along| along <= facts.max_grid) {
         return Ok(parts);
@@ -335,7 +336,8 @@ pub(crate) fn parts_grid(op: &'static str, parts: [u32; 3], facts: &Facts) -> Re
     flat_grid(op, u32::try_from(all).map_err(|_| refused)?, 1, facts)
 }
 
-/// A grid of x and y for a kernel that takes y + z·(workgroups along y) for its place along y, where that is too much for one axis.
+/// A grid of x and y for a kernel whose position along y is y + z·(workgroups along y), because one axis may be too
+/// short.
 pub(crate) fn stacked_grid(
     op: &'static str,
     [x, y]: [u32; 2],
@@ -345,10 +347,10 @@ pub(crate) fn stacked_grid(
     grid(op, [x, y.div_ceil(layers), layers], facts)
 }
 
-/// The smallest subgroup that the kernels which broadcast within one are written for.
+/// The smallest subgroup for kernels that broadcast within one.
 pub(crate) const FEWEST_LANES: u32 = 4;
 
-/// The subgroup size, where it is known and one that the kernels can use.
+/// The subgroup size, if it is known and the kernels can use it.
 fn usable_lanes(facts: &Facts) -> Option<u32> {
     facts.lanes().filter(|lanes| (FEWEST_LANES..=facts.max_workgroup_invocations).contains(lanes))
 }
@@ -358,7 +360,7 @@ pub(crate) fn lanes(op: &'static str, variant: &'static str, facts: &Facts) -> R
     usable_lanes(facts).ok_or_else(|| KernelError::Subgroups { op, variant, adapter: facts.name.clone() })
 }
 
-/// Whether the variants for CPU adapters are meant for this device.
+/// Whether this device uses the variants for CPU adapters.
 pub(crate) fn prefers_cpu(facts: &Facts) -> bool {
     facts.is_cpu() && usable_lanes(facts).is_some()
 }

@@ -1,13 +1,13 @@
 //! Kernel families: a problem and the device's facts in, launches out.
 //!
-//! One file per family. Each states its problem as a plain struct, picks a variant by the device's [`Facts`] alone
-//! (never by an adapter's name), and returns [`Lowered`]: launches with shader, parameters, grid and cost, their
-//! buffers named by role ([`Operand`]). Nothing here but [`tune`] touches a device, so a launch can be made, read and counted
-//! on any machine; a `lower_as` beside a family's `lower` forces a variant, for tests, for measuring, and for what [`tune`]
-//! has found.
+//! There is one file per family. Each states its problem as a plain struct, picks a variant only by the device's
+//! [`Facts`] (never by an adapter's name), and returns [`Lowered`]: launches with shader, parameters, grid and cost,
+//! with buffers named by role ([`Operand`]). Only [`tune`] touches a device, so a launch can be made, read and counted
+//! on any machine. A `lower_as` beside a family's `lower` forces a variant, for tests, measurements and [`tune`]'s
+//! findings.
 //!
-//! Every size is checked here, once: a kernel may assume that its counts fit 32 bits and its grid the device.
-//! A problem with an empty result lowers to no launches.
+//! Every size is checked here, once: a kernel may assume that its counts fit 32 bits and its grid fits the device. A
+//! problem with an empty result lowers to no launches.
 //!
 //! Legend: B batch, T time, C channels, D head width, H heads or hidden, V vocabulary.
 //!

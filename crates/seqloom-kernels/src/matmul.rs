@@ -1,12 +1,14 @@
 //! Matrix products, plain, batched and with either operand stored transposed, with pointwise work on the results.
 //!
-//! Two ways. On a CPU adapter one subgroup per workgroup keeps everything in registers, because such an adapter pays for
-//! loads and barriers and hardly for arithmetic. It loads four values at once where sizes are multiples of 4, by a kernel
-//! for each layout, and else one by one through strides; it takes a bias along and no other epilogue
-//! ([`takes_epilogue`]), so that few pipelines serve all models. On a GPU tiles of both operands are staged in workgroup
-//! memory, by four values at once where sizes are multiples of 4, and the kernel is told the layouts, because neighbours
-//! should load neighbours. Besides, [`row`] for a single row
-//! on CPU adapters, and [`cooperative`] for half precision on GPUs.
+//! On a CPU adapter one subgroup per workgroup keeps everything in registers, because such an adapter pays for loads
+//! and barriers and hardly for arithmetic. If sizes are multiples of 4, it loads four values at once, with a kernel for
+//! each layout, otherwise single values through strides. It fuses a bias and no other epilogue ([`takes_epilogue`]), so
+//! a few pipelines serve all models.
+//!
+//! On a GPU tiles of both operands are staged in workgroup memory, four values at once if sizes are multiples of 4. The
+//! kernel knows the layouts, because neighbouring invocations should load neighbouring values.
+//!
+//! [`row`] computes a single row on CPU adapters, and [`cooperative`] half precision on GPUs.
 
 pub mod cooperative;
 pub mod row;
@@ -27,7 +29,7 @@ use crate::sums::block;
 
 const OP: &str = "matmul";
 
-/// Tiles of 64×64 that are enough to fill a GPU.
+/// Number of 64×64 tiles that fill a GPU.
 const ENOUGH_TILES: u64 = 64;
 
 /// `out[z] = A[z]·B[z]` with `A` M×K and `B` K×N.
@@ -45,17 +47,17 @@ pub struct Problem {
     pub trans_a: bool,
     /// `B` is stored `[N, K]`.
     pub trans_b: bool,
-    /// Every product has an `A` of its own; otherwise one serves all.
+    /// Every product has its own `A`; otherwise all share one.
     pub a_batched: bool,
-    /// Every product has a `B` of its own; otherwise one serves all.
+    /// Every product has its own `B`; otherwise all share one.
     pub b_batched: bool,
 }
 
-/// Which kernel multiplies, and by tiles of what size. Results do not depend on it, not in a bit: every sum is taken in the
-/// order of p, by the same blocks where it is long (`sums`).
+/// The kernel and its tile size. Results have the same bits for all: every sum is taken in the order of p, and a long
+/// one by the same blocks (`sums`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Tile {
-    /// One subgroup per workgroup with so many rows, 8, 16 or 32, and no workgroup memory and no fusion; needs a known
+    /// One subgroup per workgroup with this many rows, 8, 16 or 32, without workgroup memory and fusion; needs a known
     /// subgroup size.
     Rows(u32),
     /// A tile in workgroup memory.
@@ -72,7 +74,7 @@ pub enum Tile {
 /// The tiles that the kernel for CPU adapters is specialised to.
 const ROWS: [u32; 3] = [8, 16, 32];
 
-/// The tiles that the kernels for GPUs are specialised to, large to small, and those that rules take.
+/// The tiles that the kernels for GPUs are specialised to, large to small, and those that the rules choose from.
 const SHARED: [Tile; TILES.len()] = {
     let (mut tiles, mut at) = ([shared(TILES[0]); TILES.len()], 0);
     while at < TILES.len() {
@@ -95,7 +97,7 @@ impl Tile {
     pub fn suited(problem: &Problem, facts: &Facts) -> Self {
         let Problem { batch, m, n, .. } = problem.folded();
         if prefers_cpu(facts) {
-            // Loads are shared by the rows of a tile, so it is as tall as the matrix gives work for.
+            // The rows of a tile share loads, so it is as tall as the matrix allows.
             return Tile::Rows(match m {
                 0..=8 => 8,
                 9..=16 => 16,
@@ -105,7 +107,7 @@ impl Tile {
         let enough = |side: usize, tiles: u64| {
             m.div_ceil(side).saturating_mul(n.div_ceil(side)).saturating_mul(batch) as u64 >= tiles
         };
-        // Large tiles read less, small ones occupy more of the device; an edge wastes the rest of its tile.
+        // Large tiles read less, small ones fill more of the device; a tile at an edge wastes its rest.
         match m.min(n) {
             65.. if enough(128, 2 * ENOUGH_TILES) => HUGE,
             33.. if enough(64, ENOUGH_TILES) => LARGE,
@@ -113,13 +115,13 @@ impl Tile {
         }
     }
 
-    /// Every tile that this kind of device may multiply by.
+    /// Every tile that this kind of device can use.
     #[must_use]
     pub fn all(facts: &Facts) -> Vec<Self> {
         if prefers_cpu(facts) { ROWS.map(Tile::Rows).to_vec() } else { SHARED.to_vec() }
     }
 
-    /// An estimate of the time that a product takes, in no unit: good for telling what is hopeless.
+    /// An estimate of a product's time, without a unit; it only serves to rule out slow tiles.
     pub(crate) fn cost(self, problem: &Problem, facts: &Facts) -> f64 {
         let Problem { batch, m, n, k, .. } = problem.folded();
         let (batch, k) = (batch as f64, k.max(1) as f64);
@@ -129,7 +131,7 @@ impl Tile {
         match self {
             Tile::Rows(rows) => {
                 let lanes = facts.lanes().unwrap_or(FEWEST_LANES);
-                // For each p the loads of four values of B a lane, those of A, and the multiplications.
+                // For each p: the loads of four values of B per lane, those of A, and the multiplications.
                 let step = 4 * lanes + rows + 4 * rows;
                 tiles(rows, 4 * lanes) * k * f64::from(step)
             }
@@ -159,9 +161,8 @@ impl fmt::Display for Tile {
 
 /// Whether [`lower`] accepts a fusion of this product on this device.
 ///
-/// Not where a CPU adapter multiplies by tiles. Their kernel is compiled for a good part of a second, once for each epilogue,
-/// while a pass of its own over the result takes 15 ms to compile; and in the training step of an LSTM (W2) the pass is
-/// also the faster.
+/// Not if a CPU adapter multiplies by tiles: their kernel takes a good part of a second to compile, once per epilogue,
+/// and a separate pass over the result compiles in 15 ms. In the training step of an LSTM (W2) the pass is also faster.
 #[must_use]
 pub fn takes_epilogue(problem: &Problem, facts: &Facts) -> bool {
     !prefers_cpu(facts) || row::suits(problem, facts)
@@ -169,14 +170,13 @@ pub fn takes_epilogue(problem: &Problem, facts: &Facts) -> bool {
 
 /// `out[z,i,j] = fused(Σ_p A[z,i,p]·B[z,p,j], (z·M + i)·N + j)`, by the variant that suits the device.
 ///
-/// A sum of K terms is off by at most (b + ⌈K / b⌉)·2⁻²⁴ of Σ|A·B|, where b is 2048, or the power of two beyond
-/// √K where that is more.
+/// A sum of K terms is off by at most (b + ⌈K / b⌉)·2⁻²⁴ of Σ|A·B|, where b is 2048, or the power of two beyond √K if
+/// that is larger.
 ///
 /// Bindings: `In(0)` A, `In(1)` B, `Out(0)` `[batch, M, N]`, `Leaf(i)` as the fusion says.
 ///
-/// # Errors
-/// Sizes beyond what a kernel can number or the device's grid can hold, or a fusion that does not fit; any fusion where
-/// [`takes_epilogue`] says no.
+/// # Errors Sizes that no kernel can number or that exceed the device's grid, or a fusion that does not fit; any fusion
+/// if [`takes_epilogue`] says no.
 pub fn lower(problem: &Problem, facts: &Facts, fusion: Option<&Fusion>) -> Result<Lowered, KernelError> {
     if row::suits(problem, facts) {
         return row::lower(problem, None, facts, fusion);
@@ -184,13 +184,12 @@ pub fn lower(problem: &Problem, facts: &Facts, fusion: Option<&Fusion>) -> Resul
     lower_as(Tile::suited(problem, facts), problem, facts, fusion)
 }
 
-/// `out[z,i,j] = bias[j] + Σ_p A[z,i,p]·B[z,p,j]` by the tiles of CPU adapters: their sums start with the
-/// bias, which costs no pass over the result and no pipeline of its own.
+/// `out[z,i,j] = bias[j] + Σ_p A[z,i,p]·B[z,p,j]` by the tiles of CPU adapters. Their sums start with the bias, which
+/// needs no pass over the result and no extra pipeline.
 ///
 /// Bindings: `In(0)` A, `In(1)` B, `In(2)` bias `[N]`, `Out(0)` `[batch, M, N]`.
 ///
-/// # Errors
-/// As [`lower`], and where the tile that suits the device is not one of [`Tile::Rows`].
+/// # Errors As [`lower`], and if the tile that suits the device is not one of [`Tile::Rows`].
 pub fn lower_biased(problem: &Problem, facts: &Facts) -> Result<Lowered, KernelError> {
     lower_biased_as(Tile::suited(problem, facts), problem, facts)
 }
@@ -208,9 +207,8 @@ pub fn lower_biased_as(tile: Tile, problem: &Problem, facts: &Facts) -> Result<L
 
 /// [`lower`] by a given tile.
 ///
-/// # Errors
-/// As [`lower`]; [`Tile::Rows`] where the subgroup size is not known or with a fusion; a tile that the kernels are not
-/// specialised to.
+/// # Errors As [`lower`]; [`Tile::Rows`] if the subgroup size is not known or with a fusion; a tile that the kernels
+/// are not specialised to.
 pub fn lower_as(
     tile: Tile,
     problem: &Problem,
@@ -223,8 +221,8 @@ pub fn lower_as(
     launches(problem, fusion, |plan| plan.by(tile, facts, fusion))
 }
 
-/// [`lower_as`] with sums cut after `block` terms, a multiple of 32, instead of where the family cuts them: to look at the cut in
-/// short sums.
+/// [`lower_as`] with sums cut after `block` terms, a multiple of 32, instead of the family's own blocks: to test the
+/// cut with short sums.
 ///
 /// # Errors
 /// As [`lower_as`].
@@ -240,7 +238,7 @@ pub fn lower_by_blocks(
     })
 }
 
-/// What `make` makes of a checked problem; nothing of an empty one.
+/// The launches that `make` makes of a checked problem; none for an empty one.
 fn launches(
     problem: &Problem,
     fusion: Option<&Fusion>,
@@ -252,8 +250,8 @@ fn launches(
 }
 
 impl Problem {
-    /// The same product with the batch in the rows where one `B` serves all: one tall product fills tiles better than
-    /// many short ones, and its results lie in the same order.
+    /// The same product with the batch folded into the rows, if all share one `B`: one tall product fills tiles better
+    /// than many short ones, and its results have the same order.
     pub(crate) fn folded(&self) -> Self {
         let foldable = self.a_batched && !self.b_batched && !self.trans_a;
         match self.batch.checked_mul(self.m) {
@@ -278,7 +276,7 @@ struct Plan {
     trans_a: bool,
     trans_b: bool,
     params: MatmulParams,
-    /// Whether the sums are so long that they come in blocks.
+    /// Whether the sums are long enough to be cut into blocks.
     long: bool,
     results: u32,
     flops: u64,
@@ -324,7 +322,7 @@ impl Plan {
         }
     }
 
-    /// One launch, or one for each block of long sums; all but the first add to the result.
+    /// One launch, or one for each block of long sums; all except the first add to the result.
     fn cpu(
         &self,
         rows: u32,
@@ -334,7 +332,7 @@ impl Plan {
     ) -> Result<Vec<Launch>, KernelError> {
         let lanes = lanes(OP, "cpu", facts)?;
         let grid = self.grid(rows, 4 * lanes, facts)?;
-        // No block has more steps, of two values at least, than an invocation may make iterations.
+        // No block has more steps, each of at least two values, than the iterations allowed to an invocation.
         let MatmulParams { m, n, k, a_row, a_col, a_batch, b_row, b_col, b_batch, batch, block, .. } =
             self.params;
         let part = |first: u32| {

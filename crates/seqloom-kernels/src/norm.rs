@@ -1,13 +1,15 @@
-//! Normalisation of the rows of a matrix: layer normalisation, and that by the root mean square.
+//! Normalisation of a matrix's rows: layer normalisation, and by the root mean square.
 //!
-//! A GPU gives a row a workgroup, a CPU adapter an invocation, as for softmax and for its reasons. Forward keeps three numbers
-//! a row, from which backward has the normalised row again. The mean is kept less the row's first element, beside that one: a
-//! mean of many times the spread, rounded to f32, would take digits from the gradients.
+//! A GPU uses a workgroup per row, a CPU adapter an invocation, for the reasons given in softmax. Forward keeps three
+//! numbers per row, from which backward recomputes the normalised row. One of them is the row's first element, and the
+//! mean is kept as its difference from that element: a mean many times larger than the spread, rounded to f32, would
+//! cost the gradients digits.
 //!
-//! A residual connection rides along: the sum before a norm as its head, that of the gradients as backward's tail. On a CPU
-//! adapter too, where each distinct fusion is a pipeline: the dropout in it makes a pass of its own just as distinct, and
-//! both take 15 ms to compile. A sum with dropout and its norm, both ways: 14.4 instead of 15.4 ms of processor time over
-//! [2048, 128], 45.4 instead of 49.2 over [1024, 768] (lavapipe).
+//! Residual connections are fused: the sum before a norm as its head, the sum of gradients as backward's tail. This
+//! holds on a CPU adapter too, where each distinct fusion is a pipeline, because the dropout in it would make a
+//! separate pass just as distinct, and both take 15 ms to compile. A sum with dropout and its norm, forward and
+//! backward: 14.4 instead of 15.4 ms of processor time over [2048, 128], 45.4 instead of 49.2 over [1024, 768]
+//! (lavapipe).
 
 use seqloom_device::Facts;
 use seqloom_shaders::Width;
@@ -31,7 +33,7 @@ pub struct Problem {
     pub rows: usize,
     /// Elements of a row, at least 1.
     pub cols: usize,
-    /// Take the mean off first (layer normalisation), or not (root mean square).
+    /// Subtract the mean first (layer normalisation), or not (root mean square).
     pub centred: bool,
     /// Added to the variance; the gradient does not ask for it.
     pub eps: f32,
@@ -54,7 +56,7 @@ impl Problem {
     }
 }
 
-/// How many neighbours a variant takes at once: an invocation that has a row to itself, whatever pays.
+/// How many neighbours a variant takes at once. Only an invocation with a row of its own takes more than one.
 fn variant_width(variant: Variant, cols: u32, fusion: Option<&Fusion>, facts: &Facts) -> Width {
     match variant {
         Variant::Workgroup => Width::One,
@@ -65,11 +67,11 @@ fn variant_width(variant: Variant, cols: u32, fusion: Option<&Fusion>, facts: &F
 /// `y = (x − m)·r·weight + bias` with `r = 1/√(mean((x − m)²) + eps)` and `m` the row's mean; not centred, `m` is 0 and no
 /// bias is read. By the variant that suits the device.
 ///
-/// Bindings: `In(0)` x `[rows, cols]`, `In(1)` weight `[cols]`, `In(2)` bias `[cols]` where centred, `Out(0)` y `[rows, cols]`,
-/// `Out(1)` the first elements `[rows]`, `Out(2)` m less those `[rows]`, `Out(3)` r `[rows]`; not centred, both are 0.
+/// Bindings: `In(0)` x `[rows, cols]`, `In(1)` weight `[cols]`, `In(2)` bias `[cols]` if centred, `Out(0)` y `[rows,
+/// cols]`, `Out(1)` the first elements `[rows]`, `Out(2)` m less those `[rows]`, `Out(3)` r `[rows]`; not centred, both
+/// are 0.
 ///
-/// # Errors
-/// Rows of no elements, or sizes beyond what a kernel can number, or on a CPU adapter walk.
+/// # Errors Rows without elements, or sizes that no kernel can number or, on a CPU adapter, walk.
 pub fn lower_forward(problem: &Problem, facts: &Facts) -> Result<Lowered, KernelError> {
     lower_forward_as(Variant::suited(problem.cols, facts), problem, facts)
 }
@@ -150,8 +152,8 @@ pub fn lower_residual_as(
     Ok(Lowered::single(launch))
 }
 
-/// The gradient of x: `dx = fused(r·(g − mean(g) − h·mean(g·h)))` with `h = (x − m)·r` and `g = dy·weight`, without `mean(g)` where
-/// not centred. By the variant that suits the device.
+/// The gradient of x: `dx = fused(r·(g − mean(g) − h·mean(g·h)))` with `h = (x − m)·r` and `g = dy·weight`, without
+/// `mean(g)` if not centred. By the variant that suits the device.
 ///
 /// Bindings: `In(0)` x `[rows, cols]`, `In(1)` dy `[rows, cols]`, `In(2)` weight `[cols]`, `In(3)` m less the first elements `[rows]`, `In(4)` r
 /// `[rows]`, `Out(0)` dx `[rows, cols]`, `Leaf(i)` as the fusion says.

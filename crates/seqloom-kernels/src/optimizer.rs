@@ -1,12 +1,12 @@
-//! AdamW over whole arenas, with the global-norm clip and the skip of steps that are not finite decided on the device.
+//! AdamW over whole arenas. The device decides the global-norm clip and the skip of steps that are not finite.
 //!
-//! Three kernels: partial sums of squares of every run, one workgroup that makes the norm and the factor of them and counts the
-//! update, and the update of every run. An arena comes in runs because a device limits how much one binding may cover;
-//! all of them share one norm, since clipping by anything less would not be PyTorch's. No number of a step is in a
-//! launch: they all come from the `Control` buffer and the counts, so a program can be replayed.
+//! There are three kernels: partial sums of squares of every run, one workgroup that computes the norm and the factor
+//! and counts the update, and the update of every run. An arena is split into runs because a device limits the size of
+//! a binding. All runs share one norm, as in PyTorch. No number of a step is in a launch: all come from the `Control`
+//! buffer and the counts, so a program can be replayed.
 //!
-//! What states carry on belongs to the step too: where a value of theirs is not finite, or a gradient is not, parameters, moments,
-//! counts and states stay as they were ([`keep`]).
+//! Carried states belong to the step too: if a gradient or a new state value is not finite, parameters, moments, counts
+//! and states stay as they were ([`keep`]).
 
 use seqloom_device::Facts;
 use seqloom_shaders::optimizer::{
@@ -18,10 +18,10 @@ use crate::launch::{Job, Lowered, Operand, count, flat_grid, prefers_cpu, stridi
 
 const OP: &str = "optimizer";
 
-/// Elements of a block of 256 bytes. A parameter begins at one, so a block belongs to one parameter.
+/// Elements of a block of 256 bytes. Parameters begin at blocks, so a block belongs to one parameter.
 pub const BLOCK: usize = 64;
 
-/// Values whose squares an invocation adds one by one: so few that their sum is right to 2048·2⁻²⁴ of itself at worst.
+/// Values whose squares an invocation adds one by one: few enough that the sum's relative error is at most 2048·2⁻²⁴.
 const LONGEST_SUM: u32 = crate::sums::BLOCK as u32;
 
 /// Statistics before the corrections of each parameter.
@@ -36,10 +36,10 @@ const PER_RUN: usize = 5;
 /// Buffers before those of the runs: the `Control`, the members, the counts.
 const BEFORE_RUNS: usize = 3;
 
-/// Parameters that lie side by side.
+/// Adjacent parameters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Run {
-    /// Elements, the gaps between parameters among them.
+    /// Elements, gaps between parameters included.
     pub len: usize,
     /// Number of its first block in the buffer that names the blocks' owners.
     pub first: usize,
@@ -56,8 +56,8 @@ pub struct Problem {
     pub carried: Vec<usize>,
 }
 
-/// Elements of the statistics for a store of `params` parameters: norm of the unscaled gradients, factor applied to them, 1 where
-/// the step was skipped, then what only the update reads.
+/// Elements of the statistics for a store of `params` parameters: norm of the unscaled gradients, factor applied to
+/// them, 1 if the step was skipped, then numbers that only the update reads.
 #[must_use]
 pub fn stats_len(params: usize) -> usize {
     HEAD + 2 * params
@@ -71,11 +71,10 @@ pub fn stats_len(params: usize) -> usize {
 /// `In(7 + 5i)` of u32, the parameter that each block of the arena belongs to; then the tensors that states will carry on.
 /// `Out(0)` [`stats_len`]. `Scratch(0)` holds the partial sums.
 ///
-/// # Errors
-/// A run beyond what a kernel can number.
+/// # Errors A run that no kernel can number.
 pub fn lower(problem: &Problem, facts: &Facts) -> Result<Lowered, KernelError> {
     let mut lowered = Lowered::default();
-    // As many partial sums as fill a device; a function of facts and lengths, so the same in every run.
+    // As many partial sums as fill a device. It depends only on facts and lengths, so it is the same in every run.
     let (workgroup, most) = if prefers_cpu(facts) { (64, 16) } else { (256, 256) };
     let numbered = |what, len: usize| count(OP, what, &[len]);
     let carried_at = BEFORE_RUNS + PER_RUN * problem.runs.len();
@@ -87,7 +86,7 @@ pub fn lower(problem: &Problem, facts: &Facts) -> Result<Lowered, KernelError> {
         let len = numbered("run", len)?;
         let width = width(len, None, facts);
         let items = len / width.elements();
-        // What states carry on is no part of the norm, but makes it infinite where it is not finite.
+        // New state values are not part of the norm, but make it infinite if they are not finite.
         let parts = if counts { width.elements() as f32 } else { 0.0 };
         let most = most.max(items.div_ceil(workgroup * LONGEST_SUM));
         let groups = workgroups(OP, items, 0, (workgroup, most), facts)?;
@@ -144,12 +143,11 @@ pub fn lower(problem: &Problem, facts: &Facts) -> Result<Lowered, KernelError> {
     Ok(lowered)
 }
 
-/// A state of `len` elements takes over what it carries on, unless the step was skipped.
+/// A state of `len` elements takes its new values, unless the step was skipped.
 ///
 /// Bindings: `In(0)` the statistics of [`lower`], `In(1)` the new values, `Out(0)` the state.
 ///
-/// # Errors
-/// A state beyond what a kernel can number.
+/// # Errors A state that no kernel can number.
 pub fn keep(len: usize, facts: &Facts) -> Result<Lowered, KernelError> {
     let len = count(OP, "state", &[len])?;
     let width = width(len, None, facts);

@@ -1,8 +1,8 @@
-//! A graph of pointwise operations as one pass: all of the arithmetic is fused code.
+//! A graph of pointwise operations as one pass: all arithmetic is fused code.
 //!
-//! There is one kernel for every graph: it strides over its output by the size of its grid, so that the same shader
-//! serves a GPU with an invocation per element and a CPU adapter with a few fat workgroups. The latter takes four elements
-//! at once where the fused code can.
+//! One kernel serves every graph. It strides over its output by the size of its grid, so the same shader works for a
+//! GPU with an invocation per element and a CPU adapter with a few fat workgroups. The CPU adapter takes four elements
+//! at once if the fused code allows it.
 
 use seqloom_device::Facts;
 use seqloom_shaders::pointwise::{Map, MapParams};
@@ -17,8 +17,7 @@ const OP: &str = "pointwise";
 ///
 /// Bindings: `Out(0)` `[len]` f32, `Leaf(i)` as the fusion says.
 ///
-/// # Errors
-/// `len` beyond what a kernel can number, or a fusion with too many views or leaves.
+/// # Errors A `len` that no kernel can number, or a fusion with too many views or leaves.
 pub fn lower(len: usize, over: bool, facts: &Facts, fusion: &Fusion) -> Result<Lowered, KernelError> {
     let len = count(OP, "out", &[len])?;
     if len == 0 {

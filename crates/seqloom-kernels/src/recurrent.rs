@@ -1,16 +1,16 @@
-//! Recurrent layers over whole sequences, RNN, LSTM and GRU, forward and backward, of one length or of many.
+//! Recurrent layers over whole sequences, RNN, LSTM and GRU, forward and backward, of one length or several.
 //!
-//! The input's part of the pre-activations is one large product that the graph makes beforehand, and the gradients of the
-//! weights are two afterwards; what is left is the part that time forces into an order. It has three forms. The step form
-//! is a launch for each step, spread over a whole GPU: a few rows of the batch could not fill it otherwise, and the order
-//! of launches is the only barrier between workgroups that exists. The CPU form does the same with a tile in the registers
-//! of one subgroup. The loop form walks many steps in one launch, where the hidden state is so narrow that a workgroup
-//! holds it and a launch costs more than a step.
+//! The input's part of the pre-activations is one large product that the graph makes before, and the gradients of the
+//! weights are two products after. The rest must run in the order of time. It has three forms. The step form launches a
+//! kernel per step, spread over a whole GPU, because a few rows of the batch could not fill it and the order of
+//! launches is the only barrier between workgroups. The CPU form does the same with a tile in the registers of one
+//! subgroup. The loop form walks many steps in one launch, if the hidden state is narrow enough for a workgroup to hold
+//! it and a launch costs more than a step.
 //!
-//! How sequences lie: at step t sequence b has row `steps[t].start + b·stride` of every `[N, ·]` matrix, and is live while
-//! b < `steps[t].count`. Full batches `[B, T, ·]` need no copy for that (`steps[t]` is (t, B), the stride T), and ragged ones
-//! are packed: sorted by length, longest first, time-major, so that nothing is computed for padding. Walked in reverse, a
-//! sequence begins at its own last step.
+//! Layout of sequences: at step t sequence b has row `steps[t].start + b·stride` of every `[N, ·]` matrix, and is live
+//! while b < `steps[t].count`. Full batches `[B, T, ·]` need no copy (`steps[t]` is (t, B), the stride T). Ragged ones
+//! are packed: sorted by length, longest first, time-major, so nothing is computed for padding. In reverse, a sequence
+//! begins at its own last step.
 //!
 //! Forward saves what backward reads, and backward never recomputes a product.
 
@@ -39,13 +39,13 @@ const STEP_ROWS: u32 = 8;
 const STEP_UNITS: u32 = 16;
 const STEP_DEPTH: u32 = 32;
 
-/// Invocations of a workgroup that clears rows, and the elements it has to clear before another one starts.
+/// Invocations of a workgroup that clears rows, and the elements that one clears.
 const TAIL_WORKGROUP: u32 = 64;
 const TAIL_SHARE: u32 = 1 << 16;
 
 /// The recurrence of [`Cell`] over all steps, in the form that suits the device.
 ///
-/// Bindings, all f32 but `steps`, u32 `[T, 2]` of (start, count):
+/// Bindings, all f32 except `steps`, u32 `[T, 2]` of (start, count):
 ///
 /// | cell | `In(0)`, `In(1)`, ... | `Out(0)`, `Out(1)`, ... |
 /// |---|---|---|
@@ -54,21 +54,19 @@ const TAIL_SHARE: u32 = 1 << 16;
 /// | LSTM | x_proj `[N, 4H]`, w_hh `[4H, H]`, h0, c0 `[B, H]`, steps | y, h_n, before, gates `[N, 4H]`: i, f, g, o, cells `[N, H]`, c_n `[B, H]` |
 ///
 /// y is the state after each step, `before` the one before it; h_n and c_n are those after the step that each sequence
-/// comes to last. Of `steps` the kernels believe everything: counts from B down, never rising, 0 where T is more than the
-/// longest sequence's steps; starts that follow from the counts if packed, else (t, B).
+/// reaches last. The kernels do not check `steps`: counts start at B and never rise, and are 0 beyond the longest
+/// sequence; starts follow from the counts if packed, otherwise steps are (t, B).
 ///
-/// # Errors
-/// T or H of 0, fewer rows than the sequences need, or sizes beyond what a kernel can number or the device's grid can
-/// hold.
+/// # Errors T or H of 0, fewer rows than the sequences need, or sizes that no kernel can number or that exceed the
+/// device's grid.
 pub fn lower_forward(problem: &Problem, facts: &Facts) -> Result<Lowered, KernelError> {
     lower_forward_as(Form::suited(problem, facts), problem, facts)
 }
 
 /// [`lower_forward`] in a given form.
 ///
-/// # Errors
-/// As [`lower_forward`], [`Form::Cpu`] where the subgroup size is not known or H is no multiple of 4, and [`Form::Loop`]
-/// where H is above 64.
+/// # Errors As [`lower_forward`], [`Form::Cpu`] if the subgroup size is not known or H is no multiple of 4, and
+/// [`Form::Loop`] if H is above 64.
 pub fn lower_forward_as(form: Form, problem: &Problem, facts: &Facts) -> Result<Lowered, KernelError> {
     let Some(plan) = Plan::new(form, Direction::Forward, problem, facts)? else {
         return Ok(Lowered::default());
@@ -79,7 +77,7 @@ pub fn lower_forward_as(form: Form, problem: &Problem, facts: &Facts) -> Result<
         Cell::Lstm => (5, 6),
     };
     let bindings: Vec<_> = (0..ins).map(Operand::In).chain((0..outs).map(Operand::Out)).collect();
-    // h0 and h_n stand where each launch has the buffers that it takes h from and gives h to.
+    // h0 and h_n stand for the buffers that each launch reads h from and writes h to.
     let (prev, next) = (2, ins + 1);
     let mut launches = plan.launches(bindings, facts)?;
     let last = launches.len() - 1;
@@ -106,8 +104,8 @@ pub fn lower_forward_as(form: Form, problem: &Problem, facts: &Facts) -> Result<
 /// | GRU | dy, w_hh, steps, dh_n, before, gates | dx_proj `[N, 3H]`, dh0, dh_proj `[N, 3H]` |
 /// | LSTM | dy, w_hh, steps, dh_n, gates, cells, c0, dc_n `[B, H]` | dz `[N, 4H]`, dh0, dc0 `[B, H]` |
 ///
-/// dz is the gradient of the pre-activations: that of x_proj as it stands, and dzᵀ·before is that of w_hh. The GRU has two
-/// of them, because the reset gate stands between: dx_proj of x_proj, dh_proj of W·h + (0, 0, b_hn).
+/// dz is the gradient of the pre-activations, which is that of x_proj; dzᵀ·before is that of w_hh. The GRU has two of
+/// them, because the reset gate is between: dx_proj of x_proj, dh_proj of W·h + (0, 0, b_hn).
 ///
 /// # Errors
 /// As [`lower_forward`].
@@ -160,7 +158,7 @@ struct Plan {
     time: u32,
     hidden: u32,
     packed: bool,
-    /// From the first step to the last, or the other way round.
+    /// From the first step to the last, or in reverse.
     ascending: bool,
     grid: [u32; 3],
 }
@@ -208,7 +206,7 @@ impl Plan {
                     9..=16 => 16,
                     _ => 32,
                 };
-                // A workgroup has a cost of its own, so it gets two blocks of units with several columns each.
+                // A workgroup costs time to start, so it gets two blocks of units with several columns each.
                 let units = match (direction, cell) {
                     (Direction::Forward, Cell::Lstm | Cell::Gru) => 2 * lanes,
                     _ => 4 * lanes,
@@ -358,7 +356,7 @@ impl Plan {
     }
 }
 
-/// One launch but for its kernel.
+/// One launch without its kernel.
 struct Run<'a> {
     plan: &'a Plan,
     bindings: Vec<Operand>,

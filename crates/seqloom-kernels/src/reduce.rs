@@ -1,10 +1,10 @@
-//! Sum or maximum over one axis, with a pointwise head computed on the way.
+//! Sum or maximum over one axis, with a fused pointwise head.
 //!
-//! Two kernels: columns, an invocation per result, right wherever results are many or neighbours in memory, and the
-//! only choice on a CPU adapter; rows, a workgroup per result, for the last axis on a GPU. Few results over a long
-//! axis would leave the device idle, so such a problem is cut into chunks whose results are reduced by a second
-//! launch. The number of chunks follows from the problem and the kernel alone, never from how busy or how wide the
-//! device is: the order of the additions, and so every bit, is the same in every run.
+//! There are two kernels. Columns uses an invocation per result; it suits many results or results that are neighbours
+//! in memory, and is the only choice on a CPU adapter. Rows uses a workgroup per result, for the last axis on a GPU.
+//! Few results over a long axis would leave the device idle, so such a problem is cut into chunks whose results a
+//! second launch reduces. The number of chunks depends only on the problem and the kernel, never on the load or width
+//! of the device, so the order of additions, and every bit, is the same in every run.
 //!
 //! Why not one launch with atomics or a last-workgroup-done counter: the former adds in order of arrival, the latter
 //! needs memory order between workgroups that WebGPU does not promise.
@@ -25,7 +25,7 @@ use crate::sums::block;
 
 const OP: &str = "reduce";
 
-/// Results of the first launch that are enough to fill a device, for the columns kernel.
+/// Number of results of the first launch that fill a device, for the columns kernel.
 const ENOUGH_COLUMNS: usize = 4096;
 
 /// The same in workgroups, for the rows kernel.
@@ -40,7 +40,7 @@ const SHORTEST_COLUMN: usize = 64;
 /// The shortest chunk that tuning tries.
 const SHORTEST_CHUNK: usize = 8;
 
-/// Invocations that share a long chunk of the rows kernel.
+/// Invocations that share a long chunk in the rows kernel.
 const ROW_WORKGROUP: u32 = 256;
 
 /// The longest chunk of the columns kernel, whose invocations walk one.
@@ -77,13 +77,13 @@ pub enum Variant {
     Rows,
 }
 
-/// How the axis is cut: by which kernel, and into how many chunks, each a result of the first of two launches.
+/// How the axis is cut: the kernel, and the number of chunks, each a result of the first of two launches.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Cut {
     /// The kernel.
     pub variant: Variant,
-    /// Chunks, as far as the axis goes round; 1 is a single launch. It takes more where an invocation would add too many terms
-    /// one by one, or could not walk so long a chunk.
+    /// Number of chunks, if the axis is long enough; 1 is a single launch. There are more if an invocation would add
+    /// too many terms one by one, or could not walk so long a chunk.
     pub chunks: u32,
 }
 
@@ -101,7 +101,7 @@ impl Cut {
         let results = problem.outer.saturating_mul(problem.inner).max(1);
         let len = problem.len;
         let chunks = match variant {
-            // The root balances the two launches: neither then walks a long axis alone.
+            // The root balances the two launches, so neither walks a long axis alone.
             Variant::Columns if len >= SHORTEST_COLUMN => (ENOUGH_COLUMNS / results).min(len.isqrt()),
             Variant::Columns => 1,
             Variant::Rows => (ENOUGH_ROWS / results).min(len / SHORTEST_ROW),
@@ -110,7 +110,7 @@ impl Cut {
         Self { variant, chunks: chunks.max(1) as u32 }
     }
 
-    /// Every cut worth a thought on this kind of device.
+    /// Every cut worth trying on this kind of device.
     #[must_use]
     pub fn all(problem: &Problem, facts: &Facts) -> Vec<Self> {
         let rows = problem.inner == 1 && !prefers_cpu(facts);
@@ -127,9 +127,9 @@ impl Cut {
         all
     }
 
-    /// An estimate of the time that a reduction takes, in no unit: good for telling what is hopeless.
+    /// An estimate of a reduction's time, without a unit; it only serves to rule out slow cuts.
     pub(crate) fn cost(self, problem: &Problem, facts: &Facts) -> f64 {
-        // Invocations that run at once, and what starting a launch costs beside reading an element.
+        // Invocations that run at once, and the cost of a launch relative to reading an element.
         let (capacity, launch) = if prefers_cpu(facts) { (32.0, 500.0) } else { (32768.0, 2000.0) };
         let results = problem.outer as f64 * problem.inner as f64;
         let stage = |len: f64, chunks: f64| match self.variant {
@@ -142,8 +142,8 @@ impl Cut {
         stage(len, chunks) + if self.chunks > 1 { stage(chunks, 1.0) } else { 0.0 }
     }
 
-    /// How much of the axis one result of the first launch covers; `len` where one launch is enough. An invocation adds no
-    /// more terms than a block of so long a sum has (`sums`).
+    /// How much of the axis one result of the first launch covers; `len` if one launch is enough. An invocation adds at
+    /// most as many terms as a block of that sum has (`sums`).
     fn chunk_len(self, op: ReduceOp, len: u32) -> u32 {
         let chunk_len = len.div_ceil(self.chunks.clamp(1, len.max(1)));
         let sharing = if self.variant == Variant::Rows { ROW_WORKGROUP } else { 1 };
@@ -151,7 +151,7 @@ impl Cut {
             ReduceOp::Sum => sharing.saturating_mul(block(len.div_ceil(sharing) as usize) as u32),
             ReduceOp::Max => len,
         };
-        // On every device, so that the order of the additions is the same on all.
+        // On every device, so the order of additions is the same on all.
         let walkable = if self.variant == Variant::Columns { LONGEST_CHUNK } else { u32::MAX };
         chunk_len.min(block).min(walkable)
     }
@@ -169,22 +169,20 @@ impl fmt::Display for Cut {
 
 /// `out[o,i] = reduce over r of fused(0, (o·len + r)·inner + i)`, cut as suits the device.
 ///
-/// A sum of K terms is off by at most (b + ⌈K / b⌉)·2⁻²⁴ of what its terms amount to, where b is 2048, or the
-/// power of two beyond √K where that is more.
+/// A sum of K terms is off by at most (b + ⌈K / b⌉)·2⁻²⁴ of the sum of the terms' magnitudes, where b is 2048, or the
+/// power of two beyond √K if that is larger.
 ///
-/// Bindings: `Out(0)` `[outer, inner]` f32, `Leaf(i)` as the fusion says, `Scratch(0)` where it takes two launches.
-/// The fusion's view has the extents of the head, `outer·len·inner` elements.
+/// Bindings: `Out(0)` `[outer, inner]` f32, `Leaf(i)` as the fusion says, `Scratch(0)` if it takes two launches. The
+/// fusion's view has the extents of the head, `outer·len·inner` elements.
 ///
-/// # Errors
-/// An axis of length 0, sizes beyond what a kernel can number, or a fusion that does not fit.
+/// # Errors An axis of length 0, sizes that no kernel can number, or a fusion that does not fit.
 pub fn lower(problem: &Problem, facts: &Facts, fusion: &Fusion) -> Result<Lowered, KernelError> {
     lower_as(Cut::suited(problem, facts), problem, facts, fusion)
 }
 
 /// [`lower`] by a given cut.
 ///
-/// # Errors
-/// As [`lower`], and [`Variant::Rows`] where `inner` is not 1.
+/// # Errors As [`lower`], and [`Variant::Rows`] if `inner` is not 1.
 pub fn lower_as(cut: Cut, problem: &Problem, facts: &Facts, fusion: &Fusion) -> Result<Lowered, KernelError> {
     let variant = cut.variant;
     let head = count(OP, "head", &[problem.outer, problem.len, problem.inner])?;
@@ -226,7 +224,7 @@ pub fn lower_as(cut: Cut, problem: &Problem, facts: &Facts, fusion: &Fusion) -> 
 
 /// Where the values to reduce come from.
 enum Head<'a> {
-    /// The caller's fused code over so many elements.
+    /// The caller's fused code over this many elements.
     Fused(&'a Fusion, u32),
     /// The first launch's results, in order.
     Scratch,

@@ -1,7 +1,8 @@
 //! Softmax and log-softmax over the rows of a matrix.
 //!
-//! A GPU gives a row a workgroup, a CPU adapter an invocation, because there a barrier costs more than a walk; but no
-//! invocation may walk far there, and in a row of many thousands the barriers are lost.
+//! A GPU uses a workgroup per row. A CPU adapter uses an invocation per row, because there a barrier costs more than
+//! the walk. But an invocation may not walk far there, so long rows get a workgroup, and over many thousands of
+//! elements its barriers do not matter.
 
 use seqloom_device::Facts;
 use seqloom_shaders::softmax::{Softmax, SoftmaxCpu, SoftmaxParams};
@@ -18,11 +19,11 @@ pub struct Problem {
     pub rows: usize,
     /// Elements of a row, at least 1.
     pub cols: usize,
-    /// The logarithm of the result instead.
+    /// Compute the logarithm of the result instead.
     pub log: bool,
 }
 
-/// Who walks a row; shared with [`cross_entropy`](crate::cross_entropy) and [`norm`](crate::norm).
+/// What walks a row; shared with [`cross_entropy`](crate::cross_entropy) and [`norm`](crate::norm).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Variant {
     /// A workgroup.
@@ -38,16 +39,16 @@ impl Variant {
     }
 }
 
-/// The longest row that an invocation walks alone: well below what it may, since an error of rounding grows with each
-/// term that is added in turn, and a workgroup adds along a tree.
+/// The longest row that an invocation walks alone. It is well below the limit, because rounding errors grow with each
+/// term that is added in sequence, and a workgroup adds along a tree.
 pub(crate) const LONGEST_WALK: usize = 8192;
 
-/// How often the kernels of this family, of cross-entropy and of norms walk a row at most.
+/// Most walks over a row by the kernels of this family, of cross-entropy and of norms.
 const PASSES: u64 = 3;
 
-/// Iterations that an invocation makes for a row of `cols` elements of which it sees every `lanes`-th.
+/// Iterations of an invocation for a row of `cols` elements, if it reads every `lanes`-th.
 pub(crate) fn iterations(cols: u32, lanes: u32) -> u64 {
-    // One more in each pass, to find out that the row has ended.
+    // One more in each pass, to find the row's end.
     PASSES * (u64::from(cols.div_ceil(lanes)) + 1)
 }
 
@@ -60,8 +61,7 @@ pub(crate) fn row_workgroup(cols: u32) -> u32 {
 ///
 /// Bindings: `In(0)` `[rows, cols]`, `Out(0)` `[rows, cols]`.
 ///
-/// # Errors
-/// Rows of no elements, or sizes beyond what a kernel can number, or on a CPU adapter walk.
+/// # Errors Rows without elements, or sizes that no kernel can number or, on a CPU adapter, walk.
 pub fn lower(problem: &Problem, facts: &Facts) -> Result<Lowered, KernelError> {
     lower_as(Variant::suited(problem.cols, facts), problem, facts)
 }

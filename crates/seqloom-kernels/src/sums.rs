@@ -1,19 +1,20 @@
-//! How long sums are cut, in every family.
+//! How every family cuts long sums.
 //!
-//! f32 rounds each addition to 2⁻²⁴ of the sum so far, so a sum that is taken term by term is off by up to K·2⁻²⁴ of what its
-//! terms amount to. A sum of more than [`BLOCK`] terms is taken by blocks of [`block`] terms, and the blocks' sums are added in
-//! their order. The bound is then (block + K / block)·2⁻²⁴, and half of it where the terms are about equal: 6.2e-5 at
-//! K = 100,000, where term by term it would be 3e-3. Blocks follow from K alone, so every variant of a kernel and every device
-//! adds in the same order. Up to `BLOCK` terms nothing is cut, and nothing costs more.
+//! f32 rounds each addition to 2⁻²⁴ of the sum so far, so a sum taken term by term is off by up to K·2⁻²⁴ of the sum of
+//! the terms' magnitudes. A sum of more than [`BLOCK`] terms is therefore taken by blocks of [`block`] terms, and the
+//! blocks' sums are added in order. The bound is then (block + K / block)·2⁻²⁴, and half of it if the terms are about
+//! equal: 6.2e-5 at K = 100,000, instead of 3e-3 term by term. Blocks depend only on K, so every variant of a kernel
+//! and every device adds in the same order. Up to `BLOCK` terms nothing is cut, and nothing costs more.
 //!
 //! Why not compensated sums (Kahan): a compiler that may reorder additions removes the compensation, and it costs three
-//! additions a term. Why not shorter blocks: a product reads and writes its results once a block, which a GPU would notice.
+//! additions per term. Why not shorter blocks: a product reads and writes its results once per block, which would slow
+//! a GPU.
 
-/// Terms up to which a sum is taken in one go, and the fewest of a block.
+/// Most terms of a sum that is not cut, and fewest terms of a block.
 pub(crate) const BLOCK: usize = 2048;
 
-/// Terms of a block of a sum of `terms`: a power of two beyond the root, so that blocks and their number grow alike; all terms
-/// where they are few.
+/// Terms of a block in a sum of `terms`: a power of two beyond the root, so the blocks' size and number grow alike; all
+/// terms if they are few.
 pub(crate) fn block(terms: usize) -> usize {
     if terms <= BLOCK { terms.max(1) } else { terms.isqrt().next_power_of_two().max(BLOCK) }
 }

@@ -1,16 +1,15 @@
-//! The tuner: which variant of a kernel is the fastest for a problem on this very device, found out by running them.
+//! The tuner: finds the fastest variant of a kernel for a problem on this device by running the variants.
 //!
-//! Each family can say which variants a problem may be computed by, and what each should about cost. Which one `lower` takes
-//! by itself is a rule over sizes and facts, the heuristic; tuning runs the others beside it and notes the fastest for the
-//! problem's *bucket*: family, what else decides about memory access (layout, kind), and sizes rounded up to powers of two,
-//! so that one measurement serves all problems like it. [`Tuned`] is how a program is then lowered: by the note, where there
-//! is one and the variant that it names is one that this problem may take, and else by the heuristic. So a note that is old or
-//! makes no sense costs speed at most.
+//! Each family lists the variants of a problem with an estimated cost. `lower` alone goes by a rule over sizes and
+//! facts, the heuristic. Tuning runs the other variants beside it and notes the fastest for the problem's *bucket*:
+//! family, what else decides about memory access (layout, kind), and sizes rounded up to powers of two, so one
+//! measurement serves all similar problems. A program is lowered by [`Tuned`]: by the note, if there is one and it
+//! names a variant that the problem can take, otherwise by the heuristic. So an old or meaningless note costs at most
+//! speed.
 //!
-//! Nothing here happens unasked: [`tune`] is called where the device was opened with
-//! [`Tuning::Full`](seqloom_device::Tuning::Full), and by `cargo xtask tune`. How candidates are checked and timed is
-//! `trial`'s subject, made-up operands are that of `operands`; `half` uses both to find out whether a driver's cooperative
-//! matrices are right.
+//! Nothing here happens unasked: [`tune`] is called if the device was opened with
+//! [`Tuning::Full`](seqloom_device::Tuning::Full), and by `cargo xtask tune`. `trial` checks and times candidates,
+//! `operands` makes up operands, and `half` uses both to check a driver's cooperative matrices.
 
 mod error;
 mod half;
@@ -34,7 +33,7 @@ pub use trial::{Limits, compare};
 
 use crate::{attention, matmul, recurrent, reduce};
 
-/// What tuning has found, as a program is lowered by it; and what that program would have liked to know besides.
+/// Tuning's findings for lowering a program, and the problems of that program without a finding.
 #[derive(Debug, Default)]
 pub struct Tuned {
     notes: BTreeMap<String, String>,
@@ -42,7 +41,7 @@ pub struct Tuned {
 }
 
 impl Tuned {
-    /// By what is noted about the device.
+    /// From the device's notes.
     #[must_use]
     pub fn of(device: &Device) -> Self {
         Self { notes: device.notes(), unknown: RefCell::default() }
@@ -95,7 +94,7 @@ impl Tuned {
         self.unknown.borrow().values().copied().collect()
     }
 
-    /// The one of `all` that the note about the task names, and else `suited`.
+    /// The one of `all` that the note about the task names, otherwise `suited`.
     fn pick<T: Display + PartialEq>(&self, task: Task, suited: T, all: Vec<T>) -> T {
         if all.iter().all(|choice| *choice == suited) || task.is_empty() {
             return suited;
@@ -111,12 +110,11 @@ impl Tuned {
 
 /// Measures the tasks' candidates and notes the fastest of each; in memory and, if the device keeps notes, on disk.
 ///
-/// A candidate that is refused, fails, or computes something else than the heuristic's variant is not chosen, and the report
-/// says so. One during which the device is lost or does not answer ends the tuning and is noted as well: the next tuning does
-/// not run it. Notes that cannot be written stay for [`Device::save_notes`], which says why.
+/// A candidate that is refused, fails, or differs from the heuristic's result is not chosen, and the report says so.
+/// One that loses or hangs the device ends the tuning and is noted too, so the next tuning does not run it. Notes that
+/// cannot be written stay for [`Device::save_notes`], which says why.
 ///
-/// # Errors
-/// [`TuneError`]; what was found before stays noted.
+/// # Errors [`TuneError`]; earlier findings stay noted.
 pub fn tune(device: &Device, tasks: &[Task], limits: &Limits) -> Result<Vec<Report>, TuneError> {
     let save = || {
         if let Err(error) = device.save_notes() {

@@ -1,7 +1,7 @@
-//! Strided copies: slices, pads, transposes and broadcasts that something needs in memory.
+//! Strided copies: slices, pads, transposes and broadcasts that must lie in memory, and appending rows to a cache.
 //!
-//! One kernel with numbers; most views never come here, because fused code reads through strides by itself. Beside it, new
-//! rows for a tensor that holds the rows before them.
+//! One kernel with numbers does the copies. Most views never come here, because fused code reads through strides
+//! itself.
 
 use seqloom_device::Facts;
 use seqloom_shaders::Width;
@@ -19,11 +19,11 @@ pub struct Problem {
     pub dims: [u32; 4],
     /// Element strides of the input along each axis of the output; 0 repeats.
     pub strides: [u32; 4],
-    /// Where the window begins on each axis of the output.
+    /// The window's start on each axis of the output.
     pub lo: [u32; 4],
-    /// How far the window goes on each axis; what passes the output is ignored.
+    /// The window's extent on each axis; the part beyond the output is ignored.
     pub extent: [u32; 4],
-    /// Element of the input that stands at the window's first corner.
+    /// Index of the input element at the window's first corner.
     pub offset: u32,
 }
 
@@ -35,7 +35,7 @@ impl Problem {
         Self { dims, strides: [0, 0, 0, 1], lo: [0; 4], extent: dims, offset: 0 }
     }
 
-    /// The same copy of tensors whose elements are fours, if the window's rows are fours of both.
+    /// The same copy of tensors whose elements are fours, if the window's rows are multiples of four in both.
     fn fours(&self) -> Option<Self> {
         let quarter = |size: u32| size.is_multiple_of(4).then_some(size / 4);
         let last = |[a, b, c, d]: [u32; 4]| Some([a, b, c, quarter(d)?]);
@@ -56,8 +56,7 @@ impl Problem {
 ///
 /// Bindings: `In(0)` the input, f32 or u32; `Out(0)` `[dims]` of the same type.
 ///
-/// # Errors
-/// An output, or an element of the input, beyond what a kernel can number.
+/// # Errors An output, or an index of the input, that no kernel can number.
 pub fn lower(problem: &Problem, facts: &Facts) -> Result<Lowered, KernelError> {
     let dims = problem.dims.map(|dim| dim as usize);
     let len = count(OP, "out", &dims)?;
@@ -130,8 +129,7 @@ pub enum AppendTarget {
 /// Bindings: `In(0)` cache `[B, S, C]`, `In(1)` rows `[B, T, C]`, `In(2)` first `[B]` u32, `Out(0)` `[B, S, C]`; in place
 /// `In(0)` is not bound. Of a pair, `In(3)`, `In(4)` and `Out(1)` are the second's cache, rows and result.
 ///
-/// # Errors
-/// More new rows than the cache holds, or sizes beyond what a kernel can number.
+/// # Errors More new rows than the cache holds, or sizes that no kernel can number.
 pub fn lower_append(problem: &AppendProblem, facts: &Facts) -> Result<Lowered, KernelError> {
     let AppendProblem { batch, keys, time, channels, target } = *problem;
     let op = "append";

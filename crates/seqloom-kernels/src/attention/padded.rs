@@ -1,8 +1,8 @@
-//! Attention on CPU adapters over channels that do not come in fours.
+//! Attention on CPU adapters for channel counts that are no multiple of 4.
 //!
-//! The kernels there read four channels at a time, so other widths are copied to rows that zeros fill up: they add nothing to
-//! a product, and mix to zeros, which the copy back leaves out. Two sets of kernels would spare the copies, but heads of such
-//! widths are rare, and every kernel would have to be written and compiled twice.
+//! The kernels there read four channels at a time, so other widths are copied to rows padded with zeros. Zeros add
+//! nothing to a product, and their results are left out when copying back. Separate kernels would avoid the copies, but
+//! heads of such widths are rare, and every kernel would have to be written and compiled twice.
 
 use seqloom_device::Facts;
 
@@ -53,7 +53,7 @@ pub(super) fn lower(rows: u32, pass: Pass, problem: &Problem, facts: &Facts) -> 
     Ok(Lowered { launches: before, scratch: inner.scratch })
 }
 
-/// Puts scratch of `len` elements into the place of an operand, and `copy` between the two among `copies`.
+/// Replaces an operand by scratch of `len` elements, and adds `copy` between the two to `copies`.
 fn surround(inner: &mut Lowered, copies: &mut Vec<Launch>, copy: Lowered, operand: Operand, len: usize) {
     let scratch = Operand::Scratch(inner.scratch.len());
     inner.scratch.push(4 * len.max(QUAD) as u64);
@@ -66,7 +66,7 @@ fn surround(inner: &mut Lowered, copies: &mut Vec<Launch>, copy: Lowered, operan
     copies.extend(copy.launches.into_iter().map(|launch| Launch { bindings: ends.to_vec(), ..launch }));
 }
 
-/// Rows of one width as rows of another, zeros behind what they had.
+/// Copies rows of one width to rows of another, padded with zeros.
 fn copy(rows: usize, [from, to]: [usize; 2], facts: &Facts) -> Result<Lowered, KernelError> {
     let [rows, from, to] = [rows, from, to].map(|size| u32::try_from(size).unwrap_or(u32::MAX));
     let problem = view::Problem {

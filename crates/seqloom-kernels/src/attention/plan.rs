@@ -1,4 +1,4 @@
-//! A checked attention problem, and the launches that it becomes on either kind of adapter.
+//! A checked attention problem, and its launches on either kind of adapter.
 
 use bytemuck::bytes_of;
 use seqloom_device::Facts;
@@ -48,7 +48,7 @@ impl<'a> Plan<'a> {
             }
         };
         let columns = count(OP, "distances", &[heads, problem.columns()])? / (heads.max(1) as u32);
-        // A product of strides that passes 32 bits belongs to an empty batch, and is then never used.
+        // Only an empty batch can have strides whose product exceeds 32 bits; they are then never used.
         let strides = |time: usize, heads: usize, width: usize| {
             let [time, heads, width] = [time, heads, width].map(|size| size as u32);
             match problem.layout {
@@ -168,7 +168,7 @@ impl<'a> Plan<'a> {
         let ranges = self.ranges(rows, columns)?;
         match self.pass {
             Pass::Forward => {
-                // A step of generation has but one query a row: tiles of four to a lane would be all but empty.
+                // A step of generation has only one query per row, so tiles of four per lane would be almost empty.
                 let columns = if queries <= lanes { 1 } else { 4 };
                 let parts = [queries.div_ceil(columns * lanes), heads, self.batch];
                 let spec = AttentionForwardCpu { lanes, rows, columns, bias, distance, dropout };
@@ -222,7 +222,7 @@ impl<'a> Plan<'a> {
         }
     }
 
-    /// All that the pass sums over, as `begin` and `end`, where one launch does.
+    /// The whole range that the pass sums over, as `begin` and `end`, if one launch is enough.
     fn whole(&self) -> (u32, u32) {
         match self.pass {
             Pass::Key => (0, self.params.group),
@@ -257,7 +257,7 @@ impl<'a> Plan<'a> {
                 (self.summed_rows(), 1, (width + value_width + u64::from(rows) + each) * sharing)
             }
         };
-        // A window limits what is walked: by what lies before and after a whole tile of columns.
+        // A window limits the walk to what lies before and after a whole tile of columns.
         let window = u64::from(before.unsigned_abs()) + u64::from(after.unsigned_abs()) + columns + 1;
         let tiles = u64::from(length).min(window).div_ceil(u64::from(rows));
         let ends = 2 * (width + value_width) + 10 * u64::from(rows) + u64::from(self.params.columns) + 16;
@@ -286,7 +286,7 @@ impl<'a> Plan<'a> {
         Ok((0..items).flat_map(of_item).collect())
     }
 
-    /// A launch for each range, and the reduction of what workgroups know of the terms by distance.
+    /// A launch for each range, and the reduction of the workgroups' gradients of the distance terms.
     fn launches<S: Spec<Params = AttentionParams>>(
         &self,
         spec: S,
@@ -320,11 +320,11 @@ impl<'a> Plan<'a> {
         let mut lowered = Lowered { launches: ranges.iter().map(over).collect(), scratch: Vec::new() };
         let Pass::Query { learned } = self.pass else { return Ok(lowered) };
         if !(learned && columns > 0) {
-            // What the kernel would write its parts to must be bound all the same.
+            // The kernel's buffer of partial results must be bound all the same.
             lowered.scratch.push(4);
             return Ok(lowered);
         }
-        // One for each batch row and tile of queries, wherever in the grid it stands.
+        // One per batch row and tile of queries, wherever it is in the grid.
         let workgroups = self.batch as usize * parts[0] as usize;
         let row = heads as usize * columns as usize;
         let parts = count(OP, "parts of the gradient by distance", &[workgroups, row])?;
@@ -347,12 +347,12 @@ impl<'a> Plan<'a> {
         Ok(lowered)
     }
 
-    /// What each binding is. The first operand stands in for those that the problem has not: they are never read.
+    /// The bindings. The first operand stands in for absent ones, which are never read.
     fn bindings(&self) -> Vec<Operand> {
         let mut next = if self.pass == Pass::Forward { 3 } else { 6 };
         let mut bindings: Vec<_> = (0..next).map(Operand::In).collect();
         if self.params.keys == 0 {
-            // Nor are these then, and a binding must not be smaller than what it holds.
+            // These are not read then either, and a binding must not be smaller than its contents.
             bindings[1..3].fill(Operand::In(0));
         }
         for present in [self.problem.lengths, self.problem.bias.is_some(), self.params.columns > 0] {

@@ -1,4 +1,4 @@
-//! What an attention is: its sizes, masks and terms, and what is computed of it.
+//! The attention problem: its sizes, masks and terms, and which result is computed.
 
 use crate::error::KernelError;
 
@@ -17,12 +17,12 @@ pub enum Layout {
     HeadsFirst,
 }
 
-/// Where query 0 stands among the keys.
+/// The position of query 0 among the keys.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Start {
     /// At this key.
     At(usize),
-    /// So that the last query stands at the last key of its row's length; needs lengths.
+    /// The last query is at the last key of its row's length; needs lengths.
     AtEnd,
 }
 
@@ -40,7 +40,7 @@ pub struct Bias {
 pub struct Dropout {
     /// Probability to keep a weight, above 0 and at most 1.
     pub keep: f32,
-    /// Which of the step's random numbers decide: element ((b·H + h)·Tq + i)·Tk + j of this stream.
+    /// The stream of random numbers that decides; a weight uses its element ((b·H + h)·Tq + i)·Tk + j.
     pub stream: u32,
 }
 
@@ -84,8 +84,8 @@ pub struct Problem {
 }
 
 impl Problem {
-    /// The attention of those sizes, B, H, Hkv, Tq, Tk, D and Dv, with the usual scale 1/√D, by time first, without masks, terms and
-    /// dropout.
+    /// The attention of these sizes, B, H, Hkv, Tq, Tk, D and Dv, with the usual scale 1/√D, in the time-first layout,
+    /// without masks, terms and dropout.
     #[must_use]
     pub fn plain([batch, heads, key_heads, queries, keys, width, value_width]: [usize; 7]) -> Self {
         Self {
@@ -134,7 +134,7 @@ impl Problem {
         usize::from(self.slopes) + self.radius.map_or(0, |radius| radius.saturating_mul(2).saturating_add(1))
     }
 
-    /// Pairs of a query and a key that the masks leave to a head, lengths aside.
+    /// Pairs of a query and a key that the masks leave for a head, without regard to lengths.
     pub(super) fn pairs(&self) -> u64 {
         let start =
             if let Start::At(start) = self.start { start } else { self.keys.saturating_sub(self.queries) };
@@ -149,7 +149,7 @@ impl Problem {
         (0..self.queries).map(seen).sum()
     }
 
-    /// Refuses sizes and options that contradict each other or that no kernel can number.
+    /// Refuses contradicting sizes and options, and sizes that no kernel can number.
     pub(super) fn check(&self, pass: Pass) -> Result<(), KernelError> {
         let fault = |detail: String| Err(KernelError::Problem { op: OP, detail });
         if self.width == 0 || self.value_width == 0 {

@@ -1,8 +1,8 @@
 //! Products in half precision by cooperative matrices, for GPUs that have them and callers who asked for that
 //! (`DeviceOptions::half_products`).
 //!
-//! A variant apart from [`super::Tile`]: its results are not those of the others. Where its numbers stand, and whether a
-//! driver's matrices are to be trusted at all, is [`crate::tune::trusts_half`]'s subject.
+//! This variant is separate from [`super::Tile`], because its results differ from those of the others.
+//! [`crate::tune::trusts_half`] decides whether a driver's matrices can be trusted.
 
 use seqloom_device::Facts;
 use seqloom_shaders::COOPERATIVE_WORKGROUP_BYTES;
@@ -20,7 +20,7 @@ struct Shape {
     fragments: [u32; 2],
 }
 
-/// 128×128 results a workgroup with matrices of 16×16, and 64×64.
+/// 128×128 results per workgroup with matrices of 16×16, and 64×64.
 const LARGE: Shape = Shape { subgroups: [2, 4], fragments: [4, 2] };
 const SMALL: Shape = Shape { subgroups: [2, 2], fragments: [2, 2] };
 
@@ -34,7 +34,7 @@ impl Shape {
         lanes * self.subgroups[0] * self.subgroups[1]
     }
 
-    /// Large tiles read less, small ones occupy more of the device.
+    /// Large tiles read less, small ones fill more of the device.
     fn suited(problem: &Problem, side: u32, facts: &Facts) -> Self {
         let [height, width] = LARGE.size(side).map(|size| size as usize);
         let tiles = problem.m.div_ceil(height).saturating_mul(problem.n.div_ceil(width));
@@ -65,9 +65,8 @@ pub fn suits(problem: &Problem, facts: &Facts) -> bool {
 ///
 /// Bindings: as [`super::lower`].
 ///
-/// # Errors
-/// A problem that does not suit ([`suits`]), sizes beyond what a kernel can number or the device's grid can hold, or a fusion
-/// that does not fit.
+/// # Errors A problem that does not suit ([`suits`]), sizes that no kernel can number or that exceed the device's grid,
+/// or a fusion that does not fit.
 pub fn lower(problem: &Problem, facts: &Facts, fusion: Option<&Fusion>) -> Result<Lowered, KernelError> {
     let (Some(side), true) = (facts.cooperative, suits(problem, facts)) else {
         let detail = format!("{problem:?} does not suit cooperative matrices");
@@ -88,7 +87,7 @@ impl Plan {
         let lanes = lanes(OP, "cooperative", facts)?;
         let ([subgroups_m, subgroups_n], [fragments_m, fragments_n]) = (shape.subgroups, shape.fragments);
         let (trans_a, trans_b) = (self.trans_a, self.trans_b);
-        // A matrix's worth of products is one addition.
+        // The products of one matrix are one addition.
         let block = side.saturating_mul(block(self.params.k.div_ceil(side) as usize) as u32);
         let long = block < self.params.k;
         let spec = MatmulCooperative {

@@ -1,8 +1,8 @@
-//! The product of a single row with a linear layer's weight, as generation makes it, on CPU adapters.
+//! The product of a single row with a linear layer's weight, as in generation, on CPU adapters.
 //!
-//! A launch costs such an adapter more than the product: it wakes threads. So this variant takes along what else would be
-//! launches, a norm before the product and any pointwise code behind it; its loops are rolled, and each such pipeline
-//! compiles in a fraction of the time that a tile's takes.
+//! A launch costs such an adapter more than the product, because it wakes threads. So this variant fuses what would
+//! otherwise be launches: a norm before the product and any pointwise code after it. Its loops are rolled, and each
+//! such pipeline compiles in a fraction of a tile's compile time.
 
 use seqloom_device::Facts;
 use seqloom_shaders::matmul::{MatmulRow, MatmulRowParams};
@@ -14,30 +14,30 @@ use crate::launch::{
 };
 use crate::sums::BLOCK;
 
-/// Depth, K, of which each of the fewest lanes adds as many quads one by one as a block has.
+/// The depth, K, at which each of the fewest lanes adds as many quads one by one as a block has.
 const MOST_DEPTH: usize = (FEWEST_LANES * 4) as usize * BLOCK;
 
 /// Columns that a workgroup sums at a time.
 const COLUMNS: u32 = 8;
 
-/// Depth of a row that is normalised: what the kernel's workgroup memory holds.
+/// Largest depth of a row that is normalised: what the kernel's workgroup memory holds.
 const MOST_NORMED: usize = 4096;
 
-/// Workgroups: enough for many cores, few enough that the norm, which each takes anew, stays the smaller part; and what makes
-/// one worthwhile, in quads of K by groups of columns.
+/// Most workgroups: enough for many cores, few enough that the norm, which each recomputes, stays the smaller part. And
+/// the least work of one, in quads of K by groups of columns.
 const MOST_WORKGROUPS: u32 = 16;
 const WORK: u64 = 64;
 
 /// How the row is normalised before it is multiplied ([`crate::norm`]).
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Normed {
-    /// Take the mean off first and add a bias (layer normalisation), or not (root mean square).
+    /// Subtract the mean first and add a bias (layer normalisation), or not (root mean square).
     pub centred: bool,
     /// Added to the variance.
     pub eps: f32,
 }
 
-/// Whether [`lower`] accepts the problem on this device, where it is then also the fastest variant.
+/// Whether [`lower`] accepts the problem on this device. If so, it is also the fastest variant.
 #[must_use]
 pub fn suits(problem: &Problem, facts: &Facts) -> bool {
     let Problem { batch, m, k, trans_a, trans_b, .. } = problem.folded();
@@ -45,7 +45,7 @@ pub fn suits(problem: &Problem, facts: &Facts) -> bool {
     prefers_cpu(facts) && batch == 1 && m == 1 && !trans_a && trans_b && walkable
 }
 
-/// Whether [`lower`] takes a norm before the product as well.
+/// Whether [`lower`] can also fuse a norm before the product.
 #[must_use]
 pub fn takes_norm(problem: &Problem, facts: &Facts) -> bool {
     suits(problem, facts) && problem.k <= MOST_NORMED
@@ -56,9 +56,8 @@ pub fn takes_norm(problem: &Problem, facts: &Facts) -> bool {
 /// Bindings: `In(0)` A `[1, K]`, `In(1)` B `[N, K]`, `In(2)` the norm's weight `[K]` and, if centred, `In(3)` its bias `[K]`,
 /// `Out(0)` `[1, N]`, `Leaf(i)` as the fusion says.
 ///
-/// # Errors
-/// A problem that does not suit ([`suits`], with a norm [`takes_norm`]), sizes beyond what a kernel can number or walk, or a
-/// fusion that does not fit.
+/// # Errors A problem that does not suit ([`suits`], with a norm [`takes_norm`]), sizes that no kernel can number or
+/// walk, or a fusion that does not fit.
 pub fn lower(
     problem: &Problem,
     norm: Option<Normed>,
@@ -77,7 +76,7 @@ pub fn lower(
     }
     let [n, quads] = [n, k / 4].map(|size| size as u32);
     let lanes = lanes(OP, "row", facts)?;
-    // The walk over K for each group of columns; those of the norm, done once, are counted with each.
+    // The walk over K for each group of columns. The norm's walks happen once but are counted with each group.
     let walk = 4 * u64::from(quads.div_ceil(lanes)) + u64::from(COLUMNS);
     let groups = n.div_ceil(COLUMNS);
     let worthwhile = (u64::from(groups) * u64::from(quads)).div_ceil(WORK).min(MOST_WORKGROUPS.into()) as u32;

@@ -1,4 +1,4 @@
-//! The forms of a recurrence: how the work of its steps is shared out, and which suits.
+//! The forms of a recurrence: how the work of its steps is distributed, and which form suits.
 
 use std::fmt;
 
@@ -7,21 +7,21 @@ use seqloom_device::Facts;
 use super::problem::{LOOP_WORKGROUP, Problem, QUAD};
 use crate::launch::prefers_cpu;
 
-/// How the work is shared out.
+/// How the work is distributed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Form {
-    /// A launch a step, by tiles in the registers of single subgroups. Needs a known subgroup size, and an H that is a
-    /// multiple of 4: it loads four values at once.
+    /// A launch per step, by tiles in the registers of single subgroups. Needs a known subgroup size, and an H that is
+    /// a multiple of 4, because it loads four values at once.
     Cpu,
-    /// A launch a step, by tiles in workgroup memory.
+    /// A launch per step, by tiles in workgroup memory.
     Step,
-    /// Many steps a launch; H is at most 64.
+    /// Many steps per launch; H is at most 64.
     Loop,
 }
 
 impl Form {
-    /// The form that suits the device. A CPU adapter takes a step in less time than the loop form's barriers, however
-    /// narrow the state.
+    /// The form that suits the device. A CPU adapter launches a step in less time than the loop form's barriers take,
+    /// however narrow the state.
     #[must_use]
     pub fn suited(problem: &Problem, facts: &Facts) -> Self {
         if prefers_cpu(facts) {
@@ -33,7 +33,7 @@ impl Form {
         }
     }
 
-    /// Every form that this kind of device may take.
+    /// Every form that this kind of device can run.
     #[must_use]
     pub fn all(problem: &Problem, facts: &Facts) -> Vec<Self> {
         let narrow = problem.hidden <= LOOP_WORKGROUP as usize;
@@ -42,14 +42,14 @@ impl Form {
         all.into_iter().filter(|(_, may)| *may).map(|(form, _)| form).collect()
     }
 
-    /// An estimate of the time of a step, in no unit: good for telling what is hopeless.
+    /// An estimate of a step's time, without a unit; it only serves to rule out slow forms.
     pub(crate) fn cost(self, problem: &Problem, facts: &Facts) -> f64 {
         let terms = (problem.cell.gates() * problem.hidden) as f64;
         match self {
             Form::Cpu => 1.0,
             // Barriers suspend coroutines.
             _ if prefers_cpu(facts) => 10.0,
-            // A launch is worth some hundred terms of a sum, of which those of one step are shared by all invocations.
+            // A launch costs as much as some hundred terms of a sum; all invocations share the terms of one step.
             Form::Step => 400.0 + terms / 8.0,
             Form::Loop => 100.0 + terms,
         }

@@ -1,4 +1,4 @@
-//! What a recurrence is: its cell, its sizes, and the two sizes by which a form suits it.
+//! The recurrence problem: its cell and sizes, and the two sizes that decide which form suits.
 
 /// Values that the form for CPUs loads at once.
 pub(super) const QUAD: usize = 4;

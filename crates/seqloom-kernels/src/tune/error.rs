@@ -1,4 +1,4 @@
-//! Why tuning ends early: only a device that fails does that; a variant that fails is reported.
+//! Why tuning ends early: only a failing device ends it; a variant that fails is reported.
 
 use seqloom_device::DeviceError;
 

@@ -1,7 +1,7 @@
-//! Whether products in half precision may be relied on: cooperative matrices beside the scalar path.
+//! Whether half-precision products can be trusted: cooperative matrices compared with the scalar path.
 //!
-//! They are experimental in wgpu, and what a driver does with orders, roles and mixed types is tested little. So the first
-//! program that wants them multiplies once by both paths, in the layouts that between them use every kind of load.
+//! They are experimental in wgpu, and orders, roles and mixed types in drivers are little tested. So the first program
+//! that wants them multiplies once by both paths, in layouts that together use every kind of load.
 
 use seqloom_device::{Device, Facts};
 
@@ -14,16 +14,15 @@ use crate::error::KernelError;
 use crate::launch::Lowered;
 use crate::matmul::{self, Problem, cooperative};
 
-/// Under which the outcome is noted about the device, and what it can be.
+/// Name of the device's note about the outcome, and its possible values.
 const NOTE: &str = "cooperative matrices";
 const RIGHT: &str = "right";
 const WRONG: &str = "wrong";
 
-/// Whether the device multiplies in half precision as it should: it was opened for that, has cooperative matrices, and they
-/// give what the scalar kernel gives. Found out once for each device.
+/// Whether the device multiplies correctly in half precision: it was opened for that, has cooperative matrices, and
+/// their results equal the scalar kernel's. Checked once per device.
 ///
-/// # Errors
-/// [`TuneError`] if the device is lost or does not finish; matrices that fail otherwise are merely not trusted.
+/// # Errors [`TuneError`] if the device is lost or does not finish; matrices that fail otherwise are just not trusted.
 pub fn trusts_half(device: &Device) -> Result<bool, TuneError> {
     let layouts = [(false, false), (true, true)].map(|(trans_a, trans_b)| problem(trans_a, trans_b));
     if !layouts.iter().all(|problem| cooperative::suits(problem, device.facts())) {
@@ -64,7 +63,8 @@ fn candidates(problem: &Problem, facts: &Facts) -> [Candidate; 2] {
     ]
 }
 
-/// Operands of eighths from −1 to 1, which 16-bit floats hold and whose sums f32 does: both paths must agree exactly.
+/// Operands are eighths from −1 to 1. 16-bit floats hold them and f32 holds their sums exactly, so both paths must
+/// agree exactly.
 fn eighths(problem: &Problem) -> Operands {
     let Problem { batch, m, n, k, .. } = *problem;
     let values = |step: usize, count: usize| {

@@ -1,6 +1,8 @@
-//! Operands that tuning makes up: numbers of both signs and no pattern, so that a wrong element shows and nothing overflows.
+//! Made-up operands for tuning: numbers of both signs without a pattern, so a wrong element shows and nothing
+//! overflows.
 //!
-//! Random and not zeros: some adapters multiply zeros faster, and a kernel that computes nothing would look right.
+//! They are random and not zeros, because some adapters multiply zeros faster, and a kernel that computes nothing would
+//! look right.
 
 use seqloom_shaders::Control;
 
@@ -34,7 +36,7 @@ impl Operands {
         Self { ins: Vec::new(), leaves: vec![floats(1, outer * len * inner, 1.0)], outs: vec![outer * inner] }
     }
 
-    /// What [`recurrent::lower_forward`] binds.
+    /// Operands of [`recurrent::lower_forward`].
     pub(super) fn of_recurrence(problem: &recurrent::Problem) -> Self {
         let recurrent::Problem { cell, rows, batch, hidden, .. } = *problem;
         let (wide, states) = (rows * hidden, batch * hidden);
@@ -55,8 +57,8 @@ impl Operands {
         Self { ins, leaves: Vec::new(), outs }
     }
 
-    /// What [`recurrent::lower_backward`] binds. Gates that were saved are between 0 and 1, so gradients do not grow without
-    /// end on their way back.
+    /// Operands of [`recurrent::lower_backward`]. Saved gates are between 0 and 1, so gradients do not grow without
+    /// limit on the way back.
     pub(super) fn of_recurrent_gradient(problem: &recurrent::Problem) -> Self {
         let recurrent::Problem { cell, rows, batch, hidden, .. } = *problem;
         let (wide, states) = (rows * hidden, batch * hidden);
@@ -78,7 +80,7 @@ impl Operands {
         Self { ins, leaves: Vec::new(), outs }
     }
 
-    /// What [`attention::lower`] binds; every row is as long as the keys.
+    /// Operands of [`attention::lower`]; every row is as long as the keys.
     pub(super) fn of_attention(pass: Pass, problem: &attention::Problem) -> Self {
         let attention::Problem { batch, heads, key_heads, queries, keys, width, value_width, .. } = *problem;
         let [q, k] = [batch * queries * heads * width, batch * keys * key_heads * width];
@@ -86,7 +88,7 @@ impl Operands {
         let rows = batch * queries * heads;
         let mut ins = vec![floats(1, q, 1.0), floats(2, k, 1.0), floats(3, v, 1.0)];
         if pass != Pass::Forward {
-            // Any logarithm of a sum will do: of this size, weights are of the size of 1.
+            // Any logarithm of a sum will do; with this one, weights are of order 1.
             ins.extend([floats(4, out, 1.0), floats(5, rows, 1.0), floats(6, rows, 1.0)]);
         }
         if problem.lengths {
@@ -116,13 +118,13 @@ impl Operands {
     }
 }
 
-/// Recurrent weights that let states neither die nor grow.
+/// Recurrent weights with which states neither vanish nor grow.
 fn weights(problem: &recurrent::Problem) -> Vec<u32> {
     let (hidden, gates) = (problem.hidden, problem.cell.gates());
     floats(2, gates * hidden * hidden, 0.5 / (hidden as f32).sqrt())
 }
 
-/// Sequences that are live at each step: all, or as many as the rows of a packed batch are enough for.
+/// Sequences that are live at each step: all, or as many as fit the rows of a packed batch.
 pub(super) fn counts(problem: &recurrent::Problem) -> Vec<usize> {
     let recurrent::Problem { rows, batch, time, packed, .. } = *problem;
     let later = time.saturating_sub(1);

@@ -1,4 +1,4 @@
-//! What tuning tells of a bucket: each candidate with its time, or why it has none.
+//! Tuning's report for a bucket: each candidate with its time, or why it has none.
 
 use std::fmt;
 
@@ -6,7 +6,7 @@ use seqloom_device::DeviceError;
 
 use crate::error::KernelError;
 
-/// How much faster than the heuristic's a candidate has to be to be chosen: less is noise, and not worth a pipeline.
+/// How much faster than the heuristic's a candidate must be to be chosen. Less is noise, and not worth a pipeline.
 const WORTH: f64 = 0.97;
 
 /// The candidates of one bucket; the heuristic's is the first.
@@ -15,7 +15,7 @@ const WORTH: f64 = 0.97;
 pub struct Report {
     /// What was tuned.
     pub bucket: String,
-    /// What became of each candidate.
+    /// The outcome of each candidate.
     pub trials: Vec<Trial>,
 }
 
@@ -31,10 +31,10 @@ pub struct Trial {
     pub outcome: Outcome,
 }
 
-/// What became of a candidate.
+/// The outcome of a candidate.
 #[derive(Clone, Debug)]
 pub enum Outcome {
-    /// It is right, and takes so many nanoseconds.
+    /// It is right, and takes this many nanoseconds.
     Timed(f64),
     /// It was not measured.
     Skipped(Skip),
@@ -44,13 +44,13 @@ pub enum Outcome {
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum Skip {
-    /// The model says that it is hopeless.
+    /// The cost model rules it out.
     Dear,
     /// It does not take this problem.
     Refused(KernelError),
     /// The device failed to run it: out of memory, or a kernel that does not compile.
     Failed(DeviceError),
-    /// It computes something else than the heuristic's variant.
+    /// Its result differs from the heuristic's variant.
     Wrong {
         /// The first result that differs, as `Out(output)[element]`.
         output: usize,
@@ -100,7 +100,7 @@ impl Report {
         self.trials.first()
     }
 
-    /// The fastest, or the heuristic's where that is as good as the fastest. None if the heuristic's has no time.
+    /// The fastest, or the heuristic's if that is as good as the fastest. None if the heuristic's has no time.
     #[must_use]
     pub fn chosen(&self) -> Option<&Trial> {
         let heuristic = self.heuristic()?;

@@ -1,4 +1,4 @@
-//! A problem that can be tuned, whatever its family: its bucket, its candidates.
+//! A problem that can be tuned, of any family: its bucket and its candidates.
 
 use std::fmt::Display;
 
@@ -14,7 +14,7 @@ use crate::{attention, matmul, recurrent, reduce};
 pub enum Task {
     /// A product.
     Matmul(matmul::Problem),
-    /// A reduction, of a plain tensor.
+    /// A reduction of a plain tensor.
     Reduce(reduce::Problem),
     /// A recurrence.
     RecurrentForward(recurrent::Problem),
@@ -33,7 +33,7 @@ pub struct Candidate {
     pub cost: f64,
     /// Its launches, or why it does not take the problem.
     pub lowered: Result<Lowered, KernelError>,
-    /// By what error it ended an earlier tuning, if it did.
+    /// The error by which it ended an earlier tuning, if it did.
     pub ended: Option<String>,
 }
 
@@ -156,7 +156,7 @@ impl Task {
     }
 }
 
-/// What a bucket says of a recurrence.
+/// A recurrence's part of the bucket's name.
 fn recurrence(problem: &recurrent::Problem, sizes: impl Fn(&[usize]) -> String) -> String {
     // Either direction in time costs the same.
     let recurrent::Problem { cell, rows, batch, time, hidden, packed, reverse: _ } = *problem;
@@ -164,7 +164,7 @@ fn recurrence(problem: &recurrent::Problem, sizes: impl Fn(&[usize]) -> String) 
     format!("recurrent {}{packed} {}", cell.name(), sizes(&[batch, time, hidden]))
 }
 
-/// The problem with as many rows as its operands' steps have: what lies behind them is not all written.
+/// The problem with exactly the rows of its operands' steps, because rows after them are not all written.
 fn full(problem: &recurrent::Problem) -> recurrent::Problem {
     let rows = if problem.packed { counts(problem).iter().sum() } else { problem.rows };
     recurrent::Problem { rows, ..*problem }

@@ -1,10 +1,10 @@
-//! Candidates on trial: each runs once and is compared with the heuristic's results, and those that are right are timed.
+//! Candidates on trial: each runs once and is compared with the heuristic's results; the right ones are timed.
 //!
-//! Results are filled with NaN before each run, so an element that a candidate forgets shows. Times are the least of several
-//! rounds, in which the candidates take turns: other work on the machine only ever adds time, and adds it to all alike. The
-//! device's own clock measures where it exists and every candidate is one launch. Where some are several, their order has
-//! gaps between launches that such a clock does not count and each launch a pass of its own that a program does not pay, so
-//! the host's clock measures instead, around many runs and one wait.
+//! Results are filled with NaN before each run, so an element that a candidate forgets shows. Times are the minimum of
+//! several rounds, in which the candidates take turns: other work on the machine only adds time, and adds it to all
+//! equally. If every candidate is one launch and the device has a clock, that clock measures. If some are several
+//! launches, it does not: it would miss the gaps between launches, and each launch would need a separate pass that a
+//! program does not have. Then the host's clock measures around many runs and one wait.
 
 use std::time::{Duration, Instant};
 
@@ -22,34 +22,34 @@ use crate::launch::{Lowered, Operand};
 pub struct Limits {
     /// Longest wait for a candidate's first run, before the device counts as hung.
     pub wait: Duration,
-    /// A candidate is not run if its modelled cost is more than so many times that of the cheapest.
+    /// A candidate is not run if its modelled cost is more than this many times the cheapest.
     pub cost: f64,
-    /// Rounds of which the least time counts, at least 1.
+    /// Number of rounds, at least 1; the minimum counts.
     pub rounds: usize,
 }
 
 impl Default for Limits {
-    /// 120 s (a first run compiles, and a CPU adapter is slow with what is nothing to a GPU); 3 times, since the models are
+    /// 120 s (a first run compiles, and a CPU adapter is slow with a GPU's problems); 3 times, because the models are
     /// rough; 5 rounds.
     fn default() -> Self {
         Self { wait: Duration::from_secs(120), cost: 3.0, rounds: 5 }
     }
 }
 
-/// What unwritten memory holds: a quiet NaN that no computation makes.
+/// Fills unwritten memory: a quiet NaN that no computation produces.
 const POISON: u32 = 0x7fc0_dead;
 
-/// Share of the largest result by which a right one may differ. Sums of some thousand terms in another order differ by
-/// some 10⁻⁶ of it; a missing term of such a sum by more than 10⁻⁴.
+/// Tolerance, as a share of the largest result. Sums of about a thousand terms in another order differ by about 10⁻⁶ of
+/// it; a missing term in such a sum by more than 10⁻⁴.
 const TOLERANCE: f32 = 1e-4;
 
-/// What one measurement should last, so that the host's clock and a wait do not show in it.
+/// Duration of one measurement, so that the host's clock and a wait do not matter.
 const LONG_ENOUGH: f64 = 5e6;
 
 /// Most runs in one measurement.
 const MOST_RUNS: usize = 50;
 
-/// A candidate that twice took so many times the fastest's time is not measured again.
+/// A candidate that twice took this many times the fastest's time is not measured again.
 const HOPELESS: f64 = 2.0;
 
 /// Runs the candidates, the first of which is the heuristic's, on these operands.
@@ -91,8 +91,8 @@ pub fn compare(
         let fastest = times.fold(f64::INFINITY, f64::min);
         for (index, dispatches) in &ready {
             let Outcome::Timed(least) = &mut outcomes[*index] else { continue };
-            // The first round is a single run, which tells how many make a measurement. One bad measurement says nothing,
-            // and never enough of the heuristic's, by which all others are judged.
+            // The first round is a single run, which tells how many runs make a measurement. One bad measurement does
+            // not drop a candidate, and the heuristic's is never dropped, because all others are compared with it.
             let runs = match round {
                 0 => 1,
                 2.. if *index > 0 && *least > HOPELESS * fastest => continue,
@@ -116,9 +116,9 @@ pub fn compare(
 
 /// Why a candidate goes no further.
 enum Stop {
-    /// It alone.
+    /// Only this candidate.
     Skip(Skip),
-    /// All of tuning: the device does not answer any more.
+    /// All of tuning, because the device no longer answers.
     End(DeviceError),
 }
 
@@ -149,12 +149,12 @@ struct Stage {
 }
 
 impl Course<'_> {
-    /// Runs a candidate, and compares its results with those of the first. What it dispatches, if they are right.
+    /// Runs a candidate and compares its results with those of the first. Returns its dispatches if they are right.
     fn first_run(&mut self, candidate: &Candidate, first: bool, dear: bool) -> Result<Vec<Dispatch>, Stop> {
         if !first && self.wanted.is_none() {
             return Err(Stop::Skip(Skip::Alone));
         }
-        // The heuristic's is what the others are measured by, whatever a model says.
+        // All others are compared with the heuristic's, so it runs whatever the model says.
         if !first && dear {
             return Err(Stop::Skip(Skip::Dear));
         }
@@ -214,7 +214,7 @@ fn fill(device: &Device, buffer: &Buffer, words: &[u32]) -> Result<(), DeviceErr
     device.write(&buffer.slice(0, 4 * words.len() as u64), bytemuck::cast_slice(words))
 }
 
-/// The launches with the stage's buffers, and scratch of their own.
+/// The launches with the stage's buffers and their own scratch.
 fn dispatches(device: &Device, stage: &Stage, lowered: &Lowered) -> Result<Vec<Dispatch>, Stop> {
     let scratch = lowered.scratch.iter().map(|&bytes| device.allocate("scratch", bytes));
     let scratch = scratch.collect::<Result<Vec<_>, _>>()?;
@@ -242,7 +242,7 @@ fn dispatches(device: &Device, stage: &Stage, lowered: &Lowered) -> Result<Vec<D
     Ok(dispatches)
 }
 
-/// Where `has` is not a number or not near enough to `needs`.
+/// The first place where `has` is not a number or not near enough to `needs`.
 fn difference(has: &[Vec<f32>], needs: &[Vec<f32>]) -> Option<Skip> {
     for (output, (has, needs)) in has.iter().zip(needs).enumerate() {
         let finite = needs.iter().filter(|value| value.is_finite());
@@ -257,7 +257,7 @@ fn difference(has: &[Vec<f32>], needs: &[Vec<f32>]) -> Option<Skip> {
     None
 }
 
-/// Nanoseconds of one run, the least or the mean of several.
+/// Nanoseconds of one run, the minimum or the mean of several.
 fn measure(device: &Device, dispatches: &[Dispatch], runs: usize, stamped: bool) -> Result<f64, DeviceError> {
     let many = vec![dispatches; runs].concat();
     if stamped {
