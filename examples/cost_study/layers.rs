@@ -1,4 +1,4 @@
-//! The layers that are compared, and one step of training of each.
+//! The layers that are compared, and one training step of each.
 
 use seqloom::graph::{Control, Objective, Program, Request};
 use seqloom::prelude::custom::*;
@@ -8,17 +8,17 @@ use crate::{Options, Outcome};
 /// A layer over T steps of d channels.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Layer {
-    /// A recurrent one, step by step.
+    /// A recurrent layer.
     Lstm,
-    /// Every step looks at all before it.
+    /// Every step attends to all before it.
     Full,
-    /// Every step looks at the w before it.
+    /// Every step attends to the w before it.
     Windowed,
-    /// As [`Layer::Full`], with the matrix of weights in memory.
+    /// As [`Layer::Full`], with the weights in memory.
     Stored,
 }
 
-/// What theory says of a layer's cost: how it grows, in words, and the exponents of T in time and memory.
+/// A layer's cost in theory: its growth in words, and the exponents of T in time and memory.
 pub struct Theory {
     pub growth: &'static str,
     pub time: f64,
@@ -44,7 +44,7 @@ impl Layer {
         }
     }
 
-    /// Vaswani et al. 2017, table 1; that time of full attention does not have to mean memory: Rabe & Staats 2021.
+    /// Vaswani et al. 2017, table 1; for full attention in linear memory Rabe & Staats 2021.
     pub fn theory(self) -> Theory {
         match self {
             Self::Lstm => Theory { growth: "T·d²", time: 1.0, memory: 1.0 },
@@ -58,7 +58,7 @@ impl Layer {
     pub fn compile(self, device: &Device, options: &Options, time: usize) -> Outcome<Step> {
         let Options { rows, width, heads, window, .. } = *options;
         let mut params = Params::seeded(7);
-        // Within a network the gradient goes on to the layer below: so the input is a parameter, to have one.
+        // In a network the gradient goes on to the layer below, so the input is a parameter here, to have a gradient.
         let x = params.add("x", &[rows, time, width], Init::Normal(1.0));
         let attention = |params: &mut Params| {
             MultiHeadAttention::new(params, "layer", AttentionConfig::new(width, heads))
@@ -92,7 +92,7 @@ impl Layer {
         let objective = Some(Objective { loss, update: false });
         let program = Program::compile(&store, &g, Request { outputs: &[("loss", loss)], objective })?;
         let step = Step { program };
-        // The first run compiles what only a run compiles.
+        // The first run compiles pipelines in the driver.
         step.run()?;
         Ok(step)
     }
@@ -110,7 +110,7 @@ impl Step {
         if loss.iter().all(|l| l.is_finite()) { Ok(()) } else { Err("a loss that is not finite".into()) }
     }
 
-    /// What one step needs beside the parameters, in bytes.
+    /// Memory of one step without the parameters, in bytes.
     pub fn bytes(&self) -> u64 {
         self.program.memory().own()
     }

@@ -1,8 +1,9 @@
-//! What a step of training costs against the length of the sequence: an LSTM, full attention, attention within a window.
+//! The cost of a training step by sequence length: an LSTM, full attention, attention within a window.
 //!
-//! Each layer runs forward and backward over sequences that double in length. Time is the least of several runs in turn, memory what
-//! the compiled step plans beside its parameters; the exponent of T in either is the slope of a line through the logarithms,
-//! over the upper half of the lengths, where costs that do not grow matter least. Theory stands beside it.
+//! Each layer runs forward and backward over sequences of doubling length. Time is the minimum of several runs in turn;
+//! memory is what the compiled step plans beside its parameters. The exponent of T in either is the slope of a line
+//! through the logarithms, over the upper half of the lengths, where constant costs matter least. Theory is printed
+//! beside it.
 
 mod layers;
 
@@ -18,7 +19,7 @@ use seqloom_examples::{advice, exit};
 
 use layers::Layer;
 
-/// What a part of the study gives.
+/// Result of a part of the study.
 pub type Outcome<T> = Result<T, Box<dyn std::error::Error>>;
 
 /// Measures time and memory of a training step of recurrent and attention layers against the length of the sequence
@@ -42,7 +43,7 @@ pub struct Options {
     /// Steps back that windowed attention sees, w
     #[arg(long, value_name = "N", default_value_t = 64)]
     window: usize,
-    /// Steps that the least time is taken of, all layers and lengths in turn
+    /// Steps whose minimum time counts, all layers and lengths in turn
     #[arg(long, value_name = "N", default_value_t = 7, value_parser = between(1, 10_000))]
     rounds: usize,
     /// Only layers whose name contains this
@@ -65,7 +66,7 @@ struct Costs {
 }
 
 impl Costs {
-    /// Exponents of T in time and in memory, over the upper half of the lengths; `None` of fewer than two.
+    /// Exponents of T in time and in memory, over the upper half of the lengths; `None` for fewer than two.
     fn exponents(&self) -> Option<(f64, f64)> {
         let from = (self.points.len() / 2).min(self.points.len().saturating_sub(2));
         let upper = &self.points[from..];
@@ -101,7 +102,7 @@ fn run() -> Outcome<()> {
         }
         all.push(Costs { layer, name, points });
     }
-    // In turn, so that what else the machine does strikes all alike.
+    // In turn, so the machine's other work affects all equally.
     for _ in 0..options.rounds {
         for (costs, point, step) in &steps {
             let begin = Instant::now();
@@ -161,7 +162,7 @@ fn report(options: &Options, all: &[Costs]) -> Outcome<()> {
     Ok(())
 }
 
-/// The slope of ln y over ln x by least squares: the p of y ~ xᵖ. `None` of fewer than two points.
+/// The slope of ln y over ln x by least squares: the p of y ~ xᵖ. `None` for fewer than two points.
 fn exponent(points: &[(f64, f64)]) -> Option<f64> {
     if points.len() < 2 {
         return None;
@@ -185,7 +186,7 @@ mod tests {
 
     #[test]
     fn exponents_are_those_of_the_upper_half() {
-        // What does not grow hides the power at first: the two longest of five show it.
+        // Constant costs hide the power at short lengths; the two longest of five show it.
         let power = |t: f64| (t, if t < 16.0 { 256.0 } else { t * t }, 3.0 * t);
         let (time, memory) = costs([2.0, 4.0, 16.0, 32.0, 64.0].map(power).to_vec()).exponents().unwrap();
         assert!((time - 2.0).abs() < 1e-12 && (memory - 1.0).abs() < 1e-12);

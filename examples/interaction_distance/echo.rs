@@ -1,8 +1,8 @@
-//! A task that needs a certain distance: sequences that repeat themselves with a period.
+//! A task that needs a certain distance: sequences that repeat with a period.
 //!
-//! The first `period` symbols are random, and every later one is the symbol `period` steps before it; only predictions of
-//! those are scored. To predict the next symbol a model has to look back `period` − 1 steps; one that cannot is left with
-//! guessing, ln of the number of symbols. Batches are made as they are needed and never repeat.
+//! The first `period` symbols are random, and every later one equals the symbol `period` steps before it. Only
+//! predictions of later ones are scored. To predict the next symbol a model must look back `period` − 1 steps; one that
+//! cannot must guess, with a loss of ln of the number of symbols. Batches are made on demand and never repeat.
 
 use seqloom::prelude::custom::*;
 
@@ -13,12 +13,12 @@ use crate::{Options, Outcome};
 pub const SYMBOLS: usize = 16;
 /// Rows of a batch.
 const ROWS: usize = 16;
-/// Last steps whose mean loss is told.
+/// Number of last steps whose mean loss is reported.
 const TAIL: usize = 10;
 /// Highest learning rate.
 const LR: f64 = 5e-3;
 
-/// Trains a model on sequences of a period; gives the mean loss of its last steps, in nats a symbol.
+/// Trains a model on sequences of a period; returns the mean loss of its last steps, in nats per symbol.
 pub struct Echo<'a> {
     pub device: &'a Device,
     pub options: &'a Options,

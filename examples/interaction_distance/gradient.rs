@@ -1,7 +1,7 @@
-//! The gradient of the last result with respect to the input of every step before.
+//! The gradient of the last result with respect to the input of every earlier step.
 //!
-//! Every step reads a symbol of its own, so row s of the embedding's gradient is the gradient at the step that read s, in any
-//! model with an embedding. The loss is a random projection of the last step's features.
+//! Every step reads a different symbol, so row s of the embedding's gradient is the gradient at the step that read s,
+//! in any model with an embedding. The loss is a random projection of the last step's features.
 
 use seqloom::graph::{Arena, Control, Objective, Program, Request};
 use seqloom::prelude::*;
@@ -9,7 +9,7 @@ use seqloom::prelude::*;
 use crate::Outcome;
 use crate::systems::Visit;
 
-/// Follows the gradient over so many steps; gives its norm at every distance, 0 first.
+/// Follows the gradient over this many steps; returns its norm at every distance, 0 first.
 pub struct Follow<'a> {
     pub device: &'a Device,
     pub time: usize,

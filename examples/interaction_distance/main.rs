@@ -1,9 +1,9 @@
-//! How far a model sees, and over how many layers and steps: windows, stacked windows, recurrence, attention.
+//! How far a model sees, and through how many layers and steps: windows, stacked windows, recurrence, attention.
 //!
-//! A window sees w steps; layers of windows see layers·w, by convolution or by attention; a recurrent network sees all steps,
-//! the farthest through as many steps of its state; full attention sees any step at once. The first table shows it without
-//! training, by the gradient of the last result with respect to each step's input; the second trains every system to repeat
-//! what stood so many steps before.
+//! A window sees w steps. Layers of windows see layers·w, by convolution or attention. A recurrent network sees all
+//! steps, the farthest one through that many state updates. Full attention sees any step directly. The first table
+//! shows this without training, by the gradient of the last result with respect to each step's input. The second trains
+//! every system to repeat the symbol a period before.
 
 mod echo;
 mod gradient;
@@ -22,7 +22,7 @@ use echo::Echo;
 use gradient::Follow;
 use systems::{System, Theory};
 
-/// What an experiment gives.
+/// Result of an experiment.
 pub type Outcome<T> = Result<T, Box<dyn std::error::Error>>;
 
 /// Gradients that are averaged.
@@ -34,10 +34,10 @@ pub struct Options {
     /// Steps over which gradients are followed, T
     #[arg(long, value_name = "N", default_value_t = 64, value_parser = between(2, 4096))]
     time: usize,
-    /// Steps that a window sees, its own among them
+    /// Steps that a window sees, its own included
     #[arg(long, value_name = "N", default_value_t = 4, value_parser = between(1, 256))]
     kernel: usize,
-    /// Layers of what is stacked
+    /// Layers of stacked systems
     #[arg(long, value_name = "N", default_value_t = 3, value_parser = between(1, 16))]
     layers: usize,
     /// Channels of every model, a multiple of 4
@@ -108,7 +108,7 @@ fn gradients(device: &Device, options: &Options) -> Outcome<()> {
     Ok(())
 }
 
-/// Trains each system on each period and prints what loss is left.
+/// Trains each system on each period and prints the remaining loss.
 fn task(device: &Device, options: &Options) -> Outcome<()> {
     println!(
         "\nLoss of repeating what stood p steps before, nats, after {} steps (guessing: {:.2})",
@@ -125,7 +125,7 @@ fn task(device: &Device, options: &Options) -> Outcome<()> {
             let time = echo::time(period);
             let (_, system) = &System::all(options, echo::SYMBOLS, time)[i];
             let loss = system.visit(Echo { device, options, period })?;
-            // What lies beyond its reach it can but guess.
+            // It can only guess what is beyond its reach.
             let within = system.theory(time).reach >= period - 1;
             print!("{:>10}", if within { format!("{loss:.2}") } else { format!("({loss:.2})") });
             std::io::Write::flush(&mut std::io::stdout())?;

@@ -1,4 +1,4 @@
-//! The systems that are compared, and what theory says of how far they see.
+//! The systems that are compared, and how far they see in theory.
 
 use seqloom::prelude::*;
 
@@ -14,7 +14,7 @@ pub enum System {
     Lstm(RecurrentLmConfig),
 }
 
-/// What theory says of one.
+/// A system's reach and path in theory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Theory {
     /// The farthest step back that a result depends on.
@@ -23,9 +23,9 @@ pub struct Theory {
     pub path: usize,
 }
 
-/// What is done with a model of any kind.
+/// An action on a model of any kind.
 pub trait Visit {
-    /// What comes of it.
+    /// Its result.
     type Output;
 
     /// Does it.
@@ -41,7 +41,7 @@ impl System {
         let conv = ConvLmConfig { vocab: vocab(), channels: width, kernel, layers, growth: 1 };
         let dilated = ConvLmConfig { growth: 2, ..conv.clone() };
         let full = GptConfig::new(vocab(), width, 4, layers, time);
-        // First values as large as PyTorch's make gradients of layers comparable; GPT-2's are for far deeper stacks.
+        // Initial values of PyTorch's size make gradients of layers comparable; GPT-2's are for far deeper stacks.
         let full = GptConfig { block: BlockConfig::new(width, 4), ..full };
         let local = GptConfig { window: Some(kernel - 1), ..full.clone() };
         let recurrent =
@@ -57,7 +57,7 @@ impl System {
         ]
     }
 
-    /// What theory says of sequences of `time` steps.
+    /// The theory for sequences of `time` steps.
     pub fn theory(&self, time: usize) -> Theory {
         let last = time - 1;
         match self {
@@ -75,7 +75,7 @@ impl System {
         }
     }
 
-    /// Makes the model for whatever is done with it.
+    /// Makes the model and runs the action on it.
     pub fn visit<V: Visit>(&self, visitor: V) -> V::Output {
         match self.clone() {
             Self::Window(config) => visitor.visit(|params| WindowLm::new(params, config)),

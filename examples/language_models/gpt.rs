@@ -1,32 +1,32 @@
-//! The Transformer's row: as many parameters as the LSTM has, and any kind of positions.
+//! The Transformer's row: the same number of parameters as the LSTM, and any kind of positions.
 
 use clap::ValueEnum;
 use seqloom::prelude::custom::*;
 
-/// Farthest distance that learned terms of scores tell apart.
+/// Farthest distance with its own learned score term.
 const RADIUS: usize = 32;
 
 /// How a Transformer knows where a symbol stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Positions {
-    /// Sines and cosines in turn, added to the embedding (Vaswani et al. 2017)
+    /// Alternating sines and cosines, added to the embedding (Vaswani et al. 2017)
     Sinusoidal,
     /// All sines before all cosines, as the same authors' program has them
     Halves,
     /// A trained vector for each position, added to the embedding
     Learned,
-    /// Queries and keys turned by their position (Su et al. 2021)
+    /// Queries and keys rotated by their position (Su et al. 2021)
     Rotary,
-    /// A fixed slope for each head against far keys (Press et al. 2022)
+    /// A fixed penalty per head that grows with distance (Press et al. 2022)
     Alibi,
     /// A trained term for each head and distance (Raffel et al. 2020)
     Relative,
-    /// None: the causal mask alone tells what came before
+    /// None: only the causal mask tells what came before
     None,
 }
 
 impl Positions {
-    /// What is added to embeddings, and how heads know distances.
+    /// The positions added to embeddings, and how heads know distances.
     fn kinds(self) -> (AbsolutePositions, RelativePositions) {
         let sinusoidal = |layout| (AbsolutePositions::Sinusoidal(layout), RelativePositions::None);
         let relative = |kind| (AbsolutePositions::None, kind);
@@ -42,7 +42,7 @@ impl Positions {
     }
 }
 
-/// Heads and blocks of the row, the steps it reads, and what it knows of positions.
+/// Heads and blocks of the row, the steps it reads, and its kind of positions.
 #[derive(Clone, Copy, Debug)]
 pub struct Form {
     pub heads: usize,

@@ -1,11 +1,10 @@
-//! Every autoregressive model of characters on one text, in one table: what a longer memory is worth, and what it costs.
+//! Every autoregressive model of characters on one text, in one table: what a longer memory gains, and what it costs.
 //!
-//! A Markov chain sees one symbol, a window the last few, stacked convolutions some more; a latent linear state sees all of them
-//! with fading weights; an RNN's
-//! state decides what to keep by what it reads, gates let LSTM and GRU keep it for long, and a Transformer keeps everything
-//! and looks it up. All are trained by the same optimizer on the same batches, so the held-out bits per character differ by
-//! the model alone. (The chain's table takes larger steps: its parameters are logits themselves, which have to move by several
-//! units, not by a fraction of one.)
+//! A Markov chain sees one symbol, a window the last few, stacked convolutions some more. A latent linear state sees
+//! all of them with decaying weights. An RNN's state decides by its input what to keep, gates let LSTM and GRU keep it
+//! for long, and a Transformer keeps everything and looks it up. All are trained by the same optimizer on the same
+//! batches, so the held-out bits per character differ only by the model. One exception: the chain's table takes larger
+//! steps, because its parameters are the logits themselves, which must move by several units.
 
 mod gpt;
 mod text;
@@ -25,11 +24,11 @@ use gpt::{Form, Positions};
 
 /// Part of the text that is not trained on.
 const HELD_OUT: f64 = 0.1;
-/// Losses that a point of the plotted curve averages, at most.
+/// Most losses that a point of the plotted curve averages.
 const SMOOTH: usize = 20;
 /// Characters that each model writes.
 const SAMPLE: usize = 80;
-/// Learning rate of a table of logits over that of a network.
+/// Learning rate of a table of logits, relative to that of a network.
 const TABLE_STEP: f64 = 30.0;
 
 type Outcome<T> = Result<T, Box<dyn std::error::Error>>;
@@ -58,10 +57,10 @@ struct Options {
     /// Learning rate, which falls to a tenth by a cosine
     #[arg(long, value_name = "X", default_value_t = 3e-3)]
     lr: f64,
-    /// What the Transformer knows of positions
+    /// The Transformer's kind of positions
     #[arg(long, value_enum, default_value = "learned")]
     positions: Positions,
-    /// The Transformer's blocks; it is as wide as makes its parameters as many as the LSTM's
+    /// The Transformer's blocks; its width gives it as many parameters as the LSTM
     #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u64).range(1..=64))]
     layers: u64,
     /// Its heads
@@ -78,7 +77,7 @@ struct Options {
     out: PathBuf,
 }
 
-/// What one model did.
+/// The results of one model.
 struct Row {
     name: String,
     parameters: usize,
@@ -169,7 +168,7 @@ impl Study<'_> {
                 .with_history();
         let mut batches = self.train.batches(*rows, *time).seeded(42);
         eprintln!("{name}: {parameters} parameters");
-        // The first step compiles, and is not timed.
+        // The first step compiles and is not timed.
         trainer.step(&batches.batch(0))?;
         trainer.loss()?;
         let begin = Instant::now();
@@ -181,7 +180,7 @@ impl Study<'_> {
         trainer.finish()?;
         let tokens_per_s = tokens as f64 / begin.elapsed().as_secs_f64();
         let nats = trainer.evaluate_all(self.held_out.batches(*rows, *time).ordered(Order::Streams))?;
-        // A Transformer writes as far as it knows positions.
+        // A Transformer writes as long as it has positions.
         let most = model.max_time().map_or(SAMPLE, |most| SAMPLE.min(most));
         let sample = model.generator(&trainer)?.with_temperature(0.7)?.sample("", most)?;
         let losses = smooth(trainer.history()?);
@@ -226,7 +225,7 @@ impl Study<'_> {
     }
 }
 
-/// (step, mean loss in bits) over stretches of a history.
+/// (step, mean loss in bits) over parts of a history.
 fn smooth(history: &[(u64, f32)]) -> Vec<(f64, f64)> {
     let mean = |part: &[(u64, f32)]| {
         let sum: f64 = part.iter().map(|(_, loss)| f64::from(*loss)).sum();

@@ -1,4 +1,4 @@
-//! The text that is learnt: a file, or this repository's Rust sources.
+//! The text to learn: a file, or this repository's Rust sources.
 
 use std::path::{Path, PathBuf};
 

@@ -1,19 +1,19 @@
-//! The cells that are compared, and the initial weights that make them differ.
+//! The cells that are compared, and their different initial weights.
 
 use seqloom::graph::Arena;
 use seqloom::prelude::custom::*;
 
 use crate::Outcome;
 
-/// What is done to PyTorch's initial weights.
+/// A change of PyTorch's initial weights.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Start {
     /// Nothing.
     AsItIs,
     /// W_hh is scaled to this spectral radius (that of a random matrix: √H times the deviation of its elements).
     Radius(f32),
-    /// The biases of the gates that keep and let in are ±ln(u), u uniform in 1..T: units remember for about u steps (Tallec
-    /// & Ollivier 2018, "Can recurrent neural networks warp time?", eq. 16).
+    /// The biases of the forget and input gates are ±ln(u), u uniform in 1..T, so units remember for about u steps
+    /// (Tallec & Ollivier 2018, "Can recurrent neural networks warp time?", eq. 16).
     Chrono,
 }
 
@@ -65,14 +65,14 @@ impl CellUnderTest {
         }
     }
 
-    /// Changes the initial weights as the cell's start says, for sequences of `time` steps.
+    /// Changes the initial weights as the cell asks, for sequences of `time` steps.
     pub fn initialise(&self, store: &ParamStore, hidden: usize, time: usize) -> Outcome<()> {
         match self.start {
             Start::AsItIs => Ok(()),
             // PyTorch's weights are uniform in ±1/√H, so their deviation is 1/√(3H) and their radius 1/√3.
             Start::Radius(radius) => change(store, "cell.weight_hh_l0", |_, w| w * radius * 3f32.sqrt()),
             Start::Chrono => {
-                // Evenly spread instead of drawn: the same for every seed.
+                // Evenly spread instead of drawn, so the same for every seed.
                 let span = |unit: usize| 1.0 + (time - 2) as f32 * unit as f32 / hidden.max(2) as f32;
                 let chrono = |gate: usize, unit: usize| match (self.kind, gate) {
                     (Kind::Lstm, 0) => -span(unit).ln(),

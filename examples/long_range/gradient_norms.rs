@@ -1,7 +1,7 @@
-//! ‖∂L_T/∂x_t‖ for every t, through cells that have not been trained.
+//! ‖∂L_T/∂x_t‖ for every t, through untrained cells.
 //!
-//! The input is made a parameter, so that the graph derives its gradient like any other; the loss is a random projection of
-//! the last hidden state, so that nothing but the cell shrinks or grows the gradient on its way back.
+//! The input is made a parameter, so the graph derives its gradient like any other. The loss is a random projection of
+//! the last hidden state, so only the cell shrinks or grows the gradient on its way back.
 
 use seqloom::graph::{Arena, Control, Objective, Program, Request};
 use seqloom::prelude::custom::*;

@@ -1,8 +1,8 @@
-//! How far back a recurrent network can look: gradients that vanish or explode, and what gates and clipping change.
+//! How far back a recurrent network can look: vanishing and exploding gradients, and what gates and clipping change.
 //!
-//! Two experiments. The first needs no training: through freshly initialised cells it follows the gradient of a loss at the
-//! last step back to the input of every step before (Bengio, Simard & Frasconi 1994; Pascanu, Mikolov & Bengio 2013). The
-//! second trains the cells to recall the first symbol of a sequence after T − 1 others that mean nothing.
+//! There are two experiments. The first needs no training: it follows the gradient of a loss at the last step back to
+//! the input of every earlier step, through freshly initialised cells (Bengio, Simard & Frasconi 1994; Pascanu, Mikolov
+//! & Bengio 2013). The second trains the cells to recall the first symbol of a sequence after T − 1 meaningless ones.
 
 mod cells;
 mod gradient_norms;
@@ -15,7 +15,7 @@ use clap::Parser;
 use seqloom::prelude::*;
 use seqloom_examples::{advice, exit};
 
-/// What an experiment gives.
+/// Result of an experiment.
 pub type Outcome<T> = Result<T, Box<dyn std::error::Error>>;
 
 /// Shows vanishing and exploding gradients, and which cells learn to recall over long distances
@@ -36,7 +36,7 @@ pub struct Options {
     /// Most steps of training for a cell at a length; one that has learnt stops earlier
     #[arg(long, value_name = "N", default_value_t = 600)]
     steps: u64,
-    /// Symbols that the steps between the cue and its recall are drawn from; 1 is silence
+    /// Number of symbols to draw the steps between cue and recall from; 1 is silence
     #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u32).range(1..=1000))]
     fillers: u32,
     /// Learning rate

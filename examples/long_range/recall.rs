@@ -1,7 +1,7 @@
-//! Recalling the first symbol of a sequence at its end, T − 1 meaningless symbols later.
+//! Recalling a sequence's first symbol at its end, after T − 1 meaningless symbols.
 //!
-//! The first symbol is one of [`CUES`], all others are drawn from a few that never come first; only the last step is scored.
-//! Guessing is right once in [`CUES`] times. Batches are made as they are needed and never repeat.
+//! The first symbol is one of [`CUES`]; all others are drawn from a few that never come first. Only the last step is
+//! scored. Guessing is right once in [`CUES`] times. Batches are made on demand and never repeat.
 
 use std::time::Instant;
 
@@ -15,13 +15,13 @@ use crate::{Options, Outcome};
 const CUES: usize = 8;
 /// Channels of the embedding.
 const CHANNELS: usize = 16;
-/// A loss below which the task counts as learnt, when it has stayed there for [`STREAK`] steps, nats.
+/// The task counts as learnt when the loss has stayed below this for [`STREAK`] steps, nats.
 const LEARNT: f32 = 0.05;
 /// Steps in a row.
 const STREAK: usize = 5;
-/// Steps in a row without a finite gradient, each of which changes nothing, after which a cell is given up.
+/// Consecutive steps without a finite gradient (each changes nothing) after which a cell is given up.
 const LOST: usize = 20;
-/// Last steps whose mean loss is told of a cell that has not learnt.
+/// Number of last steps whose mean loss is reported for a cell that has not learnt.
 const TAIL: usize = 20;
 /// Largest loss that is plotted, nats; exploding cells reach any.
 const PLOTTED: f64 = 4.0;
@@ -76,15 +76,15 @@ impl RecallBatch {
 
 /// How a training ended.
 enum End {
-    /// After this step it had learnt.
+    /// It had learnt after this step.
     Learnt(u64),
-    /// The steps were over.
+    /// It did not learn within the steps.
     Over,
     /// Its gradients were no longer finite.
     Lost,
 }
 
-/// How a cell fared at one length.
+/// A cell's result at one length.
 struct Run {
     end: End,
     /// (step, nats).
@@ -92,7 +92,7 @@ struct Run {
 }
 
 impl Run {
-    /// What the table shows of it.
+    /// Its cell in the table.
     fn shown(&self) -> String {
         let tail = &self.losses[self.losses.len().saturating_sub(TAIL)..];
         match self.end {

@@ -1,8 +1,8 @@
-//! Hidden characters of a text, and a model that says what stood there: an encoder-only Transformer, trained as BERT is.
+//! A model that fills in hidden characters: an encoder-only Transformer, trained as BERT is.
 //!
-//! Of each window of text some characters are hidden; the model sees the others on both sides. How many it gets right on
-//! text that it was not trained on stands beside what single characters tell: guessing the most frequent one. The held-out
-//! windows and what is hidden in them are the same for both.
+//! In each window of text some characters are hidden, and the model sees the others on both sides. Its share of right
+//! answers on held-out text is printed beside that of guessing the most frequent character. The held-out windows and
+//! their hidden characters are the same for both.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use seqloom::train::random::{below, mix};
 
 /// Part of the text that is not trained on.
 const HELD_OUT: f64 = 0.1;
-/// Batches of held-out windows that are looked at.
+/// Number of batches of held-out windows for the test.
 const LOOKS: u64 = 20;
 
 type Outcome<T> = Result<T, Box<dyn std::error::Error>>;
@@ -86,13 +86,13 @@ impl Windows<'_> {
     }
 }
 
-/// How many hidden characters were right, and what all of them cost.
+/// How many hidden characters were right, and the cost of all of them.
 #[derive(Default)]
 struct Score {
     hidden: usize,
     model: usize,
     unigram: usize,
-    /// Sum of −log₂ p of what stood there.
+    /// Sum of −log₂ p of the original characters.
     bits: f64,
 }
 
@@ -103,7 +103,7 @@ fn main() -> Outcome<()> {
     let (train, held_out) = text.split(HELD_OUT)?;
     let device = Device::open(DeviceOptions { checks: Some(false), ..DeviceOptions::default() })
         .map_err(|e| format!("{e}\n`cargo xtask doctor` says what this machine has."))?;
-    // The symbol that hides others is one more.
+    // The mask symbol is one more.
     let symbols = text.vocab().size();
     let masking = Masking { ratio: options.ratio, ..Masking::new(symbols + 1, symbols as u32) };
     println!("{} on {source}: {} characters, {symbols} symbols", device.facts().name, text.len());
@@ -111,8 +111,8 @@ fn main() -> Outcome<()> {
     let Options { rows, time, channels, heads, layers, steps, lr, .. } = options;
     let mut params = Params::seeded(42);
     let config = BertConfig::new(Vocab::ids(symbols + 1), channels, heads, layers, time);
-    // Neighbours are what tells a character. From positions in embeddings alone heads find them slowly; slopes make some look
-    // near from the start.
+    // Neighbours predict a character best. With positions only in embeddings, heads find them slowly; slopes make some
+    // heads look near from the start.
     let block = BlockConfig {
         relative: RelativePositions::Alibi,
         dropout: TransformerDropout::default(),
@@ -154,7 +154,7 @@ fn main() -> Outcome<()> {
     Ok(())
 }
 
-/// What a model makes of batches of one shape: logits [M, V] of their hidden characters.
+/// A model's results for batches of one shape: logits [M, V] of their hidden characters.
 struct Reader {
     program: Program,
 }
@@ -187,7 +187,7 @@ fn likeliest(logits: &[f32]) -> u32 {
     best.map_or(0, |(id, _)| id as u32)
 }
 
-/// Looks at held-out windows, beside guessing what is most frequent in the text trained on.
+/// Scores held-out windows, beside guessing the training text's most frequent character.
 fn score(model: &Bert, store: &ParamStore, windows: &Windows<'_>, train: &CharCorpus) -> Outcome<Score> {
     let mut counts = vec![0u64; windows.masking.vocab];
     train.ids().iter().for_each(|&id| counts[id as usize] += 1);

@@ -1,4 +1,4 @@
-//! What the examples share: how a program ends.
+//! Shared by the examples: how a program ends.
 
 use std::error::Error;
 use std::fmt::Display;

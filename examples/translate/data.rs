@@ -1,4 +1,4 @@
-//! What is translated: two files, or generated dates; as text, and as ids.
+//! The text to translate, two files or generated dates, as text and as ids.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -11,11 +11,11 @@ use crate::error::{Error, Result};
 use crate::options::Options;
 use crate::settings::Settings;
 
-/// Dates to train on, of which there are a million: 32,900 days, 14 notations, three kinds of letters.
+/// Number of dates to train on, out of a million: 32,900 days, 14 notations, three kinds of letters.
 const TRAIN: usize = 100_000;
-/// Dates to test on, of days that no date of training names.
+/// Number of dates to test on, for days that no training date names.
 const TEST: usize = 1000;
-/// Most lines of a file that are held out.
+/// Most held-out lines of a file.
 const MOST_HELD_OUT: usize = 1000;
 
 /// Files of a saved model's codecs.
@@ -31,12 +31,12 @@ pub struct Data {
     pub test: ParallelCorpus,
     /// The pairs of `test` as text.
     pub texts: Vec<(String, String)>,
-    /// For generated dates, where their fields stand; pair by pair with `test`.
+    /// For generated dates, the positions of their fields, in the order of `test`.
     pub dates: Option<Vec<DateSentence>>,
 }
 
 impl Data {
-    /// Reads or generates the text and makes ids of it, by the codecs of the loaded model or by new ones.
+    /// Reads or generates the text and encodes it with the loaded model's codecs or new ones.
     pub fn new(options: &Options, settings: &Settings) -> Result<Self> {
         let (name, train, test, dates) = match (&options.source, &options.target) {
             (Some(source), Some(target)) => {
@@ -79,8 +79,8 @@ fn file(path: &Path) -> String {
     path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned()
 }
 
-/// What is trained on and what is tested on: other files, or the last lines, which in a text of any order are farthest
-/// from most of the others.
+/// The training and test pairs. The test is other files, or the last lines, because these are farthest from most
+/// others.
 fn files(options: &Options, text: ParallelText) -> Result<(ParallelText, ParallelText)> {
     if let (Some(source), Some(target)) = (&options.test_source, &options.test_target) {
         return Ok((text, ParallelText::read(source, target)?));

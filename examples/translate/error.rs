@@ -22,7 +22,7 @@ pub enum Error {
     /// Nothing is left to train on once the test's lines are taken away.
     #[error("a text of {lines} line holds nothing out: name other files by --test-source and --test-target")]
     NoTest { lines: usize },
-    /// An option that means nothing to the model that was asked for.
+    /// An option that the chosen model does not have.
     #[error("{option} is an option of --model {model}")]
     OtherModel { option: &'static str, model: &'static str },
     /// JSON could not be written.

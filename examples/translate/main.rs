@@ -1,9 +1,9 @@
-//! `cargo example translate`: an encoder-decoder from two parallel texts to translations, scores and a picture of what it
-//! looked at.
+//! `cargo example translate`: an encoder–decoder from two parallel texts to translations, scores and attention maps.
 //!
-//! It uses only the public interface. In order: text to ids ([`data`]), a model of the kind and sizes asked for ([`settings`]),
-//! training, then the test on sentences that were held out: perplexity, translations by greedy or beam search, exact
-//! matches and BLEU, and the attention map of one of them ([`report`]). README.md beside this file says how to run it.
+//! It uses only the public interface. In order: text to ids ([`data`]), a model of the chosen kind and sizes
+//! ([`settings`]), training, then the test on held-out sentences: perplexity, translations by greedy or beam search,
+//! exact matches and BLEU, and the attention map of one sentence ([`report`]). README.md beside this file says how to
+//! run it.
 
 mod data;
 mod error;
@@ -32,9 +32,9 @@ use recurrent::Cell;
 use report::{Summary, Test};
 use settings::{Model, Settings};
 
-/// Epochs of a run on files, if nothing else is asked for.
+/// Default epochs of a run on files.
 const FILE_EPOCHS: u64 = 10;
-/// Lengths are rounded up to a multiple of so many pieces: little padding, few shapes.
+/// Lengths are rounded up to a multiple of this many pieces: little padding, few shapes.
 const ROUND: usize = 4;
 /// Sentences translated at once.
 const ROWS: usize = 50;
@@ -70,7 +70,7 @@ fn run<M: Learner>(
     config: impl FnOnce(TranslationVocab) -> M::Config,
 ) -> Result<()> {
     let started = Instant::now();
-    // Found out now and not after the training: a search that makes no sense, a folder that cannot be written.
+    // Checked now and not after the training: invalid search settings, a folder that cannot be written.
     let search = BeamSearch {
         width: options.beam,
         length_penalty: options.length_penalty,
@@ -135,7 +135,7 @@ fn run<M: Learner>(
         trainer.step(&batch)?;
         tokens += batch.token_count();
         if trainer.step_count().is_multiple_of(per_epoch) {
-            // Hours of training are not lost if they end badly.
+            // A bad end does not lose hours of training.
             save(&mut trainer)?;
             trainer.finish()?;
             let epoch =
@@ -162,7 +162,7 @@ fn run<M: Learner>(
     // No translation is longer than the longest that was trained on.
     let longest = data.train.pairs().iter().map(|(_, target)| target.len()).max().unwrap_or(0);
     let found = translator.beam_by_rows(&sources, ROWS, options.beam, options.length_penalty, longest)?;
-    // Every sentence has a best translation: no piece is impossible to these models.
+    // Every sentence has a best translation, because these models give every piece a probability above 0.
     let best: Vec<Translation> = found.into_iter().filter_map(|found| found.into_iter().next()).collect();
     let mut written = vec!["summary.json"];
     if report::draw(&options.out.join("attention.svg"), &data, &best)? {

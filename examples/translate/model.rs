@@ -1,4 +1,4 @@
-//! What the example asks of an encoder–decoder besides that it translates: that it can be made of the settings, and learns.
+//! What the example needs of an encoder–decoder besides translating: making it from the settings, and training.
 
 use seqloom::prelude::custom::*;
 
@@ -10,7 +10,7 @@ pub trait Learner: EncoderDecoder + Clone {
     /// Registers its parameters.
     fn register(params: &mut Params, config: Self::Config) -> Self;
 
-    /// Records the loss of a batch, in nats a target piece.
+    /// Records the loss of a batch, in nats per target piece.
     fn loss<'g>(&self, g: &'g Graph, batch: &TranslationBatch) -> Tensor<'g>;
 }
 

@@ -11,7 +11,7 @@ use crate::settings::Sizes;
 #[derive(Parser)]
 #[command(name = "translate")]
 pub struct Options {
-    /// Sentences to read, one a line; without files the task is to write dates in ISO 8601
+    /// Sentences to read, one per line; without files the task is to write dates in ISO 8601
     #[arg(long, value_name = "FILE", requires = "target", help_heading = "Files")]
     pub source: Option<PathBuf>,
     /// Their translations, line by line
@@ -39,7 +39,7 @@ pub struct Options {
     /// Folder to save the trained model to
     #[arg(long, value_name = "DIR", help_heading = "Files")]
     pub save: Option<PathBuf>,
-    /// Saved model to go on with, its sizes included; with `--steps 0` it only translates
+    /// Saved model to continue with, its sizes included; with `--steps 0` it only translates
     #[arg(long, value_name = "DIR", help_heading = "Files")]
     pub load: Option<PathBuf>,
 }
@@ -59,7 +59,7 @@ pub struct Training {
     /// Steps instead of epochs, those of a loaded model counted [dates: recurrent 600, transformer 1000]
     #[arg(long, value_name = "N", conflicts_with = "epochs")]
     pub steps: Option<u64>,
-    /// Stop after so many seconds, whatever is left
+    /// Stop after this many seconds
     #[arg(long, value_name = "N")]
     pub seconds: Option<f64>,
     /// Pairs of a batch
@@ -72,8 +72,8 @@ pub struct Training {
     /// Steps in which the learning rate rises [default: a twentieth of all]
     #[arg(long, value_name = "N")]
     pub warmup: Option<u64>,
-    /// Part of the tokens that the decoder is given while it learns, from 0 to 1; the others it reads as it wrote them itself; a
-    /// Transformer, which learns all places at once, is given all
+    /// Part of the tokens that the decoder is given in training, from 0 to 1; for the others it reads its own output. A
+    /// Transformer learns all positions at once and is given all
     #[arg(long, value_name = "P", default_value_t = 1.0)]
     pub teacher_forcing: f64,
     /// Seed of the data, the parameters, the order and dropout

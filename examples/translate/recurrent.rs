@@ -1,24 +1,24 @@
-//! The recurrent encoder–decoder: what the command line says of it, and the sizes that follow.
+//! The recurrent encoder–decoder: its command line options, and the resulting sizes.
 
 use clap::{Args, ValueEnum};
 use seqloom::prelude::custom::*;
 
 use crate::options::from_one;
 
-/// What only a recurrent model has.
+/// Options of only the recurrent model.
 #[derive(Args)]
 #[command(next_help_heading = "Recurrent model")]
 pub struct RecurrentOptions {
     /// Recurrent layers [default: gru]
     #[arg(long, value_enum)]
     cell: Option<Cell>,
-    /// How a state of the decoder is compared with those of the encoder [default: general]
+    /// How a decoder state is compared with the encoder's [default: general]
     #[arg(long, value_enum)]
     attention: Option<Attention>,
-    /// Where attention stands in the decoder [default: bahdanau for the additive score, luong for the others]
+    /// Where the decoder applies attention [default: bahdanau for the additive score, luong for the others]
     #[arg(long, value_enum)]
     wiring: Option<AttentionPlace>,
-    /// Whether to read in both directions [default: true, but for dot, whose two sides are of one width]
+    /// Whether to read in both directions [default: true, except for dot, whose two sides have one width]
     #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true")]
     bidirectional: Option<bool>,
     /// Width of the states [dates: 64, files: 256]
@@ -55,7 +55,7 @@ pub enum AttentionPlace {
     Bahdanau,
 }
 
-/// [`RecurrentOptions`] with nothing left open.
+/// [`RecurrentOptions`] with all defaults filled in.
 #[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct RecurrentSizes {
     pub cell: Cell,
@@ -81,7 +81,7 @@ impl RecurrentOptions {
         all.into_iter().find_map(|(given, name)| given.then_some(name))
     }
 
-    /// What is asked for, or what suits the task.
+    /// The given options, or what suits the task.
     pub fn sizes(&self, dates: bool) -> RecurrentSizes {
         let attention = self.attention.unwrap_or_default();
         let before = attention == Attention::Additive;

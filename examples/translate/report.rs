@@ -1,4 +1,4 @@
-//! What a trained model is worth: translations beside their references, in figures and in a picture.
+//! The scores of a trained model: translations beside their references, in figures and in a picture.
 
 use std::path::Path;
 
@@ -15,7 +15,7 @@ use crate::settings::Settings;
 /// Translations that are printed.
 const SAMPLES: usize = 5;
 
-/// What was trained, how, and what came of it: printed, and `summary.json`.
+/// What was trained, how, and the results: printed, and `summary.json`.
 #[derive(serde::Serialize)]
 pub struct Summary {
     pub adapter: String,
@@ -26,9 +26,9 @@ pub struct Summary {
     /// Lines that were not trained on, by reason.
     pub left_out: Vec<String>,
     pub steps: u64,
-    /// The last step's, in nats a piece; of a model that was only loaded there is none.
+    /// The last step's, in nats per piece; none for a model that was only loaded.
     pub training_loss: Option<f32>,
-    /// Target pieces, an end a sentence among them; the time of compiling included.
+    /// Target pieces per second, with each sentence's end and the time of compiling included.
     pub tokens_per_s: f64,
     pub training_s: f64,
     pub test: Test,
@@ -44,16 +44,16 @@ pub struct Test {
     pub perplexity: f64,
     /// Translations that are their reference, piece by piece.
     pub exact: usize,
-    /// sacrebleu's, 0 to 100; of files.
+    /// sacrebleu's, 0 to 100; for files.
     pub bleu: Option<f64>,
-    /// Of dates that were read letter by letter with attention.
+    /// For dates read letter by letter with attention.
     pub attention: Option<Fields>,
     #[serde(skip)]
     samples: Vec<[String; 3]>,
 }
 
-/// The part of the attention that lies on the letters that a field of the date is written in, while the model writes that
-/// field; means over all letters of all test sentences, 0 to 1.
+/// The share of the attention on a date field's letters while the model writes that field, averaged over all letters of
+/// all test sentences, 0 to 1.
 #[derive(Clone, Copy, Default, serde::Serialize)]
 pub struct Fields {
     pub year: f64,
@@ -88,8 +88,8 @@ impl Test {
     }
 }
 
-/// Where a model looked while it wrote the letters of `0000-00-00`; `None` if that cannot be said: without attention, or with
-/// pieces that are no letters.
+/// Where a model attended while it wrote the letters of `0000-00-00`; `None` without attention, or with pieces that are
+/// not letters.
 fn fields(dates: &[DateSentence], found: &[Translation]) -> Option<Fields> {
     let (mut sum, mut counted) = (Fields::default(), 0.0);
     for (date, translation) in dates.iter().zip(found) {
@@ -99,7 +99,7 @@ fn fields(dates: &[DateSentence], found: &[Translation]) -> Option<Fields> {
         if map.shape().last() != Some(&letters) {
             return None;
         }
-        // One that is no date says nothing of where its year was looked for.
+        // A result that is not a date has no year to look for.
         if translation.tokens.len() != date.iso.len() {
             continue;
         }
@@ -205,7 +205,7 @@ mod tests {
         let Fields { year, month, day, even } = one(&date, &whole).unwrap();
         assert_eq!((year, month, day), (0.875, 1.0, 0.0));
         assert!((even - 4.0 / 18.0).abs() < 1e-12);
-        // What is no date is left out; without attention, or with other pieces, nothing can be said.
+        // Results that are not dates are left out; without attention, or with other pieces, there is no figure.
         let cut = Translation { tokens: vec![4; 9], ..whole.clone() };
         let both = fields(&[date.clone(), date.clone()], &[whole.clone(), cut.clone()]).unwrap();
         assert_eq!(both.year, 0.875);

@@ -1,7 +1,7 @@
-//! What makes the model and its pieces of text: the part of the command line that a saved model carries with it.
+//! The settings of the model and its text pieces: the part of the command line that a saved model keeps.
 //!
-//! What is left out is filled in by the task: dates are short and exact, so they are read letter by letter by a small
-//! network; sentences of files are cut into subwords and get a wider one.
+//! The task fills in missing settings. Dates are short and exact, so a small network reads them letter by letter.
+//! Sentences of files are split into subwords and get a wider network.
 
 use std::path::Path;
 
@@ -13,7 +13,7 @@ use crate::options::{Options, from_one};
 use crate::recurrent::{RecurrentOptions, RecurrentSizes};
 use crate::transformer::{TransformerOptions, TransformerSizes};
 
-/// What makes the model.
+/// The settings of the model.
 #[derive(Args)]
 #[command(next_help_heading = "Model (with --load as saved)")]
 pub struct Sizes {
@@ -26,7 +26,7 @@ pub struct Sizes {
     /// Probability of dropout, from 0 to below 1 [dates: 0; files: recurrent 0.3, transformer 0.2]
     #[arg(long, value_name = "P")]
     dropout: Option<f32>,
-    /// What sentences are cut into [dates: characters, files: subwords]
+    /// How sentences are split [dates: characters, files: subwords]
     #[arg(long, value_enum)]
     pieces: Option<Pieces>,
     /// Most ids of either side; of subwords at least 260
@@ -35,7 +35,7 @@ pub struct Sizes {
     /// Pieces that occur less often are unknown, or not merged
     #[arg(long, value_name = "N")]
     min_count: Option<u64>,
-    /// Put all text into small letters first
+    /// Convert all text to lower case first
     #[arg(long)]
     lower_case: bool,
     /// Longest sentence in pieces; longer ones are left out, and counted
@@ -59,11 +59,11 @@ enum Kind {
 #[derive(Clone, Copy, PartialEq, ValueEnum, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Pieces {
-    /// What stands between spaces, for text that was tokenized before
+    /// The text between spaces, for text that is already tokenized
     Spaced,
     /// Words, and punctuation between them
     Words,
-    /// Frequent pieces of words, so that no word is unknown
+    /// Frequent parts of words, so no word is unknown
     Subwords,
     /// Letters
     Characters,
@@ -77,7 +77,7 @@ pub enum Model {
     Transformer(TransformerSizes),
 }
 
-/// [`Sizes`] with nothing left open: what is saved beside the parameters.
+/// [`Sizes`] with all defaults filled in; saved beside the parameters.
 #[derive(Clone, serde::Serialize, serde::Deserialize)]
 pub struct Settings {
     pub model: Model,
@@ -94,7 +94,7 @@ pub struct Settings {
 const FILE: &str = "settings.json";
 
 impl Settings {
-    /// Those of the loaded model, or what the command line and the task say.
+    /// The loaded model's, or those of the command line and the task.
     pub fn of(options: &Options) -> Result<Self> {
         if let Some(folder) = &options.load {
             let path = folder.join(FILE);
@@ -129,8 +129,7 @@ impl Settings {
         })
     }
 
-    /// The highest learning rate, if none is asked for. What is copied letter by letter is learnt in larger steps, and
-    /// Transformers in smaller ones.
+    /// The default peak learning rate. Copying letter by letter allows a larger one, Transformers need a smaller one.
     pub fn lr(&self, dates: bool) -> f64 {
         match (&self.model, dates) {
             (Model::Recurrent(_), true) => 8e-3,
@@ -140,7 +139,7 @@ impl Settings {
         }
     }
 
-    /// Steps of a run on dates, if none are asked for.
+    /// Default steps of a run on dates.
     pub fn date_steps(&self) -> u64 {
         match &self.model {
             Model::Recurrent(_) => 600,

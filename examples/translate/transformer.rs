@@ -1,14 +1,14 @@
-//! The Transformer: what the command line says of it, and the sizes that follow.
+//! The Transformer: its command line options, and the resulting sizes.
 //!
-//! Blocks are pre-norm unless asked otherwise: those train from any start, where post-norm needs its warm-up to be just so
-//! (Xiong et al. 2020). Positions are sinusoids, so that no sentence of a test is longer than what was learnt.
+//! Blocks are pre-norm by default. They train from any initialisation; post-norm needs a carefully tuned warm-up (Xiong
+//! et al. 2020). Positions are sinusoids, so no test sentence is longer than the trained positions.
 
 use clap::{Args, ValueEnum};
 use seqloom::prelude::*;
 
 use crate::options::from_one;
 
-/// What only a Transformer has.
+/// Options of only the Transformer.
 #[derive(Args)]
 #[command(next_help_heading = "Transformer")]
 pub struct TransformerOptions {
@@ -24,7 +24,7 @@ pub struct TransformerOptions {
     /// Where blocks normalise [default: pre]
     #[arg(long, value_enum)]
     norm: Option<NormAt>,
-    /// How a block knows where a piece stands [default: sinusoidal]
+    /// How a block knows a piece's position [default: sinusoidal]
     #[arg(long, value_enum)]
     positions: Option<Positions>,
     /// Probability that is spread over all pieces instead of the right one while training [dates: 0, files: 0.1]
@@ -38,7 +38,7 @@ pub struct TransformerOptions {
 #[derive(Clone, Copy, Debug, PartialEq, ValueEnum, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum NormAt {
-    /// What enters each branch
+    /// The input of each branch
     Pre,
     /// Each branch's sum with the stream, as in 2017
     Post,
@@ -47,15 +47,15 @@ pub enum NormAt {
 #[derive(Clone, Copy, Debug, PartialEq, ValueEnum, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Positions {
-    /// Sines and cosines in turn, added to the embedding
+    /// Alternating sines and cosines, added to the embedding
     Sinusoidal,
     /// A trained vector for each position, added to the embedding
     Learned,
-    /// Queries and keys turned by their position
+    /// Queries and keys rotated by their position
     Rotary,
 }
 
-/// [`TransformerOptions`] with nothing left open.
+/// [`TransformerOptions`] with all defaults filled in.
 #[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct TransformerSizes {
     pub channels: usize,
@@ -83,7 +83,7 @@ impl TransformerOptions {
         all.into_iter().find_map(|(given, name)| given.then_some(name))
     }
 
-    /// What is asked for, or what suits the task.
+    /// The given options, or what suits the task.
     pub fn sizes(&self, dates: bool) -> TransformerSizes {
         let channels = self.channels.unwrap_or(if dates { 64 } else { 256 });
         TransformerSizes {

@@ -1,8 +1,8 @@
-//! Making sure that there is an adapter to run on, so that a machine with nothing but Rust can train.
+//! Makes sure that there is an adapter to run on, so a machine with only Rust can train.
 //!
-//! Order: what is there is used; where nothing suits, on Debian and Ubuntu the software Vulkan driver is installed with
+//! An adapter that is there is used. If none suits, on Debian and Ubuntu the software Vulkan driver is installed with
 //! the system's package manager, if this process has the rights (root, or `sudo` without a password). Otherwise the
-//! exact command is printed and the task stops: it never asks for a password, and never goes on without an adapter,
+//! exact command is printed and the task stops. It never asks for a password, and never goes on without an adapter,
 //! because a test run that silently skips the GPU proves nothing.
 //!
 //! After an installation the adapters are listed again in this process: every listing opens a new instance, and the
@@ -15,13 +15,13 @@ use seqloom_device::{Device, Facts};
 use crate::error::{Result, XtaskError};
 use crate::process;
 
-/// Debian's package of Mesa's Vulkan drivers, lavapipe among them, and the loader (a dependency, named all the same).
+/// Debian's package of Mesa's Vulkan drivers, which includes lavapipe, and the loader (a dependency, named to be safe).
 const PACKAGES: [&str; 2] = ["mesa-vulkan-drivers", "libvulkan1"];
 
-/// Makes sure that at least one adapter suits, installing the software driver where that is possible.
+/// Makes sure that at least one adapter suits; installs the software driver if possible.
 ///
-/// # Errors
-/// [`XtaskError::NoAdapter`] with the command to type, [`XtaskError::StillNoAdapter`] when it did not help.
+/// # Errors [`XtaskError::NoAdapter`] with the command to type, [`XtaskError::StillNoAdapter`] if installing did not
+/// help.
 pub fn prepare() -> Result<()> {
     let found = Device::adapters();
     if suitable(&found) {
@@ -39,7 +39,7 @@ pub fn prepare() -> Result<()> {
         return Err(no_adapter(format!("Install the software Vulkan driver by:\n\n    {}", command_line())));
     };
     eprintln!("no suitable adapter ({why}): installing {}", PACKAGES[0]);
-    // A stale package list fails later with a clear message of its own; an unreachable mirror may still have a cache.
+    // A stale package list fails later with its own clear message; an unreachable mirror may still have a cache.
     if let Err(error) = process::run(&mut apt(&rights, &["update", "--quiet"])) {
         eprintln!("warning: {error}");
     }
@@ -55,7 +55,7 @@ fn suitable(adapters: &[Facts]) -> bool {
     adapters.iter().any(|facts| facts.missing().is_empty())
 }
 
-/// What was found, in a line.
+/// The adapters found, in one line.
 fn describe(adapters: &[Facts]) -> String {
     if adapters.is_empty() {
         return "none was found".to_owned();
@@ -67,7 +67,7 @@ fn describe(adapters: &[Facts]) -> String {
     adapters.iter().map(one).collect::<Vec<_>>().join("; ")
 }
 
-/// What goes before `apt-get`: nothing for root, `sudo -n` where that works without a password.
+/// What goes before `apt-get`: nothing for root, `sudo -n` if that works without a password.
 fn rights() -> Option<Vec<&'static str>> {
     let id = Command::new("id").arg("-u").stderr(Stdio::null()).output();
     if id.is_ok_and(|out| out.stdout.trim_ascii() == b"0") {

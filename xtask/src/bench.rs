@@ -1,8 +1,9 @@
-//! `cargo xtask bench`: the workloads, measured in the way and the words in which the peers are measured.
+//! `cargo xtask bench`: measures the workloads, in the same way and terms as the peers.
 //!
-//! First the device's own ceilings; then every case in several processes, in turn with all others, with the peers and with
-//! a control; then tables, or a JSON line a case. The device's work is part of every timed step: it ends when the result
-//! is there. A build with debug assertions measures nothing worth knowing, so the command starts itself again in release.
+//! First come the device's own ceilings, then every case in several processes, in turn with all others, with the peers
+//! and with a control, then tables, or one JSON line per case. Every timed step includes the device's work: it ends
+//! when the result is there. A build with debug assertions measures nothing useful, so the command starts itself again
+//! in release.
 
 mod against;
 mod attention;
@@ -41,19 +42,19 @@ use study::Study;
 /// Options of `cargo xtask bench`.
 #[derive(clap::Args)]
 pub struct Options {
-    /// Workloads, with commas: W1 (matrix product), W2 (LSTM language model), W3 (GRU), W4 (decoder-only
-    /// Transformer), W5 (encoder–decoder), W6 (attention), W7 (generation), all of these (all);
-    /// kernels (the families alone), ragged (a batch whose rows are half as long on average, against full rows), growth (time against T, batch and
-    /// layers, attention's memory against T)
+    /// Workloads, with commas: W1 (matrix product), W2 (LSTM language model), W3 (GRU), W4 (decoder-only Transformer),
+    /// W5 (encoder–decoder), W6 (attention), W7 (generation), all of these (all); kernels (single families), ragged (a
+    /// batch whose rows are half as long on average, against full rows), growth (time against T, batch and layers,
+    /// attention's memory against T)
     #[arg(long, default_value = "all", value_delimiter = ',', value_name = "NAMES")]
     workload: Vec<String>,
     /// Only these cases of the workloads, with commas
     #[arg(long, value_delimiter = ',', value_name = "NAMES")]
     case: Vec<String>,
-    /// One JSON line a case instead of tables, in the form that bench/peers/README.md defines
+    /// One JSON line per case instead of tables, in the form that bench/peers/README.md defines
     #[arg(long)]
     json: bool,
-    /// Processes a case, in turn with the other cases. The first finds empty caches on disk
+    /// Processes per case, in turn with the other cases. The first finds empty caches on disk
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..))]
     rounds: u32,
     /// Time exactly this many steps in each process
@@ -97,12 +98,12 @@ pub struct CaseOptions {
 #[derive(serde::Serialize, serde::Deserialize)]
 #[serde(untagged)]
 enum Figures {
-    // Studies first: a row takes whatever it is given.
+    // Studies first, because a row accepts any line.
     Study(Study),
     Row(Box<Row>),
 }
 
-/// All that a run measured.
+/// Everything that a run measured.
 #[derive(Default)]
 struct Run {
     rows: Vec<Row>,
@@ -180,7 +181,7 @@ pub fn run(options: &Options) -> Result<()> {
     Err(XtaskError::Failed { count: failed.len(), of: of.max(failed.len()), names: failed.join(", ") })
 }
 
-/// Runs everything that was asked for; gives what failed too.
+/// Runs everything that was asked for; also returns what failed.
 fn measure(options: &Options) -> Result<(Run, Vec<String>)> {
     let asked = cases::asked(&options.workload, &options.case)?;
     let peers = match &options.peers {
@@ -208,14 +209,14 @@ fn measure(options: &Options) -> Result<(Run, Vec<String>)> {
         let facts = device.facts();
         report::head(&format!("{} ({}; {})", facts.name, facts.backend, facts.driver), control.ceilings());
     }
-    // To the side of the figures, so that lines of JSON stay lines of JSON.
+    // To standard error, so lines of JSON stay lines of JSON.
     if let Some(verdict) = control.verdict() {
         eprintln!("{verdict}");
     }
     Ok((run, failed))
 }
 
-/// A study in a process of its own.
+/// A study in its own process.
 fn study_process(asked: Asked, turns: Option<u32>) -> Result<Study> {
     let mut command = rounds::child(asked)?;
     if let Some(turns) = turns {

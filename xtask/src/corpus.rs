@@ -1,7 +1,7 @@
 //! The text that the demo trains on: a given file, or all Markdown of this repository.
 //!
-//! The repository's own documents are real text that every checkout has: no download, no licence to look up. They are
-//! joined in the order of their sorted paths, so the same checkout gives the same text.
+//! The repository's own documents are real text that every checkout has, without a download or a licence to check. They
+//! are joined in the order of their sorted paths, so the same checkout gives the same text.
 
 use std::path::Path;
 

@@ -1,8 +1,8 @@
 //! `cargo xtask demo`: from nothing to a trained character model and a sample of its text.
 //!
-//! It uses only the public interface, as a user would. How many steps fit into the time is measured in the first few, so
-//! that the bar knows its end and the learning rate its curve; `--steps` fixes the number instead. A tenth of the text is
-//! held out: the loss there, beside the entropy of single characters, tells learning from learning by heart.
+//! It uses only the public interface, as a user would. The first few steps are timed to find how many fit into the
+//! time, so the bar knows its end and the learning rate its curve; `--steps` fixes the number instead. A tenth of the
+//! text is held out: its loss, beside the entropy of single characters, tells learning from memorising.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -14,13 +14,14 @@ use seqloom::train::{Curve, loss_curve};
 use crate::error::{Result, at};
 use crate::{adapter, corpus, workspace};
 
-/// Rows of a batch, B. Few: the repository is a short text, and more updates serve it better than smoother ones.
+/// Rows of a batch, B. They are few because the repository is a short text: more updates help it more than smoother
+/// ones.
 pub const ROWS: usize = 16;
 /// Steps of a window, T.
 pub const TIME: usize = 64;
 /// Steps that are timed to learn how many fit; the first one compiles and is not counted.
 const TRIAL: u64 = 4;
-/// Passes over the text after which a short one is only learnt by heart; `--steps` may go on.
+/// Passes after which a short text is only memorised; `--steps` may go beyond.
 const MOST_EPOCHS: u64 = 30;
 /// Part of the text that is not trained on.
 const HELD_OUT: f64 = 0.1;
@@ -76,7 +77,7 @@ pub fn optimizer() -> AdamW {
     AdamW { lr: 4e-3, clip_norm: Some(1.0), ..AdamW::default() }
 }
 
-/// The demo's device: kernels without run-time checks also in a build that has them elsewhere.
+/// The demo's device: kernels without run-time checks, even in a build that has them elsewhere.
 pub fn device(cache_dir: Option<PathBuf>) -> Result<Device> {
     Ok(Device::open(DeviceOptions { checks: Some(false), cache_dir, ..DeviceOptions::default() })?)
 }
@@ -88,7 +89,7 @@ pub fn device(cache_dir: Option<PathBuf>) -> Result<Device> {
 pub fn run(options: &Options, started: Instant) -> Result<()> {
     let root = workspace::root()?;
     let out = if options.out.is_absolute() { options.out.clone() } else { root.join(&options.out) };
-    // Found out now and not after the training: a folder that cannot be written, a text that cannot be read.
+    // Checked now and not after the training: a folder that cannot be written, a text that cannot be read.
     std::fs::create_dir_all(&out).map_err(at(&out))?;
     let (text, source) = corpus::corpus(&root, options.text.as_deref())?;
     text.batches(ROWS, TIME).check().map_err(seqloom::Error::from)?;
@@ -130,7 +131,7 @@ pub fn run(options: &Options, started: Instant) -> Result<()> {
     for batch in batches.steps(steps).starting_at(tried).reporting_to(progress) {
         trainer.step(&batch)?;
         tokens += batch.token_count();
-        // Should the machine have become slower than it was in the trial.
+        // In case the machine became slower than in the trial.
         if options.steps.is_none() && started.elapsed().as_secs() > options.seconds {
             break;
         }
@@ -138,7 +139,7 @@ pub fn run(options: &Options, started: Instant) -> Result<()> {
     let last_loss = trainer.loss()?;
     let tokens_per_s = tokens as f64 / trial.elapsed().as_secs_f64();
 
-    // A short text may hold out less than one window: then the window is what there is.
+    // A short text may hold out less than one window; then the window is shorter.
     let window = TIME.min(held_out.len() - 1);
     let held_out_loss = trainer.evaluate_all(held_out.batches(ROWS, window).ordered(Order::Streams))?;
 

@@ -1,6 +1,7 @@
-//! `cargo xtask doctor`: the adapters of this machine, what of each matters here, and which would be used and why.
+//! `cargo xtask doctor`: this machine's adapters, their relevant facts, and which one would be used and why.
 //!
-//! It only looks: nothing is installed, and an adapter that does not suit is listed with what it has and what is needed.
+//! It only looks. Nothing is installed, and an adapter that does not suit is listed with what it has and what is
+//! needed.
 
 use seqloom_device::{AdapterKind, Device, DeviceOptions, Facts};
 
@@ -8,8 +9,7 @@ use crate::error::{Result, XtaskError};
 
 /// Prints the table and the choice.
 ///
-/// # Errors
-/// The device's own error where no adapter can be opened.
+/// # Errors The device's own error if no adapter can be opened.
 pub fn run() -> Result<()> {
     let adapters = Device::adapters();
     if adapters.is_empty() {
@@ -88,7 +88,7 @@ fn kind(kind: AdapterKind) -> &'static str {
         AdapterKind::Integrated => "integrated GPU",
         AdapterKind::Virtual => "virtual GPU",
         AdapterKind::Cpu => "CPU",
-        // Other, and what this does not know yet.
+        // Other kinds, and future ones.
         _ => "other",
     }
 }

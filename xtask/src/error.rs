@@ -1,8 +1,8 @@
-//! What can go wrong in a command, each kind named so that a reader knows what to do next.
+//! What can go wrong in a command; each kind is named so that a reader knows what to do next.
 //!
-//! One enum for all commands: they share most of their failures (a file, a process, the device), and `main` only has to
-//! print one and choose the exit status. Failures of *checks* are not errors of this kind until the end: a command
-//! collects all of them first and then returns [`XtaskError::Failed`].
+//! One enum serves all commands: they share most failures (a file, a process, the device), and `main` only prints one
+//! and chooses the exit status. Failed *checks* become an error only at the end: a command collects all of them first
+//! and then returns [`XtaskError::Failed`].
 
 use std::path::{Path, PathBuf};
 
@@ -58,7 +58,7 @@ pub enum XtaskError {
         /// The system's reason.
         source: std::io::Error,
     },
-    /// Checks failed; each was printed when it did.
+    /// Checks failed; each failure was printed at once.
     #[error("{count} of {of} checks failed: {names}")]
     Failed {
         /// How many failed.
@@ -79,7 +79,7 @@ pub enum XtaskError {
         /// How many there are.
         of: usize,
     },
-    /// A case in half precision on an adapter without right cooperative matrices.
+    /// A case in half precision on an adapter without correct cooperative matrices.
     #[error("{adapter} does not multiply in half precision: it has no cooperative matrices that are right")]
     NoHalf {
         /// The adapter.
@@ -95,7 +95,7 @@ pub enum XtaskError {
         /// What there is.
         known: String,
     },
-    /// No peer is here to be measured.
+    /// No peer is present.
     #[error("none of the peers is here: {asked} (bench/peers/README.md says how to build them)")]
     NoPeer {
         /// Those that were looked for.
@@ -115,7 +115,7 @@ pub enum XtaskError {
     /// A kernel family.
     #[error(transparent)]
     Kernel(#[from] seqloom_kernels::KernelError),
-    /// Tuning that ended before its time.
+    /// Tuning that ended early.
     #[error(transparent)]
     Tune(#[from] seqloom_kernels::tune::TuneError),
     /// The device.

@@ -1,8 +1,9 @@
-//! `cargo xtask explain`: the program behind a workload's step, dispatch by dispatch; measured beside the roofline on request.
+//! `cargo xtask explain`: the program behind a workload's step, dispatch by dispatch; on request measured beside the
+//! roofline.
 //!
-//! Measured times come from the device's own clock, each dispatch in a pass of its own. That costs time on some adapters, so
-//! the sum is printed beside a whole step's time: where the two differ much, shares may be trusted and times not. Of several
-//! measurements the median counts.
+//! Times come from the device's own clock, with each dispatch in a separate pass. That costs time on some adapters, so
+//! the sum is printed beside a whole step's time: if the two differ much, trust the shares and not the times. The
+//! median of several measurements counts.
 
 use std::path::{Path, PathBuf};
 use std::time::Instant;
@@ -19,7 +20,7 @@ use crate::bench::table::{Table, number, percent};
 use crate::error::{Result, XtaskError};
 use crate::{adapter, bench, workspace};
 
-/// Steps, and measurements of the program, of which the median is taken.
+/// Number of steps and of measurements of the program; the median of each counts.
 const TURNS: usize = 5;
 
 /// Options of `cargo xtask explain`.
@@ -44,9 +45,8 @@ pub struct Options {
 
 /// Prints the program.
 ///
-/// # Errors
-/// [`XtaskError::Unknown`] for a workload or case that does not exist; an adapter without timestamps where times are asked
-/// for; the device's.
+/// # Errors [`XtaskError::Unknown`] for a workload or case that does not exist; an adapter without timestamps if times
+/// are asked for; the device's.
 pub fn run(options: &Options) -> Result<()> {
     if cfg!(debug_assertions) {
         return bench::in_release();
@@ -104,7 +104,7 @@ fn find(name: &str, case: Option<&str>) -> Result<(&'static Workload, &'static s
     }
 }
 
-/// A program's dispatches and their times, and that of a whole step.
+/// A program's dispatches and their times, and the time of a whole step.
 struct Measured {
     infos: Vec<DispatchInfo>,
     times: Vec<KernelTime>,
@@ -131,7 +131,7 @@ impl Measured {
             let all: Vec<f64> = runs.iter().filter_map(|run| Some(run.get(at)?.nanoseconds as f64)).collect();
             time.nanoseconds = median(&all).round() as u64;
         }
-        // Starts are of one run, lengths of all: laid end to end they make a trace without gaps and overlaps.
+        // Starts come from one run, lengths from all; laid end to end they make a trace without gaps and overlaps.
         let mut start = 0;
         for time in &mut times {
             time.start = start;
@@ -182,7 +182,7 @@ impl Measured {
     }
 }
 
-/// Dispatches with one label, but for the step of a sequence that each does.
+/// Dispatches whose labels differ only in the step of a sequence.
 #[derive(Debug, PartialEq)]
 struct Group {
     label: String,

@@ -1,8 +1,8 @@
-//! `cargo xtask`: the one entry for contributors and CI.
+//! `cargo xtask`: the entry point for contributors and CI.
 //!
-//! One file per command. Each prepares what it needs by itself, so that on a fresh machine any of them can be the first:
-//! no set-up script, no order to remember. Why a Rust program and not a Makefile: it runs wherever the framework runs,
-//! and it may ask the framework itself (which adapters are there, which kernels are shipped).
+//! One file per command. Each prepares what it needs, so any of them can be the first on a fresh machine: there is no
+//! set-up script and no order to remember. Why a Rust program and not a Makefile: it runs wherever the framework runs,
+//! and it can ask the framework itself (which adapters there are, which kernels are shipped).
 
 mod adapter;
 mod bench;
@@ -49,16 +49,16 @@ enum Task {
     Tidy,
     /// List adapters, what they lack, and which one would be used
     Doctor,
-    /// One measured case in a process of its own (used by `bench`)
+    /// One measured case in its own process (used by `bench`)
     #[command(hide = true)]
     BenchCase(bench::CaseOptions),
-    /// The demo's first step alone (used by `bench --startup`)
+    /// Only the demo's first step (used by `bench --startup`)
     #[command(hide = true)]
     FirstStep(bench::startup::FirstStepOptions),
 }
 
 fn main() -> ExitCode {
-    // The nearest thing to the start of the process that works everywhere: reported times count from here.
+    // The earliest point that works everywhere; reported times count from here.
     let started = Instant::now();
     let done = match Cli::parse().command {
         Task::Demo(options) => demo::run(&options, started),
@@ -81,7 +81,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// The error and its causes, without those that the text before already ends with.
+/// The error and its causes, except causes that the preceding text already ends with.
 fn with_causes(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();

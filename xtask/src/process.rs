@@ -1,7 +1,7 @@
-//! Running other programs: started by name, shown as one line, and where asked for both shown and kept.
+//! Runs other programs: started by name, shown as one line, on request both shown and captured.
 //!
-//! Variables that `cargo run` sets for this process are not passed on: build scripts that watch them would run again,
-//! and half the workspace with them.
+//! Variables that `cargo run` sets for this process are not passed on, because build scripts that watch them would run
+//! again and rebuild half the workspace.
 
 use std::ffi::OsStr;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -70,7 +70,7 @@ pub fn output(command: &mut Command) -> Result<String> {
     Ok(String::from_utf8_lossy(&out.stdout).into_owned())
 }
 
-/// As [`output`], but its standard error is shown only where it fails: the last line of it, in the error.
+/// As [`output`], but shows standard error only on failure: its last line, in the error.
 pub fn output_quiet(command: &mut Command) -> Result<String> {
     let out = command.stderr(Stdio::piped()).output().map_err(start_error(command))?;
     if !out.status.success() {
@@ -82,7 +82,7 @@ pub fn output_quiet(command: &mut Command) -> Result<String> {
     Ok(String::from_utf8_lossy(&out.stdout).into_owned())
 }
 
-/// Runs `command`, shows both its outputs as they come, and returns them with how it ended.
+/// Runs `command`, shows both its outputs as they come, and returns them with the exit status.
 pub fn tee(command: &mut Command) -> Result<(String, Result<()>)> {
     let mut child =
         command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().map_err(start_error(command))?;
@@ -95,13 +95,13 @@ pub fn tee(command: &mut Command) -> Result<(String, Result<()>)> {
     Ok((text, ended(command, status)))
 }
 
-/// Copies line by line, so that two pipes do not break into each other's lines.
+/// Copies line by line, so two pipes do not mix within a line.
 fn copy(from: impl Read, mut to: impl Write) -> String {
     let mut reader = BufReader::new(from);
     let mut text = String::new();
     let mut line = Vec::new();
     while reader.read_until(b'\n', &mut line).is_ok_and(|n| n > 0) {
-        // A closed terminal must not stop the child: what cannot be shown is still kept.
+        // A closed terminal must not stop the child; output that cannot be shown is still captured.
         let _ = to.write_all(&line).and_then(|()| to.flush());
         text.push_str(&String::from_utf8_lossy(&line));
         line.clear();

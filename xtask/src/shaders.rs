@@ -1,8 +1,8 @@
-//! `cargo xtask shaders`: every kernel in every shipped variant through naga, on demand through Tint, and what each backend
-//! would get.
+//! `cargo xtask shaders`: every kernel in every shipped variant through naga, on request through Tint, and its
+//! translation for each backend.
 //!
-//! The check is the contract test's own (`seqloom_shaders::check`): the same code looks at a variant here, in
-//! `cargo test` and in `cargo xtask test`. All failures are collected before any is reported.
+//! The check is the contract test's own (`seqloom_shaders::check`): the same code checks a variant here, in `cargo
+//! test` and in `cargo xtask test`. All failures are collected before any is reported.
 
 mod tint;
 
@@ -25,7 +25,7 @@ pub struct Options {
     tint: bool,
 }
 
-/// Checks all variants, and writes them where asked to.
+/// Checks all variants, and writes them if asked to.
 ///
 /// # Errors
 /// [`XtaskError::Shaders`] after every failure was printed; a file that cannot be written.
@@ -61,7 +61,7 @@ pub fn run(options: &Options) -> Result<()> {
     if options.tint { through_tint(&sound) } else { Ok(()) }
 }
 
-/// Compiles the variants in Tint and says how many it took, and which it cannot know.
+/// Compiles the variants in Tint and reports how many it accepted, and which it does not support.
 fn through_tint(variants: &[Wgsl]) -> Result<()> {
     let verdict = tint::compile(variants)?;
     verdict.faults.iter().for_each(|fault| eprintln!("{fault}"));
@@ -80,7 +80,7 @@ fn through_tint(variants: &[Wgsl]) -> Result<()> {
     }
 }
 
-/// A variant with its translations, or all that is wrong with it.
+/// A variant with its translations, or all its faults.
 fn translate(variant: Result<Wgsl, AssembleError>) -> Result<(Wgsl, Translations), Vec<String>> {
     let wgsl = variant.map_err(|error| vec![error.to_string()])?;
     let kernel =

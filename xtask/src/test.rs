@@ -1,11 +1,11 @@
-//! `cargo xtask test`: prepares an adapter, then runs every check and test, and lists at the end what failed.
+//! `cargo xtask test`: prepares an adapter, then runs every check and test, and lists failures at the end.
 //!
-//! A failing step does not stop the next: one run shows all there is to mend. Steps go from cheap to dear, tests last, so
-//! that their own closing lines stand near the end of the output. All cargo steps share profile, packages and features,
-//! or each would build the workspace anew.
+//! A failing step does not stop the next, so one run shows everything to mend. Cheap steps come first and tests last,
+//! so their closing lines are near the end of the output. All cargo steps share profile, packages and features;
+//! otherwise each would build the workspace anew.
 //!
-//! What a test finds that it cannot run on this adapter, it writes into a file (`skip` of seqloom-tests): such tests are
-//! listed with their reasons and counted apart, for the runners count them as passed.
+//! A test that cannot run on this adapter writes that into a file (`skip` of seqloom-tests). Such tests are listed with
+//! their reasons and counted separately, because the runners count them as passed.
 
 mod count;
 
@@ -67,7 +67,7 @@ pub fn run(options: &Options) -> Result<()> {
     report.close()
 }
 
-/// How a step that did not fail ended.
+/// The end of a step that did not fail.
 enum Outcome {
     Passed,
     Tests(Totals),
@@ -83,7 +83,7 @@ fn cargo(command: &str, args: &[&str], env: &[(&str, &str)]) -> Result<Outcome> 
     Ok(Outcome::Passed)
 }
 
-/// A cargo command that is a component of its own: without it the step is left out, and the end of the report says so.
+/// A cargo command that is a separate component. Without it the step is left out, and the end of the report says so.
 fn component(command: &str, name: &'static str, args: &[&str], env: &[(&str, &str)]) -> Result<Outcome> {
     if process::succeeds(process::cargo().args([command, "--version"])) {
         return cargo(command, args, env);
@@ -91,7 +91,8 @@ fn component(command: &str, name: &'static str, args: &[&str], env: &[(&str, &st
     Ok(Outcome::NotInstalled(name))
 }
 
-/// Runs tests; those that say that they cannot run on this adapter are counted apart, and added to `lines` with their reasons.
+/// Runs tests. Those that report that they cannot run on this adapter are counted separately and added to `lines` with
+/// their reasons.
 fn tests(runner: Runner, args: &[&str], lines: &mut Vec<String>) -> Result<Outcome> {
     let folder =
         tempfile::tempdir().map_err(|source| XtaskError::File { path: std::env::temp_dir(), source })?;
@@ -103,7 +104,7 @@ fn tests(runner: Runner, args: &[&str], lines: &mut Vec<String>) -> Result<Outco
     let skipped = Skipped::read(&std::fs::read_to_string(&file).unwrap_or_default());
     let totals = runner.totals(&text).without(skipped.tests);
     lines.extend(skipped.lines);
-    // Failed tests are named by the runner; the totals say how many, whatever its exit status meant.
+    // The runner names failed tests; the totals say how many, whatever its exit status.
     match ended {
         Ok(()) => Ok(Outcome::Tests(totals)),
         Err(XtaskError::Command { command, status }) => {

@@ -1,7 +1,8 @@
 //! `cargo xtask tidy`: the invariants of ARCHITECTURE.md and the house rules that a compiler cannot check.
 //!
-//! One function a rule, grouped by what it looks at: `rooms` (manifests and names), `imports` (between files of a crate), `files`
-//! (one file alone), `operations` (sets of names that must agree). Each gets the whole tree in memory and adds to one list, which is printed at once.
+//! One function per rule, grouped by subject: `rooms` (manifests and names), `imports` (between files of a crate),
+//! `files` (single files), `operations` (lists of names that must agree). Each gets the whole tree in memory and adds
+//! to one list, which is printed at once.
 
 mod files;
 mod imports;
@@ -13,7 +14,7 @@ use crate::error::{Result, XtaskError};
 use crate::workspace;
 use tree::{Finding, Tree};
 
-/// Rules that look at the tree alone.
+/// Rules that need only the tree.
 const RULES: &[fn(&Tree, &mut Vec<Finding>)] = &[
     rooms::manifests,
     rooms::names,

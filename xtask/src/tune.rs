@@ -1,9 +1,9 @@
-//! `cargo xtask tune`: measures the variants of every kernel family on this adapter, candidate by candidate, and keeps what it
-//! finds for programs to come.
+//! `cargo xtask tune`: measures the variants of every kernel family on this adapter and keeps the fastest for later
+//! programs.
 //!
-//! The problems are those of models of the benchmarks' sizes. A program with others finds its own when it is compiled on a device
-//! opened with `Tuning::Full`. The last lines tell how far the rules, which choose where nothing was tuned, are from the
-//! fastest: more than a quarter is a reason to mend the rules.
+//! The problems are those of models of the benchmarks' sizes. A program with other problems tunes them when it is
+//! compiled on a device opened with `Tuning::Full`. The last lines tell how far the rules, which choose if nothing was
+//! tuned, are from the fastest: more than a quarter is a reason to mend the rules.
 
 use seqloom::prelude::*;
 use seqloom_device::{AdapterKind, Tuning};
@@ -17,13 +17,13 @@ use crate::bench::table::{Table, number};
 use crate::error::{Result, XtaskError};
 use crate::{adapter, bench};
 
-/// How much slower than the fastest the rules may choose.
+/// How much slower than the fastest the rules' choice may be.
 const ALLOWED: f64 = 1.25;
 
 /// Options of `cargo xtask tune`.
 #[derive(clap::Args)]
 pub struct Options {
-    /// One family alone
+    /// Only one family
     #[arg(long)]
     family: Option<String>,
     /// Run what a GPU would run, whatever the adapter is
@@ -32,10 +32,10 @@ pub struct Options {
     /// Run also what the models of cost rule out
     #[arg(long)]
     all: bool,
-    /// Rounds of which the least time counts
+    /// Number of rounds; the minimum time counts
     #[arg(long, default_value_t = 5)]
     rounds: usize,
-    /// Print what is found, and keep nothing
+    /// Print the findings, and keep nothing
     #[arg(long)]
     dry_run: bool,
 }
@@ -121,7 +121,7 @@ fn products() -> Vec<Task> {
     plain.map(|sizes| of(sizes, false, false)).into_iter().chain(more).collect()
 }
 
-/// Sums of rows, of columns, of everything, and of what lies between.
+/// Sums of rows, of columns, of everything, and of middle axes.
 fn reductions() -> Vec<Task> {
     let of = |(outer, len, inner)| Task::Reduce(reduce::Problem { outer, len, inner, op: ReduceOp::Sum });
     [(2048, 1024, 1), (16, 65536, 1), (1, 1 << 20, 1), (1, 2048, 1024), (1, 65536, 64), (32, 256, 256)]

@@ -1,13 +1,13 @@
-//! Where the workspace is, and which of its files are its own.
+//! Where the workspace is, and which files belong to it.
 //!
-//! The root is looked for upwards from `CARGO_MANIFEST_DIR` (which `cargo run` sets) or the current folder, and not
-//! taken from the path this binary was built at: a moved or copied checkout keeps working with the binary it has.
+//! The root is searched upwards from `CARGO_MANIFEST_DIR` (which `cargo run` sets) or the current folder, and not taken
+//! from the path where this binary was built, so a moved or copied checkout keeps working with its binary.
 
 use std::path::{Path, PathBuf};
 
 use crate::error::{Result, XtaskError, at};
 
-/// Folders that hold what tools wrote, not what people did.
+/// Folders of generated files.
 const NOT_OURS: &[&str] = &["target", "node_modules", "__pycache__"];
 
 /// The folder of the workspace's `Cargo.toml`.

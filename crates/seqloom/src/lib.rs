@@ -1,9 +1,9 @@
 //! Seqloom trains and runs sequence models on any GPU that Vulkan, Metal or DX12 reaches.
 //!
-//! A model is ordinary Rust. Seqloom records it as a graph, derives the backward pass and the optimizer's update, fuses,
-//! picks a kernel for each operation, plans all memory, and replays that program step after step. This crate holds no code
-//! of its own: it gathers the rooms' public names; [`prelude`] has those that a training program needs, and [`prelude::custom`] those for a
-//! model of one's own.
+//! A model is ordinary Rust. Seqloom records it as a graph, derives the backward pass and the optimizer's update, fuses
+//! operations, picks a kernel for each, plans all memory, and replays that program for every step. This crate has no
+//! code of its own and re-exports the other crates' public names. [`prelude`] has those that a training program needs,
+//! and [`prelude::custom`] those for your own models.
 //!
 //! ```no_run
 //! use seqloom::prelude::*;

@@ -1,7 +1,7 @@
-//! Two runs beside each other: how much slower or faster each case became, and whether that is more than noise.
+//! Compares two runs: how much slower or faster each case became, and whether that is more than noise.
 //!
-//! A difference counts where the middle halves of both runs' steps lie apart. That is a coarse test, but it needs no
-//! distribution, and the control beside it shows what the machine itself did meanwhile.
+//! A difference counts if the middle halves of both runs' steps do not overlap. That is a coarse test, but it assumes
+//! no distribution, and the control beside it shows what the machine itself did meanwhile.
 
 use super::row::Row;
 use super::table::{Table, number};
@@ -13,12 +13,12 @@ pub struct Pair<'a> {
 }
 
 impl Pair<'_> {
-    /// Median over median: above 1 is slower than then.
+    /// Median over median: above 1 is slower than before.
     pub fn ratio(&self) -> f64 {
         self.now.median_ms / self.then.median_ms
     }
 
-    /// Whether the middle halves lie apart. A run without quartiles is its median alone.
+    /// Whether the middle halves are disjoint. A run without quartiles counts as just its median.
     pub fn beyond_spread(&self) -> bool {
         let range = |row: &Row| (row.q1_ms.unwrap_or(row.median_ms), row.q3_ms.unwrap_or(row.median_ms));
         let ((low, high), (then_low, then_high)) = (range(self.now), range(self.then));
@@ -34,10 +34,10 @@ impl Pair<'_> {
     }
 }
 
-/// The cases of `now` that `then` has too.
+/// The cases of `now` that are also in `then`.
 pub fn pairs<'a>(now: &'a [Row], then: &'a [Row]) -> Vec<Pair<'a>> {
     let pair = |now: &'a Row| {
-        // Of several lines of a case the last: files of runs may be joined.
+        // The last line of a case counts, because files of runs may be joined.
         let then = then.iter().rfind(|then| then.is_case_of(now) && then.error.is_none())?;
         Some(Pair { now, then })
     };

@@ -1,4 +1,4 @@
-//! W6: causal attention alone, by the fused operation or composed of products and a softmax, forward or with gradients.
+//! W6: causal attention, by the fused operation or composed of products and a softmax, forward or with gradients.
 
 use seqloom::graph::AttentionOptions;
 use seqloom::prelude::custom::*;
@@ -11,7 +11,7 @@ const ROWS: usize = 4;
 const HEADS: usize = 8;
 const WIDTH: usize = 64;
 
-/// What masks a score out. Finite, so that no row of a softmax is made of infinities alone.
+/// Masks a score out. It is finite, so no row of a softmax is all infinities.
 const MASKED: f32 = -1e9;
 
 /// A case of W6, as `sdpa_fwd_T512` or `naive_fwdbwd_T1024`.
@@ -25,7 +25,7 @@ pub fn subject(device: &Device, case: &str) -> Result<Box<dyn Subject>> {
     Ok(Box::new(attention(device, [ROWS, HEADS, time], fused, backward)?))
 }
 
-/// Causal attention of those rows, heads and steps.
+/// Causal attention of these rows, heads and steps.
 ///
 /// # Errors
 /// The device's.
@@ -39,7 +39,7 @@ pub fn attention(
         let shape = [rows, time, heads, WIDTH];
         return Calculation::new(device, &[&shape[..]; 3], backward, Box::new(fused_causal));
     }
-    // Heads before time, as who composes it has them, and as the peers do.
+    // Heads before time, as composed attention has them, and as the peers do.
     let shape = [rows * heads, time, WIDTH];
     Calculation::new(device, &[&shape[..]; 3], backward, Box::new(composed))
 }
@@ -77,7 +77,7 @@ mod tests {
         for backward in [false, true] {
             let (fused, composed) = (result(&device, true, backward), result(&device, false, backward));
             assert_eq!(fused.len(), if backward { 1 } else { 33 * WIDTH });
-            // Averages of numbers below 0.5, and a weighted sum of 2112 of them: some hundred roundings.
+            // Averages of numbers below 0.5, and a weighted sum of 2112 of them: about a hundred roundings.
             let tolerance = if backward { 1e-3 } else { 1e-5 };
             let far = fused.iter().zip(&composed).find(|(a, b)| (*a - *b).abs() > tolerance);
             assert_eq!(far, None);

@@ -1,7 +1,7 @@
 //! The workloads by name, their cases, and the function that makes each.
 //!
-//! Names, sizes and constants are those of `bench/peers/README.md`, so that lines of the peers stand beside ours. A new
-//! workload is one entry here.
+//! Names, sizes and constants are those of `bench/peers/README.md`, so lines of the peers can be compared with ours. A
+//! new workload is one entry here.
 
 use seqloom::device::{Device, DeviceOptions};
 
@@ -12,7 +12,7 @@ use crate::error::{Result, XtaskError};
 /// Makes a case's subject on a device.
 pub type Make = fn(&Device, &str) -> Result<Box<dyn Subject>>;
 
-/// Cases that are measured alike.
+/// Cases that are measured in the same way.
 pub struct Workload {
     pub name: &'static str,
     /// In words, above its table.
@@ -89,10 +89,10 @@ pub const WORKLOADS: &[Workload] = &[
     Workload { name: KERNELS, title: "kernel families alone", cases: kernels::CASES, make: kernels::subject },
 ];
 
-/// What only a GPU runs in a time that anybody waits for.
+/// The workload that only a GPU runs in reasonable time.
 const LARGE: &str = "large";
 
-/// The one workload that is none of the peers'.
+/// The one workload that the peers do not have.
 const KERNELS: &str = "kernels";
 
 /// Studies: how time follows one size. `bench --workload` takes them too.
@@ -123,7 +123,7 @@ pub struct Asked {
     pub case: &'static str,
 }
 
-/// The workload of that name, where it is measured as a step.
+/// The workload of that name, if it is measured as a step.
 pub fn workload(name: &str) -> Option<&'static Workload> {
     WORKLOADS.iter().find(|workload| workload.name == name)
 }
@@ -143,13 +143,13 @@ fn shared() -> impl Iterator<Item = &'static Workload> {
     WORKLOADS.iter().filter(|workload| workload.name != KERNELS)
 }
 
-/// Names and cases of everything.
+/// Names and cases of all workloads.
 fn everything() -> impl Iterator<Item = (&'static str, &'static [&'static str])> {
     WORKLOADS.iter().map(|workload| (workload.name, workload.cases)).chain(STUDIES.iter().copied())
 }
 
-/// The cases of these workloads, or those among them that were asked for. `all` is every workload that peers have too, but
-/// not the large one.
+/// The cases of these workloads, or those among them that were asked for. `all` is every workload that peers have too,
+/// except the large one.
 ///
 /// # Errors
 /// [`XtaskError::Unknown`] for a workload or case that does not exist.

@@ -1,9 +1,9 @@
-//! What the device can do at all, measured before anything else, and the control that tells whether the machine was steady.
+//! The device's ceilings, measured before anything else, and the control that tells whether the machine was steady.
 //!
-//! Shares are of these figures and not of a data sheet's. The kernels are Seqloom's own, through the same driver as all
-//! others; what reads again what a cache still holds can therefore move more than the triad does. The least time of the whole
-//! run counts: a ceiling is what was reached once. Both kernels run again between cases, and the arithmetic's times are the
-//! control.
+//! Shares of the roofline refer to these figures, not to a data sheet's. The kernels are Seqloom's own, through the
+//! same driver as all others, so a kernel that rereads cached data can move more than the triad does. The minimum time
+//! of the whole run counts, because a ceiling is what was reached once. Both kernels run again between cases, and the
+//! arithmetic kernel's times are the control.
 
 use std::time::Instant;
 
@@ -15,22 +15,22 @@ use crate::error::Result;
 
 /// Elements of each of the triad's arrays: 64 MiB, more than caches hold.
 const TRIAD: usize = 16 << 20;
-/// Workgroups of the arithmetic: a wave that fills a large GPU, and enough to keep all cores of a CPU busy to the end.
+/// Workgroups of the arithmetic kernel: enough to fill a large GPU, and to keep all cores of a CPU busy to the end.
 const WORKGROUPS: [u32; 2] = [1024, 256];
 /// A probe is repeated until it takes this long, so that submitting it does not count.
 const LEAST_SECONDS: f64 = 0.02;
 const MOST_REPEATS: usize = 256;
 /// Measurements of each ceiling before the first case.
 const TURNS: usize = 7;
-/// Part of its median that the control may vary by before a reader is told.
+/// Variation of the control, as a part of its median, above which a reader is warned.
 const STEADY: f64 = 0.05;
 
-/// The ceilings, in operations and bytes a second.
+/// The ceilings, in operations and bytes per second.
 #[derive(Clone, Copy, Debug, serde::Serialize, serde::Deserialize)]
 pub struct Ceilings {
-    /// Floating-point operations a second, a fused multiply-add counted as two.
+    /// Floating-point operations per second; a fused multiply-add counts as two.
     pub flops: f64,
-    /// Bytes a second.
+    /// Bytes per second.
     pub bytes: f64,
 }
 
@@ -67,7 +67,7 @@ impl Probe {
         Ok(probe)
     }
 
-    /// How long it takes, from the host's call until the device is done.
+    /// Its duration, from the host's call until the device is done.
     fn seconds(&self, device: &Device) -> Result<f64> {
         device.wait()?;
         let begin = Instant::now();
@@ -117,7 +117,7 @@ impl Control {
         self.ceilings
     }
 
-    /// Runs both once more and gives the arithmetic's milliseconds.
+    /// Runs both once more and returns the arithmetic's milliseconds.
     ///
     /// # Errors
     /// The device's.
@@ -130,7 +130,7 @@ impl Control {
         Ok(arithmetic * 1e3)
     }
 
-    /// What its times say of the machine; `None` before there are any.
+    /// What its times say about the machine; `None` before there are any.
     pub fn verdict(&self) -> Option<String> {
         verdict(&self.millis)
     }
@@ -142,7 +142,7 @@ fn verdict(millis: &[f64]) -> Option<String> {
     }
     let (middle, low, high) = (median(millis), quantile(millis, 0.25), quantile(millis, 0.75));
     let spread = (high - low) / middle;
-    // A load that stays the same does not show here: only in the control's time, beside that of other runs.
+    // A constant load does not show here, only in the control's time compared with other runs.
     let what = if spread > STEADY { "unsteady: trust ratios, not times" } else { "steady" };
     Some(format!(
         "control {middle:.1} ms (quartiles {low:.1} to {high:.1}, least {:.1}, {} runs): the machine was {what}",
@@ -151,7 +151,7 @@ fn verdict(millis: &[f64]) -> Option<String> {
     ))
 }
 
-/// The triad over three arrays of its own.
+/// The triad over its own three arrays.
 fn triad(device: &Device) -> Result<Probe> {
     let facts = device.facts();
     let limit = facts.max_binding_bytes.min(facts.max_buffer_bytes) / 4;

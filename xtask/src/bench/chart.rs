@@ -1,4 +1,4 @@
-//! The charts that the README shows, drawn from rows: matrix products, training steps, attention, and growth.
+//! Draws the README's charts from rows: matrix products, training steps, attention, and growth.
 
 use std::path::{Path, PathBuf};
 
@@ -41,7 +41,7 @@ const SHEETS: &[Sheet] = &[
     },
 ];
 
-/// Draws every chart that there are figures for into `folder`; gives the files.
+/// Draws every chart that has figures into `folder`; returns the files.
 ///
 /// # Errors
 /// A file that cannot be written.
@@ -51,7 +51,7 @@ pub fn draw(folder: &Path, rows: &[Row], studies: &[Study]) -> Result<Vec<PathBu
     for sheet in SHEETS {
         let rows: Vec<&Row> = rows
             .iter()
-            // Queued cases tell of one system's host, not of products: they would crowd the picture.
+            // Queued cases measure a system's host, not products, and would crowd the picture.
             .filter(|row| sheet.workloads.contains(&row.workload.as_str()) && !row.case.ends_with("_pipe"))
             .filter(|row| row.error.is_none())
             .collect();
@@ -76,7 +76,7 @@ pub fn draw(folder: &Path, rows: &[Row], studies: &[Study]) -> Result<Vec<PathBu
     Ok(drawn)
 }
 
-/// Each of them once, in the order they come.
+/// Each of them once, in order of first appearance.
 fn distinct<'a>(of: impl Iterator<Item = &'a str>) -> Vec<&'a str> {
     let mut found = Vec::new();
     for name in of {

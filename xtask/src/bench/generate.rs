@@ -1,7 +1,8 @@
 //! W7: 128 tokens from the model of W4, greedily, one row.
 //!
-//! With a cache of keys and values a token costs one step of the model. Without one, the whole text so far is read again for
-//! each token; here in one program of the full length, since a program for each length would measure compiling.
+//! With a cache of keys and values a token costs one step of the model. Without one, the whole text so far is read
+//! again for each token. That runs here in one program of the full length, because a program per length would measure
+//! compiling.
 
 use seqloom::graph::HostSliceMut;
 use seqloom::graph::{Control, Program, ReadTensors, Request};
@@ -11,10 +12,10 @@ use super::subject::{About, Subject};
 use super::transformer::{TIME, gpt};
 use crate::error::Result;
 
-/// Tokens that are written: all but the first of the longest row.
+/// Tokens that are written: all except the first of the longest row.
 const COUNT: usize = TIME;
 
-/// The token that the text starts with, as the peers' does.
+/// The token that the text starts with, the same as the peers'.
 const FIRST: u32 = 1;
 
 /// `generate_kv` or `generate_nocache`.

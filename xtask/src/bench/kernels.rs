@@ -1,13 +1,15 @@
-//! Kernel families alone, over shapes that models have: what a change of one kernel is judged by before whole steps are.
+//! Single kernel families, over shapes of real models: they show the effect of a kernel change before whole steps do.
 //!
-//! Names are `family_extents`. Each case is a program of one operation, so that what is measured is what the graph would pick.
+//! Names are `family_extents`. Each case is a program of one operation, so it measures the variant that the graph would
+//! pick.
 
 use seqloom::prelude::custom::*;
 
 use super::subject::{Calculation, Subject};
 use crate::error::{Result, XtaskError};
 
-/// The cases: thin, square and long shapes of every family but the recurrent and attention, which W2, W3 and W6 measure.
+/// The cases: thin, square and long shapes of every family except recurrent layers and attention, which W2, W3 and W6
+/// measure.
 pub const CASES: &[&str] = &[
     "matmul_32x256x1024",
     "matmul_2048x128x768",
@@ -60,7 +62,7 @@ pub fn subject(device: &Device, case: &str) -> Result<Box<dyn Subject>> {
 
 /// `count` ids below `below`, in no order.
 fn spread(graph: &Graph, count: usize, below: usize) -> Tensor<'_> {
-    // A large odd number: neighbours land far from each other.
+    // A large odd number, so neighbours land far from each other.
     let id = |at: usize| (at.wrapping_mul(2_654_435_761) % below) as u32;
     graph.literal_u32(&[count], (0..count).map(id).collect())
 }

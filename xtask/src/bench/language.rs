@@ -1,6 +1,6 @@
-//! The recurrent language models that workloads train, and the batches they train on.
+//! The recurrent language models of the workloads, and their batches.
 //!
-//! Sizes, constants and tokens are those of the peers' programs, so that figures stand side by side.
+//! Sizes, constants and tokens are those of the peers' programs, so figures can be compared.
 
 use seqloom::prelude::custom::*;
 
@@ -20,14 +20,14 @@ type Record = Box<dyn for<'g> Fn(&'g Graph, &LmBatch) -> Tensor<'g>>;
 /// A trainer of any of the models.
 pub type LmTrainer = Trainer<LmBatch, Record>;
 
-/// Makes a trainer on a device with so many layers and hidden units; gives its number of parameters too.
+/// Makes a trainer on a device with this many layers and hidden units; also returns its number of parameters.
 type Make = fn(&Device, usize, usize) -> Result<(LmTrainer, usize)>;
 
 /// Cells by name.
 pub const CELLS: &[(&str, Make)] =
     &[("rnn", trainer::<Rnn>), ("lstm", trainer::<Lstm>), ("gru", trainer::<Gru>)];
 
-/// A case of W2 or W3: a cell, and behind its name the number of layers.
+/// A case of W2 or W3: a cell's name followed by the number of layers.
 ///
 /// # Errors
 /// [`XtaskError::Unknown`] for a cell that does not exist; the device's.
@@ -38,7 +38,7 @@ pub fn subject(device: &Device, case: &str) -> Result<Box<dyn Subject>> {
     Ok(Box::new(Training { trainer, batch: windows(ROWS, TIME, VOCAB)?, params }))
 }
 
-/// A trainer of the language model over this cell with so many layers and hidden units, and its number of parameters.
+/// A trainer of the language model over this cell with this many layers and hidden units, and its number of parameters.
 ///
 /// # Errors
 /// [`XtaskError::Unknown`] for a cell that does not exist; the device's.

@@ -1,4 +1,4 @@
-//! The workloads at sizes that fill a GPU. No part of `all`: on a software adapter they would take hours.
+//! The workloads at sizes that fill a GPU. They are not part of `all`, because a software adapter would take hours.
 
 use seqloom::prelude::*;
 use seqloom_kernels::tune::trusts_half;
@@ -44,8 +44,7 @@ pub fn is_half(case: &str) -> bool {
 
 /// One of [`CASES`].
 ///
-/// # Errors
-/// [`XtaskError::NoHalf`] for a half-precision case where the adapter cannot; the device's.
+/// # Errors [`XtaskError::NoHalf`] for a half-precision case on an adapter that cannot run it; the device's.
 pub fn subject(device: &Device, case: &str) -> Result<Box<dyn Subject>> {
     match case {
         "lstm_h1024" => {
@@ -80,7 +79,7 @@ mod tests {
 
     #[test]
     fn cases_are_of_the_sizes_that_their_names_say() {
-        // The LSTM alone of the trainers: the others' parameters would fill half a GiB.
+        // Of the trainers only the LSTM: the others' parameters would fill half a GiB.
         let device = Device::open(DeviceOptions { no_cache: true, ..DeviceOptions::default() }).unwrap();
         let lstm = subject(&device, "lstm_h1024").unwrap();
         // Embedding, gates with two biases, head.

@@ -1,4 +1,4 @@
-//! W1: products of matrices alone, one at a time or several queued before one wait.
+//! W1: matrix products, one at a time or several queued before one wait.
 
 use seqloom::prelude::*;
 
@@ -19,7 +19,7 @@ fn shapes(base: &str) -> (Vec<usize>, Vec<usize>) {
     }
 }
 
-/// How many the peers queue.
+/// Number of products that the peers queue.
 fn depth(base: &str) -> usize {
     match base {
         "n1024" => 8,
@@ -28,7 +28,7 @@ fn depth(base: &str) -> usize {
     }
 }
 
-/// A case of W1; `_pipe` behind its name queues several.
+/// A case of W1; a name with `_pipe` at its end queues several.
 ///
 /// # Errors
 /// The device's.

@@ -1,6 +1,6 @@
-//! One case in a process of its own: its first step, its timed steps, the host's part, memory and work.
+//! One case in its own process: its first step, its timed steps, the host's part, memory and work.
 //!
-//! The process prints what it measured, raw; [`super::row`] makes a row of several such processes.
+//! The process prints its raw measurements; [`super::row`] makes a row of several such processes.
 
 use std::time::Instant;
 
@@ -12,48 +12,48 @@ use crate::error::Result;
 
 /// Steps that are not timed, after the first.
 const WARM_UP: usize = 3;
-/// Timed steps of all rounds together, unless told otherwise: at least this many and this long, at most so many.
+/// Default limits of the timed steps of all rounds together: minimum number, minimum duration, maximum number.
 const LEAST_STEPS: usize = 10;
 const LEAST_SECONDS: f64 = 3.0;
 const MOST_STEPS: usize = 200;
-/// The host's own time is measured over so many runs, or so many seconds of them.
+/// The host's own time is measured over this many runs, or this many seconds.
 const HOST_RUNS: usize = 20;
 const HOST_SECONDS: f64 = 1.0;
 
 /// How long to measure in one process.
 #[derive(Clone, Copy, Debug)]
 pub struct Patience {
-    /// Exactly so many timed steps.
+    /// Exactly this many timed steps.
     pub steps: Option<u32>,
-    /// Processes that share the least number of steps and seconds.
+    /// Number of processes that share the minimum number of steps and seconds.
     pub rounds: u32,
 }
 
-/// What the process of a case prints.
+/// The output of a case's process.
 #[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
 pub struct Sample {
     /// Milliseconds of the first step, compilation included.
     pub first_ms: f64,
-    /// Milliseconds of each timed step, a unit of work.
+    /// Milliseconds of each timed step, per unit of work.
     pub millis: Vec<f64>,
     pub loss_first: Option<f32>,
     pub loss_last: Option<f32>,
     pub params: Option<usize>,
     pub tokens: Option<usize>,
-    /// Peak resident memory in MiB, where the system tells.
+    /// Peak resident memory in MiB, if the system tells.
     pub peak_rss_mb: Option<f64>,
     pub planned_bytes: u64,
-    /// The most that the device held.
+    /// The most bytes that the device held.
     pub device_bytes: u64,
-    /// Dispatches a unit of work.
+    /// Dispatches per unit of work.
     pub dispatches: usize,
-    /// Microseconds of the calling thread's processor time a dispatch, where a run can be asked for without waiting.
+    /// Microseconds of the calling thread's processor time per dispatch, if a run can be asked for without waiting.
     pub host_us_per_dispatch: Option<f64>,
-    /// Operations and bytes of each dispatch of a run, as the program tells of them.
+    /// Operations and bytes of each dispatch of a run, as the program reports them.
     pub work: Vec<(u64, u64)>,
-    /// Runs a unit of work.
+    /// Runs per unit of work.
     pub runs: usize,
-    /// Adapter's name, and with it interface and driver.
+    /// The adapter's name with interface and driver.
     pub adapter: String,
     pub device: String,
 }
@@ -98,7 +98,7 @@ pub fn measure(device: &Device, subject: &mut dyn Subject, patience: Patience) -
     })
 }
 
-/// Microseconds of the host a dispatch. The device is idle before each run, so that none waits for room in the queue.
+/// Microseconds of the host per dispatch. The device is idle before each run, so no run waits for room in the queue.
 fn host_us(device: &Device, subject: &mut dyn Subject, dispatches: usize) -> Result<Option<f64>> {
     let (mut host, begin) = (Vec::new(), Instant::now());
     while host.len() < HOST_RUNS && begin.elapsed().as_secs_f64() < HOST_SECONDS {
@@ -128,22 +128,22 @@ fn enough(timed: &[f64], patience: Patience) -> bool {
 
 /// Seconds of processor time that this thread has used: what a step costs the host.
 ///
-/// Not the time on the clock: a software adapter may run the kernels before it returns from the submission (lavapipe
-/// does), and that is the device's time, spent by threads of its own.
+/// Not wall-clock time: a software adapter may run the kernels before it returns from the submission (lavapipe does),
+/// and that is the device's time, spent by its own threads.
 #[cfg(unix)]
 fn host_time() -> f64 {
     let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
     time.tv_sec as f64 + time.tv_nsec as f64 * 1e-9
 }
 
-/// Seconds on the clock, where the system does not tell a thread's processor time.
+/// Wall-clock seconds, on systems that do not tell a thread's processor time.
 #[cfg(not(unix))]
 fn host_time() -> f64 {
     static START: std::sync::OnceLock<Instant> = std::sync::OnceLock::new();
     START.get_or_init(Instant::now).elapsed().as_secs_f64()
 }
 
-/// Peak resident memory of this process in MiB, where the system tells (Linux).
+/// Peak resident memory of this process in MiB, if the system tells (Linux).
 fn peak_rss_mb() -> Option<f64> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
     let line = status.lines().find(|line| line.starts_with("VmHWM:"))?;

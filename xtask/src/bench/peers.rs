@@ -1,6 +1,6 @@
-//! The peers: what a user would pick instead, measured on the same work by their own programs in `bench/peers`.
+//! The peers: other frameworks on the same work, measured by their own programs in `bench/peers`.
 //!
-//! They are never built from here. What is present is run in turn with ours: PyTorch through a Python that has it
+//! They are never built from here. Those that are present run in turn with ours: PyTorch through a Python that has it
 //! ($SEQLOOM_PYTHON, or the one on the path), the others through what `bench/peers/build.sh` left in $PEERS_BUILD or
 //! `target/peers`. Each prints the lines that `bench/peers/README.md` defines.
 
@@ -12,7 +12,7 @@ use super::row::Row;
 use crate::error::{Result, XtaskError};
 use crate::process;
 
-/// Names, and whether a run takes the peer without being told its name.
+/// Names, and whether a run includes the peer by default.
 const KNOWN: &[(&str, bool)] = &[
     ("torch", true),
     ("torch-fused", false),
@@ -33,7 +33,7 @@ pub struct Peer {
     args: Vec<String>,
 }
 
-/// The peers of those names, or with none the usual ones; those that are absent are left out and told.
+/// The peers of these names, by default the usual ones. Absent ones are left out and reported.
 ///
 /// # Errors
 /// [`XtaskError::Unknown`] for a name that is no peer's; [`XtaskError::NoPeer`] if none is present.
@@ -88,17 +88,17 @@ fn python() -> Option<PathBuf> {
         Some(python) => vec![PathBuf::from(python)],
         None => vec![PathBuf::from("python3"), PathBuf::from("python")],
     };
-    // Looked up without importing it, which would take seconds.
+    // Found without importing it, which would take seconds.
     let test = "import importlib.util as u, sys; sys.exit(u.find_spec('torch') is None)";
     candidates.into_iter().find(|python| process::succeeds(Command::new(python).args(["-c", test])))
 }
 
-/// One process of a peer's case: its line, or one with the reason why there is none. A peer that fails on a case must
+/// One process of a peer's case. Returns its line, or one with the reason for the failure, because a failing peer must
 /// not end a run of an hour.
 pub fn measure(peer: &Peer, asked: Asked, cache: &Path) -> Row {
     let mut command = Command::new(&peer.program);
     command.args(&peer.args).args(["--workload", asked.workload, "--case", asked.case, "--json"]);
-    // Where the process keeps what it tuned or compiled: a folder of this run.
+    // Folder for what the process tunes or compiles, one per run.
     command.env("XDG_CACHE_HOME", cache).stdin(Stdio::null());
     if peer.name.starts_with("burn") {
         command.arg("--cache-dir").arg(cache);
@@ -156,7 +156,7 @@ mod tests {
         let row = measure(&peer, asked, Path::new("."));
         assert_eq!((&*row.peer, &*row.case), ("candle", "lstm1"));
         assert!(row.error.unwrap().contains("no-such-program"));
-        // A program that is here, and says what is wrong with what it is told.
+        // A program that is present and reports what is wrong with its arguments.
         let cargo = PathBuf::from(process::cargo().get_program());
         let row = measure(&Peer { name: "candle", program: cargo, args: Vec::new() }, asked, Path::new("."));
         let error = row.error.unwrap();

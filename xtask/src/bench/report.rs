@@ -1,4 +1,5 @@
-//! What a person reads: a table a workload, one of the peers beside us, and above them who measured what.
+//! The report for people: a table per workload, one of the peers beside us, and above them the machine and its
+//! ceilings.
 
 use super::cases;
 use super::ceilings::Ceilings;
@@ -15,7 +16,7 @@ pub fn head(device: &str, ceilings: Ceilings) {
     );
 }
 
-/// The head, as far as rows of an earlier run tell it.
+/// The head, as far as rows of an earlier run contain it.
 pub fn head_of(rows: &[Row]) {
     let Some(row) = rows.iter().find(|row| row.peer == OURS) else { return };
     if let (Some(device), Some(flops), Some(bytes)) = (&row.device, row.ceiling_gflops, row.ceiling_gb_per_s)
@@ -24,7 +25,7 @@ pub fn head_of(rows: &[Row]) {
     }
 }
 
-/// A table of ours a workload.
+/// One table of ours per workload.
 pub fn ours(rows: &[Row]) {
     for (workload, rows) in by_workload(rows, |row| row.peer == OURS) {
         let title = cases::workload(workload).map_or("", |workload| workload.title);
@@ -65,7 +66,7 @@ pub fn ours(rows: &[Row]) {
     }
 }
 
-/// Ours and every peer's medians, and how many times slower we are: below 1 is ahead.
+/// Our and every peer's medians, and how many times slower we are; below 1 is faster.
 pub fn peers(rows: &[Row]) {
     let mut names: Vec<&str> = Vec::new();
     for row in rows.iter().filter(|row| row.peer != OURS) {
@@ -107,7 +108,7 @@ pub fn peers(rows: &[Row]) {
     }
 }
 
-/// The rows that pass, grouped by workload in the order they come.
+/// The rows that pass the filter, grouped by workload in order of appearance.
 pub fn by_workload(rows: &[Row], pass: impl Fn(&Row) -> bool) -> Vec<(&str, Vec<&Row>)> {
     let mut groups: Vec<(&str, Vec<&Row>)> = Vec::new();
     for row in rows.iter().filter(|row| pass(row)) {

@@ -1,8 +1,8 @@
 //! The run itself: every case in several processes, in turn with all others and with the peers.
 //!
-//! One process a case and round, so that first steps are cold and peak memory is the case's own; rounds, so that what else
-//! the machine does for a minute falls on all cases alike. The first round of a case finds empty caches on disk (Seqloom's,
-//! and the driver's where it can be told where to keep one), the later ones find what it left.
+//! There is one process per case and round, so first steps are cold and peak memory is the case's own. Rounds spread
+//! the machine's other work over all cases equally. A case's first round finds empty caches on disk (Seqloom's, and the
+//! driver's if its folder can be set); later rounds find what it left.
 
 use std::path::Path;
 use std::process::Command;
@@ -25,14 +25,14 @@ pub struct Plan<'a> {
     pub steps: Option<u32>,
 }
 
-/// What came of it.
+/// Its results.
 pub struct Outcome {
     pub rows: Vec<Row>,
-    /// Cases of ours that failed; each was told when it did.
+    /// Our cases that failed; each failure was printed at once.
     pub failed: Vec<String>,
 }
 
-/// All that is known of one case.
+/// Everything known about one case.
 #[derive(Default)]
 struct Collected {
     ours: Vec<Sample>,
@@ -43,8 +43,8 @@ struct Collected {
 
 /// Runs the plan.
 ///
-/// # Errors
-/// The control's device; a folder that cannot be made. A case that fails is told and left out of the later rounds.
+/// # Errors The control's device; a folder that cannot be made. A failing case is reported and left out of later
+/// rounds.
 pub fn run(plan: &Plan<'_>, control: &mut Control) -> Result<Outcome> {
     let temporary = std::env::temp_dir();
     let folders =
@@ -74,7 +74,7 @@ pub fn run(plan: &Plan<'_>, control: &mut Control) -> Result<Outcome> {
             }
             bar.inc(1);
             for (peer, rows) in plan.peers.iter().zip(&mut all.peers) {
-                // A peer that cannot do a case will not in the next round either.
+                // A peer that cannot run a case cannot in the next round either.
                 if is_shared(asked.workload) && rows.iter().all(|row| row.error.is_none()) {
                     step(peer.name);
                     rows.push(peers::measure(peer, *asked, shared.path()));
@@ -96,7 +96,7 @@ pub fn run(plan: &Plan<'_>, control: &mut Control) -> Result<Outcome> {
     Ok(Outcome { rows, failed })
 }
 
-/// A bar on standard error, where that is a terminal.
+/// A bar on standard error, if that is a terminal.
 fn progress(plan: &Plan<'_>) -> ProgressBar {
     let turns = plan.rounds as usize * plan.cases.len() * (1 + plan.peers.len());
     let bar = ProgressBar::new(turns as u64);
@@ -116,11 +116,11 @@ fn ours(asked: Asked, folder: &Path, plan: &Plan<'_>) -> Result<Sample> {
     Ok(serde_json::from_str(process::output(&mut command)?.trim())?)
 }
 
-/// Where drivers are told to keep compiled shaders: Mesa's, NVIDIA's.
+/// Environment variables for the drivers' shader caches: Mesa's, NVIDIA's.
 const DRIVER_CACHES: [(&str, &str); 2] =
     [("MESA_SHADER_CACHE_DIR", "mesa"), ("__GL_SHADER_DISK_CACHE_PATH", "nvidia")];
 
-/// Tells drivers to keep what they compile under `folder`.
+/// Makes drivers keep compiled shaders under `folder`.
 ///
 /// # Errors
 /// A folder that cannot be made.

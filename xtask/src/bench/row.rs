@@ -1,14 +1,15 @@
-//! One line of figures a case: what the peers' programs print, and of our own more.
+//! One line of figures per case: the figures that the peers' programs print, and more for our own.
 //!
-//! A case is measured in several processes, in turn with all others. Their steps are pooled: the median is of all of them,
-//! and the quartiles tell how far they lie apart. Of a peer only each process's median is known; its quartiles are of those.
+//! A case is measured in several processes, in turn with all others, and their steps are pooled: the median is of all
+//! of them, and the quartiles show the spread. For a peer only each process's median is known, and its quartiles are of
+//! those.
 
 use super::ceilings::Ceilings;
 use super::measure::Sample;
 use super::stats::{least, median, quantile};
 
-/// One measured case; times in milliseconds unless the name says otherwise, losses in nats a token. What a peer does not
-/// tell is absent.
+/// One measured case; times in milliseconds unless the name says otherwise, losses in nats per token. Figures that a
+/// peer does not print are absent.
 #[derive(Clone, Debug, Default, serde::Serialize, serde::Deserialize)]
 #[serde(default)]
 pub struct Row {
@@ -53,10 +54,10 @@ pub struct Row {
     pub device_bytes: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub dispatches: Option<usize>,
-    /// Microseconds of the calling thread's processor time a dispatch.
+    /// Microseconds of the calling thread's processor time per dispatch.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub host_us_per_dispatch: Option<f64>,
-    /// Least time of the dispatches by the ceilings, over the median.
+    /// Minimum time of the dispatches by the ceilings, divided by the median.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub roofline_share: Option<f64>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -66,10 +67,10 @@ pub struct Row {
     /// Median of the control's runs before the case.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub control_ms: Option<f64>,
-    /// Median over that of an earlier run.
+    /// Median divided by that of an earlier run.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub against_ratio: Option<f64>,
-    /// Whether the quartiles of both runs lie apart.
+    /// Whether the middle halves of both runs are disjoint.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub against_beyond_spread: Option<bool>,
     /// Why a peer measured nothing.
@@ -81,7 +82,7 @@ pub struct Row {
 pub const OURS: &str = "seqloom";
 
 impl Row {
-    /// Ours, of the processes of a case in their order, the first of them with empty caches; `None` of none.
+    /// Our row, from the processes of a case in order, the first with empty caches; `None` without processes.
     pub fn ours(
         workload: &str,
         case: &str,
@@ -130,13 +131,13 @@ impl Row {
         })
     }
 
-    /// A peer's, of the lines of its processes; `None` of none. Errors count only where nothing else came.
+    /// A peer's row, from the lines of its processes; `None` without lines. Errors count only if there is nothing else.
     pub fn of_peer(lines: &[Self]) -> Option<Self> {
         let good: Vec<&Self> = lines.iter().filter(|line| line.error.is_none()).collect();
         let Some(first) = good.first() else { return lines.first().cloned() };
         let medians: Vec<f64> = good.iter().map(|line| line.median_ms).collect();
         let median_ms = median(&medians);
-        // What is a rate follows the pooled time.
+        // Rates follow from the pooled time.
         let slower = first.median_ms / median_ms;
         let several = good.len() > 1;
         Some(Self {
@@ -152,7 +153,7 @@ impl Row {
         })
     }
 
-    /// Half of what the quartiles lie apart, over the median.
+    /// Half the distance between the quartiles, divided by the median.
     pub fn spread(&self) -> Option<f64> {
         Some((self.q3_ms? - self.q1_ms?) / 2.0 / self.median_ms)
     }
@@ -163,7 +164,7 @@ impl Row {
     }
 }
 
-/// Milliseconds that the dispatches take at least, one after the other.
+/// Minimum milliseconds of the dispatches, one after the other.
 fn floor_ms(work: &[(u64, u64)], ceilings: Ceilings) -> f64 {
     let least = |(flops, bytes): &(u64, u64)| {
         (*flops as f64 / ceilings.flops).max(*bytes as f64 / ceilings.bytes) * 1e3
@@ -175,7 +176,7 @@ fn floor_ms(work: &[(u64, u64)], ceilings: Ceilings) -> f64 {
 pub mod tests {
     use super::*;
 
-    /// A row with nothing but what comparisons look at.
+    /// A row with only the figures that comparisons use.
     pub fn row(peer: &str, case: &str, quartiles: [f64; 3]) -> Row {
         let [q1, median_ms, q3] = quartiles;
         Row {

@@ -1,8 +1,8 @@
 //! `cargo xtask bench --startup`: time from the start of a process to the end of the demo model's first step.
 //!
-//! Measured from outside, around a child process, so that loading the program and opening the adapter count. *Cold* means
-//! that neither Seqloom's pipeline cache nor the driver's holds anything: each cold run gets empty folders.
-//! *Warm* runs find what one run before them left.
+//! It is measured from outside, around a child process, so loading the program and opening the adapter count. *Cold*
+//! runs find both Seqloom's pipeline cache and the driver's empty: each gets empty folders. *Warm* runs find what one
+//! earlier run left.
 
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
@@ -29,7 +29,7 @@ pub struct FirstStepOptions {
     cache_dir: Option<PathBuf>,
 }
 
-/// Measures and prints one JSON line, or a sentence.
+/// Measures, and prints one JSON line or a sentence.
 ///
 /// # Errors
 /// A child that fails or does not answer.
@@ -63,7 +63,7 @@ fn with_folder<T>(work: impl FnOnce(&Path) -> Result<T>) -> Result<T> {
     work(folder.path())
 }
 
-/// One child, its caches under `folder`: milliseconds until it says that it is done.
+/// One child with its caches under `folder`: milliseconds until it reports that it is done.
 fn measure(folder: &Path) -> Result<f64> {
     let program = std::env::current_exe().map_err(at(Path::new("the running program")))?;
     let mut command = Command::new(program);

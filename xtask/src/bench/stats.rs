@@ -1,6 +1,6 @@
-//! The few numbers that many are summed up by.
+//! Summary statistics.
 
-/// The value below which the part `of` lies, between neighbours in proportion; NaN of nothing.
+/// The quantile at `of`, with linear interpolation; NaN for no values.
 pub fn quantile(values: &[f64], of: f64) -> f64 {
     let mut sorted = values.to_vec();
     sorted.sort_by(f64::total_cmp);
@@ -10,12 +10,12 @@ pub fn quantile(values: &[f64], of: f64) -> f64 {
     sorted[low] + (sorted[(low + 1).min(last)] - sorted[low]) * part
 }
 
-/// The middle value, or the mean of the two in the middle; NaN of nothing.
+/// The middle value, or the mean of the two in the middle; NaN for no values.
 pub fn median(values: &[f64]) -> f64 {
     quantile(values, 0.5)
 }
 
-/// The least value; infinite of nothing.
+/// The minimum; infinite for no values.
 pub fn least(values: &[f64]) -> f64 {
     values.iter().copied().fold(f64::INFINITY, f64::min)
 }

@@ -1,7 +1,7 @@
-//! How time, or memory, follows one size: the sequences' true lengths, T, the batch, the layers.
+//! Studies of how time or memory follows one size: the sequences' true lengths, T, the batch, the layers.
 //!
-//! The sizes are measured in turns, one step each, so that what else the machine does falls on all alike, and the least
-//! time of each is taken: the one that was disturbed least.
+//! The sizes are measured in turn, one step each, so the machine's other work affects all equally. The minimum time of
+//! each counts, because it is the least disturbed.
 
 use std::time::Instant;
 
@@ -16,7 +16,7 @@ use crate::error::Result;
 
 /// Rows, steps and hidden units of the ragged study.
 const RAGGED: (usize, usize, usize) = (32, 64, 256);
-/// Rows, steps and hidden units of the growth studies, where they do not vary, and how each varies.
+/// Rows, steps and hidden units of the growth studies when they do not vary, and how each varies.
 const GROWTH: (usize, usize, usize) = (16, 64, 128);
 const TIMES: [usize; 5] = [64, 128, 256, 512, 1024];
 const BATCHES: [usize; 4] = [16, 32, 64, 128];
@@ -24,10 +24,10 @@ const LAYERS: [usize; 4] = [1, 2, 4, 8];
 /// Rows and heads of attention, and its steps.
 const ATTENTION: [usize; 2] = [1, 2];
 const ATTENTION_TIMES: [usize; 5] = [256, 512, 1024, 2048, 4096];
-/// Turns, unless told otherwise; the first is not counted.
+/// Default number of turns; the first is not counted.
 const TURNS: u32 = 6;
 
-/// A quantity over sizes, and the number it comes to.
+/// A quantity by size, and the resulting number.
 #[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
 pub struct Study {
     pub workload: String,
@@ -41,7 +41,7 @@ pub struct Study {
     /// What the result is.
     pub result_is: String,
     pub result: f64,
-    /// What it may be at most.
+    /// Its upper limit.
     pub limit: f64,
     pub adapter: String,
 }
@@ -141,7 +141,7 @@ impl Curve {
         Ok(Self { sizes_are: "T", sizes, unit: "ms", values, result_is: "exponent", limit: 2.05 })
     }
 
-    /// The exponent of what attention's programs plan, without the parameters, which are its operands here.
+    /// The exponent of the memory that attention's programs plan, without the parameters, which are its operands here.
     fn of_attention_memory(device: &Device) -> Result<Self> {
         let mut values = Vec::new();
         for time in ATTENTION_TIMES {
@@ -170,7 +170,7 @@ fn ragged(device: &Device, cell: &str, turns: Option<u32>) -> Result<Curve> {
     Ok(Curve { sizes_are: "mean length", sizes, unit: "ms", values, result_is: "ratio", limit: 0.65 })
 }
 
-/// The least time in milliseconds of a step of each.
+/// The minimum time of a step of each, in milliseconds.
 fn in_turns(subjects: &mut [Box<dyn Subject>], turns: Option<u32>) -> Result<Vec<f64>> {
     let mut millis = vec![Vec::new(); subjects.len()];
     for turn in 0..=turns.unwrap_or(TURNS) {

@@ -1,19 +1,19 @@
-//! What can be measured again and again: a trainer's step, or a program's run without a trainer.
+//! Something that can be measured repeatedly: a trainer's step, or a program's run without a trainer.
 //!
-//! One trait for both, so that timing, host time, memory and work are measured by the same lines for every workload. A
-//! new workload needs a function that makes a [`Subject`] and a line in [`super::cases`].
+//! One trait serves both, so the same lines measure timing, host time, memory and work for every workload. A new
+//! workload needs a function that makes a [`Subject`] and a line in [`super::cases`].
 
 use seqloom::graph::{Control, Objective, Program, Request};
 use seqloom::prelude::custom::*;
 
 use crate::error::Result;
 
-/// What a figure has to be divided by, and what else a row tells.
+/// Divisors of a figure, and other facts for a row.
 #[derive(Clone, Copy, Debug)]
 pub struct About {
-    /// Trainable numbers, where there is a model.
+    /// Trainable numbers, if there is a model.
     pub params: Option<usize>,
-    /// Tokens a step, where there are tokens.
+    /// Tokens per step, if there are tokens.
     pub tokens: Option<usize>,
     /// Units of work that one timed step does: times are divided by it.
     pub per: usize,
@@ -22,7 +22,7 @@ pub struct About {
 }
 
 impl Default for About {
-    /// One run of the program, of nothing in particular.
+    /// One run of the program, without a model.
     fn default() -> Self {
         Self { params: None, tokens: None, per: 1, runs: 1 }
     }
@@ -33,7 +33,7 @@ pub trait Subject {
     /// Does one step and returns when the device is done, with the loss if there is one. The first one compiles.
     fn step(&mut self) -> Result<Option<f32>>;
 
-    /// Asks for one unit of work without waiting for it; false where that cannot be.
+    /// Asks for one unit of work without waiting for it; false if that is impossible.
     fn ask(&mut self) -> Result<bool> {
         Ok(false)
     }
@@ -44,7 +44,7 @@ pub trait Subject {
     /// Bytes that were planned before they were allocated.
     fn planned_bytes(&self) -> u64;
 
-    /// What a row tells besides times.
+    /// A row's figures besides times.
     fn about(&self) -> About;
 }
 
@@ -86,9 +86,9 @@ where
 /// Records what a [`Calculation`] computes from its operands.
 type Record = Box<dyn for<'g> Fn(&[Tensor<'g>]) -> Tensor<'g>>;
 
-/// A function of random operands, and where asked for the gradients of all of them.
+/// A function of random operands, on request with the gradients of all of them.
 ///
-/// Operands are parameters: they lie on the device, no step uploads them, and gradients flow to them.
+/// Operands are parameters: they are on the device, no step uploads them, and gradients flow to them.
 pub struct Calculation {
     store: ParamStore,
     ids: Vec<ParamId>,
@@ -100,7 +100,8 @@ pub struct Calculation {
 }
 
 impl Calculation {
-    /// Of operands of these shapes, uniform in [-0.5, 0.5]. With `backward`, of a weighted sum of the result.
+    /// With operands of these shapes, uniform in [-0.5, 0.5]. With `backward`, gradients of a weighted sum of the
+    /// result.
     ///
     /// # Errors
     /// The device's.
@@ -114,7 +115,7 @@ impl Calculation {
         Ok(Self { store, ids, record, backward, queued: 1, program: None })
     }
 
-    /// The same, with so many runs in a step and one wait at the end.
+    /// The same, with this many runs in a step and one wait at the end.
     #[must_use]
     pub fn queued(mut self, runs: usize) -> Self {
         self.queued = runs.max(1);
@@ -144,7 +145,7 @@ impl Calculation {
     }
 }
 
-/// A sum of different weights, so that the gradient which comes back is a tensor like any other and not all ones.
+/// A sum with different weights, so the incoming gradient is an ordinary tensor and not all ones.
 fn weighted(result: Tensor<'_>) -> Tensor<'_> {
     const GOLDEN: f32 = 0.618_034;
     let weights = (0..result.shape().elements()).map(|at| (at as f32 * GOLDEN).fract() - 0.5).collect();

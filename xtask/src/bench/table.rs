@@ -1,6 +1,6 @@
-//! Tables in plain text: columns as wide as they need, names to the left, numbers to the right.
+//! Tables in plain text: columns as wide as needed, names left-aligned, numbers right-aligned.
 
-/// A heading and lines of as many cells.
+/// A heading and lines with the same number of cells.
 pub struct Table {
     lines: Vec<Vec<String>>,
 }
@@ -16,7 +16,7 @@ impl Table {
         self.lines.push(cells);
     }
 
-    /// Prints it. A column without any content but its heading is left out.
+    /// Prints it. A column with only a heading is left out.
     pub fn print(&self) {
         print!("{}", self.text());
     }
@@ -48,7 +48,7 @@ impl Table {
     }
 }
 
-/// Three or four significant digits; nothing for what is not known.
+/// Three or four significant digits; empty for an unknown value.
 pub fn number(value: impl Into<Option<f64>>) -> String {
     let Some(value) = value.into().filter(|value| value.is_finite()) else { return String::new() };
     match value.abs() {
@@ -72,7 +72,7 @@ fn grouped(value: f64) -> String {
     if value < 0.0 { format!("-{text}") } else { text }
 }
 
-/// A part of one as per cent.
+/// A fraction as per cent.
 pub fn percent(value: impl Into<Option<f64>>) -> String {
     match value.into().filter(|value| value.is_finite()) {
         Some(value) => format!("{:.1} %", 100.0 * value),

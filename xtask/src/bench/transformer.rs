@@ -1,7 +1,7 @@
-//! The Transformers that workloads train: the decoder-only model of W4 and the encoder–decoder of W5.
+//! The Transformers of the workloads: the decoder-only model of W4 and the encoder–decoder of W5.
 //!
-//! Sizes, constants and tokens are those of the peers' programs, so that figures stand side by side; only that a target here
-//! begins and ends with tokens of its own, as it does for every user, where theirs is cut from one row of tokens.
+//! Sizes, constants and tokens are those of the peers' programs, so figures can be compared. One thing differs: a
+//! target here begins and ends with special tokens, as for every user; theirs is cut from one row of tokens.
 
 use seqloom::prelude::*;
 

@@ -1,10 +1,11 @@
 //! `cargo xtask shaders --tint`: every shipped variant through Tint, the WGSL compiler of Chrome.
 //!
-//! naga takes texts that the standard forbids, such as `a < b & c`, so what it accepts may still fail in a browser. Tint comes
-//! with Dawn for Node, an npm package with binaries for Linux, macOS and Windows, which npm installs below `target/`; its
-//! null back end needs no GPU and no driver. Why not a Rust crate: none has Tint, and building Dawn takes an hour.
+//! naga accepts texts that the standard forbids, such as `a < b & c`, so a text that passes naga may still fail in a
+//! browser. Tint comes with Dawn for Node, an npm package with binaries for Linux, macOS and Windows, which npm
+//! installs below `target/`; its null back end needs no GPU and no driver. Why not a Rust crate: none has Tint, and
+//! building Dawn takes an hour.
 //!
-//! Variants with cooperative matrices are left out and counted: these are an extension that only naga knows.
+//! Variants with cooperative matrices are left out and counted, because only naga knows that extension.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -24,18 +25,18 @@ const SCRIPT: &str = include_str!("tint.mjs");
 /// One text that Tint refuses.
 #[derive(serde::Deserialize)]
 struct Failure {
-    /// Its number in what was given.
+    /// Its index in the input.
     variant: usize,
     /// `line:column message` each.
     faults: Vec<String>,
 }
 
-/// What Tint says of many variants.
+/// Tint's results for many variants.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Verdict {
     /// How many it compiled.
     pub compiled: usize,
-    /// What is wrong, one fault an entry, each beginning with the variant's label.
+    /// The faults, one per entry, each beginning with the variant's label.
     pub faults: Vec<String>,
     /// How many variants failed.
     pub failed: usize,
@@ -82,7 +83,7 @@ fn install() -> Result<PathBuf> {
     if installed(&folder) {
         return Ok(folder);
     }
-    // On Windows npm is a script, which only its full name starts.
+    // On Windows npm is a script that needs its full name to start.
     let npm = if cfg!(windows) { "npm.cmd" } else { "npm" };
     if !process::succeeds(Command::new(npm).arg("--version")) {
         return Err(missing("npm"));

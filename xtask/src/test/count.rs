@@ -1,12 +1,12 @@
-//! Counting tests: what a runner says at its end, and what tests said of themselves.
+//! Counts tests: the runner's totals, and what tests reported themselves.
 //!
-//! Each runner's own closing lines are read and no others: nextest shows what a failed test printed, and the closing line
-//! of that test's process is among it.
+//! Only the runner's own closing lines are read, because nextest shows the output of a failed test, which includes the
+//! closing line of that test's process.
 
 use std::collections::BTreeSet;
 use std::fmt;
 
-/// What runs tests.
+/// The test runner.
 #[derive(Clone, Copy)]
 pub enum Runner {
     /// `cargo test`, a closing line for each binary: `test result: ok. 3 passed; 0 failed; 1 ignored; …`.
@@ -24,7 +24,7 @@ impl Runner {
         }
     }
 
-    /// What its output says in all.
+    /// The totals of its output.
     pub fn totals(self, text: &str) -> Totals {
         let lines: Vec<String> = text.lines().map(plain).collect();
         let mut totals = Totals::default();
@@ -47,11 +47,11 @@ impl Runner {
 pub struct Totals {
     /// Ran, and found nothing wrong.
     pub passed: usize,
-    /// Found something wrong, were ended by a signal or for their time.
+    /// Found a fault, or were ended by a signal or a timeout.
     pub failed: usize,
     /// Marked as not to be run.
     pub ignored: usize,
-    /// Found that they cannot run on this adapter.
+    /// Reported that they cannot run on this adapter.
     pub skipped: usize,
 }
 
@@ -82,7 +82,7 @@ impl Totals {
         self.skipped += other.skipped;
     }
 
-    /// Takes tests that could not run off those that passed.
+    /// Subtracts tests that could not run from those that passed.
     pub fn without(self, skipped: usize) -> Self {
         let skipped = skipped.min(self.passed);
         Self { passed: self.passed - skipped, skipped: self.skipped + skipped, ..self }
@@ -102,7 +102,7 @@ impl fmt::Display for Totals {
     }
 }
 
-/// What tests said of themselves.
+/// What tests reported.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Skipped {
     /// Tests that could not run at all.
@@ -112,7 +112,8 @@ pub struct Skipped {
 }
 
 impl Skipped {
-    /// Reads the file of the lines `what, file, test, reason`, separated by tabs. A test may have said a thing twice.
+    /// Reads the file of the lines `what, file, test, reason`, separated by tabs. A test may have reported something
+    /// twice.
     pub fn read(text: &str) -> Self {
         let (mut tests, mut lines) = (BTreeSet::new(), BTreeSet::new());
         for line in text.lines() {
@@ -160,7 +161,7 @@ mod tests {
         assert_eq!(Runner::Nextest.totals(text), totals(52, 5, 1));
     }
 
-    /// A test that passes and then ends by a signal: its process has printed a closing line of its own.
+    /// A test that passes and then ends by a signal: its process has printed its own closing line.
     #[test]
     fn what_a_failed_test_printed_is_not_counted() {
         let text = "        SIGSEGV [   0.5s] seqloom-device::faults a_future_wakes\n  stdout ───\n\n    running 1 test\n\

@@ -1,7 +1,7 @@
-//! Rules about single files (ARCHITECTURE.md, invariants 4 and 8): size, header, no path or registry of one machine,
-//! no permission to panic in shipped code, and errors that can grow.
+//! Rules about single files (ARCHITECTURE.md, invariants 4 and 8): size, header, no path or registry of one machine, no
+//! permission to panic in shipped code, and errors that can grow.
 //!
-//! `unwrap` itself is clippy's to find; here it is only checked that nobody switches that lint off outside tests.
+//! Clippy finds `unwrap` itself; this only checks that nobody switches that lint off outside tests.
 
 use super::tree::{Finding, PEERS, Source, Tree};
 
@@ -11,7 +11,7 @@ const MOST_LINES: &[(&str, usize)] = &[("rs", 500), ("wgsl", 200)];
 /// How a file of that extension begins.
 const HEADERS: &[(&str, &str)] = &[("rs", "//!"), ("wgsl", "//")];
 
-/// Beginnings of absolute paths that exist on somebody's machine only.
+/// Beginnings of absolute paths that exist only on somebody's machine.
 const LOCAL: &[&str] = &["/home/", "/root/", "/Users/", "/work/", "/tmp/", "C:\\Users"];
 
 /// The one registry that the lock file may name.
@@ -47,7 +47,7 @@ pub fn headers(tree: &Tree, findings: &mut Vec<Finding>) {
     }
 }
 
-/// Nothing that exists on one machine only.
+/// Nothing that exists only on one machine.
 pub fn local_paths(tree: &Tree, findings: &mut Vec<Finding>) {
     for (path, source) in tree.files.iter().filter(|(path, _)| !path.starts_with("xtask/src/tidy/")) {
         for (line, text) in (1..).zip(source.text.lines()) {
@@ -96,7 +96,7 @@ pub fn panics(tree: &Tree, findings: &mut Vec<Finding>) {
     }
 }
 
-/// What can go wrong grows: errors of the crates are non_exhaustive.
+/// Errors will gain members, so those of the crates are non_exhaustive.
 pub fn errors_can_grow(tree: &Tree, findings: &mut Vec<Finding>) {
     let ships = |path: &str| path.starts_with("crates/") || path.starts_with("shaders/");
     for (path, source) in tree.with_extension("rs").filter(|(path, _)| ships(path)) {
@@ -109,7 +109,7 @@ pub fn errors_can_grow(tree: &Tree, findings: &mut Vec<Finding>) {
                     findings.push(finding(path, line, format!("`{name}` is not #[non_exhaustive]")));
                 }
             }
-            // Attributes stand right above what they belong to; comments and docs are blank here.
+            // Attributes are directly above their item; comments and docs are blank here.
             marked =
                 code.contains("#[non_exhaustive]") || (marked && (code.is_empty() || code.starts_with("#[")));
         }

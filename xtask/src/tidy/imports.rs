@@ -1,9 +1,9 @@
-//! Rules about imports between the files of one crate (ARCHITECTURE.md): no circle of files, and none against the order of a
-//! crate's rooms.
+//! Rules about imports between the files of one crate (ARCHITECTURE.md): no circle of files, and no import against the
+//! order of a crate's rooms.
 //!
-//! Files are read, not compiled: paths after `use`, and paths in code that begin with `crate`, `self` or `super`, are followed to
-//! the file that defines what they name, through re-exports. A declaration `mod a;` is no import. Methods are not followed:
-//! who calls one has imported, or been given, the type.
+//! Files are read, not compiled. Paths after `use`, and paths in code that begin with `crate`, `self` or `super`, are
+//! followed through re-exports to the file that defines the name. A declaration `mod a;` is not an import. Methods are
+//! not followed, because their caller has imported or been given the type.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -55,12 +55,12 @@ const ROOMS: &[(&str, &[(&str, Uses)])] = &[
 
 /// Which rooms a room may use besides itself.
 enum Uses {
-    /// All that stand before it in the list.
+    /// All before it in the list.
     Before,
     Only(&'static [&'static str]),
 }
 
-/// How many re-exports are followed at most, so that a mistake in the source cannot hold the rule up.
+/// Most re-exports that are followed, so a mistake in the source cannot hang the rule.
 const MOST_STEPS: usize = 8;
 
 /// Circles of files.
@@ -112,7 +112,7 @@ struct File {
     path: String,
     /// What it imports or names, from the crate's root on.
     named: Vec<Vec<String>>,
-    /// By name under which it stands here, what a `use` brings in.
+    /// The imports of `use`, by their local names.
     brought: BTreeMap<String, Vec<String>>,
 }
 
@@ -153,7 +153,7 @@ impl Crate {
         for _ in 0..MOST_STEPS {
             let (depth, file) =
                 (0..=path.len()).rev().find_map(|n| Some((n, self.files.get(&path[..n])?)))?;
-            // The rest names something in that file, or something which that file has from another.
+            // The rest names something in that file, or something that it re-exports.
             match path.get(depth).and_then(|name| file.brought.get(name)) {
                 Some(from) => path = [from.as_slice(), &path[depth + 1..]].concat(),
                 None => return Some(&file.path),
@@ -300,7 +300,7 @@ fn closing(tree: &[String], open: usize) -> usize {
     tree.len() - 1
 }
 
-/// Sets of two or more files each of which reaches all others, in alphabetical order. Crates have tens of files, so plain
+/// Sets of two or more files that all reach each other, in alphabetical order. Crates have tens of files, so plain
 /// reachability is fast enough.
 fn circles_of(imports: &BTreeMap<String, BTreeSet<String>>) -> Vec<Vec<String>> {
     let reached: BTreeMap<&str, BTreeSet<&str>> =
@@ -314,7 +314,7 @@ fn circles_of(imports: &BTreeMap<String, BTreeSet<String>>) -> Vec<Vec<String>> 
     circles.into_iter().collect()
 }
 
-/// What can be reached from a file by one import or more.
+/// The files that a file reaches by one or more imports.
 fn reach<'a>(imports: &'a BTreeMap<String, BTreeSet<String>>, file: &str) -> BTreeSet<&'a str> {
     let mut reached = BTreeSet::new();
     let mut open: Vec<&str> = imports.get(file).into_iter().flatten().map(String::as_str).collect();
@@ -408,7 +408,7 @@ mod tests {
             assert_eq!(found.len(), 1, "{bad}: {found:?}");
             assert!(found[0].contains("src/record.rs; compile may use ir"), "{found:?}");
         }
-        // What the crate's root defines itself would tie every room to all others.
+        // An item defined in the crate's root would tie every room to all others.
         assert!(run("use crate::root;")[0].contains("lib.rs"));
     }
 

@@ -1,8 +1,8 @@
-//! The rule of four sets (ARCHITECTURE.md, invariant 5): each operation has its kernel or fused function (it stands in the
+//! The rule of four lists (ARCHITECTURE.md, invariant 5): each operation has its kernel or fused function (it is in the
 //! graph's list), an f64 oracle, a gradient check in the middle of a graph, and golden cases.
 //!
-//! An operation without one of them is a hole in the tests; a test without its operation is a name that was changed on one
-//! side. The list itself is the graph's `OPERATIONS`; the other three are read from the tests' sources.
+//! An operation that lacks one of them is a hole in the tests; a test without its operation is a name that changed on
+//! one side. The list itself is the graph's `OPERATIONS`; the other three are read from the tests' sources.
 
 use std::collections::BTreeSet;
 
@@ -15,7 +15,7 @@ const GRADIENTS: &str = "tests/tests/operations/gradients";
 /// Golden cases of PyTorch, by operation.
 const GOLDEN: &str = "tests/golden/operations.json";
 
-/// Compares the four sets.
+/// Compares the four lists.
 pub fn agree(tree: &Tree, operations: &[&str], findings: &mut Vec<Finding>) {
     let all: BTreeSet<&str> = operations.iter().copied().collect();
     let mut compare = |place: &str, what: &str, found: &BTreeSet<String>| {

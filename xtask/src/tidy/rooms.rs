@@ -1,7 +1,8 @@
-//! Rules about the rooms: who may depend on whom, and which words may stand where (ARCHITECTURE.md, invariants 1 to 3).
+//! Rules about crates: which may depend on which, and which words their code may contain (ARCHITECTURE.md, invariants 1
+//! to 3).
 //!
-//! Manifests say what a crate *may* name, sources what it *does* name; both are checked, because a dependency that is
-//! there will be used one day, and a path can be reached through a re-export.
+//! Manifests say what a crate *may* name, sources what it *does* name. Both are checked, because an unused dependency
+//! will be used one day, and a path can be reached through a re-export.
 
 use super::tree::{Finding, PEERS, Source, Tree, has_word};
 
@@ -25,7 +26,7 @@ const WGSL: &[&str] = &["@compute", "@group(", "@binding(", "var<storage", "var<
 /// Sources that may write WGSL: `assemble` joins kernels, and `check` says what is wrong with them.
 const WGSL_WRITERS: &[&str] = &["shaders/src/assemble.rs", "shaders/src/check.rs"];
 
-/// Place of the room that holds `path`.
+/// Index of the room that holds `path`.
 fn room_of(path: &str) -> Option<usize> {
     let inside = |folder: &str| path.strip_prefix(folder).is_some_and(|rest| rest.starts_with('/'));
     ROOMS.iter().position(|(folder, ..)| inside(folder))
@@ -54,7 +55,7 @@ fn dependencies(manifest: &toml::Table) -> Vec<(String, String)> {
     found
 }
 
-/// Manifests: wgpu in the device alone, dependencies one way, versions and lints from the workspace.
+/// Manifests: wgpu only in the device, dependencies one way, versions and lints from the workspace.
 pub fn manifests(tree: &Tree, findings: &mut Vec<Finding>) {
     let ours = |path: &str| path.ends_with("/Cargo.toml") && !path.starts_with(PEERS);
     for (path, source) in tree.with_extension("toml").filter(|(path, _)| ours(path)) {

@@ -1,8 +1,8 @@
-//! The files that the rules look at, and Rust source split into code, comments and strings.
+//! The files that the rules check, and Rust source split into code, comments and strings.
 //!
-//! Rules work on a [`Tree`] in memory, never on the disk, so a test can hand each one a tree of two lines that breaks it.
-//! The split is a small lexer and not a parser: rules ask which words stand in code and which in strings, and a full
-//! parser would make every file that does not yet compile invisible to them.
+//! Rules work on a [`Tree`] in memory, never on the disk, so a test can give each one a tree of two lines that breaks
+//! it. The split is a small lexer and not a parser: rules ask which words are in code and which in strings, and a
+//! parser could not read files that do not yet compile.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -10,11 +10,11 @@ use std::path::Path;
 use crate::error::Result;
 use crate::workspace;
 
-/// Extensions of files that rules look at.
+/// Extensions of files that rules check.
 const EXTENSIONS: &[&str] = &["rs", "wgsl", "toml", "md", "yml", "json", "py", "lock"];
 
-/// Programs over other frameworks, which `bench --peers` runs. They are no part of the workspace and stay as they were when
-/// their figures were taken, so rules about our crates are not for them.
+/// Programs over other frameworks, which `bench --peers` runs. They are not part of the workspace and stay as they were
+/// when their figures were taken, so rules about our crates do not apply.
 pub const PEERS: &str = "bench/peers/";
 
 /// Text files by path relative to the root, `/` between parts.
@@ -26,9 +26,9 @@ pub struct Tree {
 /// One file. For Rust `code` and `strings` have the same lines as `text`, with all else blanked.
 pub struct Source {
     pub text: String,
-    /// Code alone: no comment, no content of a string. Equals `text` where the file is not Rust.
+    /// Only code: no comments, no contents of strings. Equals `text` if the file is not Rust.
     pub code: String,
-    /// The contents of strings alone. Empty where the file is not Rust.
+    /// Only the contents of strings. Empty if the file is not Rust.
     pub strings: String,
 }
 
@@ -90,13 +90,13 @@ impl<const N: usize> From<[(&str, &str); N]> for Tree {
 impl Source {
     /// Lines, from 1, of the code before a `#[cfg(test)]` module: what ships.
     ///
-    /// Unit tests stand at the end of a file here, so everything after that line is test.
+    /// Unit tests are at the end of a file here, so everything after that line is test.
     pub fn shipped(text: &str) -> impl Iterator<Item = (usize, &str)> {
         (1..).zip(text.lines()).take_while(|(_, line)| line.trim() != "#[cfg(test)]")
     }
 }
 
-/// Whether `word` stands in `text` with no letter, digit or underscore around it.
+/// Whether `word` occurs in `text` without a letter, digit or underscore next to it.
 pub fn has_word(text: &str, word: &str) -> bool {
     let part = |c: char| c.is_alphanumeric() || c == '_';
     text.match_indices(word).any(|(at, _)| {
@@ -105,7 +105,7 @@ pub fn has_word(text: &str, word: &str) -> bool {
     })
 }
 
-/// What the lexer stands in.
+/// The lexer's state.
 enum State {
     Code,
     Line,
@@ -176,13 +176,13 @@ fn split(source: &str) -> (String, String) {
     (code, strings)
 }
 
-/// The number of `#` after the `r` of a raw string, `None` where it is no raw string.
+/// The number of `#` after the `r` of a raw string, `None` if it is not a raw string.
 fn raw_hashes(rest: &[char]) -> Option<usize> {
     let hashes = rest[1..].iter().take_while(|&&c| c == '#').count();
     (rest.get(1 + hashes) == Some(&'"')).then_some(hashes)
 }
 
-/// Whether the character before `i` belongs to a word, a `b` of a byte string aside.
+/// Whether the character before `i` belongs to a word; the `b` of a byte string does not count.
 fn in_word(chars: &[char], i: usize) -> bool {
     let part = |c: char| c.is_alphanumeric() || c == '_';
     match i.checked_sub(1).map(|before| chars[before]) {
