@@ -1,7 +1,8 @@
-//! A function of tensors as a trained program: its outputs, the loss over them, and the gradient of every float operand.
+//! A function of tensors as a trained program: its outputs, the loss over them, and the gradient of every float
+//! operand.
 //!
-//! Operands of f32 become parameters, because a program gives gradients of parameters; operands of u32 become inputs
-//! named `in0`, `in1`, … by their position among all operands.
+//! Operands of f32 become parameters, because a program has gradients only for parameters. Operands of u32 become
+//! inputs named `in0`, `in1`, … by their position among all operands.
 
 use seqloom_device::Device;
 use seqloom_graph::{
@@ -73,7 +74,7 @@ impl Case {
             .filter(|(_, operand)| operand.dtype() == DType::U32)
             .map(|(i, operand)| (format!("in{i}"), operand.clone()))
             .collect();
-        // Every field that matters to a gradient: the scale of the loss, and a seed for dropout.
+        // Every field that affects a gradient: the scale of the loss, and a seed for dropout.
         let control = Control { loss_scale: 1.0, seed: 7, ..Control::default() };
         Self { store, program, inputs, outputs: names.len(), control }
     }
@@ -97,7 +98,7 @@ impl Case {
         self.control.seed = seed;
     }
 
-    /// Runs once and gives the loss.
+    /// Runs once and returns the loss.
     ///
     /// # Panics
     /// If the device fails.

@@ -1,7 +1,8 @@
 //! Equality of tensors up to a tolerance.
 //!
-//! An element passes if |got − want| ≤ abs + rel·|want|: the absolute part for what cancels to nearly nothing, the relative
-//! part for all else. A comparison by a norm over the whole tensor would let one wrong element hide among many right ones.
+//! An element passes if |got − want| ≤ abs + rel·|want|: the absolute part is for values that cancel to nearly nothing,
+//! the relative part for all others. A norm over the whole tensor would let one wrong element hide among many right
+//! ones.
 
 /// How far an element may be from what is expected.
 #[derive(Clone, Copy, Debug, PartialEq)]

@@ -1,7 +1,7 @@
 //! Opens the device that tests run on.
 //!
-//! Which adapter that is the environment decides (`SEQLOOM_ADAPTER`), as for any program; each test prints its name, so a
-//! log says what was tested. There is no way to skip: without an adapter a test fails with the reason.
+//! The environment picks the adapter (`SEQLOOM_ADAPTER`), as for any program. Each test prints its name, so a log says
+//! what was tested. There is no way to skip: without an adapter a test fails with the reason.
 
 use std::sync::OnceLock;
 
@@ -17,7 +17,7 @@ pub fn open() -> Device {
 }
 
 fn open_as(kind: Option<AdapterKind>) -> Device {
-    // The cache on disk is a subject of its own; here it would make one test depend on what another left behind.
+    // No cache on disk: it has its own tests, and would make one test depend on what another left.
     let options = DeviceOptions { no_cache: true, kind, ..DeviceOptions::default() };
     let device = Device::open(options).unwrap_or_else(|error| panic!("these tests need a device: {error}"));
     let facts = device.facts();
@@ -35,7 +35,7 @@ pub fn shared() -> Device {
     SHARED.get_or_init(open).clone()
 }
 
-/// The shared device again, opened as a discrete GPU: programs on it take the kernels and the fusions of GPUs, whatever the
+/// The shared device again, opened as a discrete GPU: programs on it use the kernels and fusions of GPUs, whatever the
 /// adapter is.
 ///
 /// # Panics

@@ -1,14 +1,14 @@
-//! Runs what a kernel family lowered to, without a graph: buffers in, dispatches, buffers out.
+//! Runs a kernel family's launches without a graph: buffers in, dispatches, buffers out.
 //!
-//! For tests of single families: a fault then lies in a kernel or its launch and nowhere else. Results and scratch are
-//! filled with NaN before the run, so that an element which a kernel forgets, or reads before it is written, shows.
+//! It is for tests of single families: a fault is then in a kernel or its launch. Results and scratch are filled with
+//! NaN before the run, so an element that a kernel forgets, or reads before it is written, shows.
 
 use seqloom_device::{AdapterKind, Buffer, Device, Facts};
 use seqloom_kernels::{Control, Lowered, Operand};
 
 use crate::device;
 
-/// What unwritten memory holds: a quiet NaN that no computation makes.
+/// Fills unwritten memory: a quiet NaN that no computation produces.
 const POISON: u32 = 0x7fc0_dead;
 
 /// Contents of a buffer.

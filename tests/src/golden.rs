@@ -1,6 +1,6 @@
-//! Golden files: what PyTorch computed, as committed safetensors.
+//! Golden files: PyTorch's results, as committed safetensors.
 //!
-//! `golden/generate.py` writes them and says what they hold. Tests only read them, so that testing needs no Python.
+//! `golden/generate.py` writes them and describes their contents. Tests only read them, so testing needs no Python.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;

@@ -1,7 +1,8 @@
-//! A model against a golden case: the case's parameters in, its loss, outputs and all gradients compared.
+//! Compares a model with a golden case: it takes the case's parameters, and its loss, outputs and all gradients are
+//! compared.
 //!
 //! A case holds its parameters under their names in the model, `loss`, each output under its name, and the gradients as
-//! `grad.<parameter>`, all behind the case's own name and a point.
+//! `grad.<parameter>`, all prefixed with the case's name and a point.
 
 use seqloom_graph::{
     Arena, Control, Graph, HostTensor, Objective, ParamStore, Params, Program, Request, StoreKind, Tensor,
@@ -11,7 +12,7 @@ use crate::compare::{Tolerance, compare};
 use crate::device;
 use crate::golden::Golden;
 
-/// What a model gives for a case.
+/// A model's results for a case.
 #[derive(Debug)]
 pub struct Recorded<'g> {
     /// The scalar to differentiate.

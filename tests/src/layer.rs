@@ -1,4 +1,4 @@
-//! One direction of a recurrent layer over padded sequences, as tests of its operation record it.
+//! One direction of a recurrent layer over padded sequences, recorded for tests of its operation.
 
 use seqloom_graph::{Lengths, Tensor};
 use seqloom_kernels::recurrent::Cell;

@@ -1,14 +1,14 @@
-//! What the tests of the whole house share: oracles, golden files, comparison, and the way to a device.
+//! Shared by the tests of all crates: oracles, golden files, comparison, and opening a device.
 //!
-//! The tests themselves stand in `tests/`, one subject a file. They need a device unless they say otherwise: a machine
-//! without an adapter fails them, because a test that skips itself where it matters proves nothing. One that an adapter cannot run returns by
-//! [`skip::skip`], and is not counted as passed.
+//! The tests themselves are in `tests/`, one subject per file. They need a device unless they say otherwise, and fail
+//! on a machine without an adapter, because a test that skips itself silently proves nothing. A test that an adapter
+//! cannot run returns by [`skip::skip`] and is not counted as passed.
 //!
 //! | module | what it holds |
 //! |---|---|
 //! | [`oracle`] | every kernel family in plain `f64` code |
 //! | [`executor`] | runs launches of the kernel families directly, without a graph |
-//! | [`golden`] | what PyTorch computed, read from committed files |
+//! | [`golden`] | PyTorch's results, read from committed files |
 //! | [`golden_model`] | a whole model against a golden case |
 //! | [`case`] | a function of tensors, recorded, compiled and run with its gradients |
 //! | [`layer`] | one direction of a recurrent layer, recorded |
@@ -16,10 +16,10 @@
 //! | [`stencil`] | directional derivatives of a program's loss by finite differences |
 //! | [`compare`] | equality up to a tolerance, naming the tensor and the worst element |
 //! | [`device`] | opens the device under test |
-//! | [`skip`] | what a test cannot see on this adapter, for `cargo xtask test` to list |
+//! | [`skip`] | reports what a test cannot check on this adapter, for `cargo xtask test` to list |
 
-// Support of tests: a wrong expectation here has to stop the test, and a message beats a `Result` that the test would
-// only unwrap.
+// Test support: a wrong expectation here must stop the test, and a message is better than a `Result` that the test
+// would only unwrap.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 pub mod case;

@@ -1,9 +1,9 @@
-//! An operation in the middle of a graph, and its gradient there against finite differences of the loss.
+//! An operation in the middle of a graph, and the check of its gradient there by finite differences of the loss.
 //!
 //! Each operand is a parameter times a second parameter that broadcasts, and the outputs end in a weighted sum of a
-//! nonlinear function: so the rule under test receives a gradient that is neither 1 nor constant, and has to hand one on
-//! that others use. A rule tested as the last operation of a graph hides a factor it drops. How the comparison is made and
-//! how exact it is: [`crate::stencil`].
+//! nonlinear function. So the rule under test receives a gradient that is neither 1 nor constant, and must pass one on
+//! that others use. Tested as the last operation of a graph, a rule can hide a factor that it drops. [`crate::stencil`]
+//! says how the comparison is made and how exact it is.
 
 use seqloom_device::Device;
 use seqloom_graph::{Graph, HostData, HostTensor, Tensor};

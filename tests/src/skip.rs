@@ -1,17 +1,18 @@
-//! What a test cannot see on this adapter: said, listed by `cargo xtask test`, and not counted as passed.
+//! Reports what a test cannot check on this adapter, so `cargo xtask test` lists it and does not count it as passed.
 //!
-//! Neither cargo test nor nextest knows a test that finds out by itself that it cannot run. So such a test returns by
-//! [`skip`], which appends a line to the file that `SEQLOOM_SKIPPED` names, in one write, as tests run in many processes.
-//! `cargo xtask test` gives that file, takes those tests off what passed, and lists them with their reasons. A test that does
-//! run, only without some part, says so by [`skip_part`]: it is listed too and stays passed.
+//! Neither cargo test nor nextest knows a test that finds out itself that it cannot run. Such a test returns by
+//! [`skip`], which appends a line to the file that `SEQLOOM_SKIPPED` names, in one write, because tests run in many
+//! processes. `cargo xtask test` sets that file, subtracts those tests from the passed ones, and lists them with their
+//! reasons. A test that runs without some part reports that by [`skip_part`]: it is listed too and stays passed.
 //!
-//! The tests of `seqloom-device` include this file: one mechanism, and no crate for it below that one.
+//! The tests of `seqloom-device` include this file, so there is one mechanism and no extra crate below that one.
 
 use std::fs::OpenOptions;
 use std::io::Write;
 use std::panic::Location;
 
-/// Says that the calling test cannot run on this adapter, and why. Nothing of it may count: return by this call.
+/// Reports that the calling test cannot run on this adapter, and why. None of the test may count, so return by this
+/// call.
 ///
 /// # Panics
 /// If the file that `SEQLOOM_SKIPPED` names cannot be written: the test would count as passed.
@@ -20,7 +21,7 @@ pub fn skip(reason: &str) {
     record("skipped", reason, Location::caller());
 }
 
-/// Says which part of the calling test this adapter leaves out, and why.
+/// Reports which part of the calling test cannot run on this adapter, and why.
 ///
 /// # Panics
 /// As [`skip`].

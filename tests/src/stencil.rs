@@ -1,4 +1,4 @@
-//! Gradients checked against finite differences of the loss that the device itself computes.
+//! Checks gradients against finite differences of the loss that the device itself computes.
 //!
 //! For a direction d of signs ±1 over all float operands, the derivative d·∇L is compared with the fourth-order stencil
 //!
@@ -6,19 +6,19 @@
 //! (8·(L(x + hd) − L(x − hd)) − (L(x + 2hd) − L(x − 2hd))) / 12h       h = 0.01
 //! ```
 //!
-//! Single elements would be the more obvious way, but a loss in f32 carries rounding of about 1e-7 of its size; divided by
-//! h that is 1e-5, which swamps the derivative by one small element. A direction moves every element at once, so the
-//! change is far above the rounding, and h may be large because the stencil's own error is of order h⁴. Every operand is
-//! checked alone and all together, over several directions: an element that is wrong shows unless its error cancels in
-//! all of them.
+//! Single elements would be more obvious, but a loss in f32 has a rounding error of about 1e-7 of its size. Divided by
+//! h that is 1e-5, which hides the derivative by one small element. A direction moves every element at once, so the
+//! change is far above the rounding, and h may be large because the stencil's own error is of order h⁴. Every operand
+//! is checked alone and all together, over several directions, so a wrong element shows unless its error cancels in all
+//! of them.
 
 use crate::case::Case;
 
 const STEP: f32 = 0.01;
 const DIRECTIONS: u32 = 4;
-/// Rounding of the four losses (sums of some dozen terms of size 1: about 3e-7 each) over 12h/18 = 0.0067 gives 5e-5; the
-/// stencil's h⁴ with |d|₁ of some dozens gives less. Both scale with the gradient's length, so it is what they are measured
-/// against. A dropped factor or sign is an error of order 1 on this scale.
+/// Rounding of the four losses (sums of some dozen terms of size 1: about 3e-7 each) over 12h/18 = 0.0067 gives 5e-5;
+/// the stencil's h⁴ with |d|₁ of some dozens gives less. Both scale with the gradient's length, so the tolerance is
+/// relative to it. A dropped factor or sign is an error of order 1 on this scale.
 const TOLERANCE: f32 = 3e-3;
 const FLOOR: f32 = 2e-4;
 

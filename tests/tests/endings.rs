@@ -1,9 +1,9 @@
-//! Processes end: whatever thread drops the last handle of a device, and whenever, with work in flight or not, with the
-//! device lost or not, by return, by exit or by a panic. No signal, no hang.
+//! Processes end cleanly, whichever thread drops the last handle of a device, and whenever: with work in flight or not,
+//! with the device lost or not, by return, exit or panic. No signal, no hang.
 //!
-//! Each order is a process of its own (`src/bin/ending.rs`), for what is tested is what happens after `main`. What can go
-//! wrong goes wrong seldom, and more often on a busy machine, so there are 200 processes beside two threads that keep
-//! two cores busy. A machine too slow for all of them within [`BUDGET`] runs as many as it can, and says how many.
+//! Each order is a separate process (`src/bin/ending.rs`), because the test is about what happens after `main`.
+//! Failures are rare, and more frequent on a busy machine, so there are 200 processes beside two threads that keep two
+//! cores busy. A machine too slow for all of them within [`BUDGET`] runs as many as it can, and says how many.
 
 #![allow(clippy::unwrap_used, clippy::panic)] // A test fails by panicking.
 
@@ -17,15 +17,15 @@ const WORKS: [&str; 3] = ["idle", "busy", "compiling"];
 const FATES: [&str; 2] = ["kept", "lost"];
 const ENDS: [&str; 5] = ["return", "exit", "other", "stranger", "panic"];
 
-/// Processes at most, and at least, if the time is up.
+/// Number of processes, and the minimum if the time is up.
 const RUNS: usize = 200;
 const LEAST: usize = 24;
-/// When no further process is begun.
+/// Time after which no further process is started.
 const BUDGET: Duration = Duration::from_secs(60);
 /// Processes at a time.
 const AT_ONCE: usize = 2;
-/// Longest life of a process: the device's own limit of 3 s, the 5 s that its end may be held up, and room for a machine
-/// that does other things besides.
+/// Longest life of a process: the device's own limit of 3 s, the 5 s by which its end may be delayed, and a margin for
+/// a busy machine.
 const LIFE: Duration = Duration::from_secs(40);
 
 #[test]
@@ -47,7 +47,7 @@ fn processes_end_without_a_signal_in_every_order() {
                 next.fetch_sub(1, Ordering::Relaxed);
                 return;
             }
-            // Steps that are coprime to the number of orders, so that the first few are of all kinds already.
+            // Steps coprime to the number of orders, so the first few are already of all kinds.
             let order = orders[run * 59 % orders.len()];
             let [before, after] = [run * 37 % 61, run * 23 % 53];
             if let Err(why) = ends_well(order, before, after) {
@@ -73,7 +73,7 @@ fn processes_end_without_a_signal_in_every_order() {
     assert!(wrong.is_empty(), "{} of {runs}:\n{}", wrong.len(), wrong.join("\n"));
 }
 
-/// Work that outlasts every limit holds up a process no longer than the limits say.
+/// Work that outlasts every limit delays a process no longer than the limits.
 #[test]
 fn work_without_an_end_does_not_keep_a_process() {
     let orders = [["main", "long", "kept", "return"], ["nobody", "long", "kept", "exit"]];
@@ -84,7 +84,7 @@ fn work_without_an_end_does_not_keep_a_process() {
     }
 }
 
-/// Runs a process; an error says how it ended if not as it should.
+/// Runs a process. An error says how it ended, if it ended wrongly.
 fn ends_well(order: [&str; 4], before: usize, after: usize) -> Result<(), String> {
     let waits = [before, after].map(|time| time.to_string());
     let what = format!("{} {}", order.join(" "), waits.join(" "));

@@ -1,13 +1,13 @@
-//! A process that ends in the order its arguments ask for: what `tests/endings.rs` runs again and again.
+//! A process that ends in the order given by its arguments; `tests/endings.rs` runs it many times.
 //!
 //! `ending HOLDER WORK FATE END BEFORE AFTER`:
 //!
-//! * HOLDER, who drops the last handle: `main`, `nobody`, `thread` (another thread), `buffer` (a thread that has but a buffer
-//!   and a dispatch left), `waker` (the thread that polls for futures, as it wakes one) or `abandoned` (the same thread, which
-//!   still polls for a future that was dropped).
+//! * HOLDER of the last handle: `main`, `nobody`, `thread` (another thread), `buffer` (a thread that has only a buffer
+//!   and a dispatch left), `waker` (the thread that polls for futures, as it wakes one) or `abandoned` (the same
+//!   thread, which still polls for a future that was dropped).
 //! * WORK in flight: `idle`, `busy`, `compiling` (a thread that compiles, submits and never waits) or `long` (more than any
 //!   limit, in one submission).
-//! * FATE of the device: `kept`, or `lost` while all this goes on.
+//! * FATE of the device: `kept`, or `lost` meanwhile.
 //! * END: `return` from main, `exit` by main, `other` (exit by a thread that has used the device), `stranger` (exit by one that
 //!   never did) or `panic` of main.
 //! * BEFORE and AFTER: milliseconds until main ends, and until threads drop what they hold.
@@ -93,7 +93,7 @@ fn main() {
     }
 }
 
-/// A thread that has used the device and holds nothing of it; what is sent to it has it exit.
+/// A thread that has used the device and holds nothing of it; a message makes it exit.
 fn used(device: &Device) -> Sender<()> {
     let (end, ended) = channel();
     let (done, ready) = channel();
@@ -109,7 +109,7 @@ fn used(device: &Device) -> Sender<()> {
     end
 }
 
-/// Gives the handles to whoever is to drop them; returns them if that is main.
+/// Gives the handles to their last holder; returns them if that is main.
 fn hand_over(mut handles: Handles, holder: &str, after: Duration) -> Option<Handles> {
     static NOBODY: Mutex<Option<Handles>> = Mutex::new(None);
     let later = move |handles: Handles| {
@@ -140,7 +140,7 @@ fn hand_over(mut handles: Handles, holder: &str, after: Duration) -> Option<Hand
     None
 }
 
-/// A kernel like no other of this process, for some milliseconds of work, with memory of its own.
+/// A kernel unlike any other of this process, with some milliseconds of work and its own memory.
 fn prepared(device: &Device, n: u32, groups: u32) -> Result<(Buffer, Dispatch), DeviceError> {
     let source = format!(
         "@group(0) @binding(0) var<storage, read_write> out: array<u32>;

@@ -1,4 +1,4 @@
-//! A dense `f64` array: what the oracles of the graph's operations take and give.
+//! A dense `f64` array: operand and result of the oracles of the graph's operations.
 
 /// Row-major elements under a shape.
 #[derive(Clone, Debug, PartialEq)]
@@ -23,7 +23,7 @@ impl Array {
         self.data[linear]
     }
 
-    /// The element that stands at `index` of a shape this array stretches to.
+    /// The element at `index` of a shape that this array broadcasts to.
     pub fn stretched_at(&self, index: &[usize]) -> f64 {
         let own = &index[index.len() - self.shape.len()..];
         let own: Vec<_> =
@@ -36,7 +36,7 @@ impl Array {
         Self { shape: self.shape.clone(), data: self.data.iter().map(|&x| function(x)).collect() }
     }
 
-    /// `function` of every pair of elements, stretched to their common shape.
+    /// `function` of every pair of elements, broadcast to their common shape.
     pub fn zip(&self, other: &Self, function: impl Fn(f64, f64) -> f64) -> Self {
         let rank = self.shape.len().max(other.shape.len());
         let size = |shape: &[usize], axis: usize| {

@@ -1,7 +1,7 @@
 //! Attention over whole sequences, and its gradients, by matrices of scores.
 //!
-//! Tensors are `[B, T, H, D]`. The forward pass is the definition; the backward pass is written by hand from it and is
-//! itself held against finite differences of the forward pass, so that it cannot share a mistake with a kernel.
+//! Tensors are `[B, T, H, D]`. The forward pass is the definition. The backward pass is written by hand from it and is
+//! itself checked against finite differences of the forward pass, so it cannot share a mistake with a kernel.
 
 use super::softmax::log_sum_exp;
 

@@ -1,6 +1,6 @@
 //! Cross-entropy of rows of logits against class numbers, and its gradient.
 //!
-//! Both per row and unscaled: the mean over the rows that count is the graph's business.
+//! Both are per row and unscaled; the graph takes the mean over the rows that count.
 
 use super::softmax::log_sum_exp;
 

@@ -1,4 +1,4 @@
-//! Embedding lookup and its gradient, and the sorted segments that the gradient's kernel wants.
+//! Embedding lookup and its gradient, and the sorted segments for the gradient's kernel.
 
 /// `out[n] = table[ids[n]]`, the table being `[V, C]` and the result `[N, C]`; zeros for an id of V or more.
 pub fn forward(channels: usize, table: &[f64], ids: &[u32]) -> Vec<f64> {

@@ -1,7 +1,7 @@
 //! Matrix products, batched, with either operand stored transposed.
 //!
-//! The triple loop in its textbook order; strides are derived from the flags so that one function states all four
-//! layouts that the kernels know.
+//! It is the triple loop in its textbook order. Strides are derived from the flags, so one function states all four
+//! layouts of the kernels.
 
 /// A product `out[z] = A[z]·B[z]` with `A` M×K and `B` K×N.
 #[derive(Clone, Copy, Debug)]
@@ -18,9 +18,9 @@ pub struct Matmul {
     pub trans_a: bool,
     /// `B` is stored `[N, K]`.
     pub trans_b: bool,
-    /// Every product has an `A` of its own; otherwise one serves all.
+    /// Every product has its own `A`; otherwise all share one.
     pub a_batched: bool,
-    /// Every product has a `B` of its own; otherwise one serves all.
+    /// Every product has its own `B`; otherwise all share one.
     pub b_batched: bool,
 }
 

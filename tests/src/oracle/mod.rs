@@ -1,9 +1,9 @@
-//! Oracles: what every kernel family means, as plain `f64` code on the CPU.
+//! Oracles: the meaning of every kernel family, as plain `f64` code on the CPU.
 //!
-//! One file per family, the formula written in the most obvious loops, no blocking, no cleverness and no GPU: an
-//! oracle is only worth something when a reader can see that it is right. They are kept out of the kernel tests so
-//! that graph tests, gradient checks and benches can hold themselves against the same code. Slices of the wrong
-//! length are a mistake of the test that calls, and stop it by the usual index panic.
+//! One file per family, the formula in the most obvious loops, without blocking, cleverness or a GPU: an oracle is only
+//! useful if a reader can see that it is right. They are separate from the kernel tests, so graph tests, gradient
+//! checks and benches can use the same code. Slices of the wrong length are a mistake of the calling test, and stop it
+//! by the usual index panic.
 //!
 //! Legend: B batch, T time, C channels, D head width, H heads or hidden, V vocabulary.
 

@@ -1,7 +1,6 @@
 //! Normalisation of the rows of `[rows, cols]`, and the gradient of its operand.
 
-/// Rows with their mean (where `centred`, else 0) taken off and divided by √(their mean square + eps), and those two
-/// numbers: (h, m, r).
+/// Rows minus their mean (0 if not `centred`), divided by √(their mean square + eps), and those two numbers: (h, m, r).
 pub fn normalise(cols: usize, x: &[f64], centred: bool, eps: f64) -> (Vec<f64>, Vec<f64>, Vec<f64>) {
     let (mut h, mut means, mut rstds) = (Vec::new(), Vec::new(), Vec::new());
     for row in x.chunks(cols) {

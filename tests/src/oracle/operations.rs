@@ -1,6 +1,6 @@
-//! What every operation of a tensor means, by its method's name: one `pub fn` each, over [`Array`]s.
+//! The meaning of every operation of a tensor, by its method's name: one `pub fn` each, over [`Array`]s.
 //!
-//! Formulas alone; those that a kernel family's oracle has already are called there.
+//! They are plain formulas; those that a kernel family's oracle already has are called there.
 
 use seqloom_kernels::recurrent::{Activation, Cell};
 

@@ -1,7 +1,7 @@
 //! The scalar functions that the pointwise fuser may call, and their derivatives where a gradient rule needs one.
 //!
-//! Each is the formula itself in `f64`, where the range is wide enough that the guards of the single precision
-//! versions are not needed.
+//! Each is the plain formula in `f64`, whose range is wide enough that the guards of the single-precision versions are
+//! not needed.
 
 use std::f64::consts::{FRAC_1_SQRT_2, PI};
 

@@ -1,8 +1,8 @@
 //! RNN, LSTM and GRU over whole sequences, forward, and backward through time.
 //!
-//! One sequence after another, one step after another, however the rows lie. Gates stand in PyTorch's order. The forward
-//! pass is the definition; the backward pass is written by hand from it and is itself held against finite differences of
-//! the forward pass by the kernel tests, so that it cannot share a mistake with a kernel.
+//! It goes one sequence after another, one step after another, whatever the layout of the rows. Gates are in PyTorch's
+//! order. The forward pass is the definition. The backward pass is written by hand from it, and the kernel tests check
+//! it against finite differences of the forward pass, so it cannot share a mistake with a kernel.
 
 use seqloom_kernels::recurrent::{Activation, Cell};
 
@@ -29,7 +29,7 @@ impl Layout {
         Layout { lengths: lengths.to_vec(), time, rows: lengths.len() * time, packed: false, reverse }
     }
 
-    /// Sequences without padding inside, and `spare` rows behind them.
+    /// Sequences without padding inside, followed by `spare` rows.
     pub fn packed(lengths: &[usize], spare: usize, reverse: bool) -> Self {
         let rows = lengths.iter().sum::<usize>() + spare;
         Layout { lengths: lengths.to_vec(), time: lengths[0], rows, packed: true, reverse }
@@ -97,7 +97,7 @@ pub struct Outputs {
 /// Gradients of a scalar loss with respect to the outputs.
 #[derive(Clone, Debug, Default)]
 pub struct Upstream {
-    /// `[N, H]`; whatever stands on rows of no step has no influence.
+    /// `[N, H]`; rows of no step have no influence.
     pub dy: Vec<f64>,
     /// `[B, H]`.
     pub dh_n: Vec<f64>,
@@ -193,7 +193,7 @@ pub fn backward(
         let order = layout.order(b);
         for (walked, &t) in order.iter().enumerate().rev() {
             let row = layout.row(b, t);
-            // What reaches the state before the step other than by the product.
+            // The part of the gradient that reaches the state before the step without the product.
             let mut past = vec![0.0; hidden];
             for j in 0..hidden {
                 let gate = |gate: usize| saved.gates[(row * 4 + gate) * hidden + j];
@@ -257,7 +257,7 @@ fn activate(activation: Activation, z: f64) -> f64 {
     }
 }
 
-/// The derivative of the activation where its value is y.
+/// The derivative of the activation, given its value y.
 fn slope(activation: Activation, y: f64) -> f64 {
     match activation {
         Activation::Tanh => 1.0 - y * y,

@@ -1,7 +1,7 @@
 //! Softmax and its logarithm over the rows of `[rows, cols]`.
 //!
-//! The row's maximum is taken out first: not for precision here, but because the definition is then the same for
-//! rows that hold minus infinity.
+//! The row's maximum is subtracted first. This is not for precision here, but makes the definition the same for rows
+//! that hold minus infinity.
 
 /// `out[r,c] = e^x[r,c] / Σ_j e^x[r,j]`.
 pub fn softmax(cols: usize, x: &[f64]) -> Vec<f64> {

@@ -1,6 +1,6 @@
 //! The strided copy behind slices, pads, transposes and materialised broadcasts.
 //!
-//! Works on any element type, since the kernel copies bits.
+//! It works on any element type, because the kernel copies bits.
 
 /// A copy into a row-major result of four axes.
 #[derive(Clone, Copy, Debug)]

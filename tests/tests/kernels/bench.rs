@@ -1,4 +1,4 @@
-//! The kernels that measure ceilings must do the work they are credited with.
+//! The kernels that measure ceilings do the work that is counted for them.
 
 use seqloom_kernels::bench;
 use seqloom_tests::compare::assert_close;

@@ -1,4 +1,5 @@
-//! Problems of more workgroups than an axis of a grid holds: they are folded, and each part of the result is still computed once.
+//! Problems with more workgroups than an axis of a grid holds: they are folded, and each part of the result is still
+//! computed once.
 
 use seqloom_device::Facts;
 use seqloom_kernels::attention::{self, Bias, Pass};
@@ -11,7 +12,7 @@ use crate::LOOSE;
 use crate::attention::case;
 use crate::matmul::{LAYOUTS, expected, operands, tiles};
 
-/// More matrices, rows or columns of tiles than an axis of a grid holds: by a device that is said to hold few.
+/// More matrices, rows or columns of tiles than an axis of a grid holds, by lowering the device's limit.
 #[test]
 fn products_beyond_an_axis() {
     let executor = Executor::shared();
@@ -52,7 +53,7 @@ fn more_products_than_any_axis_holds() {
     }
 }
 
-/// More batch rows, heads or tiles than an axis of a grid holds: on a device that is said to hold few.
+/// More batch rows, heads or tiles than an axis of a grid holds, by lowering the device's limit.
 #[test]
 fn attention_beyond_an_axis() {
     let executor = Executor::shared();

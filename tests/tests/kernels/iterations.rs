@@ -1,7 +1,7 @@
-//! Long walks: llvmpipe leaves every loop of an invocation after 65535 iterations and says nothing, so no kernel for CPU
+//! Long walks: llvmpipe silently leaves every loop of an invocation after 65535 iterations, so no kernel for CPU
 //! adapters may need more.
 //!
-//! Where a problem of some megabytes goes beyond that, it is run; elsewhere the launches' grids are counted.
+//! A problem of some megabytes that goes beyond the limit is run; for larger ones the launches' grids are counted.
 
 use seqloom_device::{AdapterKind, Facts, Subgroups};
 use seqloom_kernels::reduce::{self, ReduceOp};

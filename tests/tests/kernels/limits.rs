@@ -1,4 +1,4 @@
-//! Problems that must be refused, with the operation and the numbers in the message; needs no device.
+//! Problems that must be refused, with the operation and the numbers in the message. Needs no device.
 
 use seqloom_device::{AdapterKind, Facts, Subgroups};
 use seqloom_kernels::{

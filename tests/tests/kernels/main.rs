@@ -1,8 +1,8 @@
 //! Every kernel family on the device under test, against the f64 oracles.
 //!
-//! One module per family, all in one binary so that they share a device and its compiled kernels. Each family is run
-//! with the device's facts as they are and as those of the other kind of adapter, and in every variant by force, over
-//! sizes that are no multiple of anything.
+//! There is one module per family, all in one binary, so they share a device and its compiled kernels. Each family runs
+//! with the device's own facts and with those of the other kind of adapter, and in every variant by force, over sizes
+//! that are no multiple of anything.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod attention;

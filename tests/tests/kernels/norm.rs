@@ -1,4 +1,4 @@
-//! Normalisation of rows, a workgroup per row and an invocation per row.
+//! Normalisation of rows, by a workgroup per row and by an invocation per row.
 
 use seqloom_kernels::Lowered;
 use seqloom_kernels::norm::{self, Problem};

@@ -1,4 +1,4 @@
-//! AdamW over runs of arenas: clip, loss scale, decay, counts of updates, and the step that must not happen.
+//! AdamW over runs of arenas: clip, loss scale, decay, update counts, and the skipped step.
 
 use seqloom_device::Facts;
 use seqloom_kernels::optimizer::{self, BLOCK, Problem, Run, stats_len};

@@ -1,4 +1,5 @@
-//! RNN, LSTM and GRU forward and backward, in every form, with sequences of one length and of many, either way in time.
+//! RNN, LSTM and GRU forward and backward, in every form, with sequences of one length and of several, in both
+//! directions.
 
 use seqloom_device::Facts;
 use seqloom_kernels::recurrent::{self, Activation, Cell, Form, Problem};
@@ -29,7 +30,7 @@ const FULL: [(usize, usize, usize); 12] = [
     (2, 6, 256),
 ];
 
-/// Lengths of packed batches, their H, and the rows that belong to nobody.
+/// Lengths of packed batches, their H, and the number of surplus rows.
 const RAGGED: [(&[usize], usize, usize); 8] = [
     (&[1], 1, 0),
     (&[4, 1], 5, 3),
@@ -176,7 +177,7 @@ impl Case {
     ) {
         let feed = Feed { ins, outs: outs.iter().map(|(_, want)| want.len()).collect(), ..Feed::default() };
         let ran = executor.run(lowered, &feed);
-        // Gates and cells of rows that belong to nobody are nobody's business.
+        // Gates and cells of surplus rows are not compared.
         let owned: usize = self.layout.lengths.iter().sum();
         for (i, (name, want)) in outs.iter().enumerate() {
             let (mut got, mut want) = (ran.out(i), narrow(want));
@@ -230,7 +231,7 @@ fn ragged_sequences() {
     }
 }
 
-/// More rows than tiles along an axis of a grid can hold: on a device that is said to hold few.
+/// More rows than tiles along an axis of a grid can hold, by lowering the device's limit.
 #[test]
 fn grids_beyond_an_axis_are_stacked() {
     let executor = Executor::shared();

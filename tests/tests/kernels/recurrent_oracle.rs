@@ -1,6 +1,6 @@
-//! The recurrent oracles' backward pass against finite differences of their forward pass; needs no device.
+//! The recurrent oracles' backward pass against finite differences of their forward pass. Needs no device.
 //!
-//! The kernels are held against that backward pass, so it has to be right by evidence of its own.
+//! The kernels are compared with that backward pass, so it needs its own evidence.
 
 use seqloom_kernels::recurrent::{Activation, Cell};
 use seqloom_tests::executor::random;

@@ -1,4 +1,4 @@
-//! Softmax, log-softmax and cross-entropy, a workgroup per row and an invocation per row.
+//! Softmax, log-softmax and cross-entropy, by a workgroup per row and by an invocation per row.
 
 use seqloom_kernels::softmax::{self, Variant};
 use seqloom_kernels::{Lowered, cross_entropy};
@@ -48,8 +48,8 @@ fn rows_of_every_size() {
     }
 }
 
-/// What a row has in common does not show, to the bit: x − max is exact here, and all else follows from it. A kernel that
-/// made max + ln Σ first would lose the last digits of ln Σ to the size of max.
+/// A constant added to a row does not change a bit of the result: x − max is exact here, and everything else follows
+/// from it. A kernel that made max + ln Σ first would lose the last digits of ln Σ to the size of max.
 #[test]
 fn a_common_shift_changes_nothing() {
     let executor = Executor::shared();

@@ -1,6 +1,6 @@
 //! Sums of 100,000 terms, in every kernel that sums: term by term they would be off by 1e-3, by blocks they are not.
 //!
-//! All terms are equal, which is the worst case: every addition rounds the same way.
+//! All terms are equal, which is the worst case, because every addition rounds the same way.
 
 use seqloom_kernels::matmul::{self, Problem, Tile};
 use seqloom_kernels::reduce::{self, Cut, ReduceOp, Variant};

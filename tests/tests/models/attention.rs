@@ -1,4 +1,4 @@
-//! Attention over an encoder's outputs: every score against PyTorch over ragged rows, and what its program keeps in memory.
+//! Attention over an encoder's outputs: every score against PyTorch over ragged rows, and its program's memory.
 
 use seqloom_graph::{Control, HostTensor, Init, Objective, ParamStore, Params, Program, Request, StoreKind};
 use seqloom_nn::{Attention, Score};
@@ -47,7 +47,7 @@ fn additive() {
     matches_torch("additive", Score::Additive(6));
 }
 
-/// The additive score adds every query to every key, [B, T, S, A] numbers: nothing of that size may lie in memory.
+/// The additive score adds every query to every key, [B, T, S, A] numbers: nothing of that size may be in memory.
 #[test]
 fn the_sums_of_all_pairs_are_never_stored() {
     let (rows, steps, positions, width) = (4, 24, 32, 48);

@@ -1,6 +1,6 @@
-//! Text and translations written with a cache are those of the model that reads everything anew for each token: for every
-//! kind of position, for prompts of several lengths, greedy, drawn and by beams. Their probabilities are those of training,
-//! no step compiles or allocates anything, and what cannot be generated is said.
+//! Text and translations generated with a cache equal those of the model that rereads everything for each token: for
+//! every kind of position, for prompts of several lengths, greedy, sampled and by beam search. Their probabilities are
+//! those of training, no step compiles or allocates anything, and what cannot be generated is an error.
 
 use seqloom::graph::{Arena, Control, GraphError, Program, Request};
 use seqloom::nn::NnError;
@@ -10,7 +10,7 @@ use seqloom_tests::device::{shared, shared_as_gpu};
 const VOCAB: usize = 11;
 const MOST: usize = 24;
 
-/// Weights so large that an untrained model has preferences.
+/// Weights large enough that an untrained model has preferences.
 fn opinionated(store: &ParamStore, factor: f32) {
     for (i, values) in store.read(Arena::Params).unwrap().into_iter().enumerate() {
         let name = &store.specs()[i].name;
@@ -26,7 +26,7 @@ fn opinionated(store: &ParamStore, factor: f32) {
     }
 }
 
-/// A model of so many symbols, its parameters on the device.
+/// A model with this many symbols, its parameters on the device.
 fn gpt(change: impl FnOnce(&mut GptConfig)) -> (Gpt, ParamStore) {
     gpt_on(&shared(), change)
 }
@@ -280,7 +280,7 @@ fn what_is_drawn_follows_the_model_and_its_seed() {
 
 #[test]
 fn a_step_compiles_and_allocates_nothing() {
-    // A device of its own, since it is counted.
+    // A separate device, because its objects are counted.
     let device = Device::open(DeviceOptions::default()).unwrap();
     let (model, store) = gpt_on(&device, |_| ());
     let mut generator = model.generator(&store).unwrap();

@@ -1,4 +1,4 @@
-//! The language models without recurrent layers against PyTorch: two ragged windows after one another with the state carried
+//! The language models without recurrent layers against PyTorch: two consecutive ragged windows with the state carried
 //! between them, the logits of every true step, the loss and the gradient of every parameter.
 
 use seqloom_graph::{Following, HostTensor, Params};

@@ -1,5 +1,5 @@
-//! The recurrent layers against torch.nn.RNN, LSTM and GRU: layers, directions, rows of different lengths, initial states;
-//! the outputs, the final states and the gradient of everything that has one.
+//! The recurrent layers against torch.nn.RNN, LSTM and GRU: layers, directions, rows of different lengths, initial
+//! states; the outputs, the final states and all gradients.
 
 use seqloom_graph::{
     Activation, Arena, Control, Graph, HostData, Init, Objective, ParamStore, Params, Program, Request,

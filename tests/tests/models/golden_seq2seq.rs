@@ -1,5 +1,5 @@
-//! The recurrent encoder–decoder against PyTorch, which runs each sentence by itself: the loss of a ragged batch and the
-//! gradient of every parameter, for both cells, one and two layers and directions, every score and every wiring, and a
+//! The recurrent encoder–decoder against PyTorch, which runs each sentence separately: the loss of a ragged batch and
+//! the gradient of every parameter, for both cells, one and two layers and directions, every score and wiring, and a
 //! decoder that reads its own words.
 
 use seqloom_graph::{HostTensor, Params};

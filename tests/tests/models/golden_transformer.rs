@@ -1,5 +1,6 @@
-//! The Transformer family against PyTorch: attention layers, encoders and decoders, decoder-only models with every kind of
-//! positions and heads, the encoder–decoder, and biases from a tree. Rows are ragged here and run alone there.
+//! The Transformer family against PyTorch: attention layers, encoders and decoders, decoder-only models with every kind
+//! of positions and heads, the encoder–decoder, and biases from a tree. Rows are ragged here, and run one by one in
+//! PyTorch.
 
 use seqloom_graph::{AttentionOptions, Graph, HostData, HostTensor, Init, Lengths, ParamId, Params, Tensor};
 use seqloom_nn::{
@@ -166,7 +167,7 @@ fn gpt(case: &str, adjust: impl Fn(GptConfig) -> GptConfig) {
     });
 }
 
-/// A model whose heads alone know positions.
+/// A model in which only the heads know positions.
 fn relative(config: GptConfig, relative: RelativePositions) -> GptConfig {
     let block = BlockConfig { relative, ..config.block };
     GptConfig { positions: AbsolutePositions::None, block, ..config }

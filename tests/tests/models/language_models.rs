@@ -1,5 +1,5 @@
-//! The language models beside each other: a text generated with carried state is the text of the whole sequence, a Markov
-//! chain learns the frequencies of pairs, and each model learns what the one before it cannot.
+//! Language models compared: text generated with carried state equals that of the whole sequence, a Markov chain learns
+//! the frequencies of pairs, and each model learns what the one before it cannot.
 
 use seqloom::graph::{Control, Program, Request};
 use seqloom::prelude::*;

@@ -1,6 +1,6 @@
-//! Layers and models as they compute: against PyTorch, over rows of several lengths, and text and translations from them.
+//! Layers and models: against PyTorch, over rows of several lengths, and the text and translations that they generate.
 //!
-//! One binary, because linking one takes longer than compiling what a module holds.
+//! One binary, because linking one takes longer than compiling its modules.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // A test stops at the first surprise.
 
 mod attention;

@@ -1,4 +1,5 @@
-//! Rows of several lengths, and sequences in several pieces: both mean what the same rows mean one by one and whole.
+//! Rows of several lengths, and sequences in several pieces: both give the results of the same rows one by one and
+//! whole.
 
 use seqloom_graph::{
     Arena, Control, DType, HostTensor, Init, Objective, ParamStore, Params, Program, Request, StoreKind,

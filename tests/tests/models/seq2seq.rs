@@ -1,6 +1,6 @@
-//! Encoder–decoders end to end: what is translated has the probability that training gives it, searches agree with each
-//! other, sentences do not see each other, a reversal is learned with the attention where it belongs, and what is wrong is
-//! said.
+//! Encoder–decoders end to end: a translation has the probability that training gives it, searches agree with each
+//! other, sentences do not see each other, a reversal is learned with the attention in the right place, and mistakes
+//! are errors.
 
 use seqloom::Error;
 use seqloom::graph::{Arena, GraphError, HostData};

@@ -1,5 +1,5 @@
-//! Dropout by its statistics: which elements it drops is this project's own choice, so no other program's result can be
-//! compared with. What must hold is the rate, the scale, and that different calls, seeds and elements are independent.
+//! Dropout by its statistics. This project chooses which elements it drops, so no other program's result can be
+//! compared. The rate and the scale must hold, and different calls, seeds and elements must be independent.
 
 use seqloom_graph::{HostTensor, Params, Tensor};
 use seqloom_tests::case::{Case, Recorded};

@@ -1,5 +1,5 @@
-//! Attention as users meet it: against the oracle, with dropout, beside the path that stores its weights, in pieces as a
-//! decoder with a cache takes it, and refused where operands do not fit.
+//! Attention as users call it: against the oracle, with dropout, beside the path that stores its weights, in pieces as
+//! a decoder with a cache uses it, and refused if operands do not fit.
 
 use seqloom_graph::{
     AttentionOptions, Control, DType, Graph, HostData, HostTensor, Init, ParamStore, Params, Program,

@@ -1,5 +1,5 @@
-//! Convolution along time against `torch.nn.Conv1d`, with each padding and dilation, and the window tagger over ragged rows:
-//! results and all gradients. Gradients are also checked against finite differences in the middle of a graph.
+//! Convolution along time against `torch.nn.Conv1d`, with each padding and dilation, and the window tagger over ragged
+//! rows: results and all gradients. Gradients are also checked by finite differences in the middle of a graph.
 
 use seqloom_graph::{Init, Params};
 use seqloom_nn::{Conv1d, Conv1dConfig, Padding, WindowTagger, WindowTaggerConfig, conv1d};

@@ -1,5 +1,6 @@
-//! What a user gets of sums over 100,000 rows: gradients, means, norms, losses and attention, by the kernels of CPU adapters and by
-//! those of GPUs. Terms are equal, so that every addition rounds the same way; taken one by one they are off by 1e-3.
+//! Sums over 100,000 rows as users see them: gradients, means, norms, losses and attention, by the kernels of CPU
+//! adapters and by those of GPUs. Terms are equal, so every addition rounds the same way; taken one by one they are off
+//! by 1e-3.
 
 use seqloom_graph::{AttentionOptions, Graph, HostTensor, Tensor};
 use seqloom_tests::case::{Case, Recorded};

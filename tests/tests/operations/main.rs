@@ -1,7 +1,7 @@
-//! Every operation of a tensor: values against f64 oracles and PyTorch, gradients in the middle of a graph, and what holds of
-//! dropout and attention as users meet them.
+//! Every operation of a tensor: values against f64 oracles and PyTorch, gradients in the middle of a graph, and
+//! properties of dropout and attention as users call them.
 //!
-//! One binary, because linking one takes longer than compiling what a module holds.
+//! One binary, because linking one takes longer than compiling its modules.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // A test stops at the first surprise.
 
 mod dropout;

@@ -1,8 +1,8 @@
-//! What each operation makes of a NaN: the table in the documentation of `Tensor`, row by row, by the kernels of CPU adapters and by
-//! those of GPUs.
+//! Each operation's result for a NaN: the table in the documentation of `Tensor`, row by row, by the kernels of CPU
+//! adapters and by those of GPUs.
 //!
-//! WGSL lets a driver assume that there is no NaN. So this is a test of what is so on the drivers that the project tests on, and
-//! of operations agreeing with each other there.
+//! WGSL lets a driver assume that there is no NaN. So this tests the behaviour on the drivers that the project tests
+//! on, and that operations agree with each other there.
 
 use seqloom_graph::{AttentionOptions, Graph, HostTensor, Tensor};
 use seqloom_tests::case::{Case, Recorded};

@@ -1,4 +1,4 @@
-//! What a caller hears when there is no adapter, not the one asked for, or not enough of one.
+//! The errors when there is no adapter, not the one asked for, or one that lacks something.
 
 use seqloom_device::{AdapterChoice, Device, DeviceError, DeviceOptions};
 use seqloom_tests::device;

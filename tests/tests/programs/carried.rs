@@ -1,5 +1,5 @@
-//! Tensors that stay on the device: rows appended to a state in place, or to a copy where the state is read otherwise;
-//! stores with states of their own; how far a sequence may have come.
+//! Tensors that stay on the device: rows appended to a state in place, or to a copy if the state is read otherwise;
+//! stores with separate states; and how far a sequence may have come.
 
 use seqloom_graph::{
     AttentionOptions, Control, DType, Following, Graph, GraphError, HostTensor, Init, ParamStore, Params,

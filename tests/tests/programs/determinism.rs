@@ -1,7 +1,7 @@
-//! The same program on the same adapter gives the same bits, and nothing of a step is frozen into a program.
+//! The same program on the same adapter gives the same bits, and no number of a step is frozen into a program.
 //!
-//! Equality here is of bits: a reduction in an order that the scheduler picks, or a number of the host that was recorded
-//! instead of read from the control buffer, differs in the last places first.
+//! Equality here is of bits. A reduction in an order that the scheduler picks differs in the last places first, and so
+//! does a host number that was recorded instead of read from the control buffer.
 
 use seqloom_device::Device;
 use seqloom_graph::{Arena, Control, Objective, ParamStore, Params, Program, Request, StoreKind};

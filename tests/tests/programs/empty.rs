@@ -1,4 +1,4 @@
-//! Tensors without elements: they read back as nothing, what is summed over nothing is 0, and an empty batch trains nothing.
+//! Tensors without elements: they read back as nothing, a sum over nothing is 0, and an empty batch trains nothing.
 
 use seqloom_graph::{
     Activation, Arena, AttentionOptions, Control, DType, Following, Graph, GraphError, HostTensor, Init,

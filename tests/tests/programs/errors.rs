@@ -1,4 +1,4 @@
-//! Mistakes of a caller while recording and running: each is a typed error that names the thing, and nothing is lost.
+//! A caller's mistakes while recording and running: each is a typed error that names the thing, and nothing is lost.
 
 use seqloom_device::{AdapterKind, Device, DeviceError, DeviceOptions};
 use seqloom_graph::{

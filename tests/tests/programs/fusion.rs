@@ -1,4 +1,4 @@
-//! Fusion: what rides along with what, and that results are the same as apart.
+//! Fusion: which operations are fused, with the same results as unfused.
 
 use seqloom_device::Device;
 use seqloom_graph::{

@@ -1,8 +1,8 @@
-//! Products in half precision: taken where a device was opened for them, has what they need and is asked for no gradients,
-//! and nowhere else.
+//! Products in half precision: used only if a device was opened for them, has what they need, and no gradients are
+//! asked for.
 //!
-//! Each test holds whatever the adapter is. Where it has cooperative matrices it sees their results, otherwise only that asking
-//! for them changes nothing, and says so.
+//! Each test holds on any adapter. With cooperative matrices it checks their results; without, only that asking for
+//! them changes nothing, and it says so.
 
 use seqloom_device::{AdapterKind, Device, DeviceOptions, Facts, Subgroups};
 use seqloom_graph::{

@@ -1,5 +1,5 @@
-//! What belongs to another graph, another store or other parameters is refused by name and place, also where shapes agree;
-//! and so is a request that has no meaning. What shares parameters by right still works.
+//! Objects of another graph, another store or other parameters are refused by name and place, even if shapes agree, and
+//! so is a meaningless request. Legitimate sharing of parameters still works.
 
 use seqloom_graph::{
     Activation, Arena, AttentionOptions, Control, DType, Following, Graph, GraphError, HostTensor, Init,

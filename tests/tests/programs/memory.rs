@@ -1,4 +1,4 @@
-//! What a program's plan allocates: results that are written over an operand, and the one buffer of a model's logits.
+//! The memory that a program's plan allocates: results written over an operand, and the one buffer of a model's logits.
 
 use seqloom_device::Device;
 use seqloom_graph::{CrossEntropyOptions, HostTensor, Tensor};

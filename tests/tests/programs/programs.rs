@@ -1,4 +1,4 @@
-//! What a program says of itself is true: its memory, its dispatches, and that a step makes nothing new.
+//! A program's reports about itself are true: its memory, its dispatches, and that a step makes nothing new.
 
 use seqloom_device::{Counts, Device};
 use seqloom_graph::{

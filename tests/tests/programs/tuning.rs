@@ -1,5 +1,5 @@
-//! The tuner on the device under test, as a CPU adapter and as a GPU: what is wrong, fails or hangs is never chosen, what was
-//! found is used and kept, and nothing is measured unasked.
+//! The tuner on the device under test, as a CPU adapter and as a GPU: a wrong, failing or hanging variant is never
+//! chosen, findings are used and kept, and nothing is measured unasked.
 
 use std::path::Path;
 use std::time::Duration;

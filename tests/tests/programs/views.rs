@@ -1,5 +1,5 @@
-//! Views of every element type in every position: what a view of a tensor gives, as an operand of each kind of operation, is what
-//! an input of the view's elements gives.
+//! Views of every element type in every position: a view as an operand of each kind of operation gives the same as an
+//! input of the view's elements.
 
 use seqloom_device::Device;
 use seqloom_graph::{

@@ -1,5 +1,5 @@
-//! Windows that are bound where they lie: each program gives the bits of the one that copies them, and has fewer dispatches; what
-//! they lie in stays as long as they are read, and nothing is written over it.
+//! Windows bound in place: each program gives the bits of the one that copies them, and has fewer dispatches. The
+//! tensor that holds them stays as long as they are read, and is not written over.
 
 use seqloom_graph::{DType, Graph, HostTensor, ParamStore, Params, Program, Request, StoreKind, Tensor};
 use seqloom_kernels::Control;

@@ -1,5 +1,5 @@
-//! Models of other libraries: files that PyTorch and Hugging Face's transformers wrote load by name and compute what theirs
-//! compute, and files that do not fit are refused with all that does not.
+//! Models of other libraries: files of PyTorch and Hugging Face's transformers load by name and compute what theirs
+//! compute. A file that does not fit is refused with all its misfits.
 
 use std::path::{Path, PathBuf};
 

@@ -1,8 +1,9 @@
-//! Twenty steps of training against PyTorch: embedding, two LSTM layers, linear head, cross-entropy, clipping by the global
-//! norm, AdamW. The loss and the norm agree at every step and the parameters at the end, from the same initial weights.
+//! Twenty training steps against PyTorch: embedding, two LSTM layers, linear head, cross-entropy, clipping by the
+//! global norm, AdamW. The loss and the norm agree at every step and the parameters at the end, from the same initial
+//! weights.
 //!
-//! Once as a program that the test drives itself, once through the trainer: the second must not differ from the first
-//! by a bit.
+//! It runs once as a program that the test drives itself, and once through the trainer; the second must equal the first
+//! bit for bit.
 
 use seqloom_device::Device;
 use seqloom_graph::{

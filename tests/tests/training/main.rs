@@ -1,6 +1,7 @@
-//! Training from data to scores: the trainer, files of models, data, hidden tokens, translation, and figures over test sets.
+//! Training from data to scores: the trainer, files of models, data, hidden tokens, translation, and scores over test
+//! sets.
 //!
-//! One binary, because linking one takes longer than compiling what a module holds.
+//! One binary, because linking one takes longer than compiling its modules.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // A test stops at the first surprise.
 
 mod checkpoints;

@@ -1,7 +1,8 @@
-//! What a run of training carries from step to step: counts of updates, states, programs. Steps that are not finite leave no trace
-//! of it, profiling changes none of it, a checkpoint holds all of it, and nothing is lost when a trainer is dropped.
+//! What a training run carries from step to step: update counts, states, programs. Steps that are not finite leave no
+//! trace in it, profiling changes none of it, a checkpoint holds all of it, and dropping a trainer loses nothing.
 //!
-//! Needs one device. Models are a handful of products whose gradients are their inputs, so that a test says what a step does.
+//! Needs one device. Models are a handful of products whose gradients are their inputs, so a test shows what a step
+//! does.
 
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};

@@ -1,6 +1,6 @@
-//! Training from end to end on whatever adapter there is: learning, resuming, refusing, generating, and what it costs.
+//! Training end to end on whatever adapter there is: learning, resuming, refusing, generating, and its cost.
 //!
-//! Needs one device. Models are tiny; what they learn is exact, so that "it learned" is no matter of taste.
+//! Needs one device. Models are tiny, and what they learn is exact, so "it learned" is not a matter of judgement.
 
 use std::path::Path;
 use std::sync::{Arc, Mutex};

@@ -1,8 +1,8 @@
 //! A translation from files to scores, as a user would write it: text, codecs, corpora, training, a checkpoint, a fresh
-//! process that goes on from it, greedy and beam search, BLEU, perplexity, and the attention map.
+//! process that continues from it, greedy and beam search, BLEU, perplexity, and the attention map.
 //!
-//! Needs one device. The task is the dates that people write shortly ("Mar 3 '21", "03/14/88", "7.11.2004"): their ISO form is
-//! right or wrong, their days are not among those of training, and where each field stands is known.
+//! Needs one device. The task is dates in short notations ("Mar 3 '21", "03/14/88", "7.11.2004"): their ISO form is
+//! right or wrong, test days do not occur in training, and the position of each field is known.
 
 use std::path::Path;
 
