@@ -114,6 +114,25 @@ fn files_parse_with_their_defaults() {
     report(&faults);
 }
 
+/// An alias that no kernel sets is only another name for its type.
+#[test]
+fn every_marked_alias_is_set_by_some_kernel() {
+    let mut faults = Vec::new();
+    let files = kernels().iter().map(|kernel| (kernel.file, kernel.source));
+    for (file, source) in files.chain(libs().iter().map(|lib| (lib.name, lib.source))) {
+        let joins = |kernel: &Kernel| kernel.file == file || kernel.libs.iter().any(|lib| lib.name == file);
+        for line in source.lines().filter(|line| line.starts_with("alias ") && line.ends_with("// spec")) {
+            let name = line["alias ".len()..].split(' ').next().unwrap();
+            // The side of cooperative matrices is set in their types.
+            let name = if line.contains("coop_mat") { "SIDE" } else { name };
+            if !kernels().iter().any(|kernel| joins(kernel) && kernel.spec.contains(&name)) {
+                faults.push(format!("{file}: no kernel sets `{line}`"));
+            }
+        }
+    }
+    report(&faults);
+}
+
 #[test]
 fn cooperative_matrices_take_their_side_and_extensions_come_first() {
     for spec in MatmulCooperative::shipped() {

@@ -324,8 +324,8 @@ pub(crate) fn grid(op: &'static str, grid: [u32; 3], facts: &Facts) -> Result<[u
 }
 
 /// A grid for a kernel whose parts have positions in three dimensions: one workgroup per part along each axis. If an
-/// axis would exceed the device's limit, the grid is flat and the kernel's `own_part` (`lib/grid.wgsl`) recomputes the
-/// position.
+/// axis would exceed the device's limit, the grid is flat and the kernel's `tile_of_workgroup`
+/// (`lib/grid.wgsl`) recomputes the position.
 pub(crate) fn parts_grid(op: &'static str, parts: [u32; 3], facts: &Facts) -> Result<[u32; 3], KernelError> {
     if parts.iter().all(|&along| along <= facts.max_grid) {
         return Ok(parts);

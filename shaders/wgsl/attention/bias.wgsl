@@ -1,39 +1,38 @@
-// The gradient of an additive bias, for GPUs.
+// The gradient of an additive bias, on GPUs.
 //
-// dbias[b,h,i,j] = ds[b,h,i,j], summed over the batch rows and the heads that share the bias;
-// p = 2^(score - lse);  ds = p * (dropout(dout v^T) - delta)
+// dbias[b,h,i,j] = dS[b,h,i,j], summed over the batch rows and heads that share the bias;
+// P = 2^(S - lse);  dS = P * (dropout(dout v^T) - delta)
 //
-// Grid: (ceil(Tq / 32), ceil(Tk / 32), biases). A workgroup owns one tile of one bias and goes over the batch rows and
-// heads that share it: batch rows params.begin to params.end where they share; a launch that does not begin with row 0
-// adds to the one before.
+// Grid: (ceil(Tq / 32), ceil(Tk / 32), biases), or folded (grid.wgsl). A workgroup owns one tile of one bias and goes over the batch
+// rows and heads that share it. Where batch rows share a bias, a launch has those from params.begin to params.end. A launch that does
+// not begin with batch row 0 adds to the one before.
 //
 // Numeric: f32, over batch rows, then heads, in order.
 //
 // Joined: control, rng, grid, attention, attention_workgroup
 
-alias Elem = f32; // spec
 const BIAS: bool = true; // spec
 const DISTANCE: bool = true; // spec
 const DROPOUT: bool = true; // spec
 
-@group(0) @binding(0) var<storage, read> q: array<Elem>; // [B,H,Tq,D]
-@group(0) @binding(1) var<storage, read> k: array<Elem>; // [B,Hkv,Tk,D]
-@group(0) @binding(2) var<storage, read> v: array<Elem>; // [B,Hkv,Tk,Dv]
-@group(0) @binding(3) var<storage, read> dout: array<Elem>; // [B,H,Tq,Dv]
+@group(0) @binding(0) var<storage, read> q: array<f32>; // [B,H,Tq,D]
+@group(0) @binding(1) var<storage, read> k: array<f32>; // [B,Hkv,Tk,D]
+@group(0) @binding(2) var<storage, read> v: array<f32>; // [B,Hkv,Tk,Dv]
+@group(0) @binding(3) var<storage, read> dout: array<f32>; // [B,H,Tq,Dv]
 @group(0) @binding(4) var<storage, read> lse: array<f32>; // [B,Tq,H]
 @group(0) @binding(5) var<storage, read> delta: array<f32>; // [B,Tq,H], row sums of dout * out
 @group(0) @binding(6) var<storage, read> lengths: array<u32>; // [B]
-@group(0) @binding(7) var<storage, read> bias: array<Elem>; // [B or 1,H or 1,Tq,Tk]
-@group(0) @binding(8) var<storage, read> distance: array<Elem>; // [H,columns]
+@group(0) @binding(7) var<storage, read> bias: array<f32>; // [B or 1,H or 1,Tq,Tk]
+@group(0) @binding(8) var<storage, read> distance: array<f32>; // [H,columns]
 @group(0) @binding(9) var<storage, read> control: Control;
-@group(0) @binding(10) var<storage, read_write> dbias: array<Elem>; // [B or 1,H or 1,Tq,Tk]
+@group(0) @binding(10) var<storage, read_write> dbias: array<f32>; // [B or 1,H or 1,Tq,Tk]
 
-fn left(values: bool, at: u32) -> f32 {
-    if values { return dout[at]; }
+fn load_owned(pair: bool, at: u32) -> f32 {
+    if pair == DO_V { return dout[at]; }
     return q[at];
 }
-fn right(values: bool, at: u32) -> f32 {
-    if values { return v[at]; }
+fn load_walked(pair: bool, at: u32) -> f32 {
+    if pair == DO_V { return v[at]; }
     return k[at];
 }
 
@@ -44,18 +43,18 @@ fn main(
     @builtin(local_invocation_index) lid: u32,
 ) {
     let parts = vec2((params.queries + SIDE - 1u) / SIDE, (params.keys + SIDE - 1u) / SIDE);
-    let tile = own_part(id, groups, parts);
+    let tile = tile_of_workgroup(id, groups, parts);
     if tile.z >= params.planes { return; }
     let first_query = tile.x * SIDE;
     let key = tile.y * SIDE;
     // Which batch rows and heads share this bias: one of a kind, or all.
     let heads = select(1u, params.heads, params.bias_head > 0u);
-    let own_b = tile.z / heads;
-    let own_h = tile.z % heads;
-    let b0 = select(params.begin, own_b, params.bias_batch > 0u);
-    let b1 = select(params.end, own_b + 1u, params.bias_batch > 0u);
-    let h0 = select(0u, own_h, params.bias_head > 0u);
-    let h1 = select(params.heads, own_h + 1u, params.bias_head > 0u);
+    let bias_b = tile.z / heads;
+    let bias_h = tile.z % heads;
+    let b0 = select(params.begin, bias_b, params.bias_batch > 0u);
+    let b1 = select(params.end, bias_b + 1u, params.bias_batch > 0u);
+    let h0 = select(0u, bias_h, params.bias_head > 0u);
+    let h1 = select(params.heads, bias_h + 1u, params.bias_head > 0u);
     var sums: array<f32, 16>;
     for (var e = 0u; e < 16u; e++) { sums[e] = 0.0f; }
 
@@ -63,25 +62,25 @@ fn main(
         let length = length_of(b);
         let start = start_of(length);
         let first = keys_of(first_query, start, length).x;
-        let ultimate = keys_of(min(first_query + SIDE, params.queries) - 1u, start, length);
-        let end = ultimate.x + ultimate.y;
+        let last_range = keys_of(min(first_query + SIDE, params.queries) - 1u, start, length);
+        let end = last_range.x + last_range.y;
         let heads_here = select(h0, h1, key < end && key + SIDE > first);
         for (var h = h0; h < heads_here; h++) {
-            let queries = Rows(b * params.q_batch + h * params.q_head, params.q_time, first_query, params.queries);
-            let gradients = Rows(b * params.o_batch + h * params.o_head, params.o_time, first_query, params.queries);
+            let queries = TileRows(b * params.q_batch + h * params.q_head, params.q_time, first_query, params.queries);
+            let gradients = TileRows(b * params.o_batch + h * params.o_head, params.o_time, first_query, params.queries);
             let k_base = b * params.k_batch + h / params.group * params.k_head;
             let v_base = b * params.v_batch + h / params.group * params.v_head;
-            var s = products(false, queries, Rows(k_base, params.k_time, key, end), params.width, lid);
-            var g = products(true, gradients, Rows(v_base, params.v_time, key, end), params.value_width, lid);
+            var s = workgroup_dots(QK, queries, TileRows(k_base, params.k_time, key, end), params.width, lid);
+            var dp = workgroup_dots(DO_V, gradients, TileRows(v_base, params.v_time, key, end), params.value_width, lid);
             for (var e = 0u; e < 16u; e++) {
                 let i = first_query + lid / 8u + 8u * (e / 4u);
                 let j = key + lid % 8u + 8u * (e % 4u);
-                let own = keys_of(min(i, params.queries - 1u), start, length);
-                if i < params.queries && j - own.x < own.y {
+                let range = keys_of(min(i, params.queries - 1u), start, length);
+                if i < params.queries && j - range.x < range.y {
                     let row = (b * params.queries + i) * params.heads + h;
-                    let p = weight(s[e] * params.scale + term(b, h, i, j, start), lse[row]);
-                    var dropped = g[e];
-                    if DROPOUT { dropped *= kept(b, h, i, j); }
+                    let p = probability(s[e] * params.scale + term(b, h, i, j, start), lse[row]);
+                    var dropped = dp[e];
+                    if DROPOUT { dropped *= dropout_factor(b, h, i, j); }
                     sums[e] += p * (dropped - delta[row]);
                 }
             }
@@ -92,7 +91,7 @@ fn main(
         let i = first_query + lid / 8u + 8u * (e / 4u);
         let j = key + lid % 8u + 8u * (e % 4u);
         if i < params.queries && j < params.keys {
-            let at = own_b * params.bias_batch + own_h * params.bias_head + i * params.keys + j;
+            let at = bias_b * params.bias_batch + bias_h * params.bias_head + i * params.keys + j;
             if params.begin > 0u { sums[e] += dbias[at]; }
             dbias[at] = sums[e];
         }

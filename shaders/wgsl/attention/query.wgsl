@@ -1,48 +1,48 @@
-// The gradient of the queries, and of the terms by distance, for GPUs.
+// The gradients of the queries and of the terms by distance, on GPUs.
 //
-// p = 2^(score - lse);  ds = p * (dropout(dout v^T) - delta);  dq = ds k scale
+// P = 2^(S - lse);  dS = P * (dropout(dout v^T) - delta);  dq = dS k scale
 //
-// Grid: (ceil(Tq / 32), H * ceil(D / 64), B), tiles as in forward.wgsl. If LEARNED, `partial` gets the workgroup's part of
-// the gradient of `distance`, and a reduction over workgroups follows. There an element is one distance, and a distance
-// one diagonal of the tile, which one invocation sums: always the same one for a distance. Distances beyond the table's
-// ends, and slopes, are summed in registers.
+// Grid: (ceil(Tq / 32), H * ceil(D / 64), B), or folded (grid.wgsl); tiles as in forward.wgsl.
+//
+// With LEARNED, `partial` gets the workgroup's part of the gradient of `distance`; a reduction over workgroups follows. An element of
+// `distance` is one distance, and a distance is one diagonal of the tile. One invocation sums a diagonal, the same one for a distance in
+// every tile. Distances beyond the ends of the table, and slopes, are summed in registers.
 //
 // Numeric: f32, over the keys in order.
 //
 // Joined: control, rng, grid, attention, attention_workgroup
 
-alias Elem = f32; // spec
 const BIAS: bool = true; // spec
 const DISTANCE: bool = true; // spec
 const DROPOUT: bool = true; // spec
 const LEARNED: bool = true; // spec
 
-@group(0) @binding(0) var<storage, read> q: array<Elem>; // [B,H,Tq,D]
-@group(0) @binding(1) var<storage, read> k: array<Elem>; // [B,Hkv,Tk,D]
-@group(0) @binding(2) var<storage, read> v: array<Elem>; // [B,Hkv,Tk,Dv]
-@group(0) @binding(3) var<storage, read> dout: array<Elem>; // [B,H,Tq,Dv]
+@group(0) @binding(0) var<storage, read> q: array<f32>; // [B,H,Tq,D]
+@group(0) @binding(1) var<storage, read> k: array<f32>; // [B,Hkv,Tk,D]
+@group(0) @binding(2) var<storage, read> v: array<f32>; // [B,Hkv,Tk,Dv]
+@group(0) @binding(3) var<storage, read> dout: array<f32>; // [B,H,Tq,Dv]
 @group(0) @binding(4) var<storage, read> lse: array<f32>; // [B,Tq,H]
 @group(0) @binding(5) var<storage, read> delta: array<f32>; // [B,Tq,H], row sums of dout * out
 @group(0) @binding(6) var<storage, read> lengths: array<u32>; // [B]
-@group(0) @binding(7) var<storage, read> bias: array<Elem>; // [B or 1,H or 1,Tq,Tk]
-@group(0) @binding(8) var<storage, read> distance: array<Elem>; // [H,columns]
+@group(0) @binding(7) var<storage, read> bias: array<f32>; // [B or 1,H or 1,Tq,Tk]
+@group(0) @binding(8) var<storage, read> distance: array<f32>; // [H,columns]
 @group(0) @binding(9) var<storage, read> control: Control;
-@group(0) @binding(10) var<storage, read_write> dq: array<Elem>; // [B,H,Tq,D]
+@group(0) @binding(10) var<storage, read_write> dq: array<f32>; // [B,H,Tq,D]
 @group(0) @binding(11) var<storage, read_write> partial: array<f32>; // [B,workgroups in x,H,columns] if LEARNED
 
-fn left(values: bool, at: u32) -> f32 {
-    if values { return dout[at]; }
+fn load_owned(pair: bool, at: u32) -> f32 {
+    if pair == DO_V { return dout[at]; }
     return q[at];
 }
-fn right(values: bool, at: u32) -> f32 {
-    if values { return v[at]; }
+fn load_walked(pair: bool, at: u32) -> f32 {
+    if pair == DO_V { return v[at]; }
     return k[at];
 }
 
 // The sum of diagonal `shift` of the shared gradients: walked row i + shift of owned row i.
 fn diagonal(shift: i32) -> f32 {
     var sum = 0.0f;
-    for (var i = max(0, -shift); i < min(i32(SIDE), i32(SIDE) - shift); i++) { sum += shares[i * i32(SHARE_PITCH) + i + shift]; }
+    for (var i = max(0, -shift); i < min(i32(SIDE), i32(SIDE) - shift); i++) { sum += shared_tile[i * i32(SHARED_PITCH) + i + shift]; }
     return sum;
 }
 
@@ -53,7 +53,7 @@ fn main(
     @builtin(local_invocation_index) lid: u32,
 ) {
     let parts = vec2((params.queries + SIDE - 1u) / SIDE, params.heads * ((params.width + CHANNELS - 1u) / CHANNELS));
-    let tile = own_part(id, groups, parts);
+    let tile = tile_of_workgroup(id, groups, parts);
     if tile.z >= params.planes { return; }
     let b = tile.z;
     let h = tile.y % params.heads;
@@ -62,10 +62,10 @@ fn main(
     let start = start_of(length);
     let first_query = tile.x * SIDE;
     let first = keys_of(first_query, start, length).x;
-    let ultimate = keys_of(min(first_query + SIDE, params.queries) - 1u, start, length);
-    let end = ultimate.x + ultimate.y;
-    let queries = Rows(b * params.q_batch + h * params.q_head, params.q_time, first_query, params.queries);
-    let gradients = Rows(b * params.o_batch + h * params.o_head, params.o_time, first_query, params.queries);
+    let last_range = keys_of(min(first_query + SIDE, params.queries) - 1u, start, length);
+    let end = last_range.x + last_range.y;
+    let queries = TileRows(b * params.q_batch + h * params.q_head, params.q_time, first_query, params.queries);
+    let gradients = TileRows(b * params.o_batch + h * params.o_head, params.o_time, first_query, params.queries);
     let k_base = b * params.k_batch + h / params.group * params.k_head;
     let v_base = b * params.v_batch + h / params.group * params.v_head;
 
@@ -85,31 +85,31 @@ fn main(
     for (var e = 0u; e < 32u; e++) { sums[e] = 0.0f; }
 
     for (var key = first; key < end; key += SIDE) {
-        var s = products(false, queries, Rows(k_base, params.k_time, key, end), params.width, lid);
-        let values = Rows(v_base, params.v_time, key, end);
-        var g = products(true, gradients, values, params.value_width, lid);
+        var s = workgroup_dots(QK, queries, TileRows(k_base, params.k_time, key, end), params.width, lid);
+        let values = TileRows(v_base, params.v_time, key, end);
+        var dp = workgroup_dots(DO_V, gradients, values, params.value_width, lid);
         for (var e = 0u; e < 16u; e++) {
             let i = first_query + lid / 8u + 8u * (e / 4u);
             let j = key + lid % 8u + 8u * (e % 4u);
-            let own = keys_of(min(i, params.queries - 1u), start, length);
+            let range = keys_of(min(i, params.queries - 1u), start, length);
             var ds = 0.0f;
-            if i < params.queries && j - own.x < own.y {
+            if i < params.queries && j - range.x < range.y {
                 let row = (b * params.queries + i) * params.heads + h;
-                let p = weight(s[e] * params.scale + term(b, h, i, j, start), lse[row]);
-                var dropped = g[e];
-                if DROPOUT { dropped *= kept(b, h, i, j); }
+                let p = probability(s[e] * params.scale + term(b, h, i, j, start), lse[row]);
+                var dropped = dp[e];
+                if DROPOUT { dropped *= dropout_factor(b, h, i, j); }
                 ds = p * (dropped - delta[row]);
             }
             s[e] = ds;
         }
-        share(s, lid);
+        share_tile(s, lid);
         workgroupBarrier();
         if learned {
             let apart = i32(key) - i32(first_query) - start;
             let shift = i32((lid - u32(apart)) % WORKGROUP);
-            let own = select(shift, shift - i32(WORKGROUP), shift >= i32(SIDE));
-            let d = apart + own;
-            let ds = diagonal(own);
+            let nearest = select(shift, shift - i32(WORKGROUP), shift >= i32(SIDE));
+            let d = apart + nearest;
+            let ds = diagonal(nearest);
             slope -= abs(f32(d)) * ds;
             if d <= -radius {
                 below += ds;
@@ -119,7 +119,7 @@ fn main(
                 partial[at + params.slopes + u32(d + radius)] += ds;
             }
         }
-        sums = mix(false, Rows(k_base, params.k_time, key, end), channel, params.width, sums, lid);
+        sums = combine_rows(QK, TileRows(k_base, params.k_time, key, end), channel, params.width, sums, lid);
         workgroupBarrier();
     }
 
@@ -132,15 +132,15 @@ fn main(
     }
     if LEARNED {
         workgroupBarrier();
-        shares[lid] = below;
-        shares[WORKGROUP + lid] = above;
-        shares[2u * WORKGROUP + lid] = slope;
+        shared_tile[lid] = below;
+        shared_tile[WORKGROUP + lid] = above;
+        shared_tile[2u * WORKGROUP + lid] = slope;
         workgroupBarrier();
         if learned && lid == 0u {
             for (var i = 1u; i < WORKGROUP; i++) {
-                below += shares[i];
-                above += shares[WORKGROUP + i];
-                slope += shares[2u * WORKGROUP + i];
+                below += shared_tile[i];
+                above += shared_tile[WORKGROUP + i];
+                slope += shared_tile[2u * WORKGROUP + i];
             }
             if params.slopes > 0u { partial[at] = slope; }
             // A table of one column is its own lower and upper end.

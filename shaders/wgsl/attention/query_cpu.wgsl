@@ -1,21 +1,20 @@
-// The gradient of the queries, and of the terms by distance, for adapters that run shaders on the CPU's vector units.
+// The gradients of the queries and of the terms by distance, on adapters that run shaders on the CPU's vector units.
 //
-// p = 2^(score - lse);  ds = p * (dropout(dout v^T) - delta);  dq = ds k scale
+// P = 2^(S - lse);  dS = P * (dropout(dout v^T) - delta);  dq = dS k scale
 //
-// Grid and tiles as in forward_cpu.wgsl: a workgroup owns 4*LANES queries and walks the keys that they attend to; the
-// weights come again from the scores and `lse`. If LEARNED, `partial` gets the workgroup's part of the gradient of
-// `distance`, and a reduction over workgroups follows. There an element is one distance, and a distance one diagonal of
-// the tile: rows of ds are shuffled so that a diagonal stays with one lane, which alone adds to its element. Distances
-// beyond the table's ends, and slopes, are summed in registers.
+// Grid and tiles as in forward_cpu.wgsl: a workgroup owns 4*LANES queries and walks the keys that they attend to. It computes the scores
+// again, and the probabilities from them and `lse`.
 //
-// A launch has the keys from params.begin to params.end; one that does not begin with key 0 adds to the one before.
+// With LEARNED, `partial` gets the workgroup's part of the gradient of `distance`; a reduction over workgroups follows. An element of
+// `distance` is one distance, and a distance is one diagonal of the tile. Rows of dS are shuffled so that a diagonal stays with one
+// lane, and only that lane adds to its element. Distances beyond the ends of the table, and slopes, are summed in registers.
+//
+// A launch has the keys from params.begin to params.end. A launch that does not begin with key 0 adds to the one before.
 //
 // Numeric: f32, over the keys in order.
 //
 // Joined: control, rng, grid, attention, octets, attention_tile, attention_scores, attention_gradient
 
-alias Elem = f32; // spec
-alias Elem4 = vec4<f32>; // spec
 const LANES: u32 = 8u; // spec
 const ROWS: u32 = 32u; // spec
 const BIAS: bool = true; // spec
@@ -26,32 +25,32 @@ const LEARNED: bool = true; // spec
 const KEY_ROWS: bool = true;
 const COLUMNS: u32 = 4u;
 
-@group(0) @binding(0) var<storage, read> q: array<Elem4>; // [B,H,Tq,D]
-@group(0) @binding(1) var<storage, read> k: array<Elem4>; // [B,Hkv,Tk,D]
-@group(0) @binding(2) var<storage, read> v: array<Elem4>; // [B,Hkv,Tk,Dv]
-@group(0) @binding(3) var<storage, read> dout: array<Elem4>; // [B,H,Tq,Dv]
+@group(0) @binding(0) var<storage, read> q: array<vec4<f32>>; // [B,H,Tq,D]
+@group(0) @binding(1) var<storage, read> k: array<vec4<f32>>; // [B,Hkv,Tk,D]
+@group(0) @binding(2) var<storage, read> v: array<vec4<f32>>; // [B,Hkv,Tk,Dv]
+@group(0) @binding(3) var<storage, read> dout: array<vec4<f32>>; // [B,H,Tq,Dv]
 @group(0) @binding(4) var<storage, read> lse: array<f32>; // [B,Tq,H]
 @group(0) @binding(5) var<storage, read> delta: array<f32>; // [B,Tq,H], row sums of dout * out
 @group(0) @binding(6) var<storage, read> lengths: array<u32>; // [B]
-@group(0) @binding(7) var<storage, read> bias: array<Elem>; // [B or 1,H or 1,Tq,Tk]
-@group(0) @binding(8) var<storage, read> distance: array<Elem>; // [H,columns]
+@group(0) @binding(7) var<storage, read> bias: array<f32>; // [B or 1,H or 1,Tq,Tk]
+@group(0) @binding(8) var<storage, read> distance: array<f32>; // [H,columns]
 @group(0) @binding(9) var<storage, read> control: Control;
-@group(0) @binding(10) var<storage, read_write> dq: array<Elem4>; // [B,H,Tq,D]
+@group(0) @binding(10) var<storage, read_write> dq: array<vec4<f32>>; // [B,H,Tq,D]
 @group(0) @binding(11) var<storage, read_write> partial: array<f32>; // [B,workgroups in x,H,columns] if LEARNED
 
-fn left(values: bool, at: u32) -> vec4<f32> {
-    if values { return v[at]; }
+fn load_row(pair: bool, at: u32) -> vec4<f32> {
+    if pair == DO_V { return v[at]; }
     return k[at];
 }
-fn right(values: bool, at: u32) -> vec4<f32> {
-    if values { return dout[at]; }
+fn load_column(pair: bool, at: u32) -> vec4<f32> {
+    if pair == DO_V { return dout[at]; }
     return q[at];
 }
 fn lse4(at: vec4<u32>) -> vec4<f32> { return vec4(lse[at.x], lse[at.y], lse[at.z], lse[at.w]); }
 fn delta4(at: vec4<u32>) -> vec4<f32> { return vec4(delta[at.x], delta[at.y], delta[at.z], delta[at.w]); }
 
-// Adds s to a quad of the rows of dq of this lane.
-fn add_dq(at: vec4<u32>, exists: vec4<bool>, s: Quad) {
+// Adds s to four channels of dq of the lane's queries.
+fn add_dq(at: vec4<u32>, exists: vec4<bool>, s: HeadSlice) {
     if exists.x { dq[at.x] += s.p0; }
     if exists.y { dq[at.y] += s.p1; }
     if exists.z { dq[at.z] += s.p2; }
@@ -73,13 +72,13 @@ fn add_distance(at: u32, apart: i32, ds: f32, sums: vec3<f32>) -> vec3<f32> {
     return sums + vec3(select(0.0f, ds, below), select(0.0f, ds, above), -abs(f32(apart)) * ds);
 }
 
-// The gradients of eight keys' scores, where `apart` is the distance of the first key from the query of lane 0.
-fn add_distances(at: u32, apart: i32, lane: u32, s: Sums, sums: vec3<f32>) -> vec3<f32> {
+// The gradients of load_row_slice keys' scores, where `apart` is the distance of the first key from the query of lane 0.
+fn add_distances(at: u32, apart: i32, lane: u32, s: Octet, sums: vec3<f32>) -> vec3<f32> {
     var ends = sums;
     for (var r = 0u; r < 8u; r++) {
         // The lane whose query is as far from the key, modulo LANES, as this lane's number.
         let source = (u32(apart) + r - lane) % LANES;
-        let x = subgroupShuffle(row_of(s, r), source);
+        let x = subgroupShuffle(octet_row(s, r), source);
         let d = apart + i32(r) - i32(source);
         ends = add_distance(at, d, x.x, ends);
         ends = add_distance(at, d - i32(LANES), x.y, ends);
@@ -96,7 +95,7 @@ fn main(
     @builtin(subgroup_invocation_id) lane: u32,
 ) {
     let parts = vec2((params.queries + 4u * LANES - 1u) / (4u * LANES), params.heads);
-    let tile = own_part(id, groups, parts);
+    let tile = tile_of_workgroup(id, groups, parts);
     if tile.z >= params.planes { return; }
     let b = tile.z;
     let h = tile.y;
@@ -114,17 +113,17 @@ fn main(
     let z = keys_of(queries.z, start, length);
     let w = keys_of(queries.w, start, length);
     let begin = vec4(x.x, y.x, z.x, w.x);
-    let size = select(vec4(0u), below(params.end, begin, vec4(x.y, y.y, z.y, w.y)), exists);
+    let size = select(vec4(0u), sizes_below(params.end, begin, vec4(x.y, y.y, z.y, w.y)), exists);
     let first = max(keys_of(first_query, start, length).x, params.begin);
-    let ultimate = keys_of(min(first_query + 4u * LANES, params.queries) - 1u, start, length);
-    let end = min(ultimate.x + ultimate.y, params.end);
+    let last_range = keys_of(min(first_query + 4u * LANES, params.queries) - 1u, start, length);
+    let end = min(last_range.x + last_range.y, params.end);
     let last = max(end, 1u) - 1u;
-    let k_rows = Rows(b * params.k_batch + h / params.group * params.k_head, params.k_time, last);
-    let v_rows = Rows(b * params.v_batch + h / params.group * params.v_head, params.v_time, last);
-    let place = Place(b, h, start, last, queries);
-    let own = (b * params.queries + queries) * params.heads + h;
-    let lse_own = lse4(own);
-    let delta_own = delta4(own);
+    let k_rows = StridedRows(b * params.k_batch + h / params.group * params.k_head, params.k_time, last);
+    let v_rows = StridedRows(b * params.v_batch + h / params.group * params.v_head, params.v_time, last);
+    let origin = TileOrigin(b, h, start, last, queries);
+    let stats_at = (b * params.queries + queries) * params.heads + h;
+    let lse_lane = lse4(stats_at);
+    let delta_lane = delta4(stats_at);
     let row = ((b * parts.x + tile.x) * params.heads + h) * params.columns;
 
     if params.begin == 0u {
@@ -143,16 +142,16 @@ fn main(
         }
     }
     for (var key = first; key < end; key += ROWS) {
-        var p = tile_scores(products(false, k_rows, key, q_at, params.width, lane), place, key);
-        p = tile_weights(tile_masked(p, key, begin, size), lse_own);
-        let g = products(true, v_rows, key, out_at, params.value_width, lane);
-        var ds = tile_gradient(tile_kept(p, place, key), g, p, delta_own);
+        var p = tile_scores(tile_dots(QK, k_rows, key, q_at, params.width, lane), origin, key);
+        p = tile_probabilities(tile_masked(p, key, begin, size), lse_lane);
+        let dp = tile_dots(DO_V, v_rows, key, out_at, params.value_width, lane);
+        var ds = tile_gradient(tile_dropout(p, origin, key), dp, p, delta_lane);
         if LEARNED {
             let apart = i32(key) - i32(first_query) - start;
             for (var n = 0u; n < ROWS; n += 8u) { ends = add_distances(row, apart + i32(n), lane, octet(ds, n), ends); }
         }
-        ds = tile_times(ds, params.scale * LN_2);
-        for (var c = 0u; c < params.width; c++) { add_dq(q_at + c, exists, mixed(false, k_rows, key, c, ds, lane)); }
+        ds = tile_scale(ds, params.scale * LN_2);
+        for (var c = 0u; c < params.width; c++) { add_dq(q_at + c, exists, combine_rows(QK, k_rows, key, c, ds, lane)); }
     }
     if LEARNED {
         let sums = vec3(subgroupAdd(ends.x), subgroupAdd(ends.y), subgroupAdd(ends.z));

@@ -88,12 +88,12 @@ fn matrix_b(p: u32, j: u32) -> Right {
 }
 
 // Where element e of a matrix stands in the result, and whether it is there: in one of the first `rows` rows.
-struct Place { at: u32, exists: bool }
+struct Output { at: u32, exists: bool }
 
-fn place_of(z: u32, row0: u32, column0: u32, e: u32, rows: u32) -> Place {
+fn output_of(z: u32, row0: u32, column0: u32, e: u32, rows: u32) -> Output {
     let row = row0 + e / SIDE;
     let column = column0 + e % SIDE;
-    return Place((z * params.m + row) * params.n + column, row < rows && column < params.n);
+    return Output((z * params.m + row) * params.n + column, row < rows && column < params.n);
 }
 
 @compute @workgroup_size(WORKGROUP)
@@ -104,7 +104,7 @@ fn main(
     @builtin(subgroup_id) subgroup: u32,
     @builtin(subgroup_invocation_id) lane: u32,
 ) {
-    let tile = own_part(id, groups, vec2((params.n + TILE_N - 1u) / TILE_N, (params.m + TILE_M - 1u) / TILE_M));
+    let tile = tile_of_workgroup(id, groups, vec2((params.n + TILE_N - 1u) / TILE_N, (params.m + TILE_M - 1u) / TILE_M));
     // A workgroup past the last matrix computes that one again and stores nothing: cooperative operations want uniform control flow,
     // and after a return naga sees none.
     let z = min(tile.z, params.batch - 1u);
@@ -146,7 +146,7 @@ fn main(
                         coopStoreT(sums[r * FRAGMENTS_N + c], &results[own], SIDE);
                         workgroupBarrier();
                         for (var e = lane; e < SIDE * SIDE; e += LANES) {
-                            let to = place_of(z, row0 + top + r * SIDE, column0 + left + c * SIDE, e, rows);
+                            let to = output_of(z, row0 + top + r * SIDE, column0 + left + c * SIDE, e, rows);
                             if to.exists {
                                 if done > params.block { out[to.at] += results[own + e]; } else { out[to.at] = results[own + e]; }
                             }
@@ -164,7 +164,7 @@ fn main(
             coopStoreT(sums[r * FRAGMENTS_N + c], &results[own], SIDE);
             workgroupBarrier();
             for (var e = lane; e < SIDE * SIDE; e += LANES) {
-                let to = place_of(z, row0 + top + r * SIDE, column0 + left + c * SIDE, e, rows);
+                let to = output_of(z, row0 + top + r * SIDE, column0 + left + c * SIDE, e, rows);
                 if to.exists {
                     var sum = results[own + e];
                     if LONG && params.k > params.block { sum += out[to.at]; }

@@ -29,9 +29,6 @@ const ADD: bool = false; // spec
 // Values of p in an unrolled step: 2, 4 or 8.
 const STEP: u32 = LANES / 2u;
 
-// Rows that one load covers where p is the same in all lanes, counted within eight.
-const SPAN: u32 = min(LANES, 8u);
-
 @group(0) @binding(0) var<storage, read> a: array<f32>; // [Z,M,K], strided
 @group(0) @binding(1) var<storage, read> b: array<f32>; // [Z,K,N], strided
 @group(0) @binding(2) var<storage, read> bias: array<f32>; // [N], if biased
@@ -59,8 +56,8 @@ fn load_strip(columns: vec4<u32>, p: u32) -> Strip {
     return strip;
 }
 
-// Where A's values of eight rows begin that this lane loads for a step: a row of each of the four pairs.
-fn pairs(z: u32, row: u32, lane: u32) -> vec4<u32> {
+// Where A's values of eight rows begin that this lane loads for a step: a row of each of the four row_pairs.
+fn row_pairs(z: u32, row: u32, lane: u32) -> vec4<u32> {
     return z * params.a_batch + min(row + vec4(0u, 2u, 4u, 6u) + lane / STEP, vec4(params.m - 1u)) * params.a_row;
 }
 
@@ -69,20 +66,20 @@ fn load_pairs(at: vec4<u32>, along: u32) -> vec4<f32> {
 }
 
 // s + A[eight rows, p] * B[p, four columns]: lane l loads A for row l, and for row l+4 where there are but four lanes.
-fn add_outer(z: u32, row: u32, lane: u32, p: u32, b: vec4<f32>, s: Sums) -> Sums {
+fn accumulate_outer(z: u32, row: u32, lane: u32, p: u32, b: vec4<f32>, s: Octet) -> Octet {
     let at = z * params.a_batch + p * params.a_col;
     var v: vec2<f32>;
-    v.x = a[at + min(row + lane % SPAN, params.m - 1u) * params.a_row];
-    if SPAN < 8u { v.y = a[at + min(row + 4u + lane, params.m - 1u) * params.a_row]; }
-    return Sums(
+    v.x = a[at + min(row + lane % ROW_LANES, params.m - 1u) * params.a_row];
+    if ROW_LANES < 8u { v.y = a[at + min(row + 4u + lane, params.m - 1u) * params.a_row]; }
+    return Octet(
         fma(vec4(subgroupBroadcast(v.x, 0u)), b, s.r0),
         fma(vec4(subgroupBroadcast(v.x, 1u)), b, s.r1),
         fma(vec4(subgroupBroadcast(v.x, 2u)), b, s.r2),
         fma(vec4(subgroupBroadcast(v.x, 3u)), b, s.r3),
-        fma(vec4(subgroupBroadcast(v[4u / SPAN], 4u % SPAN)), b, s.r4),
-        fma(vec4(subgroupBroadcast(v[5u / SPAN], 5u % SPAN)), b, s.r5),
-        fma(vec4(subgroupBroadcast(v[6u / SPAN], 6u % SPAN)), b, s.r6),
-        fma(vec4(subgroupBroadcast(v[7u / SPAN], 7u % SPAN)), b, s.r7),
+        fma(vec4(subgroupBroadcast(v[4u / ROW_LANES], 4u % ROW_LANES)), b, s.r4),
+        fma(vec4(subgroupBroadcast(v[5u / ROW_LANES], 5u % ROW_LANES)), b, s.r5),
+        fma(vec4(subgroupBroadcast(v[6u / ROW_LANES], 6u % ROW_LANES)), b, s.r6),
+        fma(vec4(subgroupBroadcast(v[7u / ROW_LANES], 7u % ROW_LANES)), b, s.r7),
     );
 }
 
@@ -92,23 +89,23 @@ fn main(
     @builtin(num_workgroups) groups: vec3<u32>,
     @builtin(subgroup_invocation_id) lane: u32,
 ) {
-    let tile = own_part(id, groups, vec2((params.n + 4u * LANES - 1u) / (4u * LANES), (params.m + ROWS - 1u) / ROWS));
+    let tile = tile_of_workgroup(id, groups, vec2((params.n + 4u * LANES - 1u) / (4u * LANES), (params.m + ROWS - 1u) / ROWS));
     let z = tile.z;
     if z >= params.batch { return; }
     let row = tile.y * ROWS;
     let column = tile.x * (4u * LANES) + lane;
     let columns = min(column + vec4(0u, LANES, 2u * LANES, 3u * LANES), vec4(params.n - 1u)) * params.b_col
         + z * params.b_batch;
-    let at0 = pairs(z, row, lane);
-    let at1 = pairs(z, row + 8u, lane);
-    let at2 = pairs(z, row + 16u, lane);
-    let at3 = pairs(z, row + 24u, lane);
+    let at0 = row_pairs(z, row, lane);
+    let at1 = row_pairs(z, row + 8u, lane);
+    let at2 = row_pairs(z, row + 16u, lane);
+    let at3 = row_pairs(z, row + 24u, lane);
     var start: vec4<f32>;
     if params.biased != 0u {
         let at = min(column + vec4(0u, LANES, 2u * LANES, 3u * LANES), vec4(params.n - 1u));
         start = vec4(bias[at.x], bias[at.y], bias[at.z], bias[at.w]);
     }
-    var s0 = Sums(start, start, start, start, start, start, start, start);
+    var s0 = Octet(start, start, start, start, start, start, start, start);
     var s1 = s0;
     var s2 = s0;
     var s3 = s0;
@@ -123,17 +120,17 @@ fn main(
         if ROWS > 8u { v1 = load_pairs(at1, along); }
         if ROWS > 16u { v2 = load_pairs(at2, along); v3 = load_pairs(at3, along); }
         let strip = load_strip(columns, p);
-        s0 = dot_rows(v0, strip, s0);
-        if ROWS > 8u { s1 = dot_rows(v1, strip, s1); }
-        if ROWS > 16u { s2 = dot_rows(v2, strip, s2); s3 = dot_rows(v3, strip, s3); }
+        s0 = accumulate_pairs(v0, strip, s0);
+        if ROWS > 8u { s1 = accumulate_pairs(v1, strip, s1); }
+        if ROWS > 16u { s2 = accumulate_pairs(v2, strip, s2); s3 = accumulate_pairs(v3, strip, s3); }
     }
     for (var p = whole; p < params.end; p++) {
         let strip = load_b(columns, p);
-        s0 = add_outer(z, row, lane, p, strip, s0);
-        if ROWS > 8u { s1 = add_outer(z, row + 8u, lane, p, strip, s1); }
+        s0 = accumulate_outer(z, row, lane, p, strip, s0);
+        if ROWS > 8u { s1 = accumulate_outer(z, row + 8u, lane, p, strip, s1); }
         if ROWS > 16u {
-            s2 = add_outer(z, row + 16u, lane, p, strip, s2);
-            s3 = add_outer(z, row + 24u, lane, p, strip, s3);
+            s2 = accumulate_outer(z, row + 16u, lane, p, strip, s2);
+            s3 = accumulate_outer(z, row + 24u, lane, p, strip, s3);
         }
     }
 
@@ -143,7 +140,7 @@ fn main(
         let sums = tile_row(s0, s1, s2, s3, r);
         for (var c = 0u; c < 4u && column + c * LANES < params.n; c++) {
             let to = at + c * LANES;
-            let sum = part_of(sums, c);
+            let sum = component(sums, c);
             if ADD { out[to] += sum; } else { out[to] = sum; }
         }
     }

@@ -26,15 +26,15 @@ const ADD: bool = false; // spec
 @group(0) @binding(2) var<storage, read> bias: array<vec4<f32>>; // [N], if biased
 @group(0) @binding(3) var<storage, read_write> out: array<vec4<f32>>; // [Z,M,N]
 
-fn load_strip(z: u32, column: u32, p: u32) -> Strip {
+fn load_block(z: u32, column: u32, p: u32) -> BlockB {
     let at = z * params.b_batch;
     if B_COLUMNS {
         let last = params.end - 1u;
         let row = vec4(p, min(p + 1u, last), min(p + 2u, last), min(p + 3u, last)) * params.b_row + at + column;
-        return Strip(b[row.x / 4u], b[row.y / 4u], b[row.z / 4u], b[row.w / 4u]);
+        return BlockB(b[row.x / 4u], b[row.y / 4u], b[row.z / 4u], b[row.w / 4u]);
     }
     let places = (column + vec4(0u, 1u, 2u, 3u)) * params.b_col + at + p;
-    return strip_of(b[places.x / 4u], b[places.y / 4u], b[places.z / 4u], b[places.w / 4u]);
+    return block_of_columns(b[places.x / 4u], b[places.y / 4u], b[places.z / 4u], b[places.w / 4u]);
 }
 
 // This lane's four values of A, of eight rows from `row` on or, with four lanes, of four.
@@ -49,46 +49,46 @@ fn load_rows(z: u32, row: u32, lane: u32, p: u32) -> vec4<f32> {
     return a[(at + min(row + lane % 8u, params.m - 1u) * params.a_row + p) / 4u];
 }
 
-// Four values of p for eight rows, where lanes hold four rows at one p each.
-fn add_columns(v: Held, b: Strip, s: Sums) -> Sums {
-    return Sums(
-        terms(
+// Eight rows, four values of p, where each lane holds four rows at one p.
+fn accumulate_columns(v: RowSlice, b: BlockB, s: Octet) -> Octet {
+    return Octet(
+        dot_block(
             subgroupBroadcast(v.low.x, 0u), subgroupBroadcast(v.low.x, 1u), subgroupBroadcast(v.low.x, 2u), subgroupBroadcast(v.low.x, 3u), b, s.r0,
         ),
-        terms(
+        dot_block(
             subgroupBroadcast(v.low.y, 0u), subgroupBroadcast(v.low.y, 1u), subgroupBroadcast(v.low.y, 2u), subgroupBroadcast(v.low.y, 3u), b, s.r1,
         ),
-        terms(
+        dot_block(
             subgroupBroadcast(v.low.z, 0u), subgroupBroadcast(v.low.z, 1u), subgroupBroadcast(v.low.z, 2u), subgroupBroadcast(v.low.z, 3u), b, s.r2,
         ),
-        terms(
+        dot_block(
             subgroupBroadcast(v.low.w, 0u), subgroupBroadcast(v.low.w, 1u), subgroupBroadcast(v.low.w, 2u), subgroupBroadcast(v.low.w, 3u), b, s.r3,
         ),
-        terms(
-            subgroupBroadcast(v.high.x, 4u % LANES), subgroupBroadcast(v.high.x, 5u % LANES), subgroupBroadcast(v.high.x, 6u % LANES), subgroupBroadcast(v.high.x, 7u % LANES), b, s.r4,
+        dot_block(
+            subgroupBroadcast(v.high.x, 4u % ROW_LANES), subgroupBroadcast(v.high.x, 5u % ROW_LANES), subgroupBroadcast(v.high.x, 6u % ROW_LANES), subgroupBroadcast(v.high.x, 7u % ROW_LANES), b, s.r4,
         ),
-        terms(
-            subgroupBroadcast(v.high.y, 4u % LANES), subgroupBroadcast(v.high.y, 5u % LANES), subgroupBroadcast(v.high.y, 6u % LANES), subgroupBroadcast(v.high.y, 7u % LANES), b, s.r5,
+        dot_block(
+            subgroupBroadcast(v.high.y, 4u % ROW_LANES), subgroupBroadcast(v.high.y, 5u % ROW_LANES), subgroupBroadcast(v.high.y, 6u % ROW_LANES), subgroupBroadcast(v.high.y, 7u % ROW_LANES), b, s.r5,
         ),
-        terms(
-            subgroupBroadcast(v.high.z, 4u % LANES), subgroupBroadcast(v.high.z, 5u % LANES), subgroupBroadcast(v.high.z, 6u % LANES), subgroupBroadcast(v.high.z, 7u % LANES), b, s.r6,
+        dot_block(
+            subgroupBroadcast(v.high.z, 4u % ROW_LANES), subgroupBroadcast(v.high.z, 5u % ROW_LANES), subgroupBroadcast(v.high.z, 6u % ROW_LANES), subgroupBroadcast(v.high.z, 7u % ROW_LANES), b, s.r6,
         ),
-        terms(
-            subgroupBroadcast(v.high.w, 4u % LANES), subgroupBroadcast(v.high.w, 5u % LANES), subgroupBroadcast(v.high.w, 6u % LANES), subgroupBroadcast(v.high.w, 7u % LANES), b, s.r7,
+        dot_block(
+            subgroupBroadcast(v.high.w, 4u % ROW_LANES), subgroupBroadcast(v.high.w, 5u % ROW_LANES), subgroupBroadcast(v.high.w, 6u % ROW_LANES), subgroupBroadcast(v.high.w, 7u % ROW_LANES), b, s.r7,
         ),
     );
 }
 
-// The same of eight rows, whatever the number of lanes.
-fn load_eight(z: u32, row: u32, lane: u32, p: u32) -> Held {
+// The same of eight rows, for any number of lanes.
+fn load_row_slice(z: u32, row: u32, lane: u32, p: u32) -> RowSlice {
     let low = load_rows(z, row, lane, p);
-    if LANES < 8u { return Held(low, load_rows(z, row + 4u, lane, p)); }
-    return Held(low, low);
+    if LANES < 8u { return RowSlice(low, load_rows(z, row + 4u, lane, p)); }
+    return RowSlice(low, low);
 }
 
-fn add(v: Held, strip: Strip, s: Sums) -> Sums {
-    if A_ROWS { return add_columns(v, strip, s); }
-    return add_rows(v, strip, s);
+fn accumulate(v: RowSlice, block_b: BlockB, s: Octet) -> Octet {
+    if A_ROWS { return accumulate_columns(v, block_b, s); }
+    return accumulate_rows(v, block_b, s);
 }
 
 @compute @workgroup_size(LANES)
@@ -97,7 +97,7 @@ fn main(
     @builtin(num_workgroups) groups: vec3<u32>,
     @builtin(subgroup_invocation_id) lane: u32,
 ) {
-    let tile = own_part(id, groups, vec2((params.n + 4u * LANES - 1u) / (4u * LANES), (params.m + ROWS - 1u) / ROWS));
+    let tile = tile_of_workgroup(id, groups, vec2((params.n + 4u * LANES - 1u) / (4u * LANES), (params.m + ROWS - 1u) / ROWS));
     let z = tile.z;
     if z >= params.batch { return; }
     let row = tile.y * ROWS;
@@ -105,22 +105,22 @@ fn main(
     let column = min(own, params.n - 4u);
     var start: vec4<f32>;
     if params.biased != 0u { start = bias[column / 4u]; }
-    var s0 = Sums(start, start, start, start, start, start, start, start);
+    var s0 = Octet(start, start, start, start, start, start, start, start);
     var s1 = s0;
     var s2 = s0;
     var s3 = s0;
     for (var p = params.first; p < params.end; p += 4u) {
         // Loads before arithmetic: beside it each would wait for the one before.
-        let v0 = load_eight(z, row, lane, p);
-        var v1: Held;
-        var v2: Held;
-        var v3: Held;
-        if ROWS > 8u { v1 = load_eight(z, row + 8u, lane, p); }
-        if ROWS > 16u { v2 = load_eight(z, row + 16u, lane, p); v3 = load_eight(z, row + 24u, lane, p); }
-        let strip = load_strip(z, column, p);
-        s0 = add(v0, strip, s0);
-        if ROWS > 8u { s1 = add(v1, strip, s1); }
-        if ROWS > 16u { s2 = add(v2, strip, s2); s3 = add(v3, strip, s3); }
+        let v0 = load_row_slice(z, row, lane, p);
+        var v1: RowSlice;
+        var v2: RowSlice;
+        var v3: RowSlice;
+        if ROWS > 8u { v1 = load_row_slice(z, row + 8u, lane, p); }
+        if ROWS > 16u { v2 = load_row_slice(z, row + 16u, lane, p); v3 = load_row_slice(z, row + 24u, lane, p); }
+        let block_b = load_block(z, column, p);
+        s0 = accumulate(v0, block_b, s0);
+        if ROWS > 8u { s1 = accumulate(v1, block_b, s1); }
+        if ROWS > 16u { s2 = accumulate(v2, block_b, s2); s3 = accumulate(v3, block_b, s3); }
     }
     if own < params.n {
         let rows = min(params.m - row, ROWS);

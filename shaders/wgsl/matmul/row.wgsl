@@ -70,7 +70,7 @@ fn operand(p: u32) -> vec4<f32> {
     return x[p];
 }
 
-fn total(v: vec4<f32>) -> vec4<f32> {
+fn subgroup_total(v: vec4<f32>) -> vec4<f32> {
     return vec4(subgroupAdd(v.x), subgroupAdd(v.y), subgroupAdd(v.z), subgroupAdd(v.w));
 }
 
@@ -93,8 +93,8 @@ fn main(
                 dot(v, b[high_at.x + p]), dot(v, b[high_at.y + p]), dot(v, b[high_at.z + p]), dot(v, b[high_at.w + p]),
             );
         }
-        let low_sums = total(low);
-        let high_sums = total(high);
+        let low_sums = subgroup_total(low);
+        let high_sums = subgroup_total(high);
         // Each column is left by one lane; a lane has two where there are but four.
         for (var c = lane; c < COLUMNS && j + c < params.n; c += LANES) {
             out[j + c] = fused(select(low_sums, high_sums, c > 3u)[c % 4u], j + c);

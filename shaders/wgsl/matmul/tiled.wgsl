@@ -25,9 +25,9 @@ const TRANS_B: bool = false; // spec
 const LONG: bool = false; // spec
 
 const PAD: u32 = 4u;
-const ROWS: u32 = TILE_M / THREAD_M; // of invocations
-const COLUMNS: u32 = TILE_N / THREAD_N;
-const WORKGROUP: u32 = ROWS * COLUMNS;
+const THREADS_M: u32 = TILE_M / THREAD_M; // of invocations
+const THREADS_N: u32 = TILE_N / THREAD_N;
+const WORKGROUP: u32 = THREADS_M * THREADS_N;
 const PITCH_A: u32 = TILE_M + PAD;
 const PITCH_B: u32 = TILE_N + PAD;
 
@@ -65,15 +65,15 @@ fn fill_b(z: u32, column0: u32, p0: u32, lid: u32) {
 }
 
 // Adds the sums of a block to what the result holds, or puts them there, and starts again from 0.
-fn keep(sums: ptr<function, array<f32, THREAD_M * THREAD_N>>, z: u32, row0: u32, column0: u32, add: bool) {
+fn flush(sums: ptr<function, array<f32, THREAD_M * THREAD_N>>, z: u32, row0: u32, column0: u32, onto: bool) {
     for (var r = 0u; r < THREAD_M; r++) {
-        let row = row0 + r * ROWS;
+        let row = row0 + r * THREADS_M;
         for (var c = 0u; c < THREAD_N; c++) {
-            let column = column0 + c * COLUMNS;
+            let column = column0 + c * THREADS_N;
             if row < params.m && column < params.n {
                 let at = (z * params.m + row) * params.n + column;
                 let sum = (*sums)[r * THREAD_N + c];
-                if add { out[at] += sum; } else { out[at] = sum; }
+                if onto { out[at] += sum; } else { out[at] = sum; }
             }
             (*sums)[r * THREAD_N + c] = 0.0f;
         }
@@ -86,13 +86,13 @@ fn main(
     @builtin(num_workgroups) groups: vec3<u32>,
     @builtin(local_invocation_index) lid: u32,
 ) {
-    let tile = own_part(id, groups, vec2((params.n + TILE_N - 1u) / TILE_N, (params.m + TILE_M - 1u) / TILE_M));
+    let tile = tile_of_workgroup(id, groups, vec2((params.n + TILE_N - 1u) / TILE_N, (params.m + TILE_M - 1u) / TILE_M));
     let z = tile.z;
     if z >= params.batch { return; }
     let row0 = tile.y * TILE_M;
     let column0 = tile.x * TILE_N;
-    let own_row = lid / COLUMNS;
-    let own_column = lid % COLUMNS;
+    let own_row = lid / THREADS_N;
+    let own_column = lid % THREADS_N;
 
     // Loops over these have constant bounds, which GPU compilers unroll into registers.
     var sums: array<f32, THREAD_M * THREAD_N>;
@@ -105,8 +105,8 @@ fn main(
         for (var p = 0u; p < TILE_K; p++) {
             var left: array<f32, THREAD_M>;
             var right: array<f32, THREAD_N>;
-            for (var r = 0u; r < THREAD_M; r++) { left[r] = tile_a[p * PITCH_A + own_row + r * ROWS]; }
-            for (var c = 0u; c < THREAD_N; c++) { right[c] = tile_b[p * PITCH_B + own_column + c * COLUMNS]; }
+            for (var r = 0u; r < THREAD_M; r++) { left[r] = tile_a[p * PITCH_A + own_row + r * THREADS_M]; }
+            for (var c = 0u; c < THREAD_N; c++) { right[c] = tile_b[p * PITCH_B + own_column + c * THREADS_N]; }
             for (var r = 0u; r < THREAD_M; r++) {
                 for (var c = 0u; c < THREAD_N; c++) {
                     sums[r * THREAD_N + c] = fma(left[r], right[c], sums[r * THREAD_N + c]);
@@ -117,15 +117,15 @@ fn main(
         if LONG {
             let done = p0 + TILE_K;
             if done % params.block == 0u && done < params.k {
-                keep(&sums, z, row0 + own_row, column0 + own_column, done > params.block);
+                flush(&sums, z, row0 + own_row, column0 + own_column, done > params.block);
             }
         }
     }
 
     for (var r = 0u; r < THREAD_M; r++) {
-        let row = row0 + own_row + r * ROWS;
+        let row = row0 + own_row + r * THREADS_M;
         for (var c = 0u; c < THREAD_N; c++) {
-            let column = column0 + own_column + c * COLUMNS;
+            let column = column0 + own_column + c * THREADS_N;
             if row < params.m && column < params.n {
                 let at = (z * params.m + row) * params.n + column;
                 var sum = sums[r * THREAD_N + c];

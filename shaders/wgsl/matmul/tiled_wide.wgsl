@@ -24,9 +24,9 @@ const TRANS_A: bool = false; // spec
 const TRANS_B: bool = false; // spec
 const LONG: bool = false; // spec
 
-const ROWS: u32 = TILE_M / THREAD_M; // of invocations
-const COLUMNS: u32 = TILE_N / THREAD_N;
-const WORKGROUP: u32 = ROWS * COLUMNS;
+const THREADS_M: u32 = TILE_M / THREAD_M; // of invocations
+const THREADS_N: u32 = TILE_N / THREAD_N;
+const WORKGROUP: u32 = THREADS_M * THREADS_N;
 // Counted in vectors of four: the pitch of a tile's lines, the blocks of an invocation.
 const PITCH_A: u32 = TILE_M / 4u + 1u;
 const PITCH_B: u32 = TILE_N / 4u + 1u;
@@ -61,22 +61,22 @@ fn store_b(e: u32, v: vec4<f32>) {
 }
 
 // Where the vector of an invocation's row r and block c of columns stands in the result, in vectors, and whether it is there.
-struct Place { at: u32, exists: bool }
+struct Output { at: u32, exists: bool }
 
-fn place_of(z: u32, row0: u32, column0: u32, r: u32, c: u32) -> Place {
-    let row = row0 + 4u * (r / 4u * ROWS) + r % 4u;
-    let column = column0 + 4u * c * COLUMNS;
-    return Place(((z * params.m + row) * params.n + column) / 4u, row < params.m && column < params.n);
+fn output_of(z: u32, row0: u32, column0: u32, r: u32, c: u32) -> Output {
+    let row = row0 + 4u * (r / 4u * THREADS_M) + r % 4u;
+    let column = column0 + 4u * c * THREADS_N;
+    return Output(((z * params.m + row) * params.n + column) / 4u, row < params.m && column < params.n);
 }
 
 // Adds the sums of a block to what the result holds, or puts them there, and starts again from 0.
-fn keep(sums: ptr<function, array<vec4<f32>, THREAD_M * BLOCKS_N>>, z: u32, row0: u32, column0: u32, add: bool) {
+fn flush(sums: ptr<function, array<vec4<f32>, THREAD_M * BLOCKS_N>>, z: u32, row0: u32, column0: u32, onto: bool) {
     for (var r = 0u; r < THREAD_M; r++) {
         for (var c = 0u; c < BLOCKS_N; c++) {
-            let own = place_of(z, row0, column0, r, c);
+            let own = output_of(z, row0, column0, r, c);
             let sum = (*sums)[r * BLOCKS_N + c];
             if own.exists {
-                if add { out[own.at] += sum; } else { out[own.at] = sum; }
+                if onto { out[own.at] += sum; } else { out[own.at] = sum; }
             }
             (*sums)[r * BLOCKS_N + c] = vec4(0.0f);
         }
@@ -89,13 +89,13 @@ fn main(
     @builtin(num_workgroups) groups: vec3<u32>,
     @builtin(local_invocation_index) lid: u32,
 ) {
-    let tile = own_part(id, groups, vec2((params.n + TILE_N - 1u) / TILE_N, (params.m + TILE_M - 1u) / TILE_M));
+    let tile = tile_of_workgroup(id, groups, vec2((params.n + TILE_N - 1u) / TILE_N, (params.m + TILE_M - 1u) / TILE_M));
     let z = tile.z;
     if z >= params.batch { return; }
     let row0 = tile.y * TILE_M;
     let column0 = tile.x * TILE_N;
-    let own_row = lid / COLUMNS;
-    let own_column = lid % COLUMNS;
+    let own_row = lid / THREADS_N;
+    let own_column = lid % THREADS_N;
 
     // Loops over these have constant bounds, which GPU compilers unroll into registers.
     var sums: array<vec4<f32>, THREAD_M * BLOCKS_N>;
@@ -109,9 +109,9 @@ fn main(
         fetch(&next, z, row0, column0, p0 + TILE_K, lid);
         for (var p = 0u; p < TILE_K; p++) {
             var right: array<vec4<f32>, BLOCKS_N>;
-            for (var c = 0u; c < BLOCKS_N; c++) { right[c] = tile_b[p * PITCH_B + own_column + c * COLUMNS]; }
+            for (var c = 0u; c < BLOCKS_N; c++) { right[c] = tile_b[p * PITCH_B + own_column + c * THREADS_N]; }
             for (var r = 0u; r < BLOCKS_M; r++) {
-                let left = tile_a[p * PITCH_A + own_row + r * ROWS];
+                let left = tile_a[p * PITCH_A + own_row + r * THREADS_M];
                 for (var c = 0u; c < BLOCKS_N; c++) {
                     let at = 4u * r * BLOCKS_N + c;
                     sums[at] = fma(vec4(left.x), right[c], sums[at]);
@@ -125,14 +125,14 @@ fn main(
         if LONG {
             let done = p0 + TILE_K;
             if done % params.block == 0u && done < params.k {
-                keep(&sums, z, row0 + 4u * own_row, column0 + 4u * own_column, done > params.block);
+                flush(&sums, z, row0 + 4u * own_row, column0 + 4u * own_column, done > params.block);
             }
         }
     }
 
     for (var r = 0u; r < THREAD_M; r++) {
         for (var c = 0u; c < BLOCKS_N; c++) {
-            let own = place_of(z, row0 + 4u * own_row, column0 + 4u * own_column, r, c);
+            let own = output_of(z, row0 + 4u * own_row, column0 + 4u * own_column, r, c);
             if own.exists {
                 var sum = sums[r * BLOCKS_N + c];
                 if LONG && params.k > params.block { sum += out[own.at]; }

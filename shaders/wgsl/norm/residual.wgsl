@@ -57,9 +57,9 @@ fn main(
     if CENTRED {
         m = tree_sum(lane, total) / count;
     }
-    let spread = tree_sum(lane, squares(begin, lane, WORKGROUP, first, m));
+    let spread = tree_sum(lane, squared_deviations(begin, lane, WORKGROUP, first, m));
     let r = inverseSqrt(spread / count + params.eps);
-    scale(begin, lane, WORKGROUP, first, m, r);
+    normalise(begin, lane, WORKGROUP, first, m, r);
     if lane == 0u {
         firsts[row] = first;
         mean[row] = m;

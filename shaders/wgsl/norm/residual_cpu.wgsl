@@ -51,8 +51,8 @@ fn main(
             total += value - first;
         }
         let m = select(0.0f, mean_of(total) / count, CENTRED);
-        let r = inverseSqrt(mean_of(squares(begin, 0u, 1u, first, m)) / count + params.eps);
-        scale(begin, 0u, 1u, first, m, r);
+        let r = inverseSqrt(mean_of(squared_deviations(begin, 0u, 1u, first, m)) / count + params.eps);
+        normalise(begin, 0u, 1u, first, m, r);
         firsts[row] = first;
         mean[row] = m;
         rstd[row] = r;

@@ -48,6 +48,6 @@ fn advance(now: Moment, row: u32, b: u32, j: u32, sum: vec4<f32>, h: f32) -> f32
 }
 
 // Where no row is live, before the first step of all or behind the last, c_n keeps what it has.
-fn rest(now: Moment, own: u32) {
+fn stand_still(now: Moment, own: u32) {
     if now.live > 0u { c_n[own] = cell(now, own); }
 }

@@ -26,7 +26,7 @@ const GATES: u32 = 1u;
 // What reaches h past the product.
 fn carried(own: u32) -> f32 { return 0.0f; }
 
-fn slope(y: f32) -> f32 {
+fn derivative(y: f32) -> f32 {
     if ACTIVATION == 0u { return 1.0f - y * y; }
     if ACTIVATION == 1u { return select(0.0f, 1.0f, y > 0.0f); }
     return y * (1.0f - y);
@@ -34,7 +34,7 @@ fn slope(y: f32) -> f32 {
 
 fn retreat(now: Moment, row: u32, b: u32, j: u32, dh: f32) -> vec4<f32> {
     let at = row * params.hidden + j;
-    let d = dh * slope(y[at]);
+    let d = dh * derivative(y[at]);
     leave_dz(at, d);
     return vec4(d, 0.0f, 0.0f, 0.0f);
 }

@@ -28,4 +28,4 @@ fn advance(now: Moment, row: u32, b: u32, j: u32, sum: vec4<f32>, h: f32) -> f32
     return sigmoid(z);
 }
 
-fn rest(now: Moment, own: u32) {}
+fn stand_still(now: Moment, own: u32) {}

@@ -43,8 +43,8 @@ fn dot_high(value: f32, b: Strip, sum: vec4<f32>) -> vec4<f32> {
     return s;
 }
 
-fn dot_rows(v: vec4<f32>, b: Strip, s: Sums) -> Sums {
-    return Sums(
+fn accumulate_pairs(v: vec4<f32>, b: Strip, s: Octet) -> Octet {
+    return Octet(
         dot_low(v.x, b, s.r0), dot_high(v.x, b, s.r1), dot_low(v.y, b, s.r2), dot_high(v.y, b, s.r3),
         dot_low(v.z, b, s.r4), dot_high(v.z, b, s.r5), dot_low(v.w, b, s.r6), dot_high(v.w, b, s.r7),
     );

@@ -5,7 +5,7 @@
 // one off first keeps the digits that a mean large beside the spread would cost.
 
 // The sum of (x - mean)^2, each part of a Value on its own.
-fn squares(begin: u32, lane: u32, step: u32, first: f32, m: f32) -> Value {
+fn squared_deviations(begin: u32, lane: u32, step: u32, first: f32, m: f32) -> Value {
     var sum = Value(0.0f);
     for (var j = lane; j < params.cols; j += step) {
         let d = (x[begin + j] - first) - m;
@@ -15,7 +15,7 @@ fn squares(begin: u32, lane: u32, step: u32, first: f32, m: f32) -> Value {
 }
 
 // y = (x - mean) * r * weight + bias, without the bias unless CENTRED.
-fn scale(begin: u32, lane: u32, step: u32, first: f32, m: f32, r: f32) {
+fn normalise(begin: u32, lane: u32, step: u32, first: f32, m: f32, r: f32) {
     for (var j = lane; j < params.cols; j += step) {
         let scaled = ((x[begin + j] - first) - m) * r * weight[j];
         if CENTRED {

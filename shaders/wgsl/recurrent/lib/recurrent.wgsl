@@ -26,14 +26,14 @@ struct Moment {
 }
 
 // start and count of step t.
-fn span(t: u32) -> vec2<u32> {
+fn step_rows(t: u32) -> vec2<u32> {
     let at = 2u * min(t, params.time - 1u);
     return select(vec2(0u), vec2(steps[at], steps[at + 1u]), t < params.time);
 }
 
 fn moment(t: u32) -> Moment {
-    let now = span(t);
-    let prior = span(t - params.delta);
-    let next = span(t + params.delta);
+    let now = step_rows(t);
+    let prior = step_rows(t - params.delta);
+    let next = step_rows(t + params.delta);
     return Moment(now.x, now.y, prior.x, prior.y, next.x, next.y);
 }

@@ -27,21 +27,21 @@ fn operand_rows(now: Moment, b: u32, last: u32, lane: u32) -> vec2<u32> {
     return vec2(operand_row(now, min(row, last)), operand_row(now, min(row + 4u, last)));
 }
 
-fn load_eight(at: vec2<u32>, k: u32) -> Held {
+fn load_row_slice(at: vec2<u32>, k: u32) -> RowSlice {
     let low = operand_four(at.x + k);
-    if LANES < 8u { return Held(low, operand_four(at.y + k)); }
-    return Held(low, low);
+    if LANES < 8u { return RowSlice(low, operand_four(at.y + k)); }
+    return RowSlice(low, low);
 }
 
 // The weights of this lane's columns at k to k+3: each column lies along k, or the four units lie side by side.
-fn load_strip(weights: vec4<u32>, k: u32) -> Strip {
+fn load_block(weights: vec4<u32>, k: u32) -> BlockB {
     if COLUMNS == 1u && weight_pitch() != 1u {
         let at = weights.x + (k + vec4(0u, 1u, 2u, 3u)) * weight_pitch();
-        return Strip(weight_four(at.x), weight_four(at.y), weight_four(at.z), weight_four(at.w));
+        return BlockB(weight_four(at.x), weight_four(at.y), weight_four(at.z), weight_four(at.w));
     }
     var last = vec4<f32>();
     if USED > 3u { last = weight_four(weights.w + k); }
-    return strip_of(weight_four(weights.x + k), weight_four(weights.y + k), weight_four(weights.z + k), last);
+    return block_of_columns(weight_four(weights.x + k), weight_four(weights.y + k), weight_four(weights.z + k), last);
 }
 
 @compute @workgroup_size(LANES)
@@ -77,36 +77,36 @@ fn main(
                 weight_row(0u, units.x), weight_row(0u, units.y), weight_row(0u, units.z), weight_row(0u, units.w),
             );
         }
-        var s0: Sums;
-        var s1: Sums;
-        var s2: Sums;
-        var s3: Sums;
+        var s0: Octet;
+        var s1: Octet;
+        var s2: Octet;
+        var s3: Octet;
         if HALVES {
             for (var k = 0u; k < low; k += 4u) {
-                let v0 = load_eight(at0, k);
-                let v1 = load_eight(at1, k);
-                let strip = load_strip(weights, k);
-                s0 = add_rows(v0, strip, s0);
-                s1 = add_rows(v1, strip, s1);
+                let v0 = load_row_slice(at0, k);
+                let v1 = load_row_slice(at1, k);
+                let block_b = load_block(weights, k);
+                s0 = accumulate_rows(v0, block_b, s0);
+                s1 = accumulate_rows(v1, block_b, s1);
             }
         }
         for (var k = low; k < stop; k += 4u) {
-            let v0 = load_eight(at0, k);
-            var v1: Held;
-            var v2: Held;
-            var v3: Held;
-            if ROWS > 8u { v1 = load_eight(at1, k); }
-            if ROWS > 16u { v2 = load_eight(at2, k); v3 = load_eight(at3, k); }
-            let strip = load_strip(weights, k);
-            s0 = add_rows(v0, strip, s0);
-            if ROWS > 8u { s1 = add_rows(v1, strip, s1); }
-            if ROWS > 16u { s2 = add_rows(v2, strip, s2); s3 = add_rows(v3, strip, s3); }
+            let v0 = load_row_slice(at0, k);
+            var v1: RowSlice;
+            var v2: RowSlice;
+            var v3: RowSlice;
+            if ROWS > 8u { v1 = load_row_slice(at1, k); }
+            if ROWS > 16u { v2 = load_row_slice(at2, k); v3 = load_row_slice(at3, k); }
+            let block_b = load_block(weights, k);
+            s0 = accumulate_rows(v0, block_b, s0);
+            if ROWS > 8u { s1 = accumulate_rows(v1, block_b, s1); }
+            if ROWS > 16u { s2 = accumulate_rows(v2, block_b, s2); s3 = accumulate_rows(v3, block_b, s3); }
         }
         for (var e = SPREAD * first; e < SPREAD * finished; e++) {
             let b = e / SPREAD;
             let unit = j + e % SPREAD;
             var sum = tile_row(s0, s1, s2, s3, b);
-            if SPREAD == 4u { sum.x = part_of(sum, e); }
+            if SPREAD == 4u { sum.x = component(sum, e); }
             if unit < H { leave(b, unit, finish(now, b, unit, sum, state(b, unit))); }
         }
         for (var e = SPREAD * finished; e < SPREAD * end; e++) {

@@ -39,7 +39,7 @@ fn finish(now: Moment, b: u32, j: u32, sum: vec4<f32>, h: f32) -> vec4<f32> {
 
 // Unit j of a row that is not live.
 fn hand_on(now: Moment, b: u32, j: u32, h: f32) -> vec4<f32> {
-    rest(now, b * params.hidden + j);
+    stand_still(now, b * params.hidden + j);
     return vec4(h, 0.0f, 0.0f, 0.0f);
 }
 
