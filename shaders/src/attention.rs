@@ -5,8 +5,8 @@
 //! memory. Masks (causal, window, lengths) are loop bounds and come as immediates; what costs in the inner loop (bias,
 //! terms by distance, dropout) is specialised away where it is absent, and then a kernel never reads its buffer.
 
-use crate::contract::{Kernel, Spec, kernel, params};
-use crate::variants::Variants;
+use crate::contract::params;
+use crate::tables::{family, pair};
 
 params! {
     /// Immediates of all kernels of attention. Widths and strides count channels; those of kernels for CPU adapters, which
@@ -80,208 +80,165 @@ params! {
     }
 }
 
-kernel! {
-    /// softmax(q·kᵀ·scale + terms)·v and the log₂ of each row's sum. Grid: (⌈Tq / `columns`·`lanes`⌉, H, B).
-    AttentionForwardCpu: "attention_forward_cpu" in "attention/forward_cpu.wgsl",
-    params AttentionParams,
-    libs [CONTROL, RNG, GRID, ATTENTION, OCTETS, ATTENTION_TILE, ATTENTION_SCORES],
-    subgroups true,
-    fusable false,
-    spec {
-        /// Invocations of the workgroup, which must be the adapter's fixed subgroup size; at least 4.
-        LANES lanes: u32,
-        /// Rows of a tile: 8, 16 or 32.
-        ROWS rows: u32,
-        /// Queries of a lane: 4, or 1 where there are so few.
-        COLUMNS columns: u32,
-        /// A bias is added to the scores.
-        BIAS bias: bool,
-        /// Terms by distance are added to the scores.
-        DISTANCE distance: bool,
-        /// Weights are dropped.
-        DROPOUT dropout: bool,
-    }
-    bindings {
-        q: Read F32x4, k: Read F32x4, v: Read F32x4, lengths: Read U32, bias: Read F32, distance: Read F32, control: Read Control,
-        out: ReadWrite F32x4, lse: ReadWrite F32
-    }
-    shipped forward_cpu
+/// A step: the kernel for GPUs and the one for CPU adapters. `spec` is what the step leaves open beyond the switches that all have,
+/// `between` its operands between v and the lengths, `out` its results. A kernel is shipped for every choice that `for FIELD in
+/// CHOICES` names.
+macro_rules! step {
+    (
+        gpu {
+            $(#[$gpu_doc:meta])*
+            $gpu:ident: $gpu_name:literal in $gpu_file:literal,
+            shipped $gpu_shipped:ident $(for $gpu_field:ident in $gpu_choices:ident)?
+        }
+        cpu {
+            $(#[$cpu_doc:meta])*
+            $cpu:ident: $cpu_name:literal in $cpu_file:literal,
+            libs [$($lib:ident),*],
+            spec { $($cpu_spec:tt)* }
+            shipped $cpu_shipped:ident $(for $cpu_field:ident in $cpu_choices:ident)?
+        }
+        spec { $($spec:tt)* }
+        between { $($between:tt)* }
+        out { $($out:tt)* }
+    ) => {
+        pair! {
+            params AttentionParams,
+            fusable false,
+            gpu {
+                $(#[$gpu_doc])*
+                $gpu: $gpu_name in $gpu_file,
+                libs [CONTROL, RNG, GRID, ATTENTION, ATTENTION_WORKGROUP],
+                spec {}
+                shipped $gpu_shipped
+            }
+            cpu {
+                $(#[$cpu_doc])*
+                $cpu: $cpu_name in $cpu_file,
+                libs [CONTROL, RNG, GRID, ATTENTION, OCTETS, ATTENTION_TILE, ATTENTION_SCORES $(, $lib)*],
+                subgroups true,
+                spec {
+                    /// Invocations of the workgroup, which must be the adapter's fixed subgroup size; at least 4.
+                    LANES lanes: u32,
+                    /// Rows of a tile: 8, 16 or 32.
+                    ROWS rows: u32,
+                    $($cpu_spec)*
+                }
+                shipped $cpu_shipped
+            }
+            spec {
+                /// A bias is added to the scores.
+                BIAS bias: bool,
+                /// Terms by distance are added to the scores.
+                DISTANCE distance: bool,
+                /// Dropout of the probabilities.
+                DROPOUT dropout: bool,
+                $($spec)*
+            }
+            bindings {
+                q: Read F32 | F32x4, k: Read F32 | F32x4, v: Read F32 | F32x4, $($between)*
+                lengths: Read U32 | U32, bias: Read F32 | F32, distance: Read F32 | F32, control: Read Control | Control,
+                $($out)*
+            }
+        }
+
+        fn $gpu_shipped() -> Vec<$gpu> {
+            let mut all = Vec::new();
+            for [bias, distance, dropout] in switches() {
+                $(for $gpu_field in $gpu_choices(distance))? {
+                    all.push($gpu { bias, distance, dropout, $($gpu_field)? });
+                }
+            }
+            all
+        }
+
+        fn $cpu_shipped() -> Vec<$cpu> {
+            let mut all = Vec::new();
+            for ([lanes, rows], [bias, distance, dropout]) in tiles() {
+                $(for $cpu_field in $cpu_choices(distance))? {
+                    all.push($cpu { lanes, rows, bias, distance, dropout, $($cpu_field)? });
+                }
+            }
+            all
+        }
+    };
 }
 
-kernel! {
-    /// Gradient of the queries, and parts of that of the terms by distance. Grid: (⌈Tq / 4·`lanes`⌉, H, B).
-    AttentionQueryCpu: "attention_query_cpu" in "attention/query_cpu.wgsl",
-    params AttentionParams,
-    libs [CONTROL, RNG, GRID, ATTENTION, OCTETS, ATTENTION_TILE, ATTENTION_SCORES, ATTENTION_GRADIENT],
-    subgroups true,
-    fusable false,
+step! {
+    gpu {
+        /// softmax(q·kᵀ·scale + terms)·v and the log₂ of each row's sum. Grid: (⌈Tq / 32⌉, H·⌈Dv / 64⌉, B).
+        AttentionForward: "attention_forward" in "attention/forward.wgsl",
+        shipped forward
+    }
+    cpu {
+        /// [`AttentionForward`] on CPU adapters. Grid: (⌈Tq / `columns`·`lanes`⌉, H, B).
+        AttentionForwardCpu: "attention_forward_cpu" in "attention/forward_cpu.wgsl",
+        libs [],
+        spec {
+            /// Queries of a lane: 4, or 1 where there are few.
+            COLUMNS columns: u32,
+        }
+        shipped forward_cpu for columns in columns
+    }
+    spec {}
+    between {}
+    out { out: ReadWrite F32 | F32x4, lse: ReadWrite F32 | F32 }
+}
+
+step! {
+    gpu {
+        /// Gradient of the queries, and parts of that of the terms by distance. Grid: (⌈Tq / 32⌉, H·⌈D / 64⌉, B).
+        AttentionQuery: "attention_query" in "attention/query.wgsl",
+        shipped query for learned in learned
+    }
+    cpu {
+        /// [`AttentionQuery`] on CPU adapters. Grid: (⌈Tq / 4·`lanes`⌉, H, B).
+        AttentionQueryCpu: "attention_query_cpu" in "attention/query_cpu.wgsl",
+        libs [ATTENTION_GRADIENT],
+        spec {}
+        shipped query_cpu for learned in learned
+    }
     spec {
-        /// Invocations of the workgroup, which must be the adapter's fixed subgroup size; at least 4.
-        LANES lanes: u32,
-        /// Rows of a tile: 8, 16 or 32.
-        ROWS rows: u32,
-        /// A bias is added to the scores.
-        BIAS bias: bool,
-        /// Terms by distance are added to the scores.
-        DISTANCE distance: bool,
-        /// Weights are dropped.
-        DROPOUT dropout: bool,
         /// The gradient of the terms by distance is wanted.
         LEARNED learned: bool,
     }
-    bindings {
-        q: Read F32x4, k: Read F32x4, v: Read F32x4, dout: Read F32x4, lse: Read F32, delta: Read F32, lengths: Read U32,
-        bias: Read F32, distance: Read F32, control: Read Control,
-        dq: ReadWrite F32x4, partial: ReadWrite F32
-    }
-    shipped query_cpu
+    between { dout: Read F32 | F32x4, lse: Read F32 | F32, delta: Read F32 | F32, }
+    out { dq: ReadWrite F32 | F32x4, partial: ReadWrite F32 | F32 }
 }
 
-kernel! {
-    /// Gradients of keys and values. Grid: (⌈Tk / 4·`lanes`⌉, Hkv, B).
-    AttentionKeyCpu: "attention_key_cpu" in "attention/key_cpu.wgsl",
-    params AttentionParams,
-    libs [CONTROL, RNG, GRID, ATTENTION, OCTETS, ATTENTION_TILE, ATTENTION_SCORES, ATTENTION_GRADIENT],
-    subgroups true,
-    fusable false,
-    spec {
-        /// Invocations of the workgroup, which must be the adapter's fixed subgroup size; at least 4.
-        LANES lanes: u32,
-        /// Rows of a tile: 8, 16 or 32.
-        ROWS rows: u32,
-        /// A bias is added to the scores.
-        BIAS bias: bool,
-        /// Terms by distance are added to the scores.
-        DISTANCE distance: bool,
-        /// Weights are dropped.
-        DROPOUT dropout: bool,
+step! {
+    gpu {
+        /// Gradients of keys and values. Grid: (⌈Tk / 32⌉, Hkv·⌈max(D, Dv) / 64⌉, B).
+        AttentionKey: "attention_key" in "attention/key.wgsl",
+        shipped key
     }
-    bindings {
-        q: Read F32x4, k: Read F32x4, v: Read F32x4, dout: Read F32x4, lse: Read F32, delta: Read F32, lengths: Read U32,
-        bias: Read F32, distance: Read F32, control: Read Control,
-        dk: ReadWrite F32x4, dv: ReadWrite F32x4
+    cpu {
+        /// [`AttentionKey`] on CPU adapters. Grid: (⌈Tk / 4·`lanes`⌉, Hkv, B).
+        AttentionKeyCpu: "attention_key_cpu" in "attention/key_cpu.wgsl",
+        libs [ATTENTION_GRADIENT],
+        spec {}
+        shipped key_cpu
     }
-    shipped key_cpu
+    spec {}
+    between { dout: Read F32 | F32x4, lse: Read F32 | F32, delta: Read F32 | F32, }
+    out { dk: ReadWrite F32 | F32x4, dv: ReadWrite F32 | F32x4 }
 }
 
-kernel! {
-    /// Gradient of the bias. Grid: (⌈Tq / 4·`lanes`⌉, ⌈Tk / `rows`⌉, biases).
-    AttentionBiasCpu: "attention_bias_cpu" in "attention/bias_cpu.wgsl",
-    params AttentionParams,
-    libs [CONTROL, RNG, GRID, ATTENTION, OCTETS, ATTENTION_TILE, ATTENTION_SCORES, ATTENTION_GRADIENT],
-    subgroups true,
-    fusable false,
-    spec {
-        /// Invocations of the workgroup, which must be the adapter's fixed subgroup size; at least 4.
-        LANES lanes: u32,
-        /// Rows of a tile: 8, 16 or 32.
-        ROWS rows: u32,
-        /// A bias is added to the scores.
-        BIAS bias: bool,
-        /// Terms by distance are added to the scores.
-        DISTANCE distance: bool,
-        /// Weights are dropped.
-        DROPOUT dropout: bool,
+step! {
+    gpu {
+        /// Gradient of the bias. Grid: (⌈Tq / 32⌉, ⌈Tk / 32⌉, biases).
+        AttentionBias: "attention_bias" in "attention/bias.wgsl",
+        shipped bias
     }
-    bindings {
-        q: Read F32x4, k: Read F32x4, v: Read F32x4, dout: Read F32x4, lse: Read F32, delta: Read F32, lengths: Read U32,
-        bias: Read F32, distance: Read F32, control: Read Control,
-        dbias: ReadWrite F32
+    cpu {
+        /// [`AttentionBias`] on CPU adapters. Grid: (⌈Tq / 4·`lanes`⌉, ⌈Tk / `rows`⌉, biases).
+        AttentionBiasCpu: "attention_bias_cpu" in "attention/bias_cpu.wgsl",
+        libs [ATTENTION_GRADIENT],
+        spec {}
+        shipped bias_cpu
     }
-    shipped bias_cpu
-}
-
-kernel! {
-    /// softmax(q·kᵀ·scale + terms)·v and the log₂ of each row's sum. Grid: (⌈Tq / 32⌉, H·⌈Dv / 64⌉, B).
-    AttentionForward: "attention_forward" in "attention/forward.wgsl",
-    params AttentionParams,
-    libs [CONTROL, RNG, GRID, ATTENTION, ATTENTION_WORKGROUP],
-    subgroups false,
-    fusable false,
-    spec {
-        /// A bias is added to the scores.
-        BIAS bias: bool,
-        /// Terms by distance are added to the scores.
-        DISTANCE distance: bool,
-        /// Weights are dropped.
-        DROPOUT dropout: bool,
-    }
-    bindings {
-        q: Read F32, k: Read F32, v: Read F32, lengths: Read U32, bias: Read F32, distance: Read F32, control: Read Control,
-        out: ReadWrite F32, lse: ReadWrite F32
-    }
-    shipped forward
-}
-
-kernel! {
-    /// Gradient of the queries, and parts of that of the terms by distance. Grid: (⌈Tq / 32⌉, H·⌈D / 64⌉, B).
-    AttentionQuery: "attention_query" in "attention/query.wgsl",
-    params AttentionParams,
-    libs [CONTROL, RNG, GRID, ATTENTION, ATTENTION_WORKGROUP],
-    subgroups false,
-    fusable false,
-    spec {
-        /// A bias is added to the scores.
-        BIAS bias: bool,
-        /// Terms by distance are added to the scores.
-        DISTANCE distance: bool,
-        /// Weights are dropped.
-        DROPOUT dropout: bool,
-        /// The gradient of the terms by distance is wanted.
-        LEARNED learned: bool,
-    }
-    bindings {
-        q: Read F32, k: Read F32, v: Read F32, dout: Read F32, lse: Read F32, delta: Read F32, lengths: Read U32,
-        bias: Read F32, distance: Read F32, control: Read Control,
-        dq: ReadWrite F32, partial: ReadWrite F32
-    }
-    shipped query
-}
-
-kernel! {
-    /// Gradients of keys and values. Grid: (⌈Tk / 32⌉, Hkv·⌈max(D, Dv) / 64⌉, B).
-    AttentionKey: "attention_key" in "attention/key.wgsl",
-    params AttentionParams,
-    libs [CONTROL, RNG, GRID, ATTENTION, ATTENTION_WORKGROUP],
-    subgroups false,
-    fusable false,
-    spec {
-        /// A bias is added to the scores.
-        BIAS bias: bool,
-        /// Terms by distance are added to the scores.
-        DISTANCE distance: bool,
-        /// Weights are dropped.
-        DROPOUT dropout: bool,
-    }
-    bindings {
-        q: Read F32, k: Read F32, v: Read F32, dout: Read F32, lse: Read F32, delta: Read F32, lengths: Read U32,
-        bias: Read F32, distance: Read F32, control: Read Control,
-        dk: ReadWrite F32, dv: ReadWrite F32
-    }
-    shipped key
-}
-
-kernel! {
-    /// Gradient of the bias. Grid: (⌈Tq / 32⌉, ⌈Tk / 32⌉, biases).
-    AttentionBias: "attention_bias" in "attention/bias.wgsl",
-    params AttentionParams,
-    libs [CONTROL, RNG, GRID, ATTENTION, ATTENTION_WORKGROUP],
-    subgroups false,
-    fusable false,
-    spec {
-        /// A bias is added to the scores.
-        BIAS bias: bool,
-        /// Terms by distance are added to the scores.
-        DISTANCE distance: bool,
-        /// Weights are dropped.
-        DROPOUT dropout: bool,
-    }
-    bindings {
-        q: Read F32, k: Read F32, v: Read F32, dout: Read F32, lse: Read F32, delta: Read F32, lengths: Read U32,
-        bias: Read F32, distance: Read F32, control: Read Control,
-        dbias: ReadWrite F32
-    }
-    shipped bias
+    spec {}
+    between { dout: Read F32 | F32x4, lse: Read F32 | F32, delta: Read F32 | F32, }
+    out { dbias: ReadWrite F32 | F32 }
 }
 
 /// All ways to switch bias, terms by distance and dropout on and off.
@@ -301,90 +258,18 @@ fn learned(distance: bool) -> impl Iterator<Item = bool> {
     [false, true].into_iter().filter(move |learned| distance || !learned)
 }
 
-fn forward_cpu() -> Vec<AttentionForwardCpu> {
-    let all = tiles().flat_map(|([lanes, rows], [bias, distance, dropout])| {
-        [4, 1].map(|columns| AttentionForwardCpu { lanes, rows, columns, bias, distance, dropout })
-    });
-    all.collect()
+/// Queries of a lane.
+fn columns(_: bool) -> [u32; 2] {
+    [4, 1]
 }
 
-fn query_cpu() -> Vec<AttentionQueryCpu> {
-    let all = tiles().flat_map(|([lanes, rows], [bias, distance, dropout])| {
-        learned(distance).map(move |learned| AttentionQueryCpu {
-            lanes,
-            rows,
-            bias,
-            distance,
-            dropout,
-            learned,
-        })
-    });
-    all.collect()
-}
-
-fn key_cpu() -> Vec<AttentionKeyCpu> {
-    tiles()
-        .map(|([lanes, rows], [bias, distance, dropout])| AttentionKeyCpu {
-            lanes,
-            rows,
-            bias,
-            distance,
-            dropout,
-        })
-        .collect()
-}
-
-fn bias_cpu() -> Vec<AttentionBiasCpu> {
-    tiles()
-        .map(|([lanes, rows], [bias, distance, dropout])| AttentionBiasCpu {
-            lanes,
-            rows,
-            bias,
-            distance,
-            dropout,
-        })
-        .collect()
-}
-
-fn forward() -> Vec<AttentionForward> {
-    switches().map(|[bias, distance, dropout]| AttentionForward { bias, distance, dropout }).collect()
-}
-
-fn query() -> Vec<AttentionQuery> {
-    let all = switches().flat_map(|[bias, distance, dropout]| {
-        learned(distance).map(move |learned| AttentionQuery { bias, distance, dropout, learned })
-    });
-    all.collect()
-}
-
-fn key() -> Vec<AttentionKey> {
-    switches().map(|[bias, distance, dropout]| AttentionKey { bias, distance, dropout }).collect()
-}
-
-fn bias() -> Vec<AttentionBias> {
-    switches().map(|[bias, distance, dropout]| AttentionBias { bias, distance, dropout }).collect()
-}
-
-/// The family's kernels.
-pub(crate) const KERNELS: &[&Kernel] = &[
-    AttentionForwardCpu::KERNEL,
-    AttentionQueryCpu::KERNEL,
-    AttentionKeyCpu::KERNEL,
-    AttentionBiasCpu::KERNEL,
-    AttentionForward::KERNEL,
-    AttentionQuery::KERNEL,
-    AttentionKey::KERNEL,
-    AttentionBias::KERNEL,
+family![
+    AttentionForwardCpu,
+    AttentionQueryCpu,
+    AttentionKeyCpu,
+    AttentionBiasCpu,
+    AttentionForward,
+    AttentionQuery,
+    AttentionKey,
+    AttentionBias,
 ];
-
-/// Adds the family's shipped variants.
-pub(crate) fn variants(out: &mut Variants) {
-    out.shipped::<AttentionForwardCpu>();
-    out.shipped::<AttentionQueryCpu>();
-    out.shipped::<AttentionKeyCpu>();
-    out.shipped::<AttentionBiasCpu>();
-    out.shipped::<AttentionForward>();
-    out.shipped::<AttentionQuery>();
-    out.shipped::<AttentionKey>();
-    out.shipped::<AttentionBias>();
-}

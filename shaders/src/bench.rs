@@ -3,8 +3,8 @@
 //! Shares of a roofline mean something only where the roof was measured by kernels that came the same way as those under
 //! it: through WGSL and the same driver. A data sheet, or a C program on the same cores, knows neither.
 
-use crate::contract::{Kernel, Spec, kernel, params};
-use crate::variants::Variants;
+use crate::contract::{kernel, params};
+use crate::tables::family;
 
 params! {
     /// Immediates of [`Arithmetic`].
@@ -52,11 +52,4 @@ kernel! {
     shipped [{ workgroup: 64 }, { workgroup: 256 }]
 }
 
-/// The family's kernels.
-pub(crate) const KERNELS: &[&Kernel] = &[Arithmetic::KERNEL, Triad::KERNEL];
-
-/// Adds the family's shipped variants.
-pub(crate) fn variants(out: &mut Variants) {
-    out.shipped::<Arithmetic>();
-    out.shipped::<Triad>();
-}
+family![Arithmetic, Triad];

@@ -3,8 +3,8 @@
 //! The backward pass takes the tokens sorted by id, which the host knows as soon as it knows the ids. Atomics would
 //! make the sum depend on arrival, and a scan of all tokens per id costs V × N.
 
-use crate::contract::{Kernel, Spec, ViewParams, Width, kernel, params};
-use crate::variants::Variants;
+use crate::contract::{ViewParams, Width, kernel, params};
+use crate::tables::family;
 
 params! {
     /// Immediates of [`EmbeddingForward`].
@@ -81,11 +81,4 @@ kernel! {
     ]
 }
 
-/// The family's kernels.
-pub(crate) const KERNELS: &[&Kernel] = &[EmbeddingForward::KERNEL, EmbeddingBackward::KERNEL];
-
-/// Adds the family's shipped variants.
-pub(crate) fn variants(out: &mut Variants) {
-    out.shipped::<EmbeddingForward>();
-    out.shipped::<EmbeddingBackward>();
-}
+family![EmbeddingForward, EmbeddingBackward];

@@ -28,6 +28,7 @@ pub mod pointwise;
 pub mod recurrent;
 pub mod reduce;
 pub mod softmax;
+mod tables;
 mod variants;
 pub mod view;
 

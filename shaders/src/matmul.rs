@@ -11,8 +11,8 @@
 //! is `tiled` for GPUs that multiply small matrices of 16-bit floats in hardware, for those who ask for that.
 //! Strides in the immediates make batches, and all layouts of `cpu`, one kernel each.
 
-use crate::contract::{Kernel, Spec, ViewParams, Width, kernel, params};
-use crate::variants::Variants;
+use crate::contract::{ViewParams, Width, kernel, params};
+use crate::tables::family;
 
 params! {
     /// Immediates of [`MatmulCpu`]: as [`MatmulParams`], with a part of the sum and without a view.
@@ -349,22 +349,4 @@ fn cooperative() -> Vec<MatmulCooperative> {
     all
 }
 
-/// The family's kernels.
-pub(crate) const KERNELS: &[&Kernel] = &[
-    MatmulCpu::KERNEL,
-    MatmulCpuWide::KERNEL,
-    MatmulRow::KERNEL,
-    MatmulTiled::KERNEL,
-    MatmulTiledWide::KERNEL,
-    MatmulCooperative::KERNEL,
-];
-
-/// Adds the family's shipped variants.
-pub(crate) fn variants(out: &mut Variants) {
-    out.shipped::<MatmulCpu>();
-    out.shipped::<MatmulCpuWide>();
-    out.shipped::<MatmulRow>();
-    out.shipped::<MatmulTiled>();
-    out.shipped::<MatmulTiledWide>();
-    out.shipped::<MatmulCooperative>();
-}
+family![MatmulCpu, MatmulCpuWide, MatmulRow, MatmulTiled, MatmulTiledWide, MatmulCooperative];

@@ -5,8 +5,8 @@
 //! around what follows the norm, or before it, the sums ride on the norm's kernels. The backward kernels give the operand's
 //! gradient; those of weight and bias are sums over rows, and reductions with a pointwise head.
 
-use crate::contract::{Kernel, Spec, ViewParams, Width, kernel, params};
-use crate::variants::Variants;
+use crate::contract::{ViewParams, Width, params};
+use crate::tables::{family, pair};
 
 params! {
     /// Immediates of [`NormForward`] and [`NormForwardCpu`].
@@ -50,161 +50,118 @@ params! {
     }
 }
 
-kernel! {
-    /// y = (x - mean) * rstd * weight + bias, a workgroup per row: at least `rows` workgroups in x and y. Not centred, the
-    /// mean is 0 and the bias is not read.
-    NormForward: "norm_forward" in "norm/forward.wgsl",
+/// Both kernels of a step: all of them have the same marked lines and the same shipped variants.
+macro_rules! norm {
+    (
+        params $params:ty,
+        fusable $fusable:literal,
+        gpu { $(#[$gpu_doc:meta])* $gpu:ident: $gpu_name:literal in $gpu_file:literal, libs $gpu_libs:tt }
+        cpu { $(#[$cpu_doc:meta])* $cpu:ident: $cpu_name:literal in $cpu_file:literal, libs $cpu_libs:tt }
+        bindings $bindings:tt
+    ) => {
+        pair! {
+            params $params,
+            fusable $fusable,
+            gpu {
+                $(#[$gpu_doc])*
+                $gpu: $gpu_name in $gpu_file,
+                libs $gpu_libs,
+                spec {
+                    /// Invocations of a workgroup; a power of two.
+                    WORKGROUP workgroup: u32,
+                }
+                shipped [
+                    { workgroup: 64, centred: true },
+                    { workgroup: 64, centred: false },
+                    { workgroup: 256, centred: true },
+                    { workgroup: 256, centred: false },
+                ]
+            }
+            cpu {
+                $(#[$cpu_doc])*
+                $cpu: $cpu_name in $cpu_file,
+                libs $cpu_libs,
+                subgroups false,
+                spec {
+                    /// Invocations of a workgroup.
+                    WORKGROUP workgroup: u32,
+                }
+                then {
+                    /// How many elements an invocation takes at once.
+                    Value width: Width,
+                }
+                shipped [
+                    { workgroup: 64, centred: true, width: Width::One },
+                    { workgroup: 64, centred: false, width: Width::One },
+                    { workgroup: 64, centred: true, width: Width::Four },
+                    { workgroup: 64, centred: false, width: Width::Four },
+                ]
+            }
+            spec {
+                /// Whether the mean is taken off.
+                CENTRED centred: bool,
+            }
+            bindings $bindings
+        }
+    };
+}
+
+norm! {
     params NormParams,
-    libs [VALUE, TREE, TREE_F32, NORM_ROW],
-    subgroups false,
     fusable false,
-    spec {
-        /// Invocations of a workgroup; a power of two.
-        WORKGROUP workgroup: u32,
-        /// Take the mean off first.
-        CENTRED centred: bool,
+    gpu {
+        /// y = (x - mean) * rstd * weight + bias, a workgroup per row: at least `rows` workgroups in x and y. Not centred, the
+        /// mean is 0 and the bias is not read.
+        NormForward: "norm_forward" in "norm/forward.wgsl",
+        libs [VALUE, TREE, TREE_F32, NORM_ROW]
     }
-    bindings { x: Read F32, weight: Read F32, bias: Read F32, y: ReadWrite F32, firsts: ReadWrite F32, mean: ReadWrite F32, rstd: ReadWrite F32 }
-    shipped [
-        { workgroup: 64, centred: true },
-        { workgroup: 64, centred: false },
-        { workgroup: 256, centred: true },
-        { workgroup: 256, centred: false },
-    ]
+    cpu {
+        /// [`NormForward`] with an invocation per row. Any grid in x and y.
+        NormForwardCpu: "norm_forward_cpu" in "norm/forward_cpu.wgsl",
+        libs [VALUE, NORM_ROW]
+    }
+    bindings {
+        x: Read F32 | Packed, weight: Read F32 | Packed, bias: Read F32 | Packed, y: ReadWrite F32 | Packed,
+        firsts: ReadWrite F32 | F32, mean: ReadWrite F32 | F32, rstd: ReadWrite F32 | F32
+    }
 }
 
-kernel! {
-    /// [`NormForward`] with an invocation per row. Any grid in x and y.
-    NormForwardCpu: "norm_forward_cpu" in "norm/forward_cpu.wgsl",
-    params NormParams,
-    libs [VALUE, NORM_ROW],
-    subgroups false,
-    fusable false,
-    spec {
-        /// Invocations of a workgroup.
-        WORKGROUP workgroup: u32,
-        /// Take the mean off first.
-        CENTRED centred: bool,
-        /// How many elements an invocation takes at once.
-        Value width: Width,
-    }
-    bindings { x: Read Packed, weight: Read Packed, bias: Read Packed, y: ReadWrite Packed, firsts: ReadWrite F32, mean: ReadWrite F32, rstd: ReadWrite F32 }
-    shipped [
-        { workgroup: 64, centred: true, width: Width::One },
-        { workgroup: 64, centred: false, width: Width::One },
-        { workgroup: 64, centred: true, width: Width::Four },
-        { workgroup: 64, centred: false, width: Width::Four },
-    ]
-}
-
-kernel! {
-    /// [`NormForward`] of rows that fused code computes, which it stores too.
-    NormResidual: "norm_residual" in "norm/residual.wgsl",
+norm! {
     params NormResidualParams,
-    libs [VALUE, VIEW, TREE, TREE_F32, NORM_ROW],
-    subgroups false,
     fusable true,
-    spec {
-        /// Invocations of a workgroup; a power of two.
-        WORKGROUP workgroup: u32,
-        /// Take the mean off first.
-        CENTRED centred: bool,
+    gpu {
+        /// [`NormForward`] of rows that fused code computes, which it stores too.
+        NormResidual: "norm_residual" in "norm/residual.wgsl",
+        libs [VALUE, VIEW, TREE, TREE_F32, NORM_ROW]
     }
-    bindings { weight: Read F32, bias: Read F32, y: ReadWrite F32, firsts: ReadWrite F32, mean: ReadWrite F32, rstd: ReadWrite F32, x: ReadWrite F32 }
-    shipped [
-        { workgroup: 64, centred: true },
-        { workgroup: 64, centred: false },
-        { workgroup: 256, centred: true },
-        { workgroup: 256, centred: false },
-    ]
+    cpu {
+        /// [`NormResidual`] with an invocation per row. Any grid in x and y.
+        NormResidualCpu: "norm_residual_cpu" in "norm/residual_cpu.wgsl",
+        libs [VALUE, VIEW, NORM_ROW]
+    }
+    bindings {
+        weight: Read F32 | Packed, bias: Read F32 | Packed, y: ReadWrite F32 | Packed,
+        firsts: ReadWrite F32 | F32, mean: ReadWrite F32 | F32, rstd: ReadWrite F32 | F32, x: ReadWrite F32 | Packed
+    }
 }
 
-kernel! {
-    /// [`NormResidual`] with an invocation per row. Any grid in x and y.
-    NormResidualCpu: "norm_residual_cpu" in "norm/residual_cpu.wgsl",
-    params NormResidualParams,
-    libs [VALUE, VIEW, NORM_ROW],
-    subgroups false,
-    fusable true,
-    spec {
-        /// Invocations of a workgroup.
-        WORKGROUP workgroup: u32,
-        /// Take the mean off first.
-        CENTRED centred: bool,
-        /// How many elements an invocation takes at once.
-        Value width: Width,
-    }
-    bindings { weight: Read Packed, bias: Read Packed, y: ReadWrite Packed, firsts: ReadWrite F32, mean: ReadWrite F32, rstd: ReadWrite F32, x: ReadWrite Packed }
-    shipped [
-        { workgroup: 64, centred: true, width: Width::One },
-        { workgroup: 64, centred: false, width: Width::One },
-        { workgroup: 64, centred: true, width: Width::Four },
-        { workgroup: 64, centred: false, width: Width::Four },
-    ]
-}
-
-kernel! {
-    /// dx of [`NormForward`], a workgroup per row: at least `rows` workgroups in x and y.
-    NormBackward: "norm_backward" in "norm/backward.wgsl",
+norm! {
     params NormBackwardParams,
-    libs [VALUE, VIEW, TREE, TREE_F32],
-    subgroups false,
     fusable true,
-    spec {
-        /// Invocations of a workgroup; a power of two.
-        WORKGROUP workgroup: u32,
-        /// Whether the mean was taken off.
-        CENTRED centred: bool,
+    gpu {
+        /// dx of [`NormForward`], a workgroup per row: at least `rows` workgroups in x and y.
+        NormBackward: "norm_backward" in "norm/backward.wgsl",
+        libs [VALUE, VIEW, TREE, TREE_F32]
     }
-    bindings { x: Read F32, dy: Read F32, weight: Read F32, mean: Read F32, rstd: Read F32, dx: ReadWrite F32 }
-    shipped [
-        { workgroup: 64, centred: true },
-        { workgroup: 64, centred: false },
-        { workgroup: 256, centred: true },
-        { workgroup: 256, centred: false },
-    ]
-}
-
-kernel! {
-    /// [`NormBackward`] with an invocation per row. Any grid in x and y.
-    NormBackwardCpu: "norm_backward_cpu" in "norm/backward_cpu.wgsl",
-    params NormBackwardParams,
-    libs [VALUE, VIEW],
-    subgroups false,
-    fusable true,
-    spec {
-        /// Invocations of a workgroup.
-        WORKGROUP workgroup: u32,
-        /// Whether the mean was taken off.
-        CENTRED centred: bool,
-        /// How many elements an invocation takes at once.
-        Value width: Width,
+    cpu {
+        /// [`NormBackward`] with an invocation per row. Any grid in x and y.
+        NormBackwardCpu: "norm_backward_cpu" in "norm/backward_cpu.wgsl",
+        libs [VALUE, VIEW]
     }
-    bindings { x: Read Packed, dy: Read Packed, weight: Read Packed, mean: Read F32, rstd: Read F32, dx: ReadWrite Packed }
-    shipped [
-        { workgroup: 64, centred: true, width: Width::One },
-        { workgroup: 64, centred: false, width: Width::One },
-        { workgroup: 64, centred: true, width: Width::Four },
-        { workgroup: 64, centred: false, width: Width::Four },
-    ]
+    bindings {
+        x: Read F32 | Packed, dy: Read F32 | Packed, weight: Read F32 | Packed, mean: Read F32 | F32, rstd: Read F32 | F32,
+        dx: ReadWrite F32 | Packed
+    }
 }
 
-/// The family's kernels.
-pub(crate) const KERNELS: &[&Kernel] = &[
-    NormForward::KERNEL,
-    NormForwardCpu::KERNEL,
-    NormResidual::KERNEL,
-    NormResidualCpu::KERNEL,
-    NormBackward::KERNEL,
-    NormBackwardCpu::KERNEL,
-];
-
-/// Adds the family's shipped variants.
-pub(crate) fn variants(out: &mut Variants) {
-    out.shipped::<NormForward>();
-    out.shipped::<NormForwardCpu>();
-    out.shipped::<NormResidual>();
-    out.shipped::<NormResidualCpu>();
-    out.shipped::<NormBackward>();
-    out.shipped::<NormBackwardCpu>();
-}
+family![NormForward, NormForwardCpu, NormResidual, NormResidualCpu, NormBackward, NormBackwardCpu];

@@ -6,8 +6,8 @@
 //! of each parameter, from which the corrections of its moments follow. A skipped step leaves no trace: it is not counted, and
 //! what a state would have carried on from it is dropped.
 
-use crate::contract::{Kernel, Spec, Width, kernel, params};
-use crate::variants::Variants;
+use crate::contract::{Width, kernel, params};
+use crate::tables::family;
 
 params! {
     /// Immediates of [`NormPartial`].
@@ -145,14 +145,4 @@ kernel! {
     ]
 }
 
-/// The family's kernels.
-pub(crate) const KERNELS: &[&Kernel] =
-    &[NormPartial::KERNEL, NormFinish::KERNEL, AdamW::KERNEL, Keep::KERNEL];
-
-/// Adds the family's shipped variants.
-pub(crate) fn variants(out: &mut Variants) {
-    out.shipped::<NormPartial>();
-    out.shipped::<NormFinish>();
-    out.shipped::<AdamW>();
-    out.shipped::<Keep>();
-}
+family![NormPartial, NormFinish, AdamW, Keep];

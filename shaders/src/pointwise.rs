@@ -3,8 +3,8 @@
 //! There is no kernel per operation: the operations are the functions of `lib/pointwise.wgsl`, and the fuser writes
 //! calls of them. A launch of one operation is a fused graph of one node.
 
-use crate::contract::{Kernel, Spec, ViewParams, Width, kernel, params};
-use crate::variants::Variants;
+use crate::contract::{ViewParams, Width, kernel, params};
+use crate::tables::family;
 
 params! {
     /// Immediates of [`Map`].
@@ -39,10 +39,4 @@ kernel! {
     ]
 }
 
-/// The family's kernels.
-pub(crate) const KERNELS: &[&Kernel] = &[Map::KERNEL];
-
-/// Adds the family's shipped variants.
-pub(crate) fn variants(out: &mut Variants) {
-    out.shipped::<Map>();
-}
+family![Map];

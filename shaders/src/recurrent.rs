@@ -6,8 +6,8 @@
 //! loop form walks many steps in a launch, for a hidden state that a workgroup can hold. Workgroups never wait for one
 //! another: WebGPU promises them no progress.
 
-use crate::contract::{Kernel, Spec, kernel, params};
-use crate::variants::Variants;
+use crate::contract::{kernel, params};
+use crate::tables::family;
 
 params! {
     /// Immediates of every cell in every form.
@@ -206,20 +206,7 @@ kernel! {
     shipped [{ workgroup: 64 }]
 }
 
-/// `KERNELS` and `variants` of a list of kernels.
-macro_rules! list {
-    ($($kernel:ident),* $(,)?) => {
-        /// The family's kernels.
-        pub(crate) const KERNELS: &[&Kernel] = &[$($kernel::KERNEL),*];
-
-        /// Adds the family's shipped variants.
-        pub(crate) fn variants(out: &mut Variants) {
-            $(out.shipped::<$kernel>();)*
-        }
-    };
-}
-
-list![
+family![
     RnnForwardCpu,
     RnnForwardStep,
     RnnForwardLoop,

@@ -4,8 +4,8 @@
 //! adapters that run on a CPU. Cross-entropy keeps each row's maximum and sum; its gradient, every element of which then
 //! stands alone, is one kernel for all, and takes the place of the logits, which are the largest tensor of a language model.
 
-use crate::contract::{Kernel, Spec, kernel, params};
-use crate::variants::Variants;
+use crate::contract::{kernel, params};
+use crate::tables::{family, pair};
 
 params! {
     /// Immediates of [`Softmax`] and [`SoftmaxCpu`].
@@ -31,79 +31,77 @@ params! {
     }
 }
 
-kernel! {
-    /// Row softmax, a workgroup per row: at least `rows` workgroups in x and y.
-    Softmax: "softmax" in "softmax/softmax.wgsl",
+pair! {
     params SoftmaxParams,
-    libs [TREE, TREE_F32],
-    subgroups false,
     fusable false,
+    gpu {
+        /// Row softmax, a workgroup per row: at least `rows` workgroups in x and y.
+        Softmax: "softmax" in "softmax/softmax.wgsl",
+        libs [TREE, TREE_F32],
+        spec {
+            /// Invocations of a workgroup; a power of two.
+            WORKGROUP workgroup: u32,
+        }
+        shipped [
+            { workgroup: 64, log: false },
+            { workgroup: 64, log: true },
+            { workgroup: 256, log: false },
+            { workgroup: 256, log: true },
+        ]
+    }
+    cpu {
+        /// [`Softmax`] with an invocation per row. Any grid in x and y.
+        SoftmaxCpu: "softmax_cpu" in "softmax/softmax_cpu.wgsl",
+        libs [],
+        subgroups false,
+        spec {
+            /// Invocations of a workgroup.
+            WORKGROUP workgroup: u32,
+        }
+        shipped [
+            { workgroup: 8, log: false },
+            { workgroup: 8, log: true },
+            { workgroup: 64, log: false },
+            { workgroup: 64, log: true },
+        ]
+    }
     spec {
-        /// Invocations of a workgroup; a power of two.
-        WORKGROUP workgroup: u32,
         /// Log-softmax instead.
         LOG log: bool,
     }
-    bindings { x: Read F32, out: ReadWrite F32 }
-    shipped [
-        { workgroup: 64, log: false },
-        { workgroup: 64, log: true },
-        { workgroup: 256, log: false },
-        { workgroup: 256, log: true },
-    ]
+    bindings { x: Read F32 | F32, out: ReadWrite F32 | F32 }
 }
 
-kernel! {
-    /// Row softmax, an invocation per row. Any grid in x and y.
-    SoftmaxCpu: "softmax_cpu" in "softmax/softmax_cpu.wgsl",
-    params SoftmaxParams,
-    libs [],
-    subgroups false,
-    fusable false,
-    spec {
-        /// Invocations of a workgroup.
-        WORKGROUP workgroup: u32,
-        /// Log-softmax instead.
-        LOG log: bool,
-    }
-    bindings { x: Read F32, out: ReadWrite F32 }
-    shipped [
-        { workgroup: 8, log: false },
-        { workgroup: 8, log: true },
-        { workgroup: 64, log: false },
-        { workgroup: 64, log: true },
-    ]
-}
-
-kernel! {
-    /// losses = logsumexp(x) - (1 - smoothing) * x\[target\] - smoothing * mean(x), 0 where target == ignore_index, with what
-    /// the gradient needs. A workgroup per row: at least `rows` workgroups in x and y.
-    CrossEntropy: "cross_entropy" in "softmax/cross_entropy.wgsl",
+pair! {
     params CrossEntropyParams,
-    libs [TREE, TREE_F32],
-    subgroups false,
     fusable false,
-    spec {
-        /// Invocations of a workgroup; a power of two.
-        WORKGROUP workgroup: u32,
+    gpu {
+        /// losses = logsumexp(x) - (1 - smoothing) * x\[target\] - smoothing * mean(x), 0 where target == ignore_index, with what
+        /// the gradient needs. A workgroup per row: at least `rows` workgroups in x and y.
+        CrossEntropy: "cross_entropy" in "softmax/cross_entropy.wgsl",
+        libs [TREE, TREE_F32],
+        spec {
+            /// Invocations of a workgroup; a power of two.
+            WORKGROUP workgroup: u32,
+        }
+        shipped [{ workgroup: 64 }, { workgroup: 256 }]
     }
-    bindings { logits: Read F32, targets: Read U32, losses: ReadWrite F32, tops: ReadWrite F32, totals: ReadWrite F32 }
-    shipped [{ workgroup: 64 }, { workgroup: 256 }]
-}
-
-kernel! {
-    /// [`CrossEntropy`] with an invocation per row. Any grid in x and y.
-    CrossEntropyCpu: "cross_entropy_cpu" in "softmax/cross_entropy_cpu.wgsl",
-    params CrossEntropyParams,
-    libs [],
-    subgroups false,
-    fusable false,
-    spec {
-        /// Invocations of a workgroup.
-        WORKGROUP workgroup: u32,
+    cpu {
+        /// [`CrossEntropy`] with an invocation per row. Any grid in x and y.
+        CrossEntropyCpu: "cross_entropy_cpu" in "softmax/cross_entropy_cpu.wgsl",
+        libs [],
+        subgroups false,
+        spec {
+            /// Invocations of a workgroup.
+            WORKGROUP workgroup: u32,
+        }
+        shipped [{ workgroup: 8 }, { workgroup: 64 }]
     }
-    bindings { logits: Read F32, targets: Read U32, losses: ReadWrite F32, tops: ReadWrite F32, totals: ReadWrite F32 }
-    shipped [{ workgroup: 8 }, { workgroup: 64 }]
+    spec {}
+    bindings {
+        logits: Read F32 | F32, targets: Read U32 | U32,
+        losses: ReadWrite F32 | F32, tops: ReadWrite F32 | F32, totals: ReadWrite F32 | F32
+    }
 }
 
 kernel! {
@@ -122,20 +120,4 @@ kernel! {
     shipped [{ workgroup: 8 }, { workgroup: 64 }, { workgroup: 256 }]
 }
 
-/// The family's kernels.
-pub(crate) const KERNELS: &[&Kernel] = &[
-    Softmax::KERNEL,
-    SoftmaxCpu::KERNEL,
-    CrossEntropy::KERNEL,
-    CrossEntropyCpu::KERNEL,
-    CrossEntropyBackward::KERNEL,
-];
-
-/// Adds the family's shipped variants.
-pub(crate) fn variants(out: &mut Variants) {
-    out.shipped::<Softmax>();
-    out.shipped::<SoftmaxCpu>();
-    out.shipped::<CrossEntropy>();
-    out.shipped::<CrossEntropyCpu>();
-    out.shipped::<CrossEntropyBackward>();
-}
+family![Softmax, SoftmaxCpu, CrossEntropy, CrossEntropyCpu, CrossEntropyBackward];
