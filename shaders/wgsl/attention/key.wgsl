@@ -42,7 +42,8 @@ fn main(
     @builtin(num_workgroups) groups: vec3<u32>,
     @builtin(local_invocation_index) lid: u32,
 ) {
-    let parts = vec2((params.keys + SIDE - 1u) / SIDE, params.heads / params.group * ((max(params.width, params.value_width) + CHANNELS - 1u) / CHANNELS));
+    let slices = (max(params.width, params.value_width) + CHANNELS - 1u) / CHANNELS;
+    let parts = vec2((params.keys + SIDE - 1u) / SIDE, params.heads / params.group * slices);
     let tile = tile_of_workgroup(id, groups, parts);
     if tile.z >= params.planes { return; }
     let b = tile.z;

@@ -60,7 +60,7 @@ fn add_dv(at: vec4<u32>, exists: vec4<bool>, s: HeadSlice) {
     if exists.w { dv[at.w] += s.p3; }
 }
 
-// lse and delta of load_row_slice queries, of which lane r has that of number r, and in y of number r + 4 where there are but four lanes.
+// lse and delta of eight queries. `query` is the one that this lane loads; a subgroup of four lanes loads also query + 4.
 fn lse_of_rows(at: u32, query: u32, last: u32) -> RowStats {
     var v: vec2<f32>;
     v.x = lse[at + min(query, last) * params.heads];

@@ -57,13 +57,13 @@ fn add_dq(at: vec4<u32>, exists: vec4<bool>, s: HeadSlice) {
     if exists.w { dq[at.w] += s.p3; }
 }
 
-// A sum over the launch's keys, and those before.
+// Adds a sum over the launch's keys to those of the launches before.
 fn add_partial(at: u32, sum: f32) {
     if params.begin > 0u { partial[at] += sum; } else { partial[at] = sum; }
 }
 
-// One gradient of a score at that distance: into the table, or where the table ends into a sum of the lane: x below its
-// reach, y above, z for the slope.
+// Adds the gradient of one score at a distance: to the table or, beyond its ends, to the lane's sums: x below the table, y above it. z is
+// for the slope.
 fn add_distance(at: u32, apart: i32, ds: f32, sums: vec3<f32>) -> vec3<f32> {
     let radius = i32((params.columns - params.slopes) / 2u);
     let below = apart <= -radius;
@@ -72,7 +72,7 @@ fn add_distance(at: u32, apart: i32, ds: f32, sums: vec3<f32>) -> vec3<f32> {
     return sums + vec3(select(0.0f, ds, below), select(0.0f, ds, above), -abs(f32(apart)) * ds);
 }
 
-// The gradients of load_row_slice keys' scores, where `apart` is the distance of the first key from the query of lane 0.
+// The gradients of the scores of eight keys. `apart` is the distance of the first key from the query of lane 0.
 fn add_distances(at: u32, apart: i32, lane: u32, s: Octet, sums: vec3<f32>) -> vec3<f32> {
     var ends = sums;
     for (var r = 0u; r < 8u; r++) {

@@ -4,9 +4,9 @@
 //
 // Shapes: out [invocations].
 // Grid: any number of workgroups in x; every invocation works on its own.
-// Numeric: the map contracts to a / (1 - m) = 1, so no value overflows, and none becomes so small that a CPU takes the
-// slow way through it. 12 chains are enough to hide the latency of a multiply-add and few enough for 16 vector registers.
-// A driver that has no fused multiply-add does two operations for it (Mesa 22.3's lavapipe does); they count as two anyway.
+// Numeric: the map contracts to a / (1 - m) = 1, so no value overflows, and none becomes denormal, which is slow on CPUs. 12 chains are
+// enough to hide the latency of a multiply-add and few enough for 16 vector registers. A driver without fused multiply-add does two
+// operations for it (lavapipe of Mesa 22.3 does); they count as two anyway.
 //
 // Joined: nothing
 
@@ -26,7 +26,7 @@ fn link(x: vec4<f32>) -> vec4<f32> {
 
 @compute @workgroup_size(WORKGROUP)
 fn main(@builtin(global_invocation_id) gid: vec3<u32>) {
-    // Starts that only run time knows: nothing folds.
+    // The starts are known at run time only, so nothing folds.
     var x = vec4<f32>(f32(gid.x)) + vec4<f32>(0.0f, 1.0f, 2.0f, 3.0f);
     var y = x + 4.0f;
     var z = x + 8.0f;

@@ -1,17 +1,15 @@
-// Gradient of an embedding table: dtable[v, c] = sum over s in [starts[v], starts[v + 1]) of dy[order[s], c].
+// The gradient of an embedding table: dtable[v, c] = sum over s in [starts[v], starts[v + 1]) of dy[order[s], c].
 //
-// The host sorts the tokens by id: `order` lists them, equal ids next to each other in their order of appearance,
-// and `starts` says where each id's segment begins. So every element is one invocation's sum: no atomics, no scan
-// of all tokens for each id.
+// The host sorts the tokens by id. `order` lists them, equal ids next to each other in their order of appearance, and `starts` says where
+// each id's segment begins. So one invocation sums each element: there are no atomics and no scan of all tokens for each id.
 //
-// A launch adds the places first <= s < end, a first one (first = 0) to nothing, a later one to what is there: adapters
-// that limit the iterations of an invocation get all of N in several launches.
+// A launch adds the places first <= s < end. The first launch (first = 0) starts from 0, later ones from what is there. So adapters that
+// limit the iterations of an invocation take all of N in several launches.
 //
 // Shapes: dy [N, C]; order [N]; starts [V + 1], starts[0] = 0, starts[V] = N; dtable [V, C], written whole.
 // Grid: any number of workgroups in x and y; invocations stride over V * C, neighbours read neighbours.
-// Numeric: added in the order of `order`, in f32, by blocks whose sums are added in turn, so that the error of an id that many
-// tokens share grows as BLOCK + tokens / BLOCK. Bad segments are the host's to refuse; here they are clamped, so
-// that no read leaves a buffer.
+// Numeric: f32 in the order of `order`, by blocks whose sums are added in turn: the error of an id with n tokens grows as
+// BLOCK + n / BLOCK. The host refuses bad segments; here they are clamped, so that no read leaves a buffer.
 //
 // Joined: value, view
 

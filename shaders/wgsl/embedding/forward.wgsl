@@ -1,10 +1,10 @@
-// Rows of a table by id: out[n, c] = fused(table[ids[n], c], n * C + c), with 0 for the element where ids[n] >= V. The fused
-// code is what follows an embedding: a scale, the position's vector, dropout.
+// Rows of a table by id: out[n, c] = fused(table[ids[n], c], n * C + c), with 0 for the element where ids[n] >= V. The fused epilogue is
+// what follows an embedding: a scale, the position's vector, dropout.
 //
 // Shapes: table [V, C]; ids [N]; out [N, C]; C counts Values.
 // Grid: any number of workgroups in x and y; invocations stride over N * C, neighbours copy neighbours.
-// Numeric: a copy, but for the fused code. Whether an id >= V is a mistake is the host's to say; for rows that are only moved about it means
-// that nothing stands there.
+// Numeric: a copy, apart from the fused code. The host decides whether an id >= V is a mistake. Where rows are only moved, such an id
+// means that no row stands there.
 //
 // Joined: value, view
 

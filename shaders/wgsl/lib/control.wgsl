@@ -1,4 +1,4 @@
-// The numbers of one training step, written by the host before each step, so that none is frozen into a program.
+// The numbers of one training step. The host writes them before each step, so none is frozen into a program.
 
 struct Control {
     beta1: f32,

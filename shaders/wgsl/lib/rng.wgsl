@@ -1,8 +1,8 @@
-// Counter-based random numbers: the same (seed, stream, index) gives the same number on every device and in every
-// order, so a backward pass recomputes a dropout mask instead of storing it.
+// Counter-based random numbers: the same (seed, stream, index) gives the same number on every device and in every order, so a backward
+// pass recomputes a dropout mask instead of storing it.
 //
-// Hash: `pcg3d` of M. Jarzynski and M. Olano, "Hash Functions for GPU Rendering", JCGT 9(3), 2020. All three words
-// take part in both rounds; a chain of one-word hashes would make two streams shifted copies of each other.
+// Hash: `pcg3d` of M. Jarzynski and M. Olano, "Hash Functions for GPU Rendering", JCGT 9(3), 2020. All three words take part in both
+// rounds; a chain of one-word hashes would make two streams shifted copies of each other.
 
 // 32 random bits. `seed` is the step's, `stream` names the user of the numbers, `index` the element.
 fn random_u32(seed: u32, stream: u32, index: u32) -> u32 {

@@ -1,19 +1,19 @@
-// out[z,i,j] = fused(sum over p of half(A[z,i,p]) * half(B[z,p,j]))    by cooperative matrices: tensor cores and their like
+// out[z,i,j] = fused(sum over p of half(A[z,i,p]) * half(B[z,p,j]))    by cooperative matrices: tensor cores and the like
 //
 // A[z,i,p] = a[z*a_batch + i*a_row + p*a_col], [Z,M,K]; B[z,p,j] = b[z*b_batch + p*b_row + j*b_col], [Z,K,N];
 // out [Z,M,N] row-major. half(x) is the 16-bit float nearest to x. product_wide.wgsl says which sizes are multiples of 4.
-// Grid: (ceil(N / TILE_N), ceil(M / TILE_M), Z), or folded (lib/grid.wgsl). The workgroup has SUBGROUPS_M x SUBGROUPS_N subgroups of LANES
-// invocations; each owns FRAGMENTS_M x FRAGMENTS_N matrices of SIDE x SIDE results, whose sums it keeps in registers.
+// Grid: (ceil(N / TILE_N), ceil(M / TILE_M), Z), or folded (grid.wgsl). The workgroup has SUBGROUPS_M x SUBGROUPS_N subgroups of LANES
+// invocations. Each subgroup owns FRAGMENTS_M x FRAGMENTS_N matrices of SIDE x SIDE results and keeps their sums in registers.
 //
-// Both operands are staged in workgroup memory as 16-bit floats, as they lie (TRANS_A: A as [K,M], TRANS_B: B as [N,K]), so
-// that neighbouring invocations read and write neighbouring words; a cooperative load takes either order. Lines are
-// padded by PAD halves, 16 bytes, which spreads them over the banks and keeps what such loads want aligned.
-// Results go through workgroup memory, a matrix at a time: where a cooperative matrix holds which element is the driver's
-// secret, and edges and fused code need to know.
+// Both operands are staged in workgroup memory as 16-bit floats, in the order in which they lie (TRANS_A: A as [K,M], TRANS_B: B as
+// [N,K]). So neighbouring invocations read and write neighbouring words; a cooperative load takes either order. Lines are padded by PAD
+// halves, 16 bytes: this spreads them over the banks and keeps the alignment that cooperative loads want. Results pass through workgroup
+// memory, a matrix at a time, because WGSL does not say which element of a cooperative matrix an invocation holds, and the edges and the
+// fused epilogue must know.
 //
-// Numeric: products of halves are exact in f32, in which sums are taken, within a matrix in the hardware's order; with LONG by
-// blocks, as in tiled.wgsl. Values of
-// 65520 and more become infinite, those below 3e-8 become 0. Elements past an edge count as 0 and are not stored.
+// Numeric: products of halves are exact in f32, and sums are f32. Within a matrix the hardware chooses the order. With LONG, sums are
+// taken by blocks as in tiled.wgsl. Values of 65520 and more become infinite, values below 3e-8 become 0. Elements past an edge count as
+// 0 and are not stored.
 //
 // Joined: value, view, grid, product, product_wide
 
@@ -76,7 +76,7 @@ fn store_b(e: u32, v: vec4<f32>) {
     for (var i = 0u; i < 4u; i++) { tile_b[at + i] = half[i]; }
 }
 
-// Matrices of the tiles; a plain cooperative load takes columns one after another, one with a T rows.
+// Matrices of the tiles. coopLoad reads column after column, coopLoadT row after row.
 fn matrix_a(i: u32, p: u32) -> Left {
     if TRANS_A { return coopLoad<Left>(&tile_a[at_a(i, p)], PITCH_A); }
     return coopLoadT<Left>(&tile_a[at_a(i, p)], PITCH_A);
@@ -87,7 +87,7 @@ fn matrix_b(p: u32, j: u32) -> Right {
     return coopLoadT<Right>(&tile_b[at_b(p, j)], PITCH_B);
 }
 
-// Where element e of a matrix stands in the result, and whether it is there: in one of the first `rows` rows.
+// Where element e of a matrix stands in the result, and whether it exists: in one of the first `rows` rows.
 struct Output { at: u32, exists: bool }
 
 fn output_of(z: u32, row0: u32, column0: u32, e: u32, rows: u32) -> Output {
@@ -105,8 +105,8 @@ fn main(
     @builtin(subgroup_invocation_id) lane: u32,
 ) {
     let tile = tile_of_workgroup(id, groups, vec2((params.n + TILE_N - 1u) / TILE_N, (params.m + TILE_M - 1u) / TILE_M));
-    // A workgroup past the last matrix computes that one again and stores nothing: cooperative operations want uniform control flow,
-    // and after a return naga sees none.
+    // A workgroup past the last matrix computes the last one again and stores nothing. It does not return: cooperative operations want
+    // uniform control flow, and naga takes what follows a return for non-uniform.
     let z = min(tile.z, params.batch - 1u);
     let rows = select(params.m, 0u, tile.z > z);
     let row0 = tile.y * TILE_M;
@@ -138,7 +138,7 @@ fn main(
         }
         workgroupBarrier();
         if LONG {
-            // Where a cooperative matrix holds which element is not known, so the block's sums go where the results will.
+            // The block's sums go where the results will, through workgroup memory as those do.
             let done = p0 + TILE_K;
             if done % params.block == 0u && done < params.k {
                 for (var r = 0u; r < FRAGMENTS_M; r++) {

@@ -1,24 +1,24 @@
-// out[z,i,j] = bias[j] + sum over p of A[z,i,p] * B[z,p,j]    for adapters that run shaders on the CPU's vector units
+// out[z,i,j] = bias[j] + sum over p of A[z,i,p] * B[z,p,j]    on adapters that run shaders on the CPU's vector units
 //
 // A[z,i,p] = a[z*a_batch + i*a_row + p*a_col], [Z,M,K]; B[z,p,j] = b[z*b_batch + p*b_row + j*b_col], [Z,K,N];
-// out [Z,M,N] row-major; with ADD the sum is added to what is there, so that a long one can be cut. Strides make NN,
-// NT and TN one kernel, a stride of 0 broadcasts over the batch. Whether there is a bias is an immediate, so that products
-// with and without one are one pipeline; any buffer may stand in for a bias that is not read.
-// Grid: (ceil(N / (4*LANES)), ceil(M / ROWS), Z), or folded (lib/grid.wgsl). A workgroup is exactly one subgroup and owns a tile of ROWS rows;
-// lane l owns its columns l, l+LANES, l+2*LANES, l+3*LANES as the parts of a vec4.
+// out [Z,M,N] row-major. With ADD the sum is added to what `out` holds, so that a long sum can be cut. Strides make NN, NT and TN one
+// kernel; a stride of 0 broadcasts over the batch. An immediate says whether there is a bias, so products with and without a bias share a
+// pipeline; any buffer may stand in for a bias that is not read.
+// Grid: (ceil(N / (4*LANES)), ceil(M / ROWS), Z), or folded (grid.wgsl). A workgroup is exactly one subgroup and owns a tile of ROWS
+// rows. Lane l owns the tile's columns l, l+LANES, l+2*LANES and l+3*LANES as the components of a vec4.
 //
-// Such an adapter turns a storage load into one scalar load for each lane, whatever the addresses, and that costs
-// more than the arithmetic. So loads are what the tile saves. For STEP values of p, half a subgroup, one load of A
-// covers two rows, one in each half of the lanes, and subgroupBroadcast hands the values round: ROWS/2 + 4*STEP loads
-// for every ROWS*STEP vector FMAs. All of it is unrolled in the source, loads before arithmetic, since such an adapter
-// unrolls nothing; there is no workgroup memory and no barrier (each would suspend a coroutine).
+// Such an adapter turns a storage load into one scalar load for each lane, whatever the addresses, and that costs more than the
+// arithmetic. So the tile saves loads. For STEP values of p, half a subgroup, one load of A covers two rows, one in each half of the
+// lanes, and subgroupBroadcast gives the values to all lanes: ROWS/2 + 4*STEP loads for ROWS*STEP vector FMAs. All of it is unrolled in
+// the source, loads before arithmetic, because such an adapter unrolls nothing. There is no workgroup memory and no barrier, because
+// every barrier suspends a coroutine.
 //
-// The adapter compiles all of this at the first dispatch, in a time that grows with the code after inlining. So STEP
-// is not LANES (a few percent slower, compiled in two thirds of the time), the last values of p are taken singly with
-// one load for eight rows, results are stored by a loop, and there is no epilogue but the bias, with which the sums
-// start: each would make a pipeline of its own.
+// The adapter compiles the kernel at its first launch, in a time that grows with the code after inlining. Therefore STEP is half of LANES
+// (a few percent slower, compiled in two thirds of the time), the last values of p are taken one by one with one load for eight rows,
+// a loop stores the results, and there is no fused epilogue: each would be a pipeline of its own. The sums start from the bias instead.
 //
-// Numeric: f32 FMA in the order of p, from the bias; a long sum comes in blocks by a launch each, added in their order. Rows and columns past the edge read clamped addresses and are not stored.
+// Numeric: f32 FMA in the order of p, from the bias. A long sum comes in blocks, a launch for each, added in order. Rows and columns past
+// an edge read clamped addresses and are not stored.
 //
 // Joined: grid, product_cpu, octets, paired_tile
 
@@ -56,7 +56,7 @@ fn load_strip(columns: vec4<u32>, p: u32) -> Strip {
     return strip;
 }
 
-// Where A's values of eight rows begin that this lane loads for a step: a row of each of the four row_pairs.
+// Where the values of A begin that this lane loads of eight rows: one row of each of four pairs.
 fn row_pairs(z: u32, row: u32, lane: u32) -> vec4<u32> {
     return z * params.a_batch + min(row + vec4(0u, 2u, 4u, 6u) + lane / STEP, vec4(params.m - 1u)) * params.a_row;
 }
@@ -65,7 +65,7 @@ fn load_pairs(at: vec4<u32>, along: u32) -> vec4<f32> {
     return vec4(a[at.x + along], a[at.y + along], a[at.z + along], a[at.w + along]);
 }
 
-// s + A[eight rows, p] * B[p, four columns]: lane l loads A for row l, and for row l+4 where there are but four lanes.
+// s + A[eight rows, p] * B[p, four columns]. Lane l loads A for row l; a subgroup of four lanes also for row l+4.
 fn accumulate_outer(z: u32, row: u32, lane: u32, p: u32, b: vec4<f32>, s: Octet) -> Octet {
     let at = z * params.a_batch + p * params.a_col;
     var v: vec2<f32>;
@@ -125,12 +125,12 @@ fn main(
         if ROWS > 16u { s2 = accumulate_pairs(v2, strip, s2); s3 = accumulate_pairs(v3, strip, s3); }
     }
     for (var p = whole; p < params.end; p++) {
-        let strip = load_b(columns, p);
-        s0 = accumulate_outer(z, row, lane, p, strip, s0);
-        if ROWS > 8u { s1 = accumulate_outer(z, row + 8u, lane, p, strip, s1); }
+        let row_b = load_b(columns, p);
+        s0 = accumulate_outer(z, row, lane, p, row_b, s0);
+        if ROWS > 8u { s1 = accumulate_outer(z, row + 8u, lane, p, row_b, s1); }
         if ROWS > 16u {
-            s2 = accumulate_outer(z, row + 16u, lane, p, strip, s2);
-            s3 = accumulate_outer(z, row + 24u, lane, p, strip, s3);
+            s2 = accumulate_outer(z, row + 16u, lane, p, row_b, s2);
+            s3 = accumulate_outer(z, row + 24u, lane, p, row_b, s3);
         }
     }
 

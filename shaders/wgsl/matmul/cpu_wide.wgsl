@@ -1,17 +1,17 @@
-// out[z,i,j] = bias[j] + sum over p of A[z,i,p] * B[z,p,j]    as matmul_cpu, with loads and stores of four values
+// out[z,i,j] = bias[j] + sum over p of A[z,i,p] * B[z,p,j]    as cpu.wgsl, with loads and stores of four values
 //
 // A[z,i,p] = a[z*a_batch + i*a_row + p*a_col], [Z,M,K]; B[z,p,j] = b[z*b_batch + p*b_row + j*b_col], [Z,K,N];
-// out [Z,M,N] row-major; with ADD the sum is added to what is there. Strides are those of values. N is a multiple of 4, as
-// is the size of the axis along which each operand lies in memory: with A_ROWS that of A is M, else K; with B_COLUMNS
-// that of B is N, else K. Whether there is a bias is an immediate.
-// Grid: (ceil(N / (4*LANES)), ceil(M / ROWS), Z), or folded (lib/grid.wgsl). A workgroup is one subgroup and owns a tile of ROWS rows; lane l owns its
-// columns 4*l to 4*l+3 as the parts of a vec4. wide_tile.wgsl says why such code looks as it does.
+// out [Z,M,N] row-major. With ADD the sum is added to what `out` holds. Strides count values. N is a multiple of 4, and so is the size of
+// the axis along which each operand lies in memory: of A it is M with A_ROWS, else K; of B it is N with B_COLUMNS, else K. An immediate
+// says whether there is a bias.
+// Grid: (ceil(N / (4*LANES)), ceil(M / ROWS), Z), or folded (grid.wgsl). A workgroup is one subgroup and owns a tile of ROWS rows. Lane l
+// owns the tile's columns 4*l to 4*l+3 as the components of a vec4. wide_tile.wgsl says why the code looks as it does.
 //
-// A step takes four values of p. Of eight rows of A, each lane loads four values: where A lies along p, those of row l;
-// where it lies along rows, for p + l%4 the rows 4*(l/4) to 4*(l/4)+3.
+// A step takes four values of p. Of eight rows of A each lane loads four values: those of row l where A lies along p; rows 4*(l/4) to
+// 4*(l/4)+3 at p + l%4 where it lies along rows.
 //
-// Numeric: f32 FMA in the order of p, from the bias; long sums as in matmul_cpu. Rows and columns past the edge read clamped addresses and are not
-// stored; where K is no multiple of 4, A counts as 0 past its end.
+// Numeric: f32 FMA in the order of p, from the bias; long sums as in cpu.wgsl. Rows and columns past an edge read clamped addresses and
+// are not stored. Where K is no multiple of 4, A counts as 0 past its end.
 //
 // Joined: grid, product_cpu, octets, wide_tile
 
@@ -37,7 +37,7 @@ fn load_block(z: u32, column: u32, p: u32) -> BlockB {
     return block_of_columns(b[places.x / 4u], b[places.y / 4u], b[places.z / 4u], b[places.w / 4u]);
 }
 
-// This lane's four values of A, of eight rows from `row` on or, with four lanes, of four.
+// This lane's four values of A: of eight rows from `row` on, or of four where the subgroup has four lanes.
 fn load_rows(z: u32, row: u32, lane: u32, p: u32) -> vec4<f32> {
     let at = z * params.a_batch;
     if A_ROWS {
@@ -110,7 +110,7 @@ fn main(
     var s2 = s0;
     var s3 = s0;
     for (var p = params.first; p < params.end; p += 4u) {
-        // Loads before arithmetic: beside it each would wait for the one before.
+        // Loads before arithmetic: between arithmetic, each load would wait for the one before.
         let v0 = load_row_slice(z, row, lane, p);
         var v1: RowSlice;
         var v2: RowSlice;

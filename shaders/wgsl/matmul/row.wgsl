@@ -1,14 +1,14 @@
-// out[j] = fused(sum over p of X[p] * b[j,p])    a single row times a matrix, for adapters that run shaders on vector units
+// out[j] = fused(sum over p of X[p] * b[j,p])    a single row times a matrix, on adapters that run shaders on the CPU's vector units
 //
-// X is x, or with NORMED that row normalised (norm/forward.wgsl; CENTRED: less its mean, plus `bias`), so that a norm needs
-// no pass of its own. x, weight, bias [K]; b [N,K], a linear layer's weight; out [N]. K is a multiple of 4.
-// Grid: any number of workgroups in x. A workgroup is one subgroup. It strides over groups of eight columns, whose sums
-// its lanes share: lane l takes the quads l, l+LANES, .. of K, so that neighbours load neighbours.
+// X is x, or with NORMED that row normalised (norm/forward.wgsl; with CENTRED less its mean, plus `bias`), so that a norm needs no launch
+// of its own. x, weight, bias [K]; b [N,K], a linear layer's weight; out [N]. K is a multiple of 4.
+// Grid: any number of workgroups in x. A workgroup is one subgroup. It strides over groups of eight columns, and its lanes share the sums:
+// lane l takes the quads l, l+LANES, .. of K, so that neighbours load neighbours.
 //
-// A tile of matmul_cpu would compute eight rows. What a single one costs is loads and its launch: so it takes the norm
-// before it and the pointwise code behind it along.
+// A tile of cpu.wgsl would compute eight rows. A single row costs loads and its launch. So this kernel takes in the norm before it and
+// the fused epilogue.
 //
-// Numeric: f32; each lane sums in the order of p, then lanes are added. The row's statistics as in norm/forward.wgsl.
+// Numeric: f32; each lane sums in the order of p, then the lanes are added. The row's statistics are those of norm/forward.wgsl.
 //
 // Joined: value, view
 
@@ -39,13 +39,13 @@ var<immediate> params: Params;
 
 fn fused(value: Value, index: u32) -> Value { return value; } // spec
 
-// The normalised row. A lane reads what it wrote itself, so there is nothing to wait for.
+// The normalised row. A lane reads only what it wrote itself, so no barrier is needed.
 var<workgroup> normed: array<vec4<f32>, MOST_QUADS>;
 
 fn normalise(lane: u32) {
     let count = f32(4u * params.quads);
     var first = 0.0f;
-    var mean = 0.0f; // less the first element, for the reason that norm/forward.wgsl gives
+    var mean = 0.0f; // less the first element; norm/forward.wgsl says why
     if CENTRED {
         first = x[0u].x;
         var sum = vec4(0.0f);
@@ -95,7 +95,7 @@ fn main(
         }
         let low_sums = subgroup_total(low);
         let high_sums = subgroup_total(high);
-        // Each column is left by one lane; a lane has two where there are but four.
+        // One lane stores each column; in a subgroup of four a lane stores two.
         for (var c = lane; c < COLUMNS && j + c < params.n; c += LANES) {
             out[j + c] = fused(select(low_sums, high_sums, c > 3u)[c % 4u], j + c);
         }

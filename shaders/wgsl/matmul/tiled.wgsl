@@ -1,17 +1,16 @@
-// out[z,i,j] = fused(sum over p of A[z,i,p] * B[z,p,j])    for GPUs: tiles in workgroup memory, sums in registers
+// out[z,i,j] = fused(sum over p of A[z,i,p] * B[z,p,j])    on GPUs: tiles in workgroup memory, sums in registers
 //
 // A[z,i,p] = a[z*a_batch + i*a_row + p*a_col], [Z,M,K]; B[z,p,j] = b[z*b_batch + p*b_row + j*b_col], [Z,K,N];
 // out [Z,M,N] row-major. A stride of 0 broadcasts over the batch.
-// Grid: (ceil(N / TILE_N), ceil(M / TILE_M), Z), or folded (lib/grid.wgsl). The workgroup has (TILE_M / THREAD_M) * (TILE_N / THREAD_N)
-// invocations; each owns THREAD_M x THREAD_N results, THREAD_M rows apart by the number of thread rows, so that
-// neighbours read neighbouring words of workgroup memory.
+// Grid: (ceil(N / TILE_N), ceil(M / TILE_M), Z), or folded (grid.wgsl). The workgroup has THREADS_M * THREADS_N invocations. Each owns
+// THREAD_M x THREAD_N results, THREADS_M rows and THREADS_N columns apart, so that neighbours read neighbouring words of workgroup memory.
 //
-// TRANS_A and TRANS_B say which index is the fast one in memory (strides stay general): loads of a tile walk along
-// it, so that neighbouring invocations read neighbouring addresses. Rows of a tile are padded by PAD words, which
-// spreads the transposing stores over the banks.
+// TRANS_A and TRANS_B say which index is the fast one in memory (strides stay general). Loads of a tile walk along that index, so that
+// neighbouring invocations read neighbouring addresses. Rows of a tile are padded by PAD words, which spreads the transposing stores over
+// the banks.
 //
-// Numeric: f32, in the order of p. With LONG, sums of `block` products each are taken first, and added in their order: the error then
-// grows as block + K / block and not as K. What is added so far waits in `out`. Elements past an edge count as 0 in the tile and are not stored.
+// Numeric: f32, in the order of p. With LONG, sums of `block` products each are taken first and added in order: the error grows as
+// block + K / block and not as K. `out` holds what is added so far. Elements past an edge count as 0 in the tile and are not stored.
 //
 // Joined: value, view, grid, product
 
@@ -25,7 +24,7 @@ const TRANS_B: bool = false; // spec
 const LONG: bool = false; // spec
 
 const PAD: u32 = 4u;
-const THREADS_M: u32 = TILE_M / THREAD_M; // of invocations
+const THREADS_M: u32 = TILE_M / THREAD_M; // invocations along each axis of the tile
 const THREADS_N: u32 = TILE_N / THREAD_N;
 const WORKGROUP: u32 = THREADS_M * THREADS_N;
 const PITCH_A: u32 = TILE_M + PAD;
@@ -64,7 +63,7 @@ fn fill_b(z: u32, column0: u32, p0: u32, lid: u32) {
     }
 }
 
-// Adds the sums of a block to what the result holds, or puts them there, and starts again from 0.
+// Adds the sums of a block to what `out` holds, or stores them there, and sets them to 0.
 fn flush(sums: ptr<function, array<f32, THREAD_M * THREAD_N>>, z: u32, row0: u32, column0: u32, onto: bool) {
     for (var r = 0u; r < THREAD_M; r++) {
         let row = row0 + r * THREADS_M;

@@ -1,17 +1,15 @@
-// out[z,i,j] = fused(sum over p of A[z,i,p] * B[z,p,j])    as matmul_tiled, four values at a time
+// out[z,i,j] = fused(sum over p of A[z,i,p] * B[z,p,j])    as tiled.wgsl, four values at a time
 //
 // A[z,i,p] = a[z*a_batch + i*a_row + p*a_col], [Z,M,K]; B[z,p,j] = b[z*b_batch + p*b_row + j*b_col], [Z,K,N];
 // out [Z,M,N] row-major. product_wide.wgsl says which sizes are multiples of 4.
-// Grid: (ceil(N / TILE_N), ceil(M / TILE_M), Z), or folded (lib/grid.wgsl). The workgroup has (TILE_M / THREAD_M) * (TILE_N / THREAD_N)
-// invocations; each owns THREAD_M x THREAD_N results, as blocks of four by four, blocks of one invocation as many blocks
-// apart as there are invocations in that direction.
+// Grid: (ceil(N / TILE_N), ceil(M / TILE_M), Z), or folded (grid.wgsl). The workgroup has THREADS_M * THREADS_N invocations. Each owns
+// THREAD_M x THREAD_N results as blocks of four by four; the blocks of an invocation are THREADS_M and THREADS_N blocks apart.
 //
-// For an invocation's four by four results a scalar tile reads eight words of workgroup memory, this one two vectors: such reads
-// are what bounds the scalar kernel. Both tiles lie with p outermost, padded by one vector. While one tile is
-// multiplied the next is on its way into registers.
+// Reads of workgroup memory bound the scalar kernel. For four by four results it reads eight words, this one two vectors. Both tiles lie
+// with p outermost, padded by one vector. While one tile is multiplied, the next one is loaded into registers.
 //
-// Numeric: f32, in the order of p. With LONG, sums of `block` products each are taken first, and added in their order: the error then
-// grows as block + K / block and not as K. What is added so far waits in `out`. Elements past an edge count as 0 in the tile and are not stored.
+// Numeric: f32, in the order of p. With LONG, sums of `block` products each are taken first and added in order: the error grows as
+// block + K / block and not as K. `out` holds what is added so far. Elements past an edge count as 0 in the tile and are not stored.
 //
 // Joined: value, view, grid, product, product_wide
 
@@ -24,10 +22,10 @@ const TRANS_A: bool = false; // spec
 const TRANS_B: bool = false; // spec
 const LONG: bool = false; // spec
 
-const THREADS_M: u32 = TILE_M / THREAD_M; // of invocations
+const THREADS_M: u32 = TILE_M / THREAD_M; // invocations along each axis of the tile
 const THREADS_N: u32 = TILE_N / THREAD_N;
 const WORKGROUP: u32 = THREADS_M * THREADS_N;
-// Counted in vectors of four: the pitch of a tile's lines, the blocks of an invocation.
+// In vectors of four: the pitch of a tile's lines, the blocks of an invocation.
 const PITCH_A: u32 = TILE_M / 4u + 1u;
 const PITCH_B: u32 = TILE_N / 4u + 1u;
 const BLOCKS_M: u32 = THREAD_M / 4u;
@@ -60,7 +58,7 @@ fn store_b(e: u32, v: vec4<f32>) {
     }
 }
 
-// Where the vector of an invocation's row r and block c of columns stands in the result, in vectors, and whether it is there.
+// Where the vector in row r and block c of an invocation stands in the result, in vectors, and whether it exists.
 struct Output { at: u32, exists: bool }
 
 fn output_of(z: u32, row0: u32, column0: u32, r: u32, c: u32) -> Output {
@@ -69,7 +67,7 @@ fn output_of(z: u32, row0: u32, column0: u32, r: u32, c: u32) -> Output {
     return Output(((z * params.m + row) * params.n + column) / 4u, row < params.m && column < params.n);
 }
 
-// Adds the sums of a block to what the result holds, or puts them there, and starts again from 0.
+// Adds the sums of a block to what `out` holds, or stores them there, and sets them to 0.
 fn flush(sums: ptr<function, array<vec4<f32>, THREAD_M * BLOCKS_N>>, z: u32, row0: u32, column0: u32, onto: bool) {
     for (var r = 0u; r < THREAD_M; r++) {
         for (var c = 0u; c < BLOCKS_N; c++) {

@@ -1,14 +1,14 @@
 // The gradient of forward.wgsl's operand, one workgroup per row.
 //
 // h[j] = ((x[j] - x[0]) - mean) * rstd, g[j] = dy[j] * weight[j];
-// dx[j] = fused(rstd * (g[j] - h[j] * mean_k(g[k] * h[k]) - mean_k g[k])), without CENTRED less x[0], mean and the last term
+// dx[j] = fused(rstd * (g[j] - h[j] * mean_k(g[k] * h[k]) - mean_k g[k])); without CENTRED x[0], mean and the last term are left out
 //
-// The gradients of weight and bias are sums over rows, which a kernel that owns rows could not make without atomics: they
-// are reductions of their own.
+// The gradients of weight and bias are sums over rows. A kernel that owns rows could not make them without atomics, so they are
+// reductions of their own.
 //
-// Shapes: x, dy, dx [rows, cols]; weight [cols]; mean, rstd [rows], the mean less the row's first element; cols >= 1.
+// Shapes: x, dy, dx [rows, cols], cols >= 1; weight [cols]; mean, rstd [rows], the mean less the row's first element.
 // Grid: at least `rows` workgroups in x and y; the rest do nothing. WORKGROUP is a power of two.
-// Numeric: sums per invocation in order, then by a tree of fixed shape.
+// Numeric: each invocation sums in order, then a tree of fixed shape adds the invocations.
 //
 // Joined: value, view, tree, tree_f32
 

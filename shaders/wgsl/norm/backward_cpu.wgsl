@@ -1,12 +1,11 @@
-// The gradient of forward_cpu.wgsl's operand, one invocation per row: backward.wgsl for adapters whose barriers are dear.
+// The gradient of forward_cpu.wgsl's operand, one invocation per row: backward.wgsl for adapters on which barriers are slow.
 //
 // h[j] = ((x[j] - x[0]) - mean) * rstd, g[j] = dy[j] * weight[j];
-// dx[j] = fused(rstd * (g[j] - h[j] * mean_k(g[k] * h[k]) - mean_k g[k])), without CENTRED less x[0], mean and the last term
+// dx[j] = fused(rstd * (g[j] - h[j] * mean_k(g[k] * h[k]) - mean_k g[k])); without CENTRED x[0], mean and the last term are left out
 //
-// Shapes: x, dy, dx [rows, cols]; weight [cols]; mean, rstd [rows], the mean less the row's first element; cols >= 1 and counts
-// Values.
+// Shapes: x, dy, dx [rows, cols], cols >= 1; weight [cols]; mean, rstd [rows], the mean less the row's first element. cols counts Values.
 // Grid: any number of workgroups in x and y; invocations stride over the rows.
-// Numeric: sums in order, those of a Value's parts apart.
+// Numeric: sums in order, each component of a Value on its own.
 //
 // Joined: value, view
 

@@ -1,14 +1,13 @@
-// Layer normalisation, or that by the root mean square, of each row, one workgroup per row.
+// Layer normalisation, or RMS normalisation, of each row, one workgroup per row.
 //
 // CENTRED:  m = mean_j x[j], v = mean_j (x[j] - m)^2, r = 1 / sqrt(v + eps);  y[j] = (x[j] - m) * r * weight[j] + bias[j]
 // else:     m = 0,           v = mean_j x[j]^2,       r = 1 / sqrt(v + eps);  y[j] = x[j] * r * weight[j]
 //
-// Shapes: x, y [rows, cols]; weight, bias [cols]; firsts, mean, rstd [rows] hold the row's first element, m less that one, and r,
-// for the gradient; cols >= 1. Without
-// CENTRED `bias` is not read.
+// Shapes: x, y [rows, cols], cols >= 1; weight, bias [cols]; firsts, mean, rstd [rows]. For the gradient, firsts gets the row's first
+// element, mean gets m less that element, and rstd gets r. Without CENTRED `bias` is not read.
 // Grid: at least `rows` workgroups in x and y; the rest do nothing. WORKGROUP is a power of two.
-// Numeric: two passes, and every element less the row's first one, before anything is summed: a mean that is large beside
-// the spread then takes no digits from the sums. Sums per invocation in order, then by a tree of fixed shape.
+// Numeric: two passes. The row's first element is subtracted before anything is summed, so a mean that is large beside the spread costs
+// the sums no digits. Each invocation sums in order, then a tree of fixed shape adds the invocations.
 //
 // Joined: value, tree, tree_f32, norm_row
 

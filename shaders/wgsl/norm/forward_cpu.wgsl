@@ -1,15 +1,12 @@
-// Layer normalisation, or that by the root mean square, of each row, one invocation per row: forward.wgsl for adapters
-// whose barriers are dear.
+// Layer normalisation, or RMS normalisation, of each row, one invocation per row: forward.wgsl for adapters on which barriers are slow.
 //
 // CENTRED:  m = mean_j x[j], v = mean_j (x[j] - m)^2, r = 1 / sqrt(v + eps);  y[j] = (x[j] - m) * r * weight[j] + bias[j]
 // else:     m = 0,           v = mean_j x[j]^2,       r = 1 / sqrt(v + eps);  y[j] = x[j] * r * weight[j]
 //
-// Shapes: x, y [rows, cols]; weight, bias [cols]; firsts, mean, rstd [rows] hold the row's first element, m less that one, and r,
-// for the gradient; cols >= 1 and
-// counts Values. Without CENTRED `bias` is not read.
+// Shapes: x, y [rows, cols], cols >= 1; weight, bias [cols]; firsts, mean, rstd [rows] as in forward.wgsl. cols counts Values. Without
+// CENTRED `bias` is not read.
 // Grid: any number of workgroups in x and y; invocations stride over the rows.
-// Numeric: two passes, and every element less the row's first one, for the reason that forward.wgsl gives; sums in order, those of a
-// Value's parts apart.
+// Numeric: two passes and the first element subtracted, as in forward.wgsl. Sums in order, each component of a Value on its own.
 //
 // Joined: value, norm_row
 

@@ -1,11 +1,11 @@
-// Normalisation of rows that are computed on the way, one workgroup per row: forward.wgsl with a pointwise head, such as
-// x + dropout(z), whose rows are kept for what else reads them.
+// Normalisation of rows that fused code computes, one workgroup per row: forward.wgsl with a fused head such as x + dropout(z). The rows
+// are stored for their other users.
 //
 // x[j] = fused(0, j);  y[j] = (x[j] - m) * r * weight[j] + bias[j], with m and r as in forward.wgsl
 //
-// Shapes: x, y [rows, cols]; weight, bias [cols]; firsts, mean, rstd [rows]; cols >= 1. Without CENTRED `bias` is not read.
+// Shapes: x, y [rows, cols], cols >= 1; weight, bias [cols]; firsts, mean, rstd [rows]. Without CENTRED `bias` is not read.
 // Grid: at least `rows` workgroups in x and y; the rest do nothing. WORKGROUP is a power of two.
-// Numeric: as forward.wgsl. The head is computed once for each element, and read back by the invocation that stored it.
+// Numeric: as forward.wgsl. The head is computed once for each element. The invocation that stored an element reads it back.
 //
 // Joined: value, view, tree, tree_f32, norm_row
 

@@ -1,12 +1,11 @@
-// Normalisation of rows that are computed on the way, one invocation per row: residual.wgsl for adapters whose barriers are
-// dear.
+// Normalisation of rows that fused code computes, one invocation per row: residual.wgsl for adapters on which barriers are slow.
 //
 // x[j] = fused(0, j);  y[j] = (x[j] - m) * r * weight[j] + bias[j], with m and r as in forward.wgsl
 //
-// Shapes: x, y [rows, cols]; weight, bias [cols]; firsts, mean, rstd [rows]; cols >= 1 and counts Values. Without CENTRED `bias` is not
-// read.
+// Shapes: x, y [rows, cols], cols >= 1; weight, bias [cols]; firsts, mean, rstd [rows]. cols counts Values. Without CENTRED `bias` is
+// not read.
 // Grid: any number of workgroups in x and y; invocations stride over the rows.
-// Numeric: as forward_cpu.wgsl. The head is computed once for each element, and read back by the invocation that stored it.
+// Numeric: as forward_cpu.wgsl. The head is computed once for each element. The invocation that stored an element reads it back.
 //
 // Joined: value, view, norm_row
 

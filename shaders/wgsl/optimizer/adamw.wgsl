@@ -1,4 +1,4 @@
-// AdamW with decoupled decay, as PyTorch's: one Value of the arenas per turn.
+// AdamW with decoupled weight decay, as PyTorch's, over the arenas.
 //
 // g  = grads * stats[1]                                     (clip factor and 1 / loss_scale)
 // m  = beta1 * m + (1 - beta1) * g                          moment1
@@ -7,11 +7,11 @@
 // w  = w - lr * (m * c1) / (sqrt(v * c2) + eps)             c1, c2 of the parameter that the Value belongs to
 // Nothing changes where stats[2] != 0 (the step is skipped).
 //
-// The learning rate is stats[4]. Parameters that have had as many updates, as usual all of them have, share the corrections
-// stats[5] and stats[6], and nothing is looked up; else `owners` names the parameter of each block of 256 bytes.
+// The learning rate is stats[4]. Where all parameters have had the same number of updates, as is usual, they share the corrections
+// stats[5] and stats[6], and nothing is looked up. Otherwise `owners` names the parameter of each block of 256 bytes.
 //
-// Shapes: grads, weights, moment1, moment2 [len], in Values; stats [8 + 2P] of norm_finish.wgsl; owners: one a block of the
-// whole arena, of which these are the blocks from `first` on.
+// Shapes: grads, weights, moment1, moment2 [len], in Values; stats [8 + 2P] of norm_finish.wgsl. owners: one a block of the whole arena;
+// this launch has the blocks from `first` on.
 // Grid: any number of workgroups in x and y; invocations stride over the arena.
 // Numeric: f32 throughout.
 //
@@ -35,7 +35,7 @@ var<immediate> params: Params;
 @group(0) @binding(5) var<storage, read_write> moment1: array<Value>; // [len]
 @group(0) @binding(6) var<storage, read_write> moment2: array<Value>; // [len]
 
-// What is the same for all Values.
+// The numbers that all Values share.
 struct Step {
     scale: f32,
     beta1: f32,

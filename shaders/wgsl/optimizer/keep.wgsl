@@ -1,4 +1,4 @@
-// What a state carries to the next step: the new values, unless the step was skipped; then it stays as it was.
+// What a state carries to the next step: the new values. If the step was skipped, the state stays as it was.
 //
 // state[i] = values[i] if stats[2] == 0
 //

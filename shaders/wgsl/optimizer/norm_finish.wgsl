@@ -1,5 +1,5 @@
-// Second stage of the global gradient norm: the norm, the factor for the gradients, and whether to skip the step. Where it is
-// not skipped, the counts of updates go on by one, and the numbers follow that AdamW needs of them.
+// Second stage of the global gradient norm: the norm, the factor for the gradients, and whether to skip the step. If the step is not
+// skipped, this kernel also counts the update and computes the numbers that AdamW needs.
 //
 // norm     = sqrt(sum_j partials[j]) / loss_scale                      (the norm of the unscaled gradients)
 // stats[0] = norm
@@ -12,21 +12,21 @@
 // stats[8 + 2p], stats[9 + 2p] = corrections of parameter p, if it is a member
 // counts[0] += 1, counts[1 + p] += 1 for each member p                  (if the step is not skipped)
 //
-// A member is a parameter that this step updates. Its corrections are c = 1 / (1 - beta^t), t its own number of updates, this
-// one among them: a parameter whose first gradient comes late starts from 1, as in PyTorch. The learning rate is the one that
-// the host wrote for this number of updates of all; the host cannot know yet how many of the last steps were skipped.
+// A member is a parameter that this step updates. Its corrections are c = 1 / (1 - beta^t). t is its own number of updates, this one
+// included: a parameter whose first gradient comes late starts from 1, as in PyTorch. The host wrote a learning rate for each number of
+// updates that may be reached, because it does not know yet how many of the last steps were skipped.
 //
 // Shapes: partials [count]; member [members]; counts [1 + P]; stats [8 + 2P], P parameters of the store.
 // Grid: one workgroup. WORKGROUP is a power of two.
-// Numeric: partials are added per invocation in order, then by a tree of fixed shape. Finiteness is read from the
-// exponent bits, of each partial too, since a compiler may assume that floats compare as finite ones do, and that no sum meets a
-// NaN. 1e-6 is PyTorch's. Counts of parameters stop at 2^24, where PyTorch's stop, which are floats.
+// Numeric: each invocation adds partials in order, then a tree of fixed shape adds the invocations. Finiteness is read from the exponent
+// bits, also of each partial: a compiler may assume that there is no NaN and no infinity in comparisons and sums. 1e-6 is PyTorch's.
+// Counts of parameters stop at 2^24, where PyTorch's float counts stop.
 //
 // Joined: control, tree, tree_f32
 
 const WORKGROUP: u32 = 256u; // spec
 
-// The exponent of what is not finite.
+// The exponent bits of a number that is not finite.
 const NOT_FINITE: u32 = 0x7f800000u;
 const MOST: u32 = 16777216u;
 const RATES: u32 = 8u;
@@ -46,11 +46,11 @@ var<immediate> params: Params;
 
 var<workgroup> broken: atomic<u32>;     // 1 if a partial is not finite
 var<workgroup> skipped: bool;
-var<workgroup> first: u32;              // updates of the first member, this one among them
+var<workgroup> first: u32;              // updates of the first member, this one included
 var<workgroup> different: atomic<u32>;  // members that have had another number
 
-// ln of a decay from 0 to below 1, right to some 1e-7 of itself. Near 1 by ln x = 2 artanh((x - 1) / (x + 1)), for there a
-// driver's log may be off by 2^-21, which is 5e-4 of ln 0.999.
+// ln of a decay from 0 to below 1, with a relative error of some 1e-7. Near 1 it uses ln x = 2 artanh((x - 1) / (x + 1)), because a
+// driver's log may be off by 2^-21 there, which is 5e-4 of ln 0.999.
 fn log_of(decay: f32) -> f32 {
     if decay < 0.5f {
         return log(max(decay, 1e-30f));
@@ -61,7 +61,7 @@ fn log_of(decay: f32) -> f32 {
     return 2.0f * s * (1.0f + q * (1.0f / 3.0f + q * (1.0f / 5.0f + tail)));
 }
 
-// 1 - e^x for x <= 0, right to some 1e-7 of itself where the difference would cancel: by the series of e^(x/64), and six times
+// 1 - e^x for x <= 0, with a relative error of some 1e-7 also where the difference would cancel: the series of e^(x/64), then six times
 // 1 - e^2y = (1 - e^y)(2 - (1 - e^y)). Below -20 it is 1.
 fn decayed(x: f32) -> f32 {
     let y = max(x, -20.0f) / 64.0f;

@@ -1,19 +1,19 @@
 // First stage of the global gradient norm: partials[offset + g] = sum of grads[i]^2 over workgroup g's share of the Values.
 //
-// Workgroup g of n takes the Values g * WORKGROUP + lane + k * n * WORKGROUP, k = 0, 1, ... If one of them is not finite, its
-// partial is infinity. With `parts` of 0 nothing is added: what is not finite is all that counts.
+// Workgroup g of n takes the Values g * WORKGROUP + lane + k * n * WORKGROUP, k = 0, 1, ... If one of them is not finite, its partial is
+// infinity. If `parts` is 0 nothing is added: only finiteness is asked.
 //
-// Shapes: grads [len], in Values; partials: one per workgroup of this launch from `offset` on, so that several arenas fill one
-// buffer by several launches.
+// Shapes: grads [len], in Values; partials: one per workgroup of this launch from `offset` on, so that several launches, one for each
+// arena, fill one buffer.
 // Grid: any number of workgroups in x and y, fixed for a program. WORKGROUP is a power of two.
-// Numeric: each invocation adds in order, the parts of Values apart, then a tree of fixed shape: the bits depend on the grid and WORKGROUP only.
-// Whether a gradient is finite is read from its exponent bits. A compiler may assume that there is no NaN, so a sum need not keep one.
+// Numeric: each invocation adds in order, each component of a Value on its own, then a tree of fixed shape adds the invocations: the bits
+// depend on the grid and WORKGROUP only. Finiteness is read from the exponent bits, because a compiler may assume that there is no NaN.
 //
 // Joined: value, tree, tree_f32
 
 const WORKGROUP: u32 = 256u; // spec
 
-// The exponent of what is not finite; with no other bit it is infinity.
+// The exponent bits of a number that is not finite; alone they are infinity.
 const NOT_FINITE: u32 = 0x7f800000u;
 
 struct Params {
@@ -27,7 +27,7 @@ var<immediate> params: Params;
 @group(0) @binding(0) var<storage, read> grads: array<Value>;          // [len]
 @group(0) @binding(1) var<storage, read_write> partials: array<f32>; // [>= offset + workgroups]
 
-var<workgroup> broken: atomic<u32>; // 1 if an invocation has met what is not finite
+var<workgroup> broken: atomic<u32>; // 1 if a gradient is not finite
 
 @compute @workgroup_size(WORKGROUP)
 fn main(

@@ -1,9 +1,9 @@
-// out[i] = fused(out[i], i) for every i < len: a whole graph of pointwise operations in one pass, written over one of its
-// operands, or over memory whose contents the fused code ignores.
+// out[i] = fused(out[i], i) for every i < len: a whole graph of pointwise operations in one pass, in place over one of its operands, or
+// over memory whose contents the fused code ignores.
 //
 // Shapes: out [len], in Values; the operands are the leaves of the fused code, read through `params.view`.
-// Grid: any number of workgroups in x and y; each invocation strides over the output by the grid's size, so the
-// launcher chooses many thin workgroups (GPU) or few fat ones (CPU). Neighbours write neighbours.
+// Grid: any number of workgroups in x and y; invocations stride over the output. The launcher chooses many thin workgroups (GPU) or few fat
+// ones (CPU). Neighbours write neighbours.
 // Numeric: none of its own; every element is computed on its own.
 //
 // Joined: value, view

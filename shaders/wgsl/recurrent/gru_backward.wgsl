@@ -3,9 +3,9 @@
 // dh = dy[t] + dp[t+1] W_hh + (dh z)[t+1], or + dh_n after a last step
 // dn = dh (1-z) (1-n^2);  dz = dh (h - n) z(1-z);  dr = dn m r(1-r);  dx = (dr, dz, dn);  dp = (dr, dz, dn r)
 //
-// dx is the gradient of the input's part, dp of W_hh h and the bias beside it; dp lies in the buffer that all cells call dz.
-// dh z lies in `carry`, since a unit reads
-// its own alone. How a step or a walk is shared out: recurrent_cpu, _step and _loop.
+// dx is the gradient of the input's part, dp that of W_hh h and its bias. dp lies in the buffer that all cells call dz. dh z lies in
+// `carry`, because a unit reads only its own.
+// The forms recurrent_cpu.wgsl, recurrent_step.wgsl and recurrent_loop.wgsl share out the work.
 //
 // Numeric: the product, then dh z, then dy is added.
 //
@@ -26,7 +26,7 @@
 
 const GATES: u32 = 3u;
 
-// What reaches h past the product.
+// The part of dh that does not pass through the product.
 fn carried(own: u32) -> f32 { return carry[own]; }
 
 fn retreat(now: Moment, row: u32, b: u32, j: u32, dh: f32) -> vec4<f32> {

@@ -2,10 +2,10 @@
 //
 // r,z = sigmoid(x_r + W_hr h, x_z + W_hz h);  m = W_hn h + b_hn;  n = tanh(x_n + r m);  h = (1 - z) n + z h
 //
-// Saved for the way back: h and r, z, n, m of each step. How a step or a walk is shared out: recurrent_cpu, _step
-// and _loop.
+// Saved for the way back: h before each step, and r, z, n, m of each step.
+// The forms recurrent_cpu.wgsl, recurrent_step.wgsl and recurrent_loop.wgsl share out the work.
 //
-// Numeric: the product, then x_proj is added. Saturation as in lib/pointwise.wgsl.
+// Numeric: the product, then x_proj is added. Saturation as in pointwise.wgsl.
 //
 // Joined for gru_forward_cpu: value, rng, pointwise, recurrent, recurrent_forward, recurrent_forward_four, octets, wide_tile, recurrent_cpu
 // Joined for gru_forward_step: value, rng, pointwise, recurrent, recurrent_forward, recurrent_forward_one, recurrent_step

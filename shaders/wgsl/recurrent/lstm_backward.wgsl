@@ -3,8 +3,8 @@
 // dh = dy[t] + dz[t+1] W_hh, or + dh_n after a last step;  dc += dh o (1 - tanh(c)^2)
 // dz_i = dc g i(1-i);  dz_f = dc c[t-1] f(1-f);  dz_g = dc i (1-g^2);  dz_o = dh tanh(c) o(1-o);  dc = dc f
 //
-// dc lies in dc0, since a unit reads its own alone: it starts as dc_n and ends as the gradient of c0.
-// How a step or a walk is shared out: recurrent_cpu, _step and _loop.
+// dc lies in dc0, because a unit reads only its own dc: it starts as dc_n and ends as the gradient of c0.
+// The forms recurrent_cpu.wgsl, recurrent_step.wgsl and recurrent_loop.wgsl share out the work.
 //
 // Numeric: the product, then dy is added.
 //
@@ -26,7 +26,7 @@
 
 const GATES: u32 = 4u;
 
-// What reaches h past the product.
+// The part of dh that does not pass through the product.
 fn carried(own: u32) -> f32 { return 0.0f; }
 
 fn retreat(now: Moment, row: u32, b: u32, j: u32, dh: f32) -> vec4<f32> {
@@ -38,7 +38,7 @@ fn retreat(now: Moment, row: u32, b: u32, j: u32, dh: f32) -> vec4<f32> {
     let g = gates[at + 2u * H];
     let o = gates[at + 3u * H];
     let squashed = tanh_(cells[row * H + j]);
-    // What the walk meets next is the step before in the order of the forward pass.
+    // The next step of the walk is the step before in the order of the forward pass.
     var earlier = c0[own];
     if b < now.next_live { earlier = cells[(now.next_start + b * params.stride) * H + j]; }
     var dc = dc_n[own];

@@ -2,10 +2,11 @@
 //
 // z = x_proj[t] + h W_hh^T;  i,f,o = sigmoid(z_i, z_f, z_o);  g = tanh(z_g);  c = f c + i g;  h = o tanh(c)
 //
-// c lies in c_n, since a unit reads its own alone; the first step takes c0. Saved for the way back: h and the gates of
-// each step, and the cells. How a step or a walk is shared out: recurrent_cpu, _step and _loop.
+// c lies in c_n, because a unit reads only its own c; the first step takes c0. Saved for the way back: h before each step, the gates of
+// each step, and the cells.
+// The forms recurrent_cpu.wgsl, recurrent_step.wgsl and recurrent_loop.wgsl share out the work.
 //
-// Numeric: the product, then x_proj is added. Saturation as in lib/pointwise.wgsl.
+// Numeric: the product, then x_proj is added. Saturation as in pointwise.wgsl.
 //
 // Joined for lstm_forward_cpu: value, rng, pointwise, recurrent, recurrent_forward, recurrent_forward_four, octets, wide_tile, recurrent_cpu
 // Joined for lstm_forward_step: value, rng, pointwise, recurrent, recurrent_forward, recurrent_forward_one, recurrent_step
@@ -25,7 +26,7 @@
 
 const COLUMNS: u32 = 4u;
 
-// The cell that unit `at` of [B,H] has before the step.
+// The cell of unit `at` of [B,H] before the step.
 fn cell(now: Moment, at: u32) -> f32 {
     if now.prior_live == 0u { return c0[at]; }
     return c_n[at];
@@ -47,7 +48,7 @@ fn advance(now: Moment, row: u32, b: u32, j: u32, sum: vec4<f32>, h: f32) -> f32
     return gate.w * tanh_(c);
 }
 
-// Where no row is live, before the first step of all or behind the last, c_n keeps what it has.
+// Where no row is live, before the first step or past the last, c_n stays as it is.
 fn stand_still(now: Moment, own: u32) {
     if now.live > 0u { c_n[own] = cell(now, own); }
 }

@@ -1,9 +1,9 @@
 // RNN, a step back:
 //
-// dh = dy[t] + dz[t+1] W_hh, or + dh_n after a last step;  dz = dh a'(z), which y alone tells:
+// dh = dy[t] + dz[t+1] W_hh, or + dh_n after a last step;  dz = dh a'(z). y alone gives the derivative:
 // tanh 1 - y^2, relu 1 where y > 0, sigmoid y (1-y)
 //
-// How a step or a walk is shared out: recurrent_cpu, _step and _loop.
+// The forms recurrent_cpu.wgsl, recurrent_step.wgsl and recurrent_loop.wgsl share out the work.
 //
 // Numeric: the product, then dy is added.
 //
@@ -23,7 +23,7 @@ const ACTIVATION: u32 = 0u; // spec
 
 const GATES: u32 = 1u;
 
-// What reaches h past the product.
+// The part of dh that does not pass through the product.
 fn carried(own: u32) -> f32 { return 0.0f; }
 
 fn derivative(y: f32) -> f32 {

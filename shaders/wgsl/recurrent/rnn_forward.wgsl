@@ -1,9 +1,9 @@
 // RNN, a step forward (Elman 1990): h = a(x_proj[t] + h W_hh^T) with a = tanh, relu or sigmoid
 //
-// Saved for the way back: h that entered each step. How a step or a walk is shared out: recurrent_cpu, _step and
-// _loop.
+// The state h before each step is saved for the way back.
+// The forms recurrent_cpu.wgsl, recurrent_step.wgsl and recurrent_loop.wgsl share out the work.
 //
-// Numeric: the product, then x_proj is added. Saturation as in lib/pointwise.wgsl.
+// Numeric: the product, then x_proj is added. Saturation as in pointwise.wgsl.
 //
 // Joined for rnn_forward_cpu: value, rng, pointwise, recurrent, recurrent_forward, recurrent_forward_four, octets, wide_tile, recurrent_cpu
 // Joined for rnn_forward_step: value, rng, pointwise, recurrent, recurrent_forward, recurrent_forward_one, recurrent_step

@@ -1,5 +1,5 @@
-// out[row, :] = 0 for every row past the last step's: a packed matrix has more rows than its sequences have steps, and
-// what sums over all rows (the gradient of weights) must find zeros there.
+// out[row, :] = 0 for every row past the last step's rows. A packed matrix has more rows than its sequences have steps, and sums over all
+// rows (the gradients of weights) must find zeros there.
 //
 // Grid: any number of workgroups in x, which stride over the elements.
 //

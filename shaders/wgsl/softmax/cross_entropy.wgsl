@@ -3,12 +3,11 @@
 // top = max_j x[j], total = sum_j exp(x[j] - top);
 // loss = log(total) + (1 - smoothing) * (top - x[target]) + smoothing * mean_j (top - x[j]), 0 where target == ignore_index
 //
-// Shapes: logits [rows, cols]; targets, losses, tops, totals [rows]; cols >= 1. The gradient takes `tops` and `totals`; the
-// mean over the rows that count belongs to the graph.
+// Shapes: logits [rows, cols], cols >= 1; targets, losses, tops, totals [rows]. The gradient takes `tops` and `totals`. The graph takes
+// the mean over the rows that count.
 // Grid: at least `rows` workgroups in x and y; the rest do nothing. WORKGROUP is a power of two.
-// Numeric: exp sees arguments <= 0 only; every logit less top comes first, for the reason that softmax.wgsl gives. Sums per
-// invocation in order, then by a tree of fixed shape. A target >= cols is the host's to refuse; here the last column stands
-// for it, so that no read leaves the row.
+// Numeric: exp sees arguments <= 0 only; logit less top comes first, as in softmax.wgsl. Each invocation sums in order, then a tree of
+// fixed shape adds the invocations. The host refuses a target >= cols; here the last column stands for it, so that no read leaves the row.
 //
 // Joined: tree, tree_f32
 
@@ -42,7 +41,7 @@ fn main(
     let begin = row * params.cols;
     let end = begin + params.cols;
 
-    // A lane beyond the row repeats its last element, which a maximum does not notice.
+    // A lane past the row's end takes the last element again, which does not change a maximum.
     var greatest = logits[min(begin + lane, end - 1u)];
     for (var i = begin + lane + WORKGROUP; i < end; i += WORKGROUP) {
         greatest = max(greatest, logits[i]);
@@ -65,7 +64,7 @@ fn main(
         let asked = targets[row];
         let hit = begin + min(asked, params.cols - 1u);
         var loss = log(total) + (1.0f - params.smoothing) * (top - logits[hit]);
-        if params.smoothing > 0.0f { // a logit of -inf is no fault without
+        if params.smoothing > 0.0f { // without smoothing a logit of -inf is legal
             loss += params.smoothing * (below / f32(params.cols));
         }
         losses[row] = select(0.0f, loss, asked != params.ignore_index);

@@ -1,14 +1,14 @@
-// Gradient of the cross-entropy of each row, written over its logits.
+// The gradient of the cross-entropy of each row, in place: it overwrites the row's logits.
 //
 // x[j] becomes dloss * (exp(x[j] - top) / total - (1 - smoothing) * (j == target) - smoothing / cols), and 0 where
 // target == ignore_index.
 //
-// Shapes: x [rows, cols]; targets, tops, totals, dlosses [rows]; cols >= 1. `tops` and `totals` are what the forward kernel
-// keeps: the greatest logit of a row, and the sum of exp(x - top).
-// Grid: any number of workgroups in x and y, which stride over the rows; the invocations of one stride over a row's columns.
-// There is no barrier, so the kernel serves every adapter.
-// Numeric: every element is computed on its own; exp sees arguments <= 0 only. A target >= cols is the host's to refuse;
-// here the last column stands for it.
+// Shapes: x [rows, cols], cols >= 1; targets, tops, totals, dlosses [rows]. `tops` and `totals` come from the forward kernel: the greatest
+// logit of a row, and the sum of exp(x - top).
+// Grid: any number of workgroups in x and y, which stride over the rows; the invocations of a workgroup stride over a row's columns. There
+// is no barrier, so every adapter runs this kernel.
+// Numeric: every element is computed on its own; exp sees arguments <= 0 only. The host refuses a target >= cols; here the last column
+// stands for it.
 //
 // Joined: nothing
 

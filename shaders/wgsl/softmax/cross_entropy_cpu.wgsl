@@ -1,12 +1,12 @@
-// Cross-entropy of each row, one invocation per row: cross_entropy.wgsl for adapters whose barriers are dear.
+// Cross-entropy of each row, one invocation per row: cross_entropy.wgsl for adapters on which barriers are slow.
 //
 // top = max_j x[j], total = sum_j exp(x[j] - top);
 // loss = log(total) + (1 - smoothing) * (top - x[target]) + smoothing * mean_j (top - x[j]), 0 where target == ignore_index
 //
-// Shapes: logits [rows, cols]; targets, losses, tops, totals [rows]; cols >= 1.
+// Shapes: logits [rows, cols], cols >= 1; targets, losses, tops, totals [rows].
 // Grid: any number of workgroups in x and y; invocations stride over the rows.
-// Numeric: exp sees arguments <= 0 only; every logit less top comes first, for the reason that softmax.wgsl gives; sums in
-// order. A target >= cols is the host's to refuse; here the last column stands for it, so that no read leaves the row.
+// Numeric: exp sees arguments <= 0 only; logit less top comes first, as in softmax.wgsl; sums in order. The host refuses a target >= cols;
+// here the last column stands for it, so that no read leaves the row.
 //
 // Joined: nothing
 
@@ -53,7 +53,7 @@ fn main(
         let asked = targets[row];
         let hit = begin + min(asked, params.cols - 1u);
         var loss = log(total) + (1.0f - params.smoothing) * (top - logits[hit]);
-        if params.smoothing > 0.0f { // a logit of -inf is no fault without
+        if params.smoothing > 0.0f { // without smoothing a logit of -inf is legal
             loss += params.smoothing * (below / f32(params.cols));
         }
         losses[row] = select(0.0f, loss, asked != params.ignore_index);

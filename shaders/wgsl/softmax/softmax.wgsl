@@ -4,10 +4,9 @@
 //
 // Shapes: x, out [rows, cols], cols >= 1.
 // Grid: at least `rows` workgroups in x and y; the rest do nothing. WORKGROUP is a power of two.
-// Numeric: exp sees arguments <= 0 only. x[j] - m comes first, and is exact for all x[j] in m/2 .. 2m: log(s), added
-// to an m of some hundreds instead, would be rounded to the spacing of floats there and lose its last digits. The sum
-// is taken per invocation in order, then by a tree of fixed shape. A row of nothing but -inf gives NaN, as in
-// PyTorch.
+// Numeric: exp sees arguments <= 0 only. x[j] - m comes first and is exact for all x[j] in m/2 .. 2m. If log(s) were added to an m of some
+// hundreds first, the sum would be rounded to the spacing of floats there. Each invocation sums in order, then a tree of fixed shape adds
+// the invocations. A row that is all -inf gives NaN, as in PyTorch.
 //
 // Joined: tree, tree_f32
 
@@ -37,7 +36,7 @@ fn main(
     let begin = row * params.cols;
     let end = begin + params.cols;
 
-    // A lane beyond the row repeats its last element, which a maximum does not notice.
+    // A lane past the row's end takes the last element again, which does not change a maximum.
     var top = x[min(begin + lane, end - 1u)];
     for (var i = begin + lane + WORKGROUP; i < end; i += WORKGROUP) {
         top = max(top, x[i]);

@@ -1,11 +1,11 @@
-// Softmax or log-softmax of each row, one invocation per row: softmax.wgsl for adapters whose barriers are dear.
+// Softmax or log-softmax of each row, one invocation per row: softmax.wgsl for adapters on which barriers are slow.
 //
 // m = max_j x[j], s = sum_j exp(x[j] - m);  out[j] = exp(x[j] - m) / s,  or with LOG: x[j] - m - log(s)
 //
 // Shapes: x, out [rows, cols], cols >= 1.
 // Grid: any number of workgroups in x and y; invocations stride over the rows.
-// Numeric: exp sees arguments <= 0 only; x[j] - m comes first, for the reason that softmax.wgsl gives; the sum is
-// taken in order. A row of nothing but -inf gives NaN, as in PyTorch.
+// Numeric: exp sees arguments <= 0 only; x[j] - m comes first, as in softmax.wgsl; the sum is taken in order. A row that is all -inf gives
+// NaN, as in PyTorch.
 //
 // Joined: nothing
 

@@ -1,8 +1,8 @@
-// New rows of sequences into a tensor that holds those before them: out[b, first[b] + t, c] = rows[b, t, c].
+// Stores new rows of sequences behind the rows that a tensor holds: out[b, first[b] + t, c] = rows[b, t, c].
 //
-// Shapes: rows [B, T, C]; first [B]; out [B, S, C], of which everything else stays as it is.
+// Shapes: rows [B, T, C]; first [B]; out [B, S, C], whose other elements stay as they are.
 // Grid: any number of workgroups in x and y; invocations stride over the rows, neighbours copy neighbours.
-// Numeric: words are copied as bits, but for those that would pass S.
+// Numeric: words are copied as bits. Rows past S are dropped.
 //
 // Joined: view, append
 

@@ -1,8 +1,8 @@
-// New rows into two tensors of one shape, as keys and values are kept: append.wgsl twice, in one dispatch.
+// Stores new rows in two tensors of one shape, such as keys and values: append.wgsl twice in one launch.
 //
-// Shapes: rows_a, rows_b [B, T, C]; first [B]; out_a, out_b [B, S, C], of which everything else stays.
+// Shapes: rows_a, rows_b [B, T, C]; first [B]; out_a, out_b [B, S, C], whose other elements stay as they are.
 // Grid: any number of workgroups in x and y; invocations stride over the rows, neighbours copy neighbours.
-// Numeric: words are copied as bits, but for those that would pass S.
+// Numeric: words are copied as bits. Rows past S are dropped.
 //
 // Joined: view, append
 

@@ -68,7 +68,8 @@ fn tile_dots(pair: bool, rows: StridedRows, row: u32, columns: vec4<u32>, width:
             x3 = load_row_slice(pair, rows, row + 24u, p, lane);
         }
         let y = transposed(HeadSlice(
-            load_column(pair, columns.x + p), load_column(pair, columns.y + p), load_column(pair, columns.z + p), load_column(pair, columns.w + p),
+            load_column(pair, columns.x + p), load_column(pair, columns.y + p),
+            load_column(pair, columns.z + p), load_column(pair, columns.w + p),
         ));
         t.t0 = accumulate_dots(x0, y, t.t0);
         if ROWS > 8u { t.t1 = accumulate_dots(x1, y, t.t1); }

@@ -1,12 +1,11 @@
-// A tile of matrix product in registers, for one subgroup: eight rows by 4*LANES columns. Needs STEP, half of
+// A tile of a matrix product in the registers of one subgroup: eight rows by 4*LANES columns, STEP values of p a step. Needs STEP, half of
 // LANES, and octets.wgsl.
 //
-// Lane l owns four columns of the tile, the parts of a vec4. For STEP values of p a lane holds STEP values of each of
-// its columns of B, and of A one value of every second row: those of p .. p+STEP lie in the lower half of the lanes for
-// rows 0, 2, 4 and 6, in the upper half for rows 1, 3, 5 and 7, and subgroupBroadcast hands them round. Nothing
-// is a loop because CPU adapters unroll none.
+// Lane l owns four columns of the tile, the components of a vec4. For STEP values of p it loads those of its columns of B, and of A one
+// value of every second row: the values at p .. p+STEP of rows 0, 2, 4 and 6 are in the lower half of the lanes, those of rows 1, 3, 5
+// and 7 in the upper half. subgroupBroadcast gives them to all lanes. Nothing is a loop, because CPU adapters unroll none.
 
-// B[p .. p+STEP, the four columns of this lane]; what is beyond STEP is not used.
+// B[p .. p+STEP, the four columns of this lane]; members beyond STEP are not used.
 struct Strip { p0: vec4<f32>, p1: vec4<f32>, p2: vec4<f32>, p3: vec4<f32>, p4: vec4<f32>, p5: vec4<f32>, p6: vec4<f32>, p7: vec4<f32> }
 
 // sum + A[a row in the lower half of the lanes, p .. p+STEP] * B[p .. p+STEP, four columns].

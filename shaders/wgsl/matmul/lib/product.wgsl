@@ -1,4 +1,4 @@
-// The immediates of the matrix products of GPUs. Strides count values, whatever a kernel loads at once; one of 0 broadcasts over
+// The immediates of matrix products on GPUs. Strides count values, also where a kernel loads four at once. A stride of 0 broadcasts over
 // the batch.
 
 struct Params {

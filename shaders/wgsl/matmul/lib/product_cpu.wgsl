@@ -1,9 +1,9 @@
-// The immediates of the matrix products of CPU adapters. Strides count values, whatever a kernel loads at once.
+// The immediates of matrix products on CPU adapters. Strides count values, also where a kernel loads four at once.
 
 struct Params {
     m: u32,
     n: u32,
-    first: u32, // the sum's first p and its end: 0 and K, unless it is cut
+    first: u32, // first p and end of the sum: 0 and K, unless the sum is cut
     end: u32,
     a_row: u32,
     a_col: u32,
@@ -11,7 +11,7 @@ struct Params {
     b_row: u32,
     b_col: u32,
     b_batch: u32,
-    biased: u32, // whether the sums start with the bias, and not with 0
+    biased: u32, // 1: the sums start from the bias; 0: from 0
     batch: u32,
 }
 var<immediate> params: Params;

@@ -7,7 +7,7 @@
 // B[k .. k+4, the four columns of this lane].
 struct BlockB { k0: vec4<f32>, k1: vec4<f32>, k2: vec4<f32>, k3: vec4<f32> }
 
-// The block_b of four columns whose values at k to k+3 these are.
+// The same from four columns, each with its values at k to k+3.
 fn block_of_columns(c0: vec4<f32>, c1: vec4<f32>, c2: vec4<f32>, c3: vec4<f32>) -> BlockB {
     return BlockB(
         vec4(c0.x, c1.x, c2.x, c3.x), vec4(c0.y, c1.y, c2.y, c3.y),

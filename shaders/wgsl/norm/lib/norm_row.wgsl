@@ -1,10 +1,10 @@
-// A normalised row from its first element and its mean: what all forward kernels of the norm family share. Needs value.wgsl, the constant
-// CENTRED, `params.cols`, and the bindings x, weight, bias and y.
+// What the forward kernels of norms do with a row whose first element and mean are known. Needs value.wgsl, the constant CENTRED,
+// `params.cols`, and the bindings x, weight, bias and y.
 //
-// A row counts Values. An invocation takes those from `lane` on, `step` apart. m is the mean less the row's first element: taking that
-// one off first keeps the digits that a mean large beside the spread would cost.
+// A row counts Values. An invocation takes those from `lane` on, `step` apart. m is the mean less the row's first element. Subtracting the
+// first element first keeps the digits that a large mean would cost.
 
-// The sum of (x - mean)^2, each part of a Value on its own.
+// The sum of (x - mean)^2, each component of a Value on its own.
 fn squared_deviations(begin: u32, lane: u32, step: u32, first: f32, m: f32) -> Value {
     var sum = Value(0.0f);
     for (var j = lane; j < params.cols; j += step) {

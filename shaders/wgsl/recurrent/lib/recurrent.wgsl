@@ -1,21 +1,21 @@
-// Which rows of a batch of sequences are live at a step: what every recurrent kernel needs to know of time.
+// Which rows of a batch of sequences are live at a step: what every recurrent kernel knows of time.
 //
-// Sequence b at step t lies in row steps[t].start + b * stride of the [N,.] matrices and is live for
-// b < steps[t].count; counts never increase with t, so longer sequences come first and a ragged batch has no padding
-// inside. The steps are walked one way or the other by `delta`, 1 or -1; the kernel's file binds them.
+// Sequence b at step t lies in row steps[t].start + b * stride of the [N,.] matrices and is live for b < steps[t].count. Counts never
+// increase with t, so longer sequences come first and a ragged batch has no padding inside. `delta`, 1 or -1, says in which direction the
+// steps are walked. The kernel's file binds `steps`.
 
 struct Params {
     batch: u32,
     time: u32,
     hidden: u32,
     stride: u32, // rows from one sequence to the next
-    t: u32,      // the step; any number from `time` on is a step at which nothing is live
-    delta: u32,  // from one step to the next in the order in which they are walked, modulo 2^32
+    t: u32,      // the step; at a step from `time` on nothing is live
+    delta: u32,  // from a step of the walk to the next, modulo 2^32
     walk: u32,   // how many steps the loop form takes in this launch
 }
 var<immediate> params: Params;
 
-// A step and its neighbours in the order in which they are walked; past either end nothing is live.
+// A step and its neighbours in the order of the walk. Past either end nothing is live.
 struct Moment {
     start: u32,
     live: u32,

@@ -1,19 +1,18 @@
-// The backward half of a recurrent cell that its forms call. Needs recurrent.wgsl; the kernel's file binds dy, w_hh,
-// dh_n, dz and dh0, and defines GATES, carried and retreat. How dz and w_hh are read, and dz written, is the form's
-// choice: recurrent_backward_one.wgsl and _four.wgsl.
+// The backward half of a recurrent cell, as the forms call it. Needs recurrent.wgsl. The kernel's file binds dy, w_hh, dh_n, dz and dh0,
+// and defines GATES, carried and retreat. The form chooses how dz and w_hh are read and dz is written: recurrent_backward_one.wgsl or
+// recurrent_backward_four.wgsl.
 //
-// Steps are walked against the order of the forward pass, so the step walked before is the one that came after. The
-// gradient of a state is dh = dz W_hh with that step's dz, if the sequence was live there, and dh_n if it ended here.
-// A sequence with a product and no step left has arrived: that product is its dh0. One walk more, past the last step,
-// lets all the others arrive.
+// Steps are walked against the order of the forward pass, so the step walked before is the one that came after. The gradient of a state is
+// dh = dz W_hh with that step's dz if the sequence was live there, and dh_n if the sequence ended here. Where a sequence has a product
+// and no step left, the product is its dh0. The walk goes one step past the last, so that every sequence gets there.
 
-// Columns of the product to a unit, and numbers of each unit that the next product reads.
+// Columns of the product for a unit, and numbers of a unit that the next product reads.
 const COLUMNS: u32 = 1u;
 const STATES: u32 = GATES;
 
 fn depth() -> u32 { return GATES * params.hidden; }
 
-// Rows of the batch that the product is made for, that `finish` is called for, and that hand anything on.
+// Rows of the batch: those that have a product, those that `finish` is called for, and all that a step touches.
 fn product_rows(now: Moment) -> u32 { return now.prior_live; }
 fn finish_rows(now: Moment) -> u32 { return max(now.live, now.prior_live); }
 fn all_rows(now: Moment) -> u32 { return finish_rows(now); }
@@ -21,11 +20,11 @@ fn all_rows(now: Moment) -> u32 { return finish_rows(now); }
 // Where the operand of a row of the batch begins.
 fn operand_row(now: Moment, b: u32) -> u32 { return (now.prior_start + b * params.stride) * depth(); }
 
-// Where the column of unit j begins in w_hh, and how far its elements are apart.
+// Where the column of unit j begins in w_hh, and the distance of its elements.
 fn weight_row(column: u32, j: u32) -> u32 { return j; }
 fn weight_pitch() -> u32 { return params.hidden; }
 
-// A unit has no state but dz; as the loop form holds that of the step walked before the launch.
+// A unit has no state other than dz. The loop form enters with the dz of the step walked before the launch.
 fn state(b: u32, j: u32) -> f32 { return 0.0f; }
 fn enter(now: Moment, b: u32, j: u32) -> vec4<f32> {
     var d = vec4<f32>();

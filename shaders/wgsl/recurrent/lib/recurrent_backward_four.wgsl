@@ -1,6 +1,5 @@
-// What the product of a step back reads, four values at a time, and what it leaves for the next: for an H that is a multiple
-// of 4. Neighbouring lanes write parts of one vec4; that each writes its part alone is known of the adapters that take
-// this form.
+// What the product of a step back reads and leaves for the next step, four values at a time: for an H that is a multiple of 4.
+// Neighbouring lanes write components of one vec4. The adapters that take this form are known to write each component alone.
 
 alias Packed = vec4<f32>;
 

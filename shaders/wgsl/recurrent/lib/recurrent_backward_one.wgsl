@@ -1,5 +1,4 @@
-// What the product of a step back reads, and what it leaves for the next, one value at a time: for forms whose H is any
-// number.
+// What the product of a step back reads and leaves for the next step, one value at a time: for forms that take any H.
 
 alias Packed = f32;
 

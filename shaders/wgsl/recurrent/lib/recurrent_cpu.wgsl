@@ -1,27 +1,27 @@
-// A recurrent step for adapters that run shaders on the CPU's vector units; joined with a cell, its direction and
-// wide_tile.wgsl, which says why such code looks as it does.
+// A recurrent step on adapters that run shaders on the CPU's vector units. Needs a cell, its direction by four values, and wide_tile.wgsl,
+// which says why the code looks as it does.
 //
-// A workgroup is one subgroup and owns ROWS rows of the batch and its share of the hidden units: the four columns of a
-// lane's vec4 are those of one unit, or, where a unit has one, four neighbouring units.
-// Grid: (groups, ceil(B / ROWS)), any number of groups; y may go on along z.
+// A workgroup is one subgroup and owns ROWS rows of the batch and its share of the hidden units. The four columns of a lane's vec4 are
+// those of one unit or, where a unit has one column, those of four neighbouring units.
+// Grid: (groups, ceil(B / ROWS)), any number of groups; y may continue along z.
 //
-// Units are finished one at a time, in a loop with an end that no compiler knows: unrolled, it takes seconds to compile.
-// H is a multiple of 4, so that operand and weights are loaded four values at once.
+// Units are finished one by one in a loop whose bound is not a constant, because an unrolled one takes seconds to compile. H is a multiple
+// of 4, so operand and weights are loaded four values at a time.
 //
-// With HALVES a tile of 32 rows of which 16 at most are live makes sums for those alone, in a loop of its own: a loop that
-// is not entered costs nothing, a branch inside one would cost both sides. It is for ragged batches, whose tiles empty.
+// With HALVES a tile of 32 rows with at most 16 live rows makes sums for 16 rows only, in a loop of its own. A loop that is not entered
+// costs nothing; a branch inside one loop would cost both sides. This is for ragged batches, whose tiles empty.
 //
-// Numeric: f32 FMA in the order of k. Rows past the last compute what it does, and nobody asks.
+// Numeric: f32 FMA in the order of k. Rows past the last one repeat it; their results are not stored.
 
 const LANES: u32 = 8u; // spec
 const ROWS: u32 = 16u; // spec
 const HALVES: bool = false; // spec
 
-// Units that a lane has at a time, and columns of its vec4 that are used.
+// Units of a lane at a time, and used columns of its vec4.
 const SPREAD: u32 = select(1u, 4u, COLUMNS == 1u);
 const USED: u32 = SPREAD * COLUMNS;
 
-// Where the operand of this lane's row of eight begins, and of the row four further where there are but four lanes.
+// Where the operand of this lane's row begins, and that of the row four further, for a subgroup of four lanes.
 fn operand_rows(now: Moment, b: u32, last: u32, lane: u32) -> vec2<u32> {
     let row = b + lane % 8u;
     return vec2(operand_row(now, min(row, last)), operand_row(now, min(row + 4u, last)));
@@ -33,7 +33,7 @@ fn load_row_slice(at: vec2<u32>, k: u32) -> RowSlice {
     return RowSlice(low, low);
 }
 
-// The weights of this lane's columns at k to k+3: each column lies along k, or the four units lie side by side.
+// The weights of this lane's columns at k to k+3. Each column lies along k, or the four units lie side by side.
 fn load_block(weights: vec4<u32>, k: u32) -> BlockB {
     if COLUMNS == 1u && weight_pitch() != 1u {
         let at = weights.x + (k + vec4(0u, 1u, 2u, 3u)) * weight_pitch();
@@ -59,7 +59,7 @@ fn main(
     let at1 = operand_rows(now, first + 8u, last, lane);
     let at2 = operand_rows(now, first + 16u, last, lane);
     let at3 = operand_rows(now, first + 24u, last, lane);
-    // A tile past the rows has no product, only rows that hand something on.
+    // A tile past the rows with a product has only rows that hand their state on.
     let stop = select(0u, depth(), first < rows);
     let low = select(0u, stop, HALVES && rows <= first + 16u);
     let end = min(first + ROWS, all_rows(now));

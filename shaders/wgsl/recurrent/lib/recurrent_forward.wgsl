@@ -1,17 +1,17 @@
-// The forward half of a recurrent cell that its forms call. Needs recurrent.wgsl; the kernel's file binds w_hh, h_prev,
-// h_next, y and before, and defines COLUMNS, advance and rest. How h_prev and w_hh are read is the form's choice:
-// recurrent_forward_one.wgsl and _four.wgsl.
+// The forward half of a recurrent cell, as the forms call it. Needs recurrent.wgsl. The kernel's file binds w_hh, h_prev, h_next, y and
+// before, and defines COLUMNS, advance and stand_still. The form chooses how h_prev and w_hh are read: recurrent_forward_one.wgsl or
+// recurrent_forward_four.wgsl.
 //
-// The product is h W_hh^T, COLUMNS of its columns to a hidden unit. h lies in [B,H], a buffer to read and one to write:
-// a sequence that is not live at the step hands its h on, so one that has ended keeps its last state and one that has
-// not begun (time walked backwards) its first.
+// The product is h W_hh^T, COLUMNS of its columns to a hidden unit. h lies in [B,H], one buffer to read and one to write. A sequence that
+// is not live at the step hands its h on. So a sequence that has ended keeps its last state, and one that has not begun (time walked
+// backwards) keeps its first.
 
-// Numbers of each unit that the next step's product reads.
+// Numbers of a unit that the next step's product reads.
 const STATES: u32 = 1u;
 
 fn depth() -> u32 { return params.hidden; }
 
-// Rows of the batch that the product is made for, that `finish` is called for, and that hand anything on.
+// Rows of the batch: those that have a product, those that `finish` is called for, and all that a step touches.
 fn product_rows(now: Moment) -> u32 { return now.live; }
 fn finish_rows(now: Moment) -> u32 { return now.live; }
 fn all_rows(now: Moment) -> u32 { return params.batch; }
@@ -19,11 +19,11 @@ fn all_rows(now: Moment) -> u32 { return params.batch; }
 // Where the operand of a row of the batch begins.
 fn operand_row(now: Moment, b: u32) -> u32 { return b * params.hidden; }
 
-// Where a column of unit j begins in w_hh, and how far its elements are apart.
+// Where a column of unit j begins in w_hh, and the distance of its elements.
 fn weight_row(column: u32, j: u32) -> u32 { return (column * params.hidden + j) * params.hidden; }
 fn weight_pitch() -> u32 { return 1u; }
 
-// h of unit j before the launch; as the loop form holds it.
+// h of unit j before the launch, and the same as the loop form holds it.
 fn state(b: u32, j: u32) -> f32 { return operand(b * params.hidden + j); }
 fn enter(now: Moment, b: u32, j: u32) -> vec4<f32> { return vec4(state(b, j), 0.0f, 0.0f, 0.0f); }
 

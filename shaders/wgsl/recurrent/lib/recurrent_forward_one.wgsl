@@ -1,4 +1,4 @@
-// What the product of a step forward reads, one value at a time: for forms whose H is any number.
+// What the product of a step forward reads, one value at a time: for forms that take any H.
 
 alias Packed = f32;
 

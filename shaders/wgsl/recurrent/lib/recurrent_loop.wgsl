@@ -1,9 +1,9 @@
-// A walk over many recurrent steps in one launch, for hidden states of up to WORKGROUP units; joined with a cell and its direction.
+// A walk over many recurrent steps in one launch, for hidden states of up to WORKGROUP units. Needs a cell and its direction by one value.
 //
-// A workgroup owns WORKGROUP / H rows of the batch, an invocation one unit of one of them at every step. What the next
-// step's product reads (h forward, dz backward) stays in workgroup memory, and a barrier parts the steps: where H is
-// small a launch costs more than a step. The weights are read from memory, and hardly leave the first cache.
-// Grid: (1, ceil(B / (WORKGROUP / H))); y may go on along z.
+// A workgroup owns WORKGROUP / H rows of the batch. An invocation owns one unit of one row at every step. What the next step's product
+// reads (h forward, dz backward) stays in workgroup memory, and a barrier separates the steps: where H is small, a launch costs more than a step.
+// The weights are read from memory and mostly stay in the first cache.
+// Grid: (1, ceil(B / (WORKGROUP / H))); y may continue along z.
 //
 // Numeric: f32 FMA in the order of k.
 

@@ -1,9 +1,9 @@
-// A recurrent step spread over a GPU; joined with a cell and its direction.
+// A recurrent step spread over a GPU. Needs a cell and its direction by one value.
 //
-// A workgroup computes UNITS hidden units of ROWS rows of the batch, an invocation all columns of one unit of one row.
-// Operand and weights pass through workgroup memory in tiles of DEPTH, so each is read from memory once a workgroup.
-// The order of launches is all the synchronisation between steps: WebGPU promises workgroups no progress, so they
-// cannot wait for one another. Grid: (ceil(H / UNITS), ceil(B / ROWS)); y may go on along z.
+// A workgroup computes UNITS hidden units of ROWS rows of the batch; an invocation computes all columns of one unit of one row. Operand and
+// weights pass through workgroup memory in tiles of DEPTH, so a workgroup reads each of them from memory once. The order of launches is
+// the only synchronisation between steps: WebGPU promises workgroups no progress, so they cannot wait for one another.
+// Grid: (ceil(H / UNITS), ceil(B / ROWS)); y may continue along z.
 //
 // Numeric: f32 FMA in the order of k.
 
@@ -50,7 +50,7 @@ fn main(
     let j0 = tile.x * UNITS;
     let row = lid / UNITS;
     let unit = lid % UNITS;
-    // A tile past the rows has no product, only rows that hand something on.
+    // A tile past the rows with a product has only rows that hand their state on.
     let stop = select(0u, depth(), row0 < product_rows(now));
     var sum = vec4<f32>();
     for (var k0 = 0u; k0 < stop; k0 += DEPTH) {

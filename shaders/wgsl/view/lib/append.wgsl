@@ -1,7 +1,7 @@
-// Where the elements of new rows [B, T, C] stand in what they are appended to, [B, S, C]; with the immediates
-// of the kernels that append. Needs the binding `first`, and `divide`.
+// Where the elements of new rows [B, T, C] stand in the tensor [B, S, C] that they are appended to, and the immediates of the kernels that
+// append. Needs the binding `first`, and `divide`.
 //
-// first[b] + T <= S is the host's to check; what would pass S goes nowhere, so that no row reaches into the next sequence.
+// The host checks that first[b] + T <= S. Rows past S are dropped here, so that none reaches into the next sequence.
 
 struct Params {
     len: u32,      // B * T * C
