@@ -1,21 +1,21 @@
-//! From a recording to launches and a plan of memory: the passes, in order.
+//! From a recording to launches and a memory plan: the passes, in order.
 //!
 //! | pass | promises |
 //! |---|---|
-//! | `simplify` | the roots' bits |
-//! | `place` | where nodes lie, who uses them, what states keep; the list is frozen from here on |
-//! | `bounds` | what operations allow of the ids and lengths that they index with, for the host to check |
-//! | `fuse` | one row-major index a group; bindings fit the device |
-//! | `along` | a norm in a product: every reader takes it; a head: the norm is its first reader |
-//! | `schedule` | units in order; whatever is read is given or written earlier; one writer a node |
-//! | `in_place` | an append writes over the state that keeps it, if all other readers of that run earlier |
-//! | `pair` | appends in place that are adjacent, independent and alike become one unit |
+//! | `simplify` | results of the roots keep their bits |
+//! | `place` | where nodes are in memory, who uses them, what states keep; the node list is frozen from here on |
+//! | `bounds` | limits of the ids and lengths that operations index with, for the host to check |
+//! | `fuse` | one row-major index per group; bindings fit the device |
+//! | `along` | a norm fused into products: all its readers take it; a head: the norm is its first reader |
+//! | `schedule` | units in order; whatever a unit reads is given or written earlier; one writer per node |
+//! | `in_place` | an append writes over the state that keeps it, if all other readers of the state run earlier |
+//! | `pair` | two adjacent, independent and equal appends in place become one unit |
 //! | `reuse` | only a dying operand of the same index is written over |
-//! | `lower` | launches; units that have none are dropped |
-//! | `plan` | live tensors share a slot only where one is written over the other |
+//! | `lower` | launches; units without any are dropped |
+//! | `plan` | live tensors share a slot only if one is written over the other |
 //!
-//! Nothing here opens or asks a device: a [`Target`] holds what is known of one, so the same recording, roots and target give
-//! the same program, with or without an adapter. Each pass notes what it did ([`Compiled::log`]).
+//! Nothing here opens or asks a device: a [`Target`] holds what is known of one. So the same recording, roots and
+//! target give the same program, with or without an adapter. Each pass notes what it did ([`Compiled::log`]).
 
 pub(crate) mod along;
 pub(crate) mod bounds;

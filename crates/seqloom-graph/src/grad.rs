@@ -1,10 +1,10 @@
 //! Reverse-mode differentiation: one vector–Jacobian product per operation, recorded into the graph itself.
 //!
-//! Accumulation is stated once, in [`gradients`]: a tensor's gradient is the sum of what its uses contribute, added in the
-//! reverse order of recording, so the same graph always sums in the same order. The table, [`vjp`], turns the gradient of
-//! a node's output into those of its operands, as ordinary tensor expressions (the files of this folder, by family); what is
-//! then common or dead the simplifier removes, and the fuser joins the rest into kernels. The order in which a rule records fixes
-//! the order of sums.
+//! Only [`gradients`] accumulates: a tensor's gradient is the sum of its uses' contributions, added in the reverse
+//! order of recording, so the same graph always sums in the same order. The table, [`vjp`], turns the gradient of a
+//! node's output into those of its operands, as ordinary tensor expressions (the files of this folder, by family). The
+//! simplifier then removes what is common or dead, and the fuser joins the rest into kernels. The order in which a rule
+//! records also fixes the order of sums.
 
 mod append;
 mod attention;

@@ -1,4 +1,4 @@
-//! What a graph is: shapes and element types, the operations and what they carry, nodes, what a recording declares.
+//! What a graph is: shapes and element types, operations and their payloads, nodes, and what a recording declares.
 //!
 //! Nothing here records, differentiates or compiles; every other room of the crate builds on this one.
 

@@ -1,15 +1,16 @@
-//! Tensors, the graph they record, its gradients, and the program it becomes.
+//! Tensors, the graph they record, its gradients, and the resulting program.
 //!
-//! A model is ordinary Rust over [`Tensor`] handles. Recording it fills a [`Graph`]; [`Program::compile`] differentiates and
-//! compiles it for a device, and the program then replays with no allocation and no host number frozen into it.
+//! A model is ordinary Rust over [`Tensor`] handles. Recording it fills a [`Graph`]. [`Program::compile`]
+//! differentiates and compiles it for a device. The program then replays with no allocation and with no changing host
+//! number frozen into it.
 //!
 //! | room | what it holds | may use |
 //! |---|---|---|
 //! | `ir` | what a graph is: shapes, element types, operations, nodes, errors | |
 //! | `record` | how a model is written down: parameters, the graph, the handle and its methods by kind | `ir` |
-//! | `grad` | accumulation, the table of vector–Jacobian products, a file of rules a family | `record`, `ir` |
+//! | `grad` | accumulation, the table of vector–Jacobian products, a file of rules per family | `record`, `ir` |
 //! | `compile` | the passes from a recording to launches; no device, no handle | `ir` |
-//! | `run` | arenas, states and slots on the device, what the host derives, the bound program and its account of itself | all |
+//! | `run` | arenas, states and slots on the device, the host's derivations, the bound program and its reports | all |
 //!
 //! `cargo xtask tidy` refuses an import against this order, and circles of files.
 

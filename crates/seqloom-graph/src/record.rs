@@ -1,7 +1,7 @@
-//! How a model is written down: the handle that it is written with, and the methods that record operations, by kind.
+//! How a model is written down: the tensor handle, and the methods that record operations, by kind.
 //!
-//! Each method checks its operands and records nodes; none computes. What users call is composed here of the few operations
-//! that [`crate::ir::op`] knows.
+//! Each method checks its operands and records nodes; none computes. What users call is composed here of the few
+//! operations in [`crate::ir::op`].
 
 pub(crate) mod attention;
 pub(crate) mod attention_weights;

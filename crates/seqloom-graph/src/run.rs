@@ -1,4 +1,4 @@
-//! From launches to a program on a device: memory, buffers, dispatches, and what the host computes before each run.
+//! From launches to a program on a device: memory, buffers, dispatches, and the host's computations before each run.
 
 pub(crate) mod arena;
 pub(crate) mod bind;

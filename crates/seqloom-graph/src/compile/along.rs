@@ -1,6 +1,6 @@
-//! What runs in another node's kernel: a norm in the products that read it, and a group in the norm that reads it.
+//! Fuses a norm into the products that read it, and a group into the norm that reads it.
 //!
-//! Both save a launch and a way through memory. They are decided after fusion, because they take whole groups.
+//! Both save a launch and a pass through memory. They are decided after fusion, because they take whole groups.
 
 use seqloom_device::Facts;
 

@@ -1,8 +1,8 @@
-//! What ids and lengths may be: each operation that indexes with a u32 tensor limits it, and the host, which every such tensor
-//! comes from, checks the elements before a run writes anything, so no device reads past a table.
+//! Limits of ids and lengths. Each operation that indexes with a u32 tensor limits it. Every such tensor comes from the
+//! host, which checks the elements before a run writes anything, so no device reads past a table.
 //!
-//! A limit belongs to one use and not to an input: of tokens [B, T+1] a slice may be ids, and another one targets of which some
-//! do not count.
+//! A limit belongs to one use, not to an input: one slice of tokens [B, T+1] may be ids, and another one targets, some
+//! of them ignored.
 
 use std::ops::RangeInclusive;
 

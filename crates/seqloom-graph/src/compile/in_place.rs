@@ -1,7 +1,7 @@
-//! Appending in place: new rows of a cache are written where the state lies that keeps the result.
+//! Appends in place: new rows of a cache are written into the state that keeps the result.
 //!
-//! That costs as much as the rows; a copy would cost as much as the cache. It is decided over units, because only their order
-//! tells who still reads the state when the rows are written.
+//! That costs as much as the rows; a copy would cost as much as the cache. It is decided over units, because only their
+//! order tells who still reads the state when the rows are written.
 
 use crate::compile::unit::{Schedule, Unit, Work};
 use crate::ir::nodes::Nodes;

@@ -1,7 +1,7 @@
-//! Units to launches.
+//! Turns units into launches.
 //!
-//! Each unit becomes what its kernel family makes of a problem: the group's code goes along, and what tuning has found decides
-//! where a family has a choice. Units of empty results launch nothing and are dropped, so that nothing is planned for them.
+//! A unit's kernel family lowers its problem, with the group's code; tuning notes decide if the family has a choice.
+//! Units with empty results launch nothing and are dropped, so nothing is planned for them.
 
 mod code;
 mod kernels;

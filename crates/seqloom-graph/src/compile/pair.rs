@@ -1,4 +1,4 @@
-//! Pairs of appends that one dispatch does: keys and values go into two caches of one shape at the same places.
+//! Pairs of appends that one dispatch does: keys and values go into two caches of one shape at the same positions.
 //!
 //! For a generated token a launch costs more than the rows that it moves.
 

@@ -1,11 +1,11 @@
-//! Slots: which tensors share memory.
+//! The memory plan: which tensors share a slot.
 //!
-//! A tensor is alive from the unit that writes it to the last that reads it. Slots are separate buffers, because wgpu
-//! tracks whole buffers: a kernel may not read and write one, unless it is bound once, for writing; a unit that writes
-//! so passes its operand's slot on to its result. Any other tensor takes the smallest free slot that holds it; failing
-//! that the largest free one grows, and only with none free a new one is made. The plan is known before anything is
-//! allocated. Scratch is a tensor that lives for one unit. A window that is bound in place keeps the tensor alive that it
-//! lies in.
+//! A tensor is live from the unit that writes it to the last unit that reads it. Slots are separate buffers, because
+//! wgpu tracks whole buffers: a kernel may not read and write one, unless it is bound once, for writing. A unit that
+//! writes over an operand passes the operand's slot on to its result. Any other tensor takes the smallest free slot
+//! that holds it. If none does, the largest free slot grows, and only if none is free a new one is made. The plan is
+//! known before anything is allocated. Scratch is a tensor that lives for one unit. A window bound in place keeps the
+//! tensor that holds it alive.
 
 use seqloom_kernels::Lowered;
 

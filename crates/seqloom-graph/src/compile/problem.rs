@@ -1,6 +1,6 @@
-//! Nodes as the kernels' problems: sizes and switches, read off a node, its operands' shapes and what it carries.
+//! Nodes as kernel problems: sizes and switches, read from a node, its operands' shapes and its payload.
 //!
-//! The one place where a node's shape becomes a kernel family's words, so fusion and lowering see one problem.
+//! Only this file turns a node's shape into a kernel family's terms, so fusion and lowering see one problem.
 
 use seqloom_kernels::attention::{Bias, Dropout, Layout, Pass};
 use seqloom_kernels::{attention, cross_entropy, embedding, matmul, norm, recurrent, reduce};

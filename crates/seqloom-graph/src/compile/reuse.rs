@@ -1,11 +1,11 @@
-//! Results that are written over an operand: where a pass reads an element and writes the one of the same index, and nothing
-//! reads the operand later, the two need one memory.
+//! Results that are written over an operand. If a pass reads an element and writes the one of the same index, and
+//! nothing reads the operand later, both can share one buffer.
 //!
-//! A kernel may not bind one buffer both for reading and for writing, so this is decided before code is generated: a
-//! pointwise pass takes such an operand as `value`, which is what its output held before, and the gradient of a
-//! cross-entropy is a kernel that finds the logits there. What lies in a place of its own (a parameter, an input, a tensor
-//! that is read after the run) is never written over, nor does a result that must lie in one take another's memory. Whoever reads
-//! a window that is bound in place reads the tensor that it lies in.
+//! A kernel may not bind one buffer for both reading and writing, so this is decided before code is generated. A
+//! pointwise pass takes such an operand as `value`, the previous contents of its output. The gradient of a
+//! cross-entropy is a kernel that finds the logits in its output. A tensor with a fixed place (a parameter, an input, a
+//! tensor that is read after the run) is never written over, and a result with a fixed place takes no other tensor's
+//! memory. A reader of a window bound in place counts as a reader of the tensor that holds it.
 
 use crate::compile::group::{Access, Leaf};
 use crate::compile::unit::{Schedule, Unit, Work};

@@ -1,8 +1,8 @@
 //! The schedule: units in the order in which they run, with what each reads and writes.
 //!
-//! Units stand in the order of their nodes. Whatever one reads is given or written by an earlier one, because operands have lower
-//! numbers and what moves goes to a later node: a product to its tail's root, a head to its norm, a norm to the products behind
-//! it. (A norm with a head reads, as its operand, what it writes itself.)
+//! Units are in the order of their nodes. A unit's operands are given or written by an earlier unit, because operands
+//! have lower numbers and fusion only moves work to a later node: a product to its tail's root, a head to its norm, a
+//! norm to the products after it. (A norm with a head reads, as its operand, what it writes itself.)
 
 use crate::compile::unit::{Fate, Kernel, Schedule, Unit, Work};
 use crate::ir::nodes::Nodes;

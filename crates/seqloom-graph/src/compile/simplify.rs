@@ -1,7 +1,9 @@
-//! Simplification: constants, neutral operations, sums of nothing, transposes into products, common subexpressions, dead code.
+//! Simplification: constants, neutral operations, sums of nothing, transposes into products, common subexpressions,
+//! dead code.
 //!
-//! One pass rebuilds the node list in order, mapping each old node to its simplest new equal; a second drops what no root
-//! needs. Rules keep every bit of an ordinary result: x·1 and x+0 are dropped, x·0 is not, since x may be NaN.
+//! One pass rebuilds the node list in order and maps each old node to its simplest new equal. A second pass drops what
+//! no root needs. Rules keep every bit of an ordinary result: x·1 and x+0 are dropped; x·0 is not, because x may be
+//! NaN.
 
 use std::collections::HashMap;
 

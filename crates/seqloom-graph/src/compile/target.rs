@@ -1,6 +1,6 @@
-//! What kernels are chosen by: a device's facts, what tuning has found, and what a kernel takes along there.
+//! The target of compilation: a device's facts, tuning's findings, and what kernels can fuse there.
 //!
-//! Plain data, so compiling needs no device.
+//! It is plain data, so compiling needs no device.
 
 use seqloom_device::Facts;
 use seqloom_kernels::REQUIRED_STORAGE_BUFFERS;

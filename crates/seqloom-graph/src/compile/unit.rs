@@ -1,8 +1,8 @@
-//! What becomes of nodes, and the units that run.
+//! The fate of each node, and the units that run.
 //!
-//! Fusion gives each node a [`Fate`]; a [`Unit`] is a node that runs, with everything that runs in its kernel and the memory
-//! that this touches; the [`Schedule`] is all units in order. A node lies in memory exactly if it is given or some unit writes
-//! it. Passes behind fusion ask nothing else.
+//! Fusion gives each node a [`Fate`]. A [`Unit`] is a node that runs, with everything that runs in its kernel and the
+//! memory that it touches. The [`Schedule`] is all units in order. A node has memory exactly if it is given or some
+//! unit writes it. Later passes need nothing else.
 
 use crate::compile::group::Group;
 use crate::ir::specs::NodeId;

@@ -1,4 +1,4 @@
-//! Gradients of appending to a cache: of the cache where no row was overwritten, of the rows where they went.
+//! Gradients of appending to a cache: the cache's where no row was overwritten, the rows' at their new positions.
 
 use crate::ir::layout::DType;
 use crate::ir::op::Op;

@@ -1,4 +1,4 @@
-//! Gradients of attention: operations of its kernel family, since the weights come again from the saved sums.
+//! Gradients of attention: operations of its kernel family, because the weights are recomputed from the saved sums.
 
 use crate::ir::error::Location;
 use crate::ir::layout::DType;

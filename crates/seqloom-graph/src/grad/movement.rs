@@ -1,4 +1,4 @@
-//! Gradients of operations that move elements: the way back.
+//! Gradients of operations that move elements: the inverse moves.
 
 use crate::ir::error::Location;
 use crate::ir::op::Op;

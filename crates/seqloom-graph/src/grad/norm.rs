@@ -1,5 +1,5 @@
-//! Gradients of normalisation: a kernel for the operand, sums over rows for weight and bias, with the normalised row computed
-//! in the reduction's head. Sums that nobody trains are dropped as dead.
+//! Gradients of normalisation: a kernel for the operand, and sums over rows for weight and bias, with the normalised
+//! row computed in the reduction's head. Sums that nobody trains are dropped as dead code.
 
 use crate::ir::error::Location;
 use crate::ir::layout::DType;

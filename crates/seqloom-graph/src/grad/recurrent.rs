@@ -1,4 +1,5 @@
-//! Gradients of recurrent layers: one kernel goes back through time, products over all steps give those of the weights.
+//! Gradients of recurrent layers: one kernel goes back through time, and products over all steps give the weights'
+//! gradients.
 
 use seqloom_kernels::recurrent::Cell;
 

@@ -1,4 +1,4 @@
-//! Gradients of softmax and its logarithm, from the result alone.
+//! Gradients of softmax and its logarithm, from just the result.
 
 use crate::ir::error::Location;
 use crate::ir::shape::Shape;

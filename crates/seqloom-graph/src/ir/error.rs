@@ -1,4 +1,4 @@
-//! What can go wrong between recording a model and running it, each error naming the operation and the place.
+//! Errors from recording a model to running it; each names the operation and the place.
 
 use std::fmt;
 

@@ -1,4 +1,4 @@
-//! Tensors on the host: what a batch holds and a program is fed with.
+//! Tensors on the host: a batch's contents and a program's inputs.
 
 use super::error::GraphError;
 use super::layout::DType;

@@ -1,7 +1,7 @@
-//! How tensors lie in memory: element types, and all arithmetic of bytes.
+//! Memory layout of tensors: element types, and all arithmetic of bytes.
 //!
-//! Tensors are stored row-major and dense. No other file multiplies by the size of an element, so a type of another size
-//! changes this one.
+//! Tensors are stored row-major and dense. No other file multiplies by an element's size, so a type of another size
+//! changes only this one.
 
 use std::fmt;
 

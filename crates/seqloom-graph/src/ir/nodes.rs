@@ -1,7 +1,7 @@
-//! Nodes: one recorded operation each; and the frozen list of them that passes read.
+//! Nodes, one recorded operation each, and the frozen list of them that passes read.
 //!
-//! Where a node lies and who uses it is asked by most passes, so `compile/place.rs` answers once and [`Nodes`] keeps the
-//! answers beside the list, which nobody changes afterwards.
+//! Most passes ask where a node is and who uses it. `compile/place.rs` answers once, and [`Nodes`] keeps the answers
+//! beside the list, which does not change afterwards.
 
 use std::ops::{Index, Range};
 

@@ -1,8 +1,8 @@
 //! The operations a graph can hold.
 //!
-//! The set is small on purpose: what users call (`gelu`, `mean`, `concat`, a layer) is composed of these where it is
-//! recorded, so that gradients, fusion and lowering know a few primitives and the fuser puts the composition back into
-//! one kernel. Floats are kept as bits so that operations can be compared and hashed for common subexpressions.
+//! The set is small on purpose. What users call (`gelu`, `mean`, `concat`, a layer) is composed of these at recording,
+//! so gradients, fusion and lowering know a few primitives, and the fuser turns the composition back into one kernel.
+//! Floats are kept as bits, so operations can be compared and hashed for common subexpressions.
 
 use std::sync::Arc;
 

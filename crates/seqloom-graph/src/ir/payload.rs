@@ -1,6 +1,6 @@
-//! What operations carry besides their operands: numbers and switches that are known when they are recorded.
+//! Payloads of operations: numbers and switches that are known at recording.
 //!
-//! They stand here and not beside the methods that record them, because gradients, compiling and the host read them too.
+//! They are here and not beside the methods that record them, because gradients, compiling and the host read them too.
 
 use seqloom_kernels::attention::Start;
 use seqloom_kernels::recurrent::Cell;

@@ -1,4 +1,4 @@
-//! A recording: nodes in the order they were written, and what they name. Compiling takes nothing else of a graph.
+//! A recording: nodes in the order they were written, and what they name. Compiling needs nothing else of a graph.
 
 use std::collections::HashMap;
 

@@ -1,4 +1,4 @@
-//! What a program is asked for, in numbers of nodes: by name, so that no pass counts positions.
+//! The results asked of a program, as node numbers. They have names, so no pass counts positions.
 
 use super::specs::{NodeId, ParamId};
 

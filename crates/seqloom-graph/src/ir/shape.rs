@@ -1,6 +1,6 @@
 //! Shapes of tensors.
 //!
-//! A shape is a small `Copy` value of at most [`MAX_RANK`] dimensions, so that tensor handles stay `Copy` and kernels can
+//! A shape is a small `Copy` value of at most [`MAX_RANK`] dimensions, so tensor handles stay `Copy` and kernels can
 //! take every index map in one `vec4`. All tensors are stored row-major and dense; views exist only inside kernels.
 
 use std::fmt;

@@ -1,4 +1,4 @@
-//! What a recording names: parameters, nodes, inputs, carried states. Plain data, without the devices that hold them.
+//! Names in a recording: parameters, nodes, inputs, carried states. Plain data, without the devices that hold them.
 
 use std::ops::RangeInclusive;
 

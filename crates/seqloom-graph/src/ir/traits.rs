@@ -1,7 +1,7 @@
 //! What a pass may ask of an operation, in one exhaustive table.
 //!
-//! Passes ask for traits and not for names, so a new operation is one line here and no pass changes. What depends on a device
-//! is no trait: `compile/target.rs` asks the kernels.
+//! Passes ask for traits and not for names, so a new operation is one line here and no pass changes. Properties that
+//! depend on a device are not traits: `compile/target.rs` asks the kernels.
 
 use super::op::{Op, ReduceOp};
 

@@ -1,9 +1,9 @@
 //! Views as numbers: which element of its operand each element of a moved tensor is.
 //!
-//! One description serves all that moves without computing: the kernel of copies takes it where a view of floats must lie in
-//! memory, fused code reads by its strides, and the host takes views of ids and lengths by it. Those come from the host
-//! ([`super::payload::Derivation`]), so their views are made there too: what follows from a view, such as lengths, positions sorted by id
-//! or limits, then knows the elements, and no kernel needs a form for each element type.
+//! One description serves everything that moves without computing. The copy kernel uses it if a view of floats must be
+//! in memory, fused code uses its strides, and the host uses it for views of ids and lengths. Those come from the host
+//! ([`super::payload::Derivation`]), so their views are made there too. Then everything derived from a view (lengths,
+//! positions sorted by id, limits) knows the elements, and no kernel needs a form for each element type.
 
 use seqloom_kernels::view::Problem;
 

@@ -1,7 +1,7 @@
 //! Attention: one operation with a kernel family that never stores a matrix of weights.
 //!
-//! Operands are [batch, time, heads, channels], which is how a projection to heads·channels leaves them once reshaped, so
-//! heads need no transposing. Every mask is an option, in any combination.
+//! Operands are [batch, time, heads, channels], the shape of a projection to heads·channels after a reshape, so heads
+//! need no transpose. Every mask is an option, in any combination.
 
 use seqloom_kernels::attention::FARTHEST;
 

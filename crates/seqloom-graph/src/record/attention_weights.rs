@@ -1,7 +1,7 @@
-//! The weights of an attention, composed of smaller operations, for who wants to look at them.
+//! The weights of an attention, composed of smaller operations, for callers who want to look at them.
 //!
-//! The operation itself never stores them. This path is never the cheaper one: on CPU adapters it takes 2.2 to 5 times as long
-//! from T = 16 to 256, and its memory grows with T² (docs/results.md).
+//! The operation itself never stores them. This path is never the cheaper one: on CPU adapters it takes 2.2 to 5 times
+//! as long from T = 16 to 256, and its memory grows with T² (docs/results.md).
 
 use crate::ir::error::Location;
 use crate::record::attention::{AttentionOptions, Start};

@@ -1,7 +1,7 @@
 //! Cross-entropy of logits against class numbers: the loss of language models and classifiers.
 //!
-//! An operation with a kernel of its own rather than log-softmax and a choice of columns, because logits are the largest
-//! tensor of a language model: forward keeps two numbers a row, and backward writes the gradient over the logits where
+//! It is an operation with its own kernel, not log-softmax and a choice of columns, because logits are the largest
+//! tensor of a language model: forward keeps two numbers per row, and backward writes the gradient over the logits if
 //! nothing else reads them.
 
 use crate::ir::layout::DType;

@@ -1,5 +1,5 @@
-//! The embedding: rows of a table by their numbers. The gradient sums by sorted positions, which the host derives, and not by
-//! atomics, whose order would differ from run to run.
+//! The embedding: rows of a table by their numbers. The gradient sums over sorted positions, which the host derives.
+//! Atomics would add in an order that differs from run to run.
 
 use crate::ir::layout::DType;
 use crate::ir::op::Op;

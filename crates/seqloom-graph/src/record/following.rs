@@ -1,10 +1,10 @@
-//! Sequences that go on from run to run: where new steps stand, and a tensor that new rows are appended to.
+//! Sequences that continue from run to run: the position of new steps, and a tensor that new rows are appended to.
 //!
-//! How far each row of a batch has come is a number that the host knows, so it is an input; positions and lengths follow from
-//! it on the host. A cache of keys and values is a carried state ([`Graph::state`]) of fixed size, appended to and kept: its
-//! new rows are then written where the state lies, which costs as much as those rows and not as much as the cache; two
-//! caches of one shape, as keys and values have them, take theirs by one dispatch. So is nothing but that input different
-//! from step to step, and one program serves all of them.
+//! The host knows how far each row of a batch has come, so that number is an input, and the host derives positions and
+//! lengths from it. A cache of keys and values is a carried state ([`Graph::state`]) of fixed size, appended to and
+//! kept. Its new rows are written into the state, which costs as much as those rows and not as much as the cache. Two
+//! caches of one shape, such as keys and values, take their rows in one dispatch. Only that input changes between
+//! steps, so one program serves them all.
 
 use crate::ir::layout::DType;
 use crate::ir::op::Op;

@@ -1,6 +1,6 @@
-//! The recording in progress, in numbers of nodes.
+//! The recording in progress, as node numbers.
 //!
-//! What users write it with is [`crate::Tensor`], which knows its graph; so this file knows no tensors.
+//! Users write it with [`crate::Tensor`], which knows its graph; so this file knows no tensors.
 
 use std::cell::{Ref, RefCell, RefMut};
 use std::sync::Arc;

@@ -1,9 +1,9 @@
 //! Lengths of a batch's rows, and the moves between padded and packed sequences.
 //!
-//! Padded sequences are [B, T, ..]; packed ones hold the true steps of all rows, [N, ..], in the order that
-//! `run/host/packing.rs` describes. All tables that the moves and the recurrent kernels need follow from the lengths, so the
-//! host derives them when it writes those. A move one way is undone by the other, so each is the other's gradient: both are
-//! gathers of rows, and nothing is sorted or added up.
+//! Padded sequences are [B, T, ..]. Packed ones hold the true steps of all rows, [N, ..], in the order that
+//! `run/host/packing.rs` describes. All tables for the moves and the recurrent kernels follow from the lengths, so the
+//! host derives them when it writes those. Each move undoes the other and is the other's gradient. Both are gathers of
+//! rows, without sorting or adding.
 
 use crate::ir::layout::DType;
 use crate::ir::op::Op;

@@ -1,9 +1,9 @@
-//! Normalisation over the last axis: layer normalisation, and that by the root mean square.
+//! Normalisation over the last axis: layer normalisation, and by the root mean square.
 //!
-//! One operation with a kernel of its own, since a row's statistics are needed by every element of the row. It keeps first
-//! element, mean less that one and 1/deviation of each row, from which backward has the normalised row again instead of storing it. Backward of the
-//! operand is a kernel too; the gradients of weight and bias are sums over rows, with the normalised row computed in the
-//! reduction's head, and are dropped as dead where nobody trains them.
+//! It is one operation with its own kernel, because every element of a row needs the row's statistics. Forward keeps
+//! each row's first element, mean minus that element, and 1/deviation; backward recomputes the normalised row from
+//! these instead of storing it. The operand's gradient is a kernel too. The gradients of weight and bias are sums over
+//! rows, with the normalised row computed in the reduction's head, and are dropped as dead code if nobody trains them.
 
 use crate::ir::layout::DType;
 use crate::ir::op::{Binary, Op};

@@ -1,7 +1,7 @@
-//! The registry of trained tensors: names, shapes, first values.
+//! The registry of trained tensors: names, shapes, initial values.
 //!
-//! Layers register what they train when they are made and keep the [`ParamId`]; names are dotted paths as in PyTorch's
-//! `state_dict`, so checkpoints can cross over. The values move into arenas on the device ([`crate::ParamStore`]).
+//! Layers register their parameters when they are made and keep the [`ParamId`]. Names are dotted paths as in PyTorch's
+//! `state_dict`, so checkpoints can be exchanged. The values move into arenas on the device ([`crate::ParamStore`]).
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};

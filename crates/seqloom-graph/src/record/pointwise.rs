@@ -1,6 +1,6 @@
 //! Arithmetic and pointwise functions of tensors, with NumPy's broadcasting.
 //!
-//! Broadcasting is recorded as a node of its own, so gradients sum over stretched dimensions in one place and the fuser
+//! Broadcasting is recorded as a separate node, so gradients sum over broadcast dimensions in one place and the fuser
 //! turns it into an index map.
 
 use std::ops::{Add, Div, Mul, Neg, Sub};

@@ -1,12 +1,13 @@
-//! Recurrent layers over whole sequences: the vanilla RNN, the LSTM and the GRU, each one operation with a kernel family
-//! that keeps the loop over time on the device.
+//! Recurrent layers over whole sequences: the vanilla RNN, the LSTM and the GRU, each one operation with a kernel
+//! family that keeps the loop over time on the device.
 //!
-//! The input's part of the gates, x·W_ihᵀ + b, is one product over all steps and is made before; the gradients of the
-//! weights are products over all steps and are made after. Between them is what time forces into an order. Recording a
-//! cell once per step instead would work with any cell, but make T times the nodes, the dispatches and the stored tensors.
+//! The input's part of the gates, x·W_ihᵀ + b, is one product over all steps before the operation; the gradients of the
+//! weights are products over all steps after it. The operation is the part that must run in the order of time.
+//! Recording a cell once per step instead would work with any cell, but make T times the nodes, dispatches and stored
+//! tensors.
 //!
-//! Sequences are padded, [B, T, ·], when all rows have T steps, and packed, [N, ·], when they have [`Lengths`]; then the
-//! kernels' rows are ranked by length, so states are put in the order of ranks before and back after.
+//! Sequences are padded, [B, T, ·], if all rows have T steps, and packed, [N, ·], if they have [`Lengths`]. Packed rows
+//! are ranked by length for the kernels, so states are put in the order of ranks before and back after.
 
 use seqloom_kernels::recurrent::Cell;
 

@@ -1,5 +1,5 @@
-//! Softmax over the last axis, and its logarithm: one operation with a kernel of its own, since every element of a row needs
-//! the row's maximum and sum.
+//! Softmax over the last axis, and its logarithm: one operation with its own kernel, because every element of a row
+//! needs the row's maximum and sum.
 
 use crate::ir::layout::DType;
 use crate::ir::op::Op;

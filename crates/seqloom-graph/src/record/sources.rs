@@ -1,6 +1,6 @@
-//! Tensors that no operation computes: inputs, parameters, carried states, numbers known when recorded.
+//! Tensors that no operation computes: inputs, parameters, carried states, numbers known at recording.
 //!
-//! A name recorded twice with the same shape and type gives the same tensor, so layers need not hand inputs around.
+//! A name recorded twice with the same shape and type gives the same tensor, so layers need not pass inputs around.
 
 use std::ops::RangeInclusive;
 use std::sync::Arc;

@@ -1,8 +1,8 @@
-//! Arenas: where each parameter lies in them.
+//! Arenas, and the place of each parameter in them.
 //!
-//! Values, gradients and both optimizer moments lie at the same offsets of four arenas. Where the adapter binds less than the
-//! whole, an arena is a list of chunks, cut between parameters. Offsets are multiples of 256 bytes, the most that any
-//! adapter asks for; the gaps are 0 in every arena and stay so.
+//! Values, gradients and both optimizer moments have the same offsets in four arenas. If the adapter cannot bind a
+//! whole arena, it is a list of chunks, cut between parameters. Offsets are multiples of 256 bytes, the largest
+//! alignment that any adapter asks for; the gaps are 0 in every arena and stay so.
 
 use crate::ir::error::{GraphError, Result};
 use crate::ir::layout::{ALIGNMENT, DType, Layout, aligned, bindable};

@@ -1,4 +1,4 @@
-//! From plan to device: buffers for what the plan counts, and each launch with its buffers as a dispatch.
+//! From plan to device: allocates the planned buffers, and makes each launch with its buffers a dispatch.
 
 use std::collections::HashMap;
 

@@ -1,8 +1,8 @@
-//! Compiled programs by what they were compiled for, no more than a stated number of them.
+//! Compiled programs by key, up to a stated number.
 //!
-//! A program belongs to one shape of batch, and there is no end of shapes. The cache drops the program that has been used least
-//! recently; its memory goes with it, and compiling it again costs milliseconds. Whoever holds one says how many programs it may
-//! hold and tells how many it has dropped ([`ProgramCache::usage`]), so that a run which compiles all the time can be seen.
+//! A program belongs to one batch shape, and there is no limit to shapes. The cache drops the least recently used
+//! program with its memory; compiling it again costs milliseconds. The cache's owner sets how many programs it may hold
+//! and reports how many were dropped ([`ProgramCache::usage`]), so a run that compiles all the time can be seen.
 
 use crate::run::program::Program;
 

@@ -1,4 +1,4 @@
-//! A program's account of itself: its dispatches in order.
+//! A program's report: its dispatches in order.
 
 use std::fmt::Write;
 

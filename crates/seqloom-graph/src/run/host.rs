@@ -1,10 +1,10 @@
-//! What the host computes from u32 inputs before a run: views of them, positions sorted by id, places of packed rows, packed
-//! ids; and the check of what operations allow of them.
+//! The host's computations from u32 inputs before a run (views of them, positions sorted by id, places of packed rows,
+//! packed ids), and the check of the limits that operations set.
 //!
-//! Ids and lengths come from the host, and what follows from them alone is cheap there and awkward on a device: a sort, a
-//! running sum. So it is an operation of the graph like any other, [`Op::Host`], but its results are written
-//! with the inputs. Derivations may build on each other. One whose sources are all literals is computed when the program
-//! is compiled. Everything is computed before anything is written, so a run that is refused changes nothing.
+//! Ids and lengths come from the host, and what follows from them alone (a sort, a running sum) is cheap there and
+//! awkward on a device. So it is an operation of the graph like any other, [`Op::Host`], but its results are written
+//! with the inputs. Derivations may build on each other. One whose sources are all literals is computed when the
+//! program is compiled. Everything is computed before anything is written, so a refused run changes nothing.
 
 mod compute;
 mod packing;

@@ -1,4 +1,4 @@
-//! A program's account of its memory, by what shares it.
+//! A program's report on its memory, by what shares it.
 
 /// Device memory of a program, in bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -1,7 +1,7 @@
 //! Outputs on their way from the device.
 //!
-//! Several are read by one copy into one staging buffer, which costs about what one output costs, and taken apart on the host.
-//! No buffer is as short as a tensor without elements, so each output knows how many it has.
+//! One copy into one staging buffer reads several outputs, at about the cost of one, and the host splits it. A buffer
+//! cannot have length 0, so each output knows its number of elements.
 
 use std::future::Future;
 use std::pin::Pin;

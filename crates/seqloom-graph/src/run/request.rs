@@ -1,4 +1,4 @@
-//! What a program is asked for: outputs by name, and a loss with its gradients and update.
+//! A request to a program: outputs by name, and a loss with its gradients and update.
 
 use crate::ir::error::{GraphError, Result};
 use crate::ir::specs::ParamId;

@@ -1,11 +1,11 @@
 //! Memory for intermediate tensors, shared by the programs of a store.
 //!
-//! What lies in a slot means something only while its program runs, and programs over one store run one after the other:
-//! [`Slots`] is behind the lock that a run holds until it has submitted, and a device does submissions in their order. So a
-//! program takes the slots of programs that are there already, and allocates only what none of them has room for. A training
-//! with a hundred shapes of batch then needs the memory of its largest few, not of all.
+//! A slot's contents matter only while its program runs, and the programs of a store run one after the other: a run
+//! holds the lock of [`Slots`] until it has submitted, and a device runs submissions in order. So a program uses the
+//! slots of existing programs, and allocates only what none of them holds. A training with a hundred batch shapes then
+//! needs the memory of its largest few, not of all.
 //!
-//! The programs own the slots; the store only knows of them, and a slot goes with the last program that uses it.
+//! The programs own the slots and the store only refers to them; a slot is freed with the last program that uses it.
 
 use seqloom_device::{Buffer, Device, WeakBuffer};
 

@@ -1,12 +1,12 @@
-//! Carried states: tensors that a run leaves for the next one, such as the state of a recurrent network that reads a text in
-//! windows.
+//! Carried states: tensors that a run leaves for the next one, such as the state of a recurrent network that reads a
+//! text in windows.
 //!
-//! They belong to the store, because windows of several lengths are several programs. A state is known by its name; training and
-//! inference have states of their own. It carries one sequence at a time, in one shape: a run that would carry it in another is
-//! refused, since what it holds belongs to other rows. After a reset the next run decides the shape.
+//! They belong to the store, because windows of several lengths are several programs. A state is known by its name;
+//! training and inference have separate states. It carries one sequence at a time, in one shape. A run with another
+//! shape is refused, because the contents belong to other rows. After a reset the next run decides the shape.
 //!
-//! A program's dispatches are bound to memory once. So each shape of a state has a buffer of its own, which programs keep; the one
-//! that carries the sequence is kept by the store, so the sequence outlives its programs.
+//! A program's dispatches are bound to memory once. So each shape of a state has its own buffer, which programs keep.
+//! The store keeps the one that carries the sequence, so the sequence outlives its programs.
 
 use std::collections::BTreeMap;
 

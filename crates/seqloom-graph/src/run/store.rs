@@ -1,8 +1,8 @@
-//! Parameters on the device: parallel arenas with one layout ([`super::arena`]), so the optimizer, the clip and a checkpoint are
-//! each one operation over one buffer.
+//! Parameters on the device: parallel arenas with one layout ([`super::arena`]), so the optimizer, the clip and a
+//! checkpoint are each one operation over one buffer.
 //!
-//! Beside them lie how many updates each parameter has had (`updates`) and the carried states (`states`). Clones
-//! of a store share them, unless one asks for states of its own.
+//! The store also holds each parameter's update count (`updates`) and the carried states (`states`). Clones of a store
+//! share them, unless one asks for its own states.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 

@@ -1,6 +1,6 @@
-//! Compiling by what tuning has found; what it has not found is measured first, if the device was opened so.
+//! Compiles with tuning's findings, and first measures what was not found, if the device was opened that way.
 //!
-//! A program is compiled twice then: the first time tells which problems it has.
+//! Such a program is compiled twice, because the first compilation tells which problems it has.
 
 use seqloom_device::{Device, Tuning};
 use seqloom_kernels::tune::{Limits, Tuned, trusts_half, tune};

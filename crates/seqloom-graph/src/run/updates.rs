@@ -1,12 +1,12 @@
-//! How many updates parameters have had, counted on the device.
+//! Update counts of parameters, kept on the device.
 //!
-//! A step that is not finite is skipped where it is computed, and the host hears of it later, so the device alone knows at once
-//! how many updates there were. It counts them twice: those of the whole store, which a schedule of the learning rate goes by,
-//! and those of each parameter, which the corrections of its moments follow from, as in PyTorch's `state['step']`. A parameter
-//! that a loss does not reach is not updated and not counted.
+//! A step that is not finite is skipped on the device, and the host hears of it later, so only the device knows the
+//! number of updates at once. It counts them twice: for the whole store, which the learning-rate schedule follows, and
+//! for each parameter, which the corrections of its moments follow, as in PyTorch's `state['step']`. A parameter that a
+//! loss does not reach is neither updated nor counted.
 //!
-//! The update runs over many parameters at once. Where their counts differ it has to know whose an element is: a table names the
-//! parameter of each 256 bytes of the arenas, for parameters begin at multiples of them.
+//! The update runs over many parameters at once. If their counts differ, it must know whose an element is: a table
+//! names the parameter of each 256 bytes of the arenas, because parameters begin at multiples of that.
 
 use seqloom_device::{Buffer, Device, Slice};
 use seqloom_kernels::optimizer::BLOCK;

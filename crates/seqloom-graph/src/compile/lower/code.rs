@@ -1,7 +1,7 @@
 //! The WGSL of a group: loads, and calls of functions that `shaders/wgsl/lib` defines; nothing else is written here.
 //!
-//! A group is written for one element and, where its leaves allow, for four neighbours at once; the kernel's family chooses.
-//! Both are the same calls over Values, with other loads.
+//! A group is written for one element and, if its leaves allow it, for four neighbours at once; the kernel's family
+//! chooses. Both are the same calls over Values, with different loads.
 
 use std::collections::HashMap;
 use std::fmt::Write;

@@ -1,7 +1,7 @@
-//! Nodes with a kernel of their own to launches, one arm a family.
+//! Turns nodes with their own kernel into launches, one arm per family.
 //!
-//! A choice that tuning made for one problem may be more than another of its bucket can take: what is refused is lowered by
-//! the family's rules.
+//! A note made for one problem may name a variant that another problem of its bucket cannot take. A refused variant is
+//! replaced by the choice of the family's rules.
 
 use seqloom_device::Facts;
 use seqloom_kernels::{

@@ -1,9 +1,9 @@
-//! Matrix products on their way to kernels: what rides along with them, and their launches.
+//! Turns matrix products into launches, with what is fused into them.
 //!
-//! Behind a product comes its tail, a group of pointwise operations that takes the product as `value` (`compile/fuse.rs`): any
-//! on a GPU, a bias alone where tiles of a CPU adapter multiply. The kernel for a single row takes any tail too, and the
-//! norm before it: its launch costs more than its arithmetic, so a launch saved is what counts, and normalising a row
-//! again for each product that reads it is cheap.
+//! The epilogue of a product is its tail, a group of pointwise operations that takes the product as `value`
+//! (`compile/fuse.rs`). A GPU takes any tail; a CPU adapter that multiplies by tiles takes only a bias. The kernel for
+//! a single row takes any tail too, and the norm before it: its launch costs more than its arithmetic, so saving a
+//! launch is what counts, and normalising a row again for each product is cheap.
 
 use seqloom_kernels::matmul::{self, cooperative, row};
 use seqloom_kernels::{Fusion, Lowered};

@@ -1,4 +1,4 @@
-//! The functions behind derivations, from u32 values to u32 values.
+//! The functions of derivations, from u32 values to u32 values.
 
 use crate::ir::error::{GraphError, Result};
 use crate::ir::payload::{Derivation, Table};

@@ -1,10 +1,10 @@
-//! Rows of several lengths without their padding: where each true step lies.
+//! Packed rows: the position of each true step, without padding.
 //!
-//! Rows are ranked by length, longest first (equal ones in their order). The steps of all rows are then laid out one time
-//! after the other: step t of the rows that reach it, by rank, and directly after them step t + 1. The rows that live at a
-//! step are always the first ones, so a kernel needs two numbers a step and no mask, and every product over packed rows
-//! works on true steps alone. (PyTorch's `PackedSequence` has the same order.) N rows are set aside where the lengths need
-//! fewer, so that batches with lengths alike share a program; what is left of them is surplus and holds zeros.
+//! Rows are ranked by length, longest first (equal ones in their order). The steps of all rows are then laid out one
+//! time step after the other: step t of the rows that reach it, by rank, and directly after them step t + 1. The live
+//! rows of a step are always the first ones, so a kernel needs two numbers per step and no mask, and every product over
+//! packed rows works only on true steps. (PyTorch's `PackedSequence` has the same order.) N, the number of rows, may
+//! exceed what the lengths need, so batches with similar lengths share a program; surplus rows hold zeros.
 
 use crate::ir::payload::Table;
 
