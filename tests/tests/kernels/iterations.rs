@@ -34,7 +34,7 @@ fn cpu() -> Facts {
     Facts { kind: AdapterKind::Cpu, subgroups, ..crate::limits::facts() }
 }
 
-/// Logits within 1 of each other: what is left of a sum of so many terms is then their rounding and no cancellation.
+/// Logits within 1 of each other, so the error of such a long sum is rounding and not cancellation.
 fn rows(cols: usize) -> Vec<f32> {
     random(1, 2 * cols)
 }
@@ -155,7 +155,7 @@ fn sums_along_a_long_axis() {
     }
 }
 
-/// The Values that a launch's kernel makes of so many elements: itself, or a quarter.
+/// The number of Values of this many elements in a launch's kernel: the same, or a quarter.
 fn values(launch: &Launch, elements: u64) -> u64 {
     let fours = ["Value=4", "Word=4"].iter().any(|width| launch.label.contains(width));
     if fours { elements / 4 } else { elements }

@@ -120,7 +120,7 @@ fn sums_that_start_with_a_bias() {
         );
     };
     for (trans_a, trans_b) in LAYOUTS {
-        // The last is cut into several launches, of which one alone may add the bias.
+        // The last is cut into several launches, and only one of them may add the bias.
         for (batch, m, n, k) in
             [(1, 1, 7, 33), (1, 33, 100, 7), (3, 7, 33, 100), (1, 2, 3, 0), (1, 3, 2, 250_001)]
         {

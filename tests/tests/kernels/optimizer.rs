@@ -52,7 +52,7 @@ struct Start {
 }
 
 impl Start {
-    /// Parameters of these lengths, each a run of its own, that have had so many updates.
+    /// Parameters of these lengths, each a separate run, with this many updates.
     fn apart(lens: &[usize], before: &[u32]) -> Self {
         let runs = lens.iter().enumerate().map(|(i, &len)| values(10 * i as u64, len)).collect();
         let owners = lens.iter().enumerate().map(|(i, len)| (0, vec![i as u32; len.div_ceil(BLOCK)]));

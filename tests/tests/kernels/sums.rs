@@ -149,7 +149,7 @@ fn every_tile_gives_the_same_bits() {
 fn reductions() {
     let executor = Executor::shared();
     for (kind, facts) in executor.kinds() {
-        // Few results, which are cut anyway, and so many that nothing else asks for a cut.
+        // Few results, which are cut anyway, and enough results that only the length asks for a cut.
         for (outer, inner) in [(1, 1), (2, 1), (1, 6), (1, 4100)] {
             let problem = reduce::Problem { outer, len: TERMS, inner, op: ReduceOp::Sum };
             // A head that needs no memory.

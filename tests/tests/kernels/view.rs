@@ -59,7 +59,7 @@ fn pads() {
     }
 }
 
-/// Windows whose rows are fours of both tensors, and such as are so in one number less.
+/// Windows whose rows are multiples of four in both tensors, and windows that miss this in one number.
 #[test]
 fn rows_of_fours() {
     for (row, lo, size, from) in

@@ -30,7 +30,7 @@ fn filled(shape: &[usize], value: f32) -> HostTensor {
     HostTensor::f32(shape, vec![value; shape.iter().product()]).unwrap()
 }
 
-/// The outputs and the gradients of a function over so many rows, on both kinds of device.
+/// The outputs and the gradients of a function over this many rows, on both kinds of device.
 fn both(
     operands: impl Fn(usize) -> Vec<HostTensor>,
     function: impl for<'g> Fn(&'g Graph, &[Tensor<'g>]) -> Recorded<'g>,

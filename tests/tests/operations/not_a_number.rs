@@ -8,7 +8,7 @@ use seqloom_graph::{AttentionOptions, Graph, HostTensor, Tensor};
 use seqloom_tests::case::{Case, Recorded};
 use seqloom_tests::device;
 
-/// Rows of which each holds one NaN, at a place of its own, and the last none.
+/// Rows with one NaN each, at different places; the last row has none.
 fn rows(width: usize) -> (HostTensor, Vec<bool>) {
     let count = width + 1;
     let is_nan: Vec<bool> = (0..count * width).map(|i| i / width == i % width).collect();

@@ -264,7 +264,7 @@ fn views_of_ids_known_when_recorded_work_in_every_position() {
     compare(IDS, ids, true);
 }
 
-/// Tokens [2, 4], of which all but the last are ids of a table of 5 and all but the first targets, 9 not counting.
+/// Tokens [2, 4]: all except the last are ids of a table of 5, and all except the first are targets; 9 is ignored.
 fn shifted(tokens: [u32; 8]) -> Result<f32, GraphError> {
     let mut params = Params::seeded(1);
     let w = params.add("w", &[5, 3], Init::Normal(1.0));

@@ -12,7 +12,8 @@ use crate::ir::op::Op;
 use crate::ir::specs::NodeId;
 use crate::ir::traits::Kind;
 
-/// Hands norms to the products that read them, where nothing else does and all of them can take it. Gives the number of norms.
+/// Fuses norms into the products that read them, if nothing else does and all of them can take it. Returns the number
+/// of norms.
 pub(crate) fn take_norms(nodes: &Nodes, facts: &Facts, fates: &mut [Fate]) -> usize {
     let mut taken = 0;
     for (norm, _) in nodes.iter().filter(|(_, node)| node.op.traits().takes_head) {
@@ -30,7 +31,7 @@ pub(crate) fn take_norms(nodes: &Nodes, facts: &Facts, fates: &mut [Fate]) -> us
             continue;
         }
         for &product in nodes.users(y) {
-            // Where a product has a tail, its unit stands at the tail's root.
+            // If a product has a tail, its unit is at the tail's root.
             let at = if let Fate::Along(root) = fates[product] { root } else { product };
             if let Fate::Runs(Work::Kernel(kernel)) = &mut fates[at] {
                 kernel.norm = Some(norm);
@@ -42,8 +43,9 @@ pub(crate) fn take_norms(nodes: &Nodes, facts: &Facts, fates: &mut [Fate]) -> us
     taken
 }
 
-/// Gives each norm the group that computes its operand, if the norm is the first to read it: whoever reads it too finds it in
-/// memory. The tail of a product stays there, since it saves the product's own way through memory. Gives the number of heads.
+/// Gives each norm the group that computes its operand, if the norm is its first reader; other readers find it in
+/// memory. The tail of a product stays there, because it saves the product's own pass through memory. Returns the
+/// number of heads.
 pub(crate) fn take_heads(nodes: &Nodes, fates: &mut [Fate]) -> usize {
     let mut taken = 0;
     for (id, node) in nodes.iter().filter(|(_, node)| node.op.traits().takes_head) {

@@ -9,8 +9,8 @@ use crate::ir::op::Op;
 use crate::ir::roots::Roots;
 use crate::ir::specs::NodeId;
 
-/// Lets an append write over the state that keeps its result, if the result is nothing else that was asked for, and if whatever
-/// else reads the state has done so before. Nothing is left to keep then. Gives the number of them.
+/// Lets an append write over the state that keeps its result, if the result is no other root and all other readers of
+/// the state run earlier. No keep is needed then. Returns the number of appends.
 pub(crate) fn in_place(nodes: &Nodes, schedule: &mut Schedule, roots: &Roots) -> usize {
     let mut done = Vec::new();
     for &(_, keep) in &roots.kept {
@@ -36,7 +36,7 @@ pub(crate) fn in_place(nodes: &Nodes, schedule: &mut Schedule, roots: &Roots) ->
     done.len()
 }
 
-/// The append that a unit does, if that is what it does.
+/// The append that a unit does, if it does one.
 pub(crate) fn appends(nodes: &Nodes, unit: &Unit) -> Option<NodeId> {
     match &unit.work {
         Work::Kernel(kernel) if nodes[kernel.of].op == Op::Append => Some(kernel.of),

@@ -7,7 +7,7 @@ use crate::compile::unit::{Schedule, Unit, Work};
 use crate::ir::nodes::Nodes;
 use crate::ir::specs::NodeId;
 
-/// Makes one unit of two that append in place directly after each other, if they are alike. Gives the number of pairs.
+/// Makes one unit of two consecutive appends in place, if they match. Returns the number of pairs.
 pub(crate) fn pair(nodes: &Nodes, schedule: &mut Schedule) -> usize {
     let mut units: Vec<Unit> = Vec::with_capacity(schedule.units.len());
     let mut pairs = 0;
@@ -25,8 +25,8 @@ pub(crate) fn pair(nodes: &Nodes, schedule: &mut Schedule) -> usize {
     pairs
 }
 
-/// Both as one unit, in the place of the second: if each appends in place, as many rows, at the same places of caches of one
-/// shape, and neither reads what the other writes.
+/// Both as one unit, at the position of the second: if each appends in place the same number of rows, at the same
+/// positions of caches of one shape, and neither reads what the other writes.
 fn joined(nodes: &Nodes, first: &Unit, second: &Unit) -> Option<Unit> {
     let single = |unit: &Unit| match &unit.work {
         Work::Kernel(kernel) if kernel.also.is_none() && !unit.over.is_empty() => appends(nodes, unit),

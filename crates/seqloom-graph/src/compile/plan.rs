@@ -25,8 +25,8 @@ pub(crate) struct Plan {
     pub of_scratch: Vec<Vec<usize>>,
 }
 
-/// Plans the slots of all nodes that units write, but for those that lie in a place of their own: roots, and what is written
-/// over a node that has no slot either.
+/// Plans the slots of all nodes that units write, except nodes with a fixed place: roots, and results written over a
+/// node that has no slot.
 pub(crate) fn plan(nodes: &Nodes, schedule: &Schedule, launches: &[Lowered], roots: &Roots) -> Plan {
     let mut placed = vec![false; nodes.len()];
     roots.iter().for_each(|root| placed[nodes.base(root)] = true);
@@ -46,7 +46,7 @@ pub(crate) fn plan(nodes: &Nodes, schedule: &Schedule, launches: &[Lowered], roo
             unit.reads.iter().chain(&unit.writes).map(|&node| nodes.owner(node)).collect();
         ended.sort_unstable();
         ended.dedup();
-        // An operand that is written over leaves its slot to the result.
+        // An operand that is written over passes its slot to the result.
         let left = |node: NodeId| unit.over.iter().any(|(_, operand)| *operand == node);
         let ended = ended.into_iter().filter(|&node| schedule.last_use(node) == Some(at) && !left(node));
         free.extend(ended.filter_map(|node| plan.of_node[node]));

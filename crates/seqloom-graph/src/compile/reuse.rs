@@ -15,7 +15,8 @@ use crate::ir::roots::Roots;
 use crate::ir::specs::NodeId;
 use crate::ir::traits::Kind;
 
-/// Decides which results take whose memory; operands so taken are no longer leaves of their group. Gives the number of them.
+/// Decides which results take which operands' memory; these operands are no longer leaves of their group. Returns their
+/// number.
 pub(crate) fn reuse(nodes: &Nodes, schedule: &mut Schedule, roots: &Roots) -> usize {
     let Schedule { units, writer, last_reader } = schedule;
     let mut outlives = vec![false; nodes.len()];
@@ -26,7 +27,7 @@ pub(crate) fn reuse(nodes: &Nodes, schedule: &mut Schedule, roots: &Roots) -> us
         if outlives[result] || !unit.over.is_empty() || nodes[result].dtype != DType::F32 {
             continue;
         }
-        // In memory that is the program's own to plan, and needed by nothing later.
+        // In memory that the program plans itself, and needed by nothing later.
         let ends = |operand: NodeId| {
             nodes.owner(operand) == operand
                 && writer[operand].is_some()
@@ -42,7 +43,7 @@ pub(crate) fn reuse(nodes: &Nodes, schedule: &mut Schedule, roots: &Roots) -> us
     found
 }
 
-/// The operand that a unit's result can take the memory of; it is read as what the result held before.
+/// The operand whose memory a unit's result can take; it is read as the result's previous contents.
 fn taken(nodes: &Nodes, unit: &mut Unit, ends: impl Fn(NodeId) -> bool) -> Option<NodeId> {
     let once = |reads: &[NodeId], node: NodeId| {
         reads.iter().filter(|&&other| nodes.owner(other) == nodes.owner(node)).count() == 1

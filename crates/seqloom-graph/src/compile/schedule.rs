@@ -39,7 +39,7 @@ fn unit(nodes: &Nodes, at: NodeId, work: Work) -> Unit {
         reads_control |= group.reads_control;
     }
     let mut unit = Unit { at, work, reads, operands, reads_control, writes, over: Vec::new() };
-    // What a state keeps is written into it, whatever it held.
+    // A kept tensor is written into its state, whatever that held.
     if nodes[at].op == Op::Keep {
         unit.operands = 1;
         unit.over = unit.reads.drain(1..).map(|state| (at, state)).collect();
@@ -47,8 +47,8 @@ fn unit(nodes: &Nodes, at: NodeId, work: Work) -> Unit {
     unit
 }
 
-/// What a kernel reads, leaves aside: of a product that takes a norm along, the norm's operand, B, and then the norm's weight
-/// and bias.
+/// A kernel's operands, without leaves. For a product with a fused norm: the norm's operand, B, and then the norm's
+/// weight and bias.
 fn operands(nodes: &Nodes, kernel: &Kernel) -> Vec<NodeId> {
     let mut operands = nodes.operands(kernel.of);
     if let Some(norm) = kernel.norm {
@@ -60,7 +60,7 @@ fn operands(nodes: &Nodes, kernel: &Kernel) -> Vec<NodeId> {
 }
 
 impl Schedule {
-    /// Who touches what, of units in order.
+    /// Which units touch which memory, for units in order.
     pub(crate) fn of(nodes: &Nodes, units: Vec<Unit>) -> Self {
         let (mut writer, mut last_reader) = (vec![None; nodes.len()], vec![None; nodes.len()]);
         for (index, unit) in units.iter().enumerate() {

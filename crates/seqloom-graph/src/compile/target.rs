@@ -11,36 +11,36 @@ use crate::compile::problem::product_of;
 use crate::ir::nodes::Nodes;
 use crate::ir::specs::NodeId;
 
-/// What kernels are chosen by.
+/// The facts by which kernels are chosen.
 ///
-/// Tuning speaks of buckets, and what it found for one problem may be more than another of the bucket can take (a longer
-/// walk, a larger grid): whatever is refused is lowered by the rules.
+/// Tuning works on buckets, and its finding for one problem may not suit another of the bucket (a longer walk, a larger
+/// grid). A refused variant is replaced by the rules' choice.
 #[derive(Clone, Copy)]
 pub(crate) struct Target<'a> {
     pub facts: &'a Facts,
     pub tuned: &'a Tuned,
-    /// Whether products may be taken in half precision.
+    /// Whether products may use half precision.
     pub half: bool,
 }
 
-/// Most storage buffers that one kernel may bind: not what this adapter offers, since a kernel is written for every
-/// adapter, and a program fuses alike on all.
+/// Most storage buffers that one kernel may bind. It is not this adapter's limit, because a program fuses the same on
+/// every adapter.
 pub(super) const BUFFERS: usize = REQUIRED_STORAGE_BUFFERS as usize;
 
-/// Bindings of a norm's kernel besides its leaves, at most.
+/// Most bindings of a norm's kernel besides its leaves.
 pub(super) const OF_NORM: usize = 7;
 
-/// Whether a product takes any tail, or else a bias alone.
+/// Whether a product takes any tail; if not, only a bias.
 pub(crate) fn takes_any_tail(nodes: &Nodes, id: NodeId, facts: &Facts) -> bool {
     matmul::takes_epilogue(&product_of(nodes, id), facts)
 }
 
-/// Bindings of a product's kernel besides leaves: operands and result, and those of a norm where it takes one.
+/// Bindings of a product's kernel besides leaves: operands and result, and a fused norm's.
 pub(crate) fn bindings(nodes: &Nodes, id: NodeId, facts: &Facts) -> usize {
     if row::suits(&product_of(nodes, id), facts) { 5 } else { 3 }
 }
 
-/// Whether a product's kernel computes the norm of its left operand as well.
+/// Whether a product's kernel can also compute the norm of its left operand.
 pub(crate) fn takes_norm(nodes: &Nodes, id: NodeId, facts: &Facts) -> bool {
     row::takes_norm(&product_of(nodes, id), facts)
 }
@@ -49,7 +49,7 @@ pub(crate) fn takes_norm(nodes: &Nodes, id: NodeId, facts: &Facts) -> bool {
 pub(crate) mod example {
     use seqloom_device::{AdapterKind, Facts, Subgroups};
 
-    /// Facts of no adapter: WebGPU's default limits, with subgroups of 8.
+    /// Facts of an imaginary adapter: WebGPU's default limits, with subgroups of 8.
     pub(crate) fn facts(kind: AdapterKind) -> Facts {
         Facts {
             index: 0,

@@ -7,16 +7,16 @@
 use crate::compile::group::Group;
 use crate::ir::specs::NodeId;
 
-/// What becomes of a node.
+/// The fate of a node.
 #[derive(Clone, Debug)]
 pub(crate) enum Fate {
     /// It lies in memory before the first unit runs.
     Given,
-    /// It is read where another node lies: a reshape, or a window in place.
+    /// It is read in another node's memory: a reshape, or a window in place.
     Alias,
     /// It is computed again in each kernel that needs it.
     Inline,
-    /// A unit stands here.
+    /// A unit runs here.
     Runs(Work),
     /// The unit at that node computes it too.
     Along(NodeId),
@@ -25,29 +25,29 @@ pub(crate) enum Fate {
 /// What a unit computes.
 #[derive(Clone, Debug)]
 pub(crate) enum Work {
-    /// A group alone: a pass over its elements, or a reduction with the group as its head.
+    /// Only a group: a pass over its elements, or a reduction with the group as its head.
     Group(Group),
-    /// The kernel of a node, and what runs along.
+    /// The kernel of a node, and what is fused into it.
     Kernel(Kernel),
 }
 
-/// A node's kernel and what it takes along.
+/// A node's kernel and what is fused into it.
 #[derive(Clone, Debug)]
 pub(crate) struct Kernel {
-    /// The node whose kernel it is; where there is a tail, the unit stands at the tail's root.
+    /// The node whose kernel it is. With a tail, the unit is at the tail's root.
     pub of: NodeId,
     /// The group that takes its result as `value`.
     pub tail: Option<Group>,
     /// For norms: the group that computes the operand, which is the group's root and is written too.
     pub head: Option<(NodeId, Group)>,
-    /// For products: the norm that computes the left operand on the way.
+    /// For products: the norm that the kernel applies to the left operand.
     pub norm: Option<NodeId>,
     /// A second node of the same kind, done by the same dispatch.
     pub also: Option<NodeId>,
 }
 
 impl Kernel {
-    /// A node's kernel alone.
+    /// Only a node's kernel.
     pub(crate) fn of(of: NodeId) -> Self {
         Self { of, tail: None, head: None, norm: None, also: None }
     }
@@ -78,11 +78,12 @@ pub(crate) struct Unit {
     pub reads_control: bool,
     /// Nodes written, in the family's order.
     pub writes: Vec<NodeId>,
-    /// Of those, which take whose memory: the one nothing reads later, or a state that is to hold the result.
+    /// Which of those take another node's memory: an operand that nothing reads later, or a state that will hold the
+    /// result.
     pub over: Vec<(NodeId, NodeId)>,
 }
 
-/// Units in order, and by node who touches it.
+/// Units in order, and the units that touch each node.
 #[derive(Debug)]
 pub(crate) struct Schedule {
     pub units: Vec<Unit>,

@@ -7,9 +7,9 @@ use crate::ir::payload::{Attending, GradientOf};
 use crate::ir::shape::Shape;
 use crate::record::tensor::Tensor;
 
-/// Gradients of an attention's operands from that of its result. The weights come again from the saved sums; no kernel
-/// sums both over queries and over keys, so queries, keys with values, and the bias have operations of their own, and
-/// those whose gradient nobody needs are dropped as dead.
+/// Gradients of an attention's operands from that of its result. The weights are recomputed from the saved sums. No
+/// kernel sums both over queries and over keys, so queries, keys with values, and the bias have separate operations;
+/// those that nobody needs are dropped as dead code.
 pub(super) fn backward<'g>(
     attending: Attending,
     x: &[Tensor<'g>],

@@ -21,7 +21,7 @@ pub(super) fn backward<'g>(
     let dx = rows.graph.push(Op::NormGrad { centred }, &operands, rows.shape(), DType::F32, at);
     let row = Shape::new(&[rows.dim(0), 1]).unwrap_or_default();
     let spread = |t: &Tensor<'g>| t.reshape(&row).stretched(rows.shape(), at);
-    // The first element comes off first, as in the kernels: beside a large mean nothing else keeps the digits.
+    // The first element is subtracted first, as in the kernels; with a large mean nothing else keeps the digits.
     let apart = if centred { rows - spread(first) - spread(mean) } else { rows };
     let over_rows = |t: Tensor<'g>| Some(t.reduce_axis(ReduceOp::Sum, 0, at));
     let mut gradients = vec![Some(dx), over_rows(dy * (apart * spread(rstd)))];

@@ -9,8 +9,8 @@ use crate::ir::op::Op;
 use crate::ir::payload::Recurrence;
 use crate::record::tensor::Tensor;
 
-/// One kernel goes back through time and gives the gradient of every pre-activation; the weights' gradient is then one
-/// product over all rows with the states before each step, since surplus rows have gradient 0.
+/// One kernel goes back through time and gives the gradient of every pre-activation. The weights' gradient is then one
+/// product over all rows with the states before each step, because surplus rows have gradient 0.
 pub(super) fn backward<'g>(
     recurrence: Recurrence,
     x: &[Tensor<'g>],
@@ -43,7 +43,7 @@ pub(super) fn backward<'g>(
         Cell::Lstm => vec![Some(dx), Some(dx.t_matmul(before)), Some(dh0), Some(back[2]), None],
         Cell::Gru => {
             let dh_proj = back[2];
-            // Summed before it is sliced: a slice of the sums is small.
+            // Summed before it is sliced, because a slice of the sums is small.
             let db_hn = dh_proj.sum(0).slice(0, 2 * hidden, hidden);
             vec![Some(dx), Some(dh_proj.t_matmul(before)), Some(dh0), Some(db_hn), None]
         }

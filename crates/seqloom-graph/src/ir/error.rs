@@ -109,10 +109,10 @@ pub enum GraphError {
         /// Where the second was recorded.
         at: Location,
     },
-    /// A program that would compute nothing that anybody can read or train.
+    /// A program without anything to read or train.
     #[error("nothing is asked for: no output, no objective, no state that is kept")]
     NothingAsked,
-    /// A loss that no parameter has a part in, so that there is no gradient to take.
+    /// A loss that depends on no parameter, so it has no gradient.
     #[error("the loss depends on no parameter, recorded at {at}")]
     ConstantLoss {
         /// Where the loss was recorded.
@@ -136,7 +136,7 @@ pub enum GraphError {
         /// Where it was recorded again.
         at: Location,
     },
-    /// A value for an operation that has no meaning there.
+    /// A value that makes no sense for an operation.
     #[error("{op}: {detail}, at {at}")]
     Argument {
         /// Operation as the user called it.
@@ -184,7 +184,8 @@ pub enum GraphError {
         /// Type given.
         has_dtype: DType,
     },
-    /// A run would carry a state in another shape than the run before left it in: with another number of rows, for example.
+    /// A run would carry a state in another shape than the previous run left it, for example with another number of
+    /// rows.
     #[error(
         "state '{name}' carries {carried}, this program carries {needs}: go on with the same rows, or end the sequence first, \
          by a batch that begins a new one or by ParamStore::reset_states"
@@ -202,7 +203,7 @@ pub enum GraphError {
     OutOfRange {
         /// Name of the input; `literal` for numbers known when recorded.
         name: String,
-        /// Whether the element is one of what the host derives of the input, such as a slice of it or positions.
+        /// Whether the element belongs to something that the host derives from the input, such as a slice or positions.
         derived: bool,
         /// Position in row-major order.
         index: usize,
@@ -210,10 +211,10 @@ pub enum GraphError {
         value: u32,
         /// Least value allowed.
         low: u32,
-        /// Greatest value allowed; below the least where none is.
+        /// Greatest value allowed; below the least if no value is.
         high: u32,
     },
-    /// Row lengths that together are more than the program set rows aside for.
+    /// Row lengths whose sum exceeds the packed rows of the program.
     #[error("input '{name}': the lengths together are {has} steps, the program was recorded for {holds}")]
     TooManySteps {
         /// Name of the input.
@@ -241,7 +242,7 @@ pub enum GraphError {
         /// Where it was called.
         at: Location,
     },
-    /// A unit of the compiled program touches a tensor that lies nowhere: a mistake of the compiler.
+    /// A unit of the compiled program touches a tensor without memory: a mistake of the compiler.
     #[error("{op}: the compiled program has no memory for it, recorded at {at}")]
     Unplaced {
         /// Operation that the tensor comes from.
@@ -302,7 +303,7 @@ pub enum GraphError {
     Kernel {
         /// The operation, and what is wrong with its sizes.
         error: KernelError,
-        /// Where the operation was called; none for what no call recorded, such as the optimizer's step.
+        /// Where the operation was called; none if no call recorded it, as for the optimizer's step.
         at: Option<Location>,
     },
     /// The device was lost, or did not answer, while kernels were tuned.
@@ -332,7 +333,7 @@ impl From<KernelError> for GraphError {
 }
 
 impl GraphError {
-    /// The same with the place of the operation, where a kernel family has refused it.
+    /// The same with the place of the operation that a kernel family refused.
     pub(crate) fn called(self, place: Location) -> Self {
         match self {
             GraphError::Kernel { error, at: None } => GraphError::Kernel { error, at: Some(place) },

@@ -10,7 +10,7 @@ use super::shape::Shape;
 /// Offsets at which every adapter can bind a range.
 pub(crate) const ALIGNMENT: u64 = 256;
 
-/// The least number of bytes that can be bound.
+/// The smallest number of bytes that can be bound.
 const WORD: u64 = 4;
 
 /// Type of a tensor's elements.
@@ -75,7 +75,7 @@ impl Layout {
     }
 }
 
-/// At least as many bytes as can be bound: a range of none cannot.
+/// At least the smallest range that can be bound, because an empty one cannot.
 pub(crate) fn bindable(bytes: u64) -> u64 {
     bytes.max(WORD)
 }

@@ -22,13 +22,13 @@ pub(crate) struct Node {
 }
 
 impl Node {
-    /// How it lies in memory.
+    /// Its layout in memory.
     pub fn layout(&self) -> Layout {
         Layout::new(self.shape, self.dtype)
     }
 }
 
-/// The nodes of a program with what is known of each; by number of node.
+/// The nodes of a program with the facts about each, by node number.
 #[derive(Debug)]
 pub(crate) struct Nodes {
     list: Vec<Node>,
@@ -48,7 +48,7 @@ impl Nodes {
         Self { list, base, place, users }
     }
 
-    /// Number of nodes; as the number of a user, what reads roots after the run.
+    /// Number of nodes. As a user's number it means the reader of roots after the run.
     pub fn len(&self) -> usize {
         self.list.len()
     }
@@ -68,13 +68,13 @@ impl Nodes {
         self.base[id]
     }
 
-    /// The node whose memory holds this one's elements: through reshapes, and windows that are bound in place. A buffer is
-    /// bound, and tracked, as a whole, so this is the node to ask who reads a tensor, or how long it is needed.
+    /// The node whose memory holds this one's elements: through reshapes, and windows that are bound in place. A buffer
+    /// is tracked as a whole, so ask this node who reads a tensor, or how long it is needed.
     pub fn owner(&self, id: NodeId) -> NodeId {
         self.place[id].0
     }
 
-    /// For a window that is bound in place, the node in whose memory it lies, and the byte at which it begins there.
+    /// For a window that is bound in place, the node whose memory holds it, and its first byte there.
     pub fn part(&self, id: NodeId) -> Option<(NodeId, u64)> {
         (self.base[id] == id && self.place[id].0 != id).then_some(self.place[id])
     }

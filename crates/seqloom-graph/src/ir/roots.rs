@@ -11,7 +11,7 @@ pub(crate) struct Roots {
     pub outputs: Vec<(String, NodeId)>,
     /// What carried states hold after a run, by the state's index.
     pub kept: Vec<(usize, NodeId)>,
-    /// Whether the optimizer follows, which may skip the step; states then keep what they held.
+    /// Whether the optimizer follows. It may skip the step; states then keep their contents.
     pub update: bool,
 }
 

@@ -9,7 +9,7 @@ use crate::ir::shape::Shape;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct ParamId {
     index: usize,
-    /// What no other parameter of this process has.
+    /// A number that no other parameter of this process has.
     number: u64,
 }
 
@@ -43,7 +43,7 @@ pub(crate) struct InputSpec {
 }
 
 impl InputSpec {
-    /// How it lies in memory.
+    /// Its layout in memory.
     pub fn layout(&self) -> Layout {
         Layout::new(self.shape, self.dtype)
     }
@@ -54,7 +54,7 @@ impl InputSpec {
 pub(crate) struct StateSpec {
     pub name: String,
     pub shape: Shape,
-    /// What it holds after the run, if that is something else than before.
+    /// The tensor that it holds after the run, if the run changes it.
     pub kept: Option<NodeId>,
 }
 

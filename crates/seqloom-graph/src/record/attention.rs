@@ -14,7 +14,7 @@ use crate::ir::payload::Attending;
 use crate::ir::shape::Shape;
 use crate::record::tensor::{Tensor, here};
 
-/// Who attends to whom in [`Tensor::attention`], and what is added to the scores. Query i stands at position p = i + start
+/// Who attends to whom in [`Tensor::attention`], and what is added to the scores. Query i has position p = i + start
 /// among the keys.
 #[derive(Clone, Copy, Debug)]
 pub struct AttentionOptions<'g> {
@@ -22,17 +22,17 @@ pub struct AttentionOptions<'g> {
     pub causal: bool,
     /// A query sees only keys at most this many positions away.
     pub window: Option<usize>,
-    /// Where query 0 stands. `Start::At(n)` follows n cached keys; `Start::AtEnd` puts the last query at the last key of its
-    /// row's length, so that a cache may fill at run time.
+    /// Position of query 0. `Start::At(n)` follows n cached keys; `Start::AtEnd` puts the last query at the last key of
+    /// its row's length, so a cache may fill at run time.
     pub start: Start,
-    /// Keys of each row that count, \[B\] of u32 from 0 to Tk, as [`crate::Lengths::tensor`] gives them where none is 0.
+    /// Keys of each row that count, \[B\] of u32 from 0 to Tk, as [`crate::Lengths::tensor`] gives them if none is 0.
     pub lengths: Option<Tensor<'g>>,
     /// Added to the scores: [H or 1, Tq, Tk] or [B or 1, H or 1, Tq, Tk].
     pub bias: Option<Tensor<'g>>,
     /// ALiBi (Press et al. 2022): −slope·|j − p| is added to the score of key j, \[H\].
     pub slopes: Option<Tensor<'g>>,
-    /// Learned terms by distance (Raffel et al. 2020, without buckets): [H, 2R+1], of which column j − p + R is added to
-    /// the score of key j, and the first or the last where j is farther than R.
+    /// Learned terms by distance (Raffel et al. 2020, without buckets): [H, 2R+1]. Column j − p + R is added to the
+    /// score of key j, or the first or last column if j is farther than R.
     pub relative: Option<Tensor<'g>>,
     /// Probability to drop a weight, in training.
     pub dropout: f32,
@@ -61,9 +61,9 @@ impl<'g> Tensor<'g> {
     /// Scaled dot-product attention of every head (Vaswani et al. 2017), softmax(q·kᵀ·scale + terms)·v, in memory that grows
     /// with T and not with T².
     ///
-    /// `self` is the queries [B, Tq, H, D], `key` [B, Tk, Hkv, D], `value` [B, Tk, Hkv, Dv] → [B, Tq, H, Dv]. Hkv divides
-    /// H, and key head h serves the query heads from h·H/Hkv on. A query that sees no key, or only scores of −∞, gives 0
-    /// and has no gradient. `options` say who sees whom; what they hold may be trained, slopes too.
+    /// `self` is the queries [B, Tq, H, D], `key` [B, Tk, Hkv, D], `value` [B, Tk, Hkv, Dv] → [B, Tq, H, Dv]. Hkv
+    /// divides H, and key head h serves the query heads from h·H/Hkv on. A query that sees no key, or only scores of
+    /// −∞, gives 0 and has no gradient. `options` say who sees whom; their tensors may be trained, slopes too.
     #[track_caller]
     #[must_use]
     pub fn attention(self, key: Self, value: Self, options: AttentionOptions<'g>) -> Self {
@@ -93,7 +93,7 @@ impl<'g> Tensor<'g> {
         graph.push_outputs(Op::Attention(attending), &operands, &outputs, at)[0]
     }
 
-    /// The bias with four dimensions, and the table by distance, if everything fits together.
+    /// The bias with four dimensions, and the table of distance terms, if everything fits together.
     pub(super) fn attending(
         self,
         name: &'static str,
@@ -112,7 +112,7 @@ impl<'g> Tensor<'g> {
         let others: Vec<_> = operands[1..].iter().map(|(tensor, _)| *tensor).collect();
         let fault = |detail: &str| Err(self.shape_error(name, &others, detail, at));
         let value = value.unwrap_or(key);
-        // A batch, queries or keys may be none, but heads and their channels are there.
+        // Batch, queries or keys may be empty, but heads and channels must exist.
         let odd = |tensor: &Self| tensor.rank() != 4 || tensor.shape()[2..].contains(&0);
         if [self, key, value].iter().any(odd) {
             return fault("queries, keys and values are [B, T, H, D] with H and D of 1 or more");

@@ -9,8 +9,8 @@ use crate::record::graph::Graph;
 use crate::record::tensor::{Tensor, here};
 
 impl<'g> Tensor<'g> {
-    /// The weights of [`Tensor::attention`] before dropout, [B, H, Tq, Tk]: for pictures, since they are what that
-    /// operation never stores. Their gradient flows as any other.
+    /// The weights of [`Tensor::attention`] before dropout, [B, H, Tq, Tk]: for pictures, because that operation never
+    /// stores them. They have a gradient like any other tensor.
     #[track_caller]
     #[must_use]
     pub fn attention_weights(self, key: Self, options: AttentionOptions<'g>) -> Self {
@@ -23,7 +23,7 @@ impl<'g> Tensor<'g> {
         let [batch, queries, heads, width] = [0, 1, 2, 3].map(|axis| self.dim(axis));
         let (keys, key_heads) = (key.dim(1), key.dim(2));
         let graph = self.graph;
-        // Query heads that share a key head lie side by side, so one product serves them all.
+        // Query heads that share a key head are adjacent, so one product serves them all.
         let rows = [batch * key_heads, heads / key_heads.max(1) * queries, width];
         let q = self.transpose(1, 2).reshape(&rows);
         let k = key.transpose(1, 2).reshape(&[batch * key_heads, keys, width]);
@@ -50,15 +50,15 @@ impl<'g> Tensor<'g> {
             let number = graph.literal(&[keys], (0..keys).map(|key| key as f32).collect());
             allowed = allowed * number.less(lengths.to_f32().reshape(&[batch, 1, 1, 1]));
         }
-        // Where nothing is allowed all scores are equally low: their softmax is finite, and then 0.
+        // If nothing is allowed, all scores are equally low: their softmax is finite, and then set to 0.
         (scores.maximum(lowest) + (allowed - 1.0) * -LOWEST).softmax() * allowed
     }
 }
 
-/// A score that does not count: as the kernels', finite, so that a softmax of nothing else is too.
+/// A masked score. It is finite, as in the kernels, so a softmax of only masked scores is finite too.
 const LOWEST: f32 = -1e30;
 
-/// j − p for each query and key: [Tq, Tk], or [B, 1, Tq, Tk] where positions count from the rows' lengths.
+/// j − p for each query and key: [Tq, Tk], or [B, 1, Tq, Tk] if positions depend on the rows' lengths.
 fn distances<'g>(
     graph: &'g Graph,
     queries: usize,
@@ -95,7 +95,7 @@ fn relative_terms<'g>(
         let ids = graph.literal_u32(&[queries, keys], (0..queries * keys).map(column).collect());
         return relative.transpose(0, 1).gather_rows(ids).transpose(0, 2).transpose(1, 2);
     }
-    // Only the device knows the distances: a product with a row of ones and zeros for each column picks the terms.
+    // Only the device knows the distances, so a product with a row of ones and zeros for each column picks the terms.
     let limit = graph.constant(radius as f32, at);
     let batch = apart.dim(0);
     let column = (apart.minimum(limit).maximum(-limit) + limit).reshape(&[1, batch * queries * keys]);

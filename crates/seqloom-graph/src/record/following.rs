@@ -13,7 +13,7 @@ use crate::ir::shape::Shape;
 use crate::record::graph::Graph;
 use crate::record::tensor::{Tensor, here};
 
-/// T steps of each row that follow those which the row had before: a `Copy` handle, made by [`Graph::following`] or
+/// T new steps of each row after those that it had before: a `Copy` handle, made by [`Graph::following`] or
 /// [`Following::of`].
 #[derive(Clone, Copy, Debug)]
 pub struct Following<'g> {
@@ -22,8 +22,8 @@ pub struct Following<'g> {
 }
 
 impl Graph {
-    /// Input of how many steps each row had before \[B\], of which `time` follow. What they are used for says how many there
-    /// may be; the host checks it before each run.
+    /// Input: how many steps each row had before \[B\]; `time` new ones follow. The uses limit the number of steps; the
+    /// host checks them before each run.
     #[track_caller]
     pub fn following(&self, name: &str, batch: usize, time: usize) -> Following<'_> {
         Following { first: self.input(name, &[batch], DType::U32), time }
@@ -31,7 +31,7 @@ impl Graph {
 }
 
 impl<'g> Following<'g> {
-    /// `time` steps behind `first` \[B\] of u32.
+    /// `time` steps after `first` \[B\] of u32.
     #[track_caller]
     #[must_use]
     pub fn of(first: Tensor<'g>, time: usize) -> Self {
@@ -56,7 +56,7 @@ impl<'g> Following<'g> {
         self.derived(0).0
     }
 
-    /// How many steps each row has with the new ones, \[B\] of u32: the lengths of what attention sees.
+    /// How many steps each row has with the new ones, \[B\] of u32: the lengths for attention.
     #[must_use]
     pub fn ends(self) -> Tensor<'g> {
         self.derived(0).1
@@ -70,19 +70,19 @@ impl<'g> Following<'g> {
         let what = Op::Host(Derivation::Following { time, stride });
         match graph.push_outputs(what, &[first], &outputs, first.node().at)[..] {
             [positions, ends] => (positions, ends),
-            // Never: there are as many tensors as shapes.
+            // Never happens: there are as many tensors as shapes.
             _ => (first, first),
         }
     }
 }
 
 impl<'g> Tensor<'g> {
-    /// The rows of `self` [B, S, ..], of which `rows` [B, T, ..] stand where `following` says: y\[b, f_b + t\] = rows\[b, t\],
-    /// y = self elsewhere.
+    /// `self` [B, S, ..] with `rows` [B, T, ..] written at the positions of `following`: y\[b, f_b + t\] = rows\[b,
+    /// t\], y = self elsewhere.
     ///
-    /// Where `self` is a carried state that nothing else reads (but operations recorded before, with a kernel of their own), and
-    /// the result is what that state keeps ([`Graph::keep`]) and no output, the rows are written into the state; otherwise
-    /// the result is a copy. The host checks before each run that no row goes beyond S.
+    /// The rows are written into the state in place if `self` is a carried state, only earlier operations with their
+    /// own kernels read it too, and the result is kept by that state ([`Graph::keep`]) and is no output. Otherwise the
+    /// result is a copy. The host checks before each run that no row goes beyond S.
     #[track_caller]
     #[must_use]
     pub fn append(self, rows: Self, following: Following<'g>) -> Self {

@@ -16,8 +16,8 @@ use crate::record::params::{ParamSpec, Params};
 
 /// A model being recorded: a list of operations over concrete shapes.
 ///
-/// A mistake does not stop the recording: its tensor is *poisoned*, as is all that is computed from it, and
-/// [`Graph::check`] or compiling returns the first one.
+/// A mistake does not stop the recording. Its tensor is *poisoned*, and so is everything computed from it;
+/// [`Graph::check`] or compiling returns the first mistake.
 #[derive(Debug)]
 pub struct Graph {
     recording: RefCell<Recording>,
@@ -45,7 +45,7 @@ impl Graph {
         Self { recording: RefCell::default(), origin, params, training }
     }
 
-    /// The number that it shares with the registry it is recorded over.
+    /// The identity that it shares with its registry.
     pub(crate) fn origin(&self) -> u64 {
         self.origin
     }
@@ -64,7 +64,7 @@ impl Graph {
         self.recording.borrow().error.clone().map_or(Ok(()), Err)
     }
 
-    /// Records a node over operands of lower numbers and gives its own. An operand that is poisoned takes its place.
+    /// Records a node over operands of lower numbers and returns its number. A poisoned operand replaces it.
     pub(crate) fn record(
         &self,
         op: Op,
@@ -81,7 +81,7 @@ impl Graph {
         nodes.len() - 1
     }
 
-    /// A parameter, if it is one of those that this graph is over.
+    /// A parameter, if it belongs to this graph's registry.
     pub(crate) fn param_spec(&self, id: ParamId) -> Option<&ParamSpec> {
         self.params.get(id.index()).filter(|spec| spec.is(id))
     }
@@ -96,8 +96,8 @@ impl Graph {
         self.recording.borrow_mut().error.get_or_insert(error);
     }
 
-    /// How many places of dropout are recorded, those of attention's weights among them: with probabilities above 0, in a
-    /// graph that trains.
+    /// Number of recorded dropouts, including those of attention weights: with probabilities above 0, in a training
+    /// graph.
     #[must_use]
     pub fn dropout_calls(&self) -> u32 {
         self.recording.borrow().streams
@@ -126,7 +126,7 @@ impl Graph {
         self.recording.borrow()
     }
 
-    /// For what declares inputs, parameters and states.
+    /// For declarations of inputs, parameters and states.
     pub(crate) fn recording_mut(&self) -> RefMut<'_, Recording> {
         self.recording.borrow_mut()
     }

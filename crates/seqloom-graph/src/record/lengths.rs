@@ -25,8 +25,8 @@ pub struct Lengths<'g> {
 }
 
 impl Graph {
-    /// Input of row lengths \[B\], each from 1 to `time`; checked on the host before each run. Any lengths fit: there are
-    /// as many packed rows as padded steps, unless [`Lengths::within`] says fewer.
+    /// Input of row lengths \[B\], each from 1 to `time`; checked on the host before each run. Any lengths fit: there
+    /// are as many packed rows as padded steps, unless [`Lengths::within`] sets fewer.
     #[track_caller]
     pub fn lengths(&self, name: &str, batch: usize, time: usize) -> Lengths<'_> {
         let longest = u32::try_from(time).unwrap_or(u32::MAX);
@@ -49,9 +49,9 @@ impl<'g> Lengths<'g> {
         Self { tensor, batch: tensor.dim(0), time, rows: tensor.dim(0).saturating_mul(time) }
     }
 
-    /// The same lengths, which together are at most `rows`. A run where they are more is an error.
+    /// The same lengths with a sum of at most `rows`. A run with a larger sum is an error.
     ///
-    /// Fewer rows are less work, but each number of them is a program of its own: [`packed_rows`] chooses.
+    /// Fewer rows are less work, but each number of rows is a separate program: [`packed_rows`] chooses.
     #[track_caller]
     #[must_use]
     pub fn within(self, rows: usize) -> Self {
@@ -139,7 +139,7 @@ impl<'g> Lengths<'g> {
         self.derived(what, &[ids, self.tensor], &[self.rows])
     }
 
-    /// A table that the host makes of the lengths.
+    /// A table that the host derives from the lengths.
     pub(crate) fn table(self, table: Table) -> Tensor<'g> {
         let Self { batch, time, rows, .. } = self;
         let shape = match table {
@@ -151,7 +151,8 @@ impl<'g> Lengths<'g> {
         self.derived(Derivation::Packing { time, rows, table }, &[self.tensor], &shape)
     }
 
-    /// Rows of `x` [R, C] in another order: row m is row `from[m]`, or 0 where that is none of them; `back` is the inverse.
+    /// Rows of `x` [R, C] in another order: row m is row `from[m]`, or 0 if there is no such row; `back` is the
+    /// inverse.
     pub(crate) fn moved(self, x: Tensor<'g>, from: Table, back: Table) -> Tensor<'g> {
         x.rearranged(self.table(from), self.table(back), x.node().at)
     }
@@ -176,8 +177,8 @@ impl<'g> Tensor<'g> {
     }
 }
 
-/// Packed rows to set aside for these lengths of up to `time` steps: their sum, rounded up to a multiple of a 32nd of
-/// the padded steps, so that batches of one padded shape need few programs. Pass it to [`Lengths::within`].
+/// Packed rows to set aside for these lengths of up to `time` steps: their sum, rounded up to a multiple of 1/32 of the
+/// padded steps, so batches of one padded shape need few programs. Pass it to [`Lengths::within`].
 ///
 /// ```
 /// # use seqloom_graph::packed_rows;

@@ -53,7 +53,7 @@ impl<'g> Tensor<'g> {
             return self.argument_error(name, format!("eps = {eps} is not a finite number of 0 or more"), at);
         }
         if channels == [0] {
-            // Nothing to normalise; the result is empty and still of weight and bias.
+            // Nothing to normalise; the result is empty but still depends on weight and bias.
             let scaled = weight.map_or(self, |weight| self.binary(name, Binary::Mul, weight));
             return bias.map_or(scaled, |bias| scaled.binary(name, Binary::Add, bias));
         }

@@ -13,13 +13,13 @@ use crate::ir::error::{GraphError, Result};
 use crate::ir::shape::Shape;
 use crate::ir::specs::ParamId;
 
-/// A number that this process gives once: what tells registries and registered parameters apart.
+/// A number that is unique in this process; it identifies registries and registered parameters.
 fn next_number() -> u64 {
     static NEXT: AtomicU64 = AtomicU64::new(1);
     NEXT.fetch_add(1, Ordering::Relaxed)
 }
 
-/// How a parameter starts.
+/// The initial values of a parameter.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum Init {
@@ -55,8 +55,8 @@ impl ParamSpec {
 
 /// The parameters of a model, in the order its layers registered them.
 ///
-/// A [`ParamId`] is known to the registry that gave it, to clones of that registry, and to the stores and graphs made of
-/// any of them. Elsewhere it is an error, even if a parameter of the same place and shape is there.
+/// A [`ParamId`] is known to the registry that gave it, to clones of that registry, and to the stores and graphs made
+/// of any of them. Elsewhere it is an error, even if there is a parameter of the same index and shape.
 #[derive(Clone, Debug)]
 pub struct Params {
     /// What clones, stores and graphs of this registry share.
@@ -75,7 +75,7 @@ enum ParamMistake {
 }
 
 impl Params {
-    /// An empty registry whose random first values follow from `seed`.
+    /// An empty registry whose random initial values follow from `seed`.
     #[must_use]
     pub fn seeded(seed: u64) -> Self {
         let random = ChaCha8Rng::seed_from_u64(seed);
@@ -93,7 +93,7 @@ impl Params {
     /// are kept as a mistake that [`crate::ParamStore::new`] returns.
     pub fn add(&mut self, name: &str, shape: &[usize], init: Init) -> ParamId {
         let name = if self.scope.is_empty() { name.to_owned() } else { format!("{}.{name}", self.scope) };
-        // A shape that cannot be counted is a mistake, and has no values.
+        // A shape whose elements cannot be counted is a mistake and has no values.
         let countable = shape.iter().try_fold(1usize, |len, &dim| len.checked_mul(dim));
         let len = countable.filter(|&len| u32::try_from(len).is_ok()).unwrap_or(0);
         let values: Vec<f32> = match init {

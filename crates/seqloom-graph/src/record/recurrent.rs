@@ -20,7 +20,7 @@ use crate::ir::shape::Shape;
 use crate::record::lengths::Lengths;
 use crate::record::tensor::{Tensor, here};
 
-/// What [`Tensor::lstm`] gives.
+/// The result of [`Tensor::lstm`].
 #[derive(Clone, Copy, Debug)]
 pub struct LstmOutput<'g> {
     /// Hidden states of all steps: [B, T, H], or packed [N, H] with lengths, 0 on surplus rows.
@@ -31,7 +31,7 @@ pub struct LstmOutput<'g> {
     pub c_n: Tensor<'g>,
 }
 
-/// What [`Tensor::rnn`] and [`Tensor::gru`] give.
+/// The result of [`Tensor::rnn`] and [`Tensor::gru`].
 #[derive(Clone, Copy, Debug)]
 pub struct RecurrentOutput<'g> {
     /// Hidden states of all steps: [B, T, H], or packed [N, H] with lengths, 0 on surplus rows.

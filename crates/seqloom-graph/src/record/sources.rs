@@ -60,12 +60,12 @@ impl Graph {
                 drop(recording);
                 return self.poison(error, at);
             }
-            // Two uses may each bound the values; both bounds hold.
+            // Two uses may each limit the values; both limits hold.
             spec.range = intersection(spec.range.take(), range);
             if let Some(id) = recording.nodes.iter().position(|n| n.op == Op::Input(index)) {
                 return Tensor { graph: self, id };
             }
-            // Recorded from a mistake: there is no node, only the error that was kept.
+            // Recorded by mistake: there is no node, only the kept error.
             drop(recording);
             return self.poisoned(at);
         }
@@ -92,9 +92,10 @@ impl Graph {
         tensor
     }
 
-    /// A tensor that stays on the device: what the last run over these parameters kept under this name ([`Graph::keep`]), 0
-    /// before the first and after [`crate::ParamStore::reset_states`]. No gradient flows through it. Graphs that train and graphs
-    /// that infer have states of their own. A run that would carry it in another shape than the last one is an error.
+    /// A tensor that stays on the device: the tensor that the last run over these parameters kept under this name
+    /// ([`Graph::keep`]), 0 before the first run and after [`crate::ParamStore::reset_states`]. No gradient flows
+    /// through it. Training and inference graphs have separate states. A run that would carry it in another shape than
+    /// the last one is an error.
     #[track_caller]
     pub fn state(&self, name: &str, shape: &[usize]) -> Tensor<'_> {
         let at = here();
@@ -180,8 +181,8 @@ impl Graph {
         self.push(Op::Constant(value.to_bits()), &[], Shape::scalar(), DType::F32, at)
     }
 
-    /// A number that follows from shapes. Unlike a constant it stays out of the kernels' text, so that programs of other
-    /// shapes can share their pipelines.
+    /// A number that follows from shapes. Unlike a constant it is not in the kernels' text, so programs of other shapes
+    /// can share pipelines.
     pub(crate) fn count(&self, number: usize, at: Location) -> Tensor<'_> {
         let bits: Arc<[u32]> = [(number as f32).to_bits()].into();
         self.push(Op::Literal(bits), &[], Shape::scalar(), DType::F32, at)

@@ -8,7 +8,7 @@ use crate::ir::error::{GraphError, Result};
 use crate::ir::layout::{ALIGNMENT, DType, Layout, aligned, bindable};
 use crate::record::params::ParamSpec;
 
-/// What an arena holds for each parameter.
+/// The contents of an arena for each parameter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Arena {
@@ -26,7 +26,7 @@ pub enum Arena {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum StoreKind {
-    /// Values alone.
+    /// Only values.
     Inference,
     /// Values, gradients and moments.
     Training,
@@ -35,7 +35,8 @@ pub enum StoreKind {
 /// Chunk, byte offset in it, bytes.
 pub(super) type Place = (usize, u64, u64);
 
-/// Bytes of an arena that a parameter takes. One without elements takes some too, since nothing can be bound of no length.
+/// Bytes of an arena that a parameter takes. One without elements takes some too, because an empty range cannot be
+/// bound.
 pub(super) fn room(bytes: u64) -> u64 {
     aligned(bindable(bytes))
 }

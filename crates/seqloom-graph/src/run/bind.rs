@@ -26,10 +26,10 @@ pub(crate) struct Bound {
     pub launches: Vec<DispatchInfo>,
     pub inputs: Vec<Slice>,
     pub host: HostProgram,
-    /// Where the outputs of each of the host's steps go; nowhere, those that only the host reads.
+    /// Destinations of the outputs of each of the host's steps; none for outputs that only the host reads.
     pub derived: Vec<Vec<Option<Slice>>>,
     pub control: Slice,
-    /// Where named nodes lie.
+    /// Memory of named nodes.
     pub places: HashMap<NodeId, Slice>,
     pub stats: Option<Slice>,
     /// Whether it computes gradients.
@@ -98,7 +98,7 @@ pub(crate) fn bind(store: &ParamStore, declared: &Declared<'_>, compiled: &Compi
     for &(param, id) in &roots.grads {
         binder.places.insert(nodes.base(id), store.slice(Arena::Grads, param)?);
     }
-    // What is written over a given tensor lies there.
+    // A result written over a given tensor is there.
     for &(result, operand) in schedule.units.iter().flat_map(|unit| &unit.over) {
         let given = binder.places.get(&nodes.base(operand)).cloned();
         binder.places.extend(given.map(|place| (result, place)));
@@ -124,7 +124,7 @@ pub(crate) fn bind(store: &ParamStore, declared: &Declared<'_>, compiled: &Compi
             binder.places.insert(id, place);
         }
     }
-    // States change last, when everything that reads them has, and behind the update, which may be skipped.
+    // States change last, when all their readers have run, and after the update, which may be skipped.
     let keeps = |unit: &Unit| nodes[unit.at].op == Op::Keep;
     let behind = schedule.units.iter().position(keeps).unwrap_or(schedule.units.len());
     let kept = schedule.units[behind..]
@@ -174,7 +174,8 @@ pub(crate) fn bind(store: &ParamStore, declared: &Declared<'_>, compiled: &Compi
             binder.device.dispatch(pipeline, &launch.label, bindings, &launch.immediates, launch.grid)
         })
         .collect::<Result<Vec<_>, _>>()?;
-    // Constants go to the device now: a write that waits would keep its buffer when the program is dropped unused.
+    // Constants go to the device now, because a waiting write would keep its buffer alive if the program is dropped
+    // unused.
     binder.device.submit(&[])?;
     Ok(Bound {
         dispatches,
@@ -195,7 +196,7 @@ pub(crate) fn bind(store: &ParamStore, declared: &Declared<'_>, compiled: &Compi
     })
 }
 
-/// Which nodes a kernel may read: all but those that only the host derives something of.
+/// Which nodes a kernel may read: all except those from which only the host derives something.
 fn read_by_kernels(nodes: &Nodes) -> Vec<bool> {
     let mut read = vec![false; nodes.len()];
     for (_, node) in nodes.iter().filter(|(_, node)| !matches!(node.op, Op::Host(_) | Op::Reshape)) {
@@ -204,8 +205,8 @@ fn read_by_kernels(nodes: &Nodes) -> Vec<bool> {
     read
 }
 
-/// The buffers of each launch in binding order. An operand that a family has not been given is an error, since leaving it out
-/// would bind all others in wrong places.
+/// The buffers of each launch in binding order. An operand that a family was not given is an error, because leaving it
+/// out would bind all others in wrong places.
 fn wire(
     lowered: &Lowered,
     ins: &[Slice],
@@ -238,14 +239,14 @@ struct Binder {
 type Wired = (Lowered, Vec<Vec<Slice>>);
 
 impl Binder {
-    /// A buffer counted under one heading of the account. No buffer is empty, since none could be bound.
+    /// A buffer counted under one heading of the report. No buffer is empty, because an empty one cannot be bound.
     fn allocate(&mut self, label: &str, bytes: u64, heading: fn(&mut Memory) -> &mut u64) -> Result<Buffer> {
         let buffer = self.device.allocate(label, bindable(bytes))?;
         *heading(&mut self.memory) += buffer.bytes();
         Ok(buffer)
     }
 
-    /// Where a node lies that a unit touches.
+    /// Memory of a node that a unit touches.
     fn place(&self, nodes: &Nodes, id: NodeId) -> Result<Slice> {
         let missing = || GraphError::Unplaced { op: nodes[id].op.traits().name, at: nodes[id].at };
         self.places.get(&id).cloned().ok_or_else(missing)
@@ -259,7 +260,7 @@ impl Binder {
         Ok(slice)
     }
 
-    /// Buffers for what the host derives and a kernel reads: written with each run, or now if it is known.
+    /// Buffers for host derivations that a kernel reads: written with each run, or now if already known.
     fn derived(
         &mut self,
         nodes: &Nodes,
@@ -278,7 +279,7 @@ impl Binder {
         Ok(slices)
     }
 
-    /// Where the states lie that the program reads or keeps; `None` for one that was recorded and is not used.
+    /// Memory of the states that the program reads or keeps; `None` for a state that was recorded but is not used.
     fn states(
         &self,
         store: &ParamStore,
@@ -295,9 +296,9 @@ impl Binder {
         states.collect()
     }
 
-    /// The optimizer's launches over the parameters that have a gradient, and its statistics; what states will keep, by number
-    /// of elements and place, is looked at too. A parameter that the loss
-    /// does not reach is not touched, as in PyTorch; parameters that lie side by side are updated as one.
+    /// The optimizer's launches over the parameters that have a gradient, and its statistics. New state values, by
+    /// number of elements and place, are checked too. As in PyTorch, a parameter that the loss does not reach is not
+    /// touched. Adjacent parameters are updated as one.
     fn update(
         &mut self,
         store: &ParamStore,

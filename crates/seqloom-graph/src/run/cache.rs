@@ -6,7 +6,7 @@
 
 use crate::run::program::Program;
 
-/// Programs, or what is made of several of them, by key.
+/// Programs, or objects made of several programs, by key.
 ///
 /// ```
 /// # use seqloom_graph::ProgramCache;
@@ -32,7 +32,7 @@ pub struct CacheUsage {
     pub held: usize,
     /// Programs that it may hold.
     pub most: usize,
-    /// Programs that it has dropped to make room. If this grows with every step, it is too small for the shapes that come.
+    /// Programs that it has dropped to make room. If this grows with every step, the cache is too small for the shapes.
     pub dropped: u64,
 }
 
@@ -43,10 +43,10 @@ impl<K: Clone + Eq, V> ProgramCache<K, V> {
         Self { most: most.max(1), entries: Vec::new(), dropped: 0 }
     }
 
-    /// The program of `key`, which is made if it is not there. The least recently used one is dropped if there are too many then.
+    /// The program of `key`, made if it is not there. If there are then too many, the least recently used one is
+    /// dropped.
     ///
-    /// # Errors
-    /// Those of `make`; the cache is then as before.
+    /// # Errors Those of `make`; the cache is then unchanged.
     pub fn get_or_try<E>(&mut self, key: &K, make: impl FnOnce() -> Result<V, E>) -> Result<&mut V, E> {
         let at = match self.entries.iter().rposition(|(has, _)| has == key) {
             Some(at) => at,
@@ -65,7 +65,7 @@ impl<K: Clone + Eq, V> ProgramCache<K, V> {
         Ok(&mut self.entries[last].1)
     }
 
-    /// The program of `key`, if it is there. This is no use of it.
+    /// The program of `key`, if it is there. This does not count as a use.
     #[must_use]
     pub fn get(&self, key: &K) -> Option<&V> {
         self.entries.iter().rfind(|(has, _)| has == key).map(|(_, program)| program)

@@ -5,7 +5,7 @@ use std::fmt::Write;
 use seqloom_device::{KernelTime, Slice};
 use seqloom_kernels::{Access, Launch};
 
-/// What is told of one dispatch of a [`crate::Program`].
+/// Report of one dispatch of a [`crate::Program`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DispatchInfo {
     /// Kernel, specialisation and shape: `gather[WORKGROUP=64] [1, 1, 7, 33]`.
@@ -14,14 +14,14 @@ pub struct DispatchInfo {
     pub grid: [u32; 3],
     /// Floating-point operations.
     pub flops: u64,
-    /// Bytes that must move if everything is read and written once.
+    /// Bytes moved if everything is read and written once.
     pub bytes: u64,
     /// The buffers that it writes: slots by number, arenas, outputs.
     pub writes: Vec<String>,
 }
 
 impl DispatchInfo {
-    /// Of a launch over these buffers.
+    /// The report of a launch over these buffers.
     pub(crate) fn of(launch: &Launch, buffers: &[Slice]) -> Self {
         let written = launch.wgsl.bindings.iter().zip(buffers).filter(|(a, _)| **a == Access::ReadWrite);
         let mut writes: Vec<String> = written.map(|(_, slice)| slice.buffer.label().to_owned()).collect();
@@ -30,15 +30,15 @@ impl DispatchInfo {
         Self { label: label.clone(), grid: *grid, flops: *flops, bytes: *bytes, writes }
     }
 
-    /// Seconds that it takes at least on a device that does `flops` operations and moves `bytes` a second: the roofline
-    /// (Williams, Waterman, Patterson 2009) turned over.
+    /// Minimum seconds on a device that does `flops` operations and moves `bytes` bytes per second, by the roofline
+    /// (Williams, Waterman, Patterson 2009).
     #[must_use]
     pub fn least_seconds(&self, flops: f64, bytes: f64) -> f64 {
         (self.flops as f64 / flops).max(self.bytes as f64 / bytes)
     }
 }
 
-/// One line a dispatch; with `times`, the device time and the rate it makes of the operations.
+/// One line per dispatch; with `times` also the device time and the rate of operations.
 pub(crate) fn table(rows: &[DispatchInfo], times: Option<&[KernelTime]>) -> String {
     let width = rows.iter().map(|row| row.label.chars().count()).max().unwrap_or(0).max("dispatch".len());
     let mut text = format!("  # {:width$} {:>14} {:>12} {:>12}", "dispatch", "workgroups", "MFLOP", "KiB");

@@ -5,14 +5,14 @@
 pub struct Memory {
     /// The arenas, shared with all programs over the same store.
     pub parameters: u64,
-    /// Inputs, what the host derives from them, and the control buffer.
+    /// Inputs, the host's derivations from them, and the control buffer.
     pub inputs: u64,
     /// Tensors known when compiled.
     pub constants: u64,
-    /// Slots of intermediate tensors, and scratch: shared with the other programs over the same store, which may have made
-    /// some of them larger than this one needs.
+    /// Slots of intermediate tensors, and scratch. They are shared with the other programs over the same store, which
+    /// may need some of them larger.
     pub slots: u64,
-    /// Outputs and statistics, and what the optimizer computes them in.
+    /// Outputs and statistics, and the optimizer's scratch.
     pub outputs: u64,
 }
 
@@ -23,8 +23,8 @@ impl Memory {
         self.inputs + self.constants + self.slots + self.outputs
     }
 
-    /// What no other program uses: all but arenas and slots. Programs over one store take the sum of this over all of them,
-    /// [`crate::ParamStore::bytes`] and [`crate::ParamStore::slot_bytes`].
+    /// Memory that no other program uses: all except arenas and slots. Programs over one store take the sum of this
+    /// over all of them, [`crate::ParamStore::bytes`] and [`crate::ParamStore::slot_bytes`].
     #[must_use]
     pub fn unshared(&self) -> u64 {
         self.own() - self.slots

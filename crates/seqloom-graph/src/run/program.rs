@@ -41,8 +41,8 @@ pub struct Program {
 }
 
 impl Program {
-    /// Compiles what was recorded in `graph`. Gradients, where asked for, are recorded into the graph too, so a graph
-    /// serves one program.
+    /// Compiles the recording in `graph`. Requested gradients are recorded into the graph too, so a graph serves one
+    /// program.
     ///
     /// # Errors
     /// The first mistake made while recording; a graph of other parameters than the store's, or tensors of another graph; an
@@ -115,8 +115,8 @@ impl Program {
         })
     }
 
-    /// Runs the program once: writes the inputs and the step's numbers, submits, and returns without waiting. Programs over one
-    /// store share memory, so runs that several threads ask for go one after the other.
+    /// Runs the program once: writes the inputs and the step's numbers, submits, and returns without waiting. Programs
+    /// over one store share memory, so runs from several threads go one after the other.
     ///
     /// # Errors
     /// A missing, unknown, misshapen or out-of-range input, or a state that carries another shape
@@ -125,7 +125,7 @@ impl Program {
         self.begin(inputs, control).map(drop)
     }
 
-    /// Runs the program once and starts reading these outputs of that very run, without waiting: no run of another thread
+    /// Runs the program once and starts reading these outputs of that run, without waiting. No run of another thread
     /// comes between, as it may between [`Self::run`] and [`Self::read`].
     ///
     /// # Errors
@@ -150,7 +150,7 @@ impl Program {
         self.derived(inputs).map(drop)
     }
 
-    /// Checks the inputs, and gives what the host derives from them, by step and output.
+    /// Checks the inputs and returns the host's derivations from them, by step and output.
     fn derived(&self, inputs: &[(&str, &HostTensor)]) -> Result<Vec<Vec<Vec<u32>>>> {
         for (at, (name, _)) in inputs.iter().enumerate() {
             if inputs[..at].iter().any(|(before, _)| before == name) {
@@ -193,7 +193,7 @@ impl Program {
         Ok(turn)
     }
 
-    /// Starts reading an output of the last run, whoever asked for that; [`Self::call`] reads those of a run of one's own.
+    /// Starts reading an output of the last run, whichever thread ran it; [`Self::call`] reads those of its own run.
     ///
     /// # Errors
     /// [`GraphError::UnknownOutput`].
@@ -278,7 +278,7 @@ impl Program {
         Ok(times?)
     }
 
-    /// What a run writes that is read after it.
+    /// Memory that a run writes and that is read after it.
     fn lasting(&self) -> Result<Vec<Slice>> {
         let mut places: Vec<_> = self.bound.states.iter().map(|(_, _, place)| place.clone()).collect();
         places.extend(self.outputs.iter().map(|output| output.place.clone()));

@@ -11,7 +11,7 @@ use seqloom_device::{Device, Readback, Slice};
 
 use crate::ir::error::Result;
 
-/// Where an output lies, and its number of elements.
+/// An output's memory, and its number of elements.
 #[derive(Debug)]
 pub(super) struct Output {
     pub name: String,
@@ -27,7 +27,7 @@ pub struct ReadTensors<const N: usize> {
     segments: [Segment; N],
 }
 
-/// The bytes that are read of an output, and the elements among them.
+/// The bytes that are read for an output, and their number of elements.
 #[derive(Clone, Copy, Debug)]
 struct Segment {
     bytes: usize,

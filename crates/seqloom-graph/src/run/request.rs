@@ -9,12 +9,12 @@ use crate::run::store::ParamStore;
 /// The outputs that an objective adds.
 const OF_OBJECTIVE: [&str; 3] = ["loss", "grad_norm", "skipped"];
 
-/// What a program computes: outputs, gradients, or what states keep ([`Graph::keep`]), and at least one of them.
+/// What a program computes: outputs, gradients, or kept states ([`Graph::keep`]), at least one of them.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Request<'a, 'g> {
-    /// Tensors to read after a run, each by a name of its own; ids and lengths cannot be read back. Names of outputs, of inputs
-    /// and of states do not meet: one name may stand for one of each. Beside an objective `loss`, `grad_norm` and `skipped`
-    /// are taken.
+    /// Tensors to read after a run, each with its own name; ids and lengths cannot be read back. Outputs, inputs and
+    /// states have separate names: one name may be used once in each. With an objective, `loss`, `grad_norm` and
+    /// `skipped` are taken.
     pub outputs: &'a [(&'a str, Tensor<'g>)],
     /// The scalar to differentiate. Its value becomes the output `loss`.
     pub objective: Option<Objective<'g>>,
@@ -25,11 +25,10 @@ pub struct Request<'a, 'g> {
 pub struct Objective<'g> {
     /// A tensor of one element that depends on a parameter.
     pub loss: Tensor<'g>,
-    /// Whether a step of AdamW follows, over the parameters that the loss depends on. Others, those that nothing reads
-    /// among them, get no gradient and are left alone: no moment, no count and no weight decay, as PyTorch leaves those without
-    /// a gradient. It adds the outputs `grad_norm` (L2 norm of all gradients before the clip)
-    /// and `skipped`: 1 where that norm, or an element that a state was to carry on, was not finite. Then parameters, moments,
-    /// counts of updates and states are as they were.
+    /// Whether a step of AdamW follows, over the parameters that the loss depends on. As in PyTorch, other parameters
+    /// get no gradient and do not change: no moment, no count and no weight decay. It adds the outputs `grad_norm` (L2
+    /// norm of all gradients before the clip) and `skipped`: 1 if that norm, or an element of a new state value, was
+    /// not finite. Then parameters, moments, update counts and states stay as they were.
     pub update: bool,
 }
 
@@ -42,7 +41,7 @@ impl<'g> Objective<'g> {
 }
 
 impl Request<'_, '_> {
-    /// That it is one over this graph and this store, and asks for something, each under one name.
+    /// Checks that the request is for this graph and store, and asks for something, each thing under one name.
     pub(crate) fn check(&self, store: &ParamStore, graph: &Graph) -> Result<()> {
         graph.check()?;
         let loss = self.objective.map(|objective| ("loss", objective.loss));
@@ -64,7 +63,7 @@ impl Request<'_, '_> {
     }
 }
 
-/// That the store holds the parameters that the graph was recorded over.
+/// Checks that the store holds the parameters that the graph was recorded over.
 fn check_store(store: &ParamStore, graph: &Graph) -> Result<()> {
     let recording = graph.recording();
     let holds = |id: ParamId| store.specs().get(id.index()).is_some_and(|spec| spec.is(id));

@@ -17,8 +17,8 @@ use crate::ir::layout::bindable;
 pub(crate) struct Slots(Vec<WeakBuffer>);
 
 impl Slots {
-    /// Buffers of at least `sizes` bytes, all different, in the order of `sizes`: for each, from the largest down, the smallest
-    /// one at hand that is left and large enough, or else a new one.
+    /// Buffers of at least `sizes` bytes, all different, in the order of `sizes`. From the largest size down, each
+    /// takes the smallest remaining buffer that is large enough, otherwise a new one.
     pub(crate) fn take(&mut self, device: &Device, sizes: &[u64]) -> Result<Vec<Buffer>> {
         let mut left = self.live();
         left.sort_by_key(Buffer::bytes);
@@ -46,7 +46,7 @@ impl Slots {
         self.live().iter().map(Buffer::bytes).sum()
     }
 
-    /// The slots that there are; those whose programs are gone are forgotten.
+    /// The existing slots; those whose programs are gone are forgotten.
     fn live(&mut self) -> Vec<Buffer> {
         let live: Vec<_> = self.0.iter().filter_map(WeakBuffer::upgrade).collect();
         self.0 = live.iter().map(Buffer::downgrade).collect();

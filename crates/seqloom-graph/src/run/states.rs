@@ -16,7 +16,7 @@ use crate::ir::error::{GraphError, Result};
 use crate::ir::layout::{DType, Layout};
 use crate::ir::shape::Shape;
 
-/// A carried state in host memory: what a checkpoint holds of it.
+/// A carried state in host memory, as a checkpoint holds it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct StateValue {
     /// Its name in the graph.
@@ -73,7 +73,8 @@ impl States {
         Ok(state.buffer(device, name, shape)?.slice(0, layout(shape).bindable()))
     }
 
-    /// Makes these the live states; those that carried nothing begin as 0. Where one carries another shape, nothing is changed.
+    /// Makes these the live states; those that carried nothing begin as 0. If one carries another shape, nothing is
+    /// changed.
     pub fn claim(
         &mut self,
         device: &Device,
@@ -97,7 +98,7 @@ impl States {
         Ok(())
     }
 
-    /// What the live states hold. Waits for the device.
+    /// The contents of the live states. Waits for the device.
     pub fn read(&self, device: &Device, training: bool) -> Result<Vec<StateValue>> {
         let states = self.0.iter().filter(|((of_training, _), _)| *of_training == training);
         let live = states.filter_map(|((_, name), state)| Some((name, state.live.as_ref()?)));
@@ -110,7 +111,7 @@ impl States {
         .collect()
     }
 
-    /// Makes these values, and no others, what is carried.
+    /// Makes exactly these values the carried ones.
     pub fn write(&mut self, device: &Device, training: bool, values: &[StateValue]) -> Result<()> {
         let shaped = values.iter().map(|value| {
             let StateValue { shape, values, .. } = value;

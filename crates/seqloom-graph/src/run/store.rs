@@ -73,14 +73,14 @@ impl ParamStore {
         Ok(store)
     }
 
-    /// The same parameters with carried states of its own, none at first. What generates text from a model that is being
-    /// trained, or several that generate at once, thus never meet in a state; and theirs are freed with them.
+    /// The same parameters with separate carried states, initially none. So generators, also of a model that is being
+    /// trained, never share a state, and their states are freed with them.
     #[must_use]
     pub fn with_own_states(&self) -> Self {
         Self { inner: Arc::clone(&self.inner), states: Arc::default() }
     }
 
-    /// The device they lie on.
+    /// The device that holds them.
     #[must_use]
     pub fn device(&self) -> &Device {
         &self.inner.device
@@ -92,7 +92,7 @@ impl ParamStore {
         &self.inner.specs
     }
 
-    /// The number that it shares with the registry its parameters come from.
+    /// The identity that it shares with its parameters' registry.
     pub(crate) fn origin(&self) -> u64 {
         self.inner.origin
     }
@@ -137,7 +137,7 @@ impl ParamStore {
         self.counted()?.write(&self.inner.device, updates)
     }
 
-    /// Ends the carried sequences of training or of inference: for the runs that follow the states are 0, and may have other
+    /// Ends the carried sequences of training or of inference: for later runs the states are 0 and may have other
     /// shapes.
     pub fn reset_states(&self, training: bool) {
         self.states().reset(training);
@@ -169,12 +169,12 @@ impl ParamStore {
         self.states().claim(&self.inner.device, training, wanted)
     }
 
-    /// The states hold no promise between each other that a panic elsewhere could break.
+    /// The states have no invariant between them that a panic elsewhere could break.
     fn states(&self) -> MutexGuard<'_, States> {
         self.states.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The programs' slots. Who holds them is the one whose run may write there.
+    /// The programs' slots. Only the run that holds this lock may write there.
     pub(crate) fn slots(&self) -> MutexGuard<'_, Slots> {
         self.inner.slots.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -239,8 +239,8 @@ impl ParamStore {
         Ok(self.chunks(arena)?[chunk].slice(offset, bytes))
     }
 
-    /// Places that hold these parameters, given in order, with the gaps behind them; parameters that follow one another in a
-    /// chunk share a place.
+    /// Places that hold these parameters, given in order, with the gaps after them. Consecutive parameters of a chunk
+    /// share a place.
     pub(crate) fn runs(&self, ids: &[ParamId]) -> Result<Vec<Place>> {
         let mut runs: Vec<Place> = Vec::new();
         for id in ids {
@@ -266,7 +266,7 @@ impl ParamStore {
         Ok(self.chunks(arena)?.iter().map(Buffer::all).collect())
     }
 
-    /// The counts of updates, and whose the blocks of the arenas are.
+    /// The update counts, and the owners of the arenas' blocks.
     pub(crate) fn counted(&self) -> Result<&UpdateCounts> {
         self.inner.updates.as_ref().ok_or(GraphError::NoArena { arena: "counts of updates" })
     }

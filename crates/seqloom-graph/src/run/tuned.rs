@@ -11,7 +11,7 @@ use crate::ir::error::Result;
 use crate::ir::recording::Recording;
 use crate::ir::roots::Roots;
 
-/// Compiles for a device. `half` allows products in half precision, where the device has them.
+/// Compiles for a device. `half` allows products in half precision, if the device has them.
 ///
 /// # Errors
 /// As [`compile`]; the device's failure while it is measured.

@@ -20,7 +20,8 @@ use crate::run::arena::{Place, room};
 pub struct Updates {
     /// Steps that were applied.
     pub applied: u32,
-    /// Of each parameter, in the order of [`crate::ParamStore::specs`]: those in which it had a gradient. They stop at 2^24.
+    /// For each parameter, in the order of [`crate::ParamStore::specs`]: steps in which it had a gradient. They stop at
+    /// 2^24.
     pub of_params: Vec<u32>,
 }
 
@@ -34,12 +35,12 @@ fn blocks(bytes: u64) -> usize {
 pub(crate) struct UpdateCounts {
     /// [1 + P] of u32: of the store, then of each parameter.
     counts: Buffer,
-    /// By chunk of the arenas, the parameter that each block belongs to.
+    /// For each chunk of the arenas, the parameter of each block.
     owners: Vec<Buffer>,
 }
 
 impl UpdateCounts {
-    /// All 0, for parameters at these places of chunks of so many bytes.
+    /// All 0, for parameters at these places of chunks with these bytes.
     pub fn new(device: &Device, places: &[Place], chunks: &[u64]) -> Result<Self> {
         let counts = device.allocate("counts of updates", DType::U32.bytes(1 + places.len()))?;
         let mut owners = Vec::with_capacity(chunks.len());

@@ -130,10 +130,9 @@ impl BeamSearch {
     /// Searches `sentences` sentences at once, with `width` rows each: rows 0 to k − 1 are the first one's, and so on. For
     /// each sentence its best sequences, best first, 1 to `width` of them.
     ///
-    /// # Errors
-    /// As [`Self::check`]; [`NnError::StepModel`] if the model answers for other rows or knows no end token;
-    /// [`NnError::NotFinite`] if a log-probability of a live sequence is NaN or +∞; [`NnError::NoneAllowed`] with the number of
-    /// a sentence of which all sequences were dropped; the model's own errors.
+    /// # Errors As [`Self::check`]; [`NnError::StepModel`] if the model answers for other rows or knows no end token;
+    /// [`NnError::NotFinite`] if a log-probability of a live sequence is NaN or +∞; [`NnError::NoneAllowed`] with the
+    /// number of a sentence whose sequences were all dropped; the model's own errors.
     pub fn run(&self, model: &mut impl StepModel, sentences: usize) -> Result<Vec<Vec<Hypothesis>>, NnError> {
         self.check()?;
         let rows = sentences * self.width;

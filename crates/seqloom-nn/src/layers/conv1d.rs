@@ -99,8 +99,8 @@ impl Conv1d {
     }
 }
 
-/// Records a convolution along time, of which [`Conv1d`] says the formula, without its bias: x [B, T, in] and weight [out, in, k]
-/// → [B, T', out].
+/// Records a convolution along time by [`Conv1d`]'s formula, without its bias: x [B, T, in] and weight [out, in, k] →
+/// [B, T', out].
 #[track_caller]
 #[must_use]
 pub fn conv1d<'g>(x: Tensor<'g>, weight: Tensor<'g>, dilation: usize, padding: Padding) -> Tensor<'g> {

@@ -15,8 +15,8 @@ use crate::ir::error::Result;
 use crate::ir::nodes::Nodes;
 use crate::ir::op::Op;
 
-/// A product with its tail, and the norm of its left operand. Where the device's product takes no tail, that is a bias, which
-/// the kernel reads as its third operand.
+/// A product with its tail, and the norm of its left operand. If the device's product takes no tail, the tail is a
+/// bias, which the kernel reads as its third operand.
 pub(super) fn product(
     nodes: &Nodes,
     kernel: &Kernel,

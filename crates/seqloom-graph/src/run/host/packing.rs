@@ -62,7 +62,7 @@ impl Packing {
     }
 }
 
-/// A table of `len` entries from pairs (index, entry); what no pair names is `none`.
+/// A table of `len` entries from pairs (index, entry); entries that no pair names are `none`.
 fn inverse(len: usize, none: usize, pairs: impl Iterator<Item = (usize, usize)>) -> Vec<u32> {
     let mut table = vec![none as u32; len];
     for (at, entry) in pairs {
