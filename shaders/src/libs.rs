@@ -54,6 +54,12 @@ libs! {
     TREE: "lib/tree.wgsl",
     /// Sums and maxima of numbers by [`TREE`].
     TREE_F32: "lib/tree_f32.wgsl",
+    /// Immediates and bindings of the forward kernels of norms; needs [`VALUE`].
+    NORM_FORWARD: "norm/lib/norm_forward.wgsl",
+    /// Immediates and bindings of the forward kernels of norms with a fused head; needs [`VALUE`] and [`VIEW`].
+    NORM_RESIDUAL: "norm/lib/norm_residual.wgsl",
+    /// Immediates and bindings of the backward kernels of norms; needs [`VALUE`] and [`VIEW`].
+    NORM_BACKWARD: "norm/lib/norm_backward.wgsl",
     /// A row's normalisation from its mean; needs [`VALUE`], the constant CENTRED and a forward norm kernel's bindings.
     NORM_ROW: "norm/lib/norm_row.wgsl",
     /// The place of a workgroup's part in a grid that may be folded.

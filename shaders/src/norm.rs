@@ -113,12 +113,12 @@ norm! {
         /// y = (x - mean) * rstd * weight + bias, a workgroup per row: at least `rows` workgroups in x and y. Not centred, the
         /// mean is 0 and the bias is not read.
         NormForward: "norm_forward" in "norm/forward.wgsl",
-        libs [VALUE, TREE, TREE_F32, NORM_ROW]
+        libs [VALUE, TREE, TREE_F32, NORM_FORWARD, NORM_ROW]
     }
     cpu {
         /// [`NormForward`] with an invocation per row. Any grid in x and y.
         NormForwardCpu: "norm_forward_cpu" in "norm/forward_cpu.wgsl",
-        libs [VALUE, NORM_ROW]
+        libs [VALUE, NORM_FORWARD, NORM_ROW]
     }
     bindings {
         x: Read F32 | Packed, weight: Read F32 | Packed, bias: Read F32 | Packed, y: ReadWrite F32 | Packed,
@@ -132,12 +132,12 @@ norm! {
     gpu {
         /// [`NormForward`] of rows that fused code computes, which it stores too.
         NormResidual: "norm_residual" in "norm/residual.wgsl",
-        libs [VALUE, VIEW, TREE, TREE_F32, NORM_ROW]
+        libs [VALUE, VIEW, TREE, TREE_F32, NORM_RESIDUAL, NORM_ROW]
     }
     cpu {
         /// [`NormResidual`] with an invocation per row. Any grid in x and y.
         NormResidualCpu: "norm_residual_cpu" in "norm/residual_cpu.wgsl",
-        libs [VALUE, VIEW, NORM_ROW]
+        libs [VALUE, VIEW, NORM_RESIDUAL, NORM_ROW]
     }
     bindings {
         weight: Read F32 | Packed, bias: Read F32 | Packed, y: ReadWrite F32 | Packed,
@@ -151,12 +151,12 @@ norm! {
     gpu {
         /// dx of [`NormForward`], a workgroup per row: at least `rows` workgroups in x and y.
         NormBackward: "norm_backward" in "norm/backward.wgsl",
-        libs [VALUE, VIEW, TREE, TREE_F32]
+        libs [VALUE, VIEW, TREE, TREE_F32, NORM_BACKWARD]
     }
     cpu {
         /// [`NormBackward`] with an invocation per row. Any grid in x and y.
         NormBackwardCpu: "norm_backward_cpu" in "norm/backward_cpu.wgsl",
-        libs [VALUE, VIEW]
+        libs [VALUE, VIEW, NORM_BACKWARD]
     }
     bindings {
         x: Read F32 | Packed, dy: Read F32 | Packed, weight: Read F32 | Packed, mean: Read F32 | F32, rstd: Read F32 | F32,

@@ -42,11 +42,11 @@ fn main(
     @builtin(num_workgroups) groups: vec3<u32>,
     @builtin(local_invocation_index) lid: u32,
 ) {
-    let parts = vec2((params.queries + SIDE - 1u) / SIDE, (params.keys + SIDE - 1u) / SIDE);
+    let parts = vec2((params.queries + TILE - 1u) / TILE, (params.keys + TILE - 1u) / TILE);
     let tile = tile_of_workgroup(id, groups, parts);
     if tile.z >= params.planes { return; }
-    let first_query = tile.x * SIDE;
-    let key = tile.y * SIDE;
+    let first_query = tile.x * TILE;
+    let key = tile.y * TILE;
     // Which batch rows and heads share this bias: one of a kind, or all.
     let heads = select(1u, params.heads, params.bias_head > 0u);
     let bias_b = tile.z / heads;
@@ -62,9 +62,9 @@ fn main(
         let length = length_of(b);
         let start = start_of(length);
         let first = keys_of(first_query, start, length).x;
-        let last_range = keys_of(min(first_query + SIDE, params.queries) - 1u, start, length);
+        let last_range = keys_of(min(first_query + TILE, params.queries) - 1u, start, length);
         let end = last_range.x + last_range.y;
-        let heads_here = select(h0, h1, key < end && key + SIDE > first);
+        let heads_here = select(h0, h1, key < end && key + TILE > first);
         for (var h = h0; h < heads_here; h++) {
             let queries = TileRows(b * params.q_batch + h * params.q_head, params.q_time, first_query, params.queries);
             let gradients = TileRows(b * params.o_batch + h * params.o_head, params.o_time, first_query, params.queries);

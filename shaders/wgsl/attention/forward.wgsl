@@ -24,7 +24,7 @@ const DROPOUT: bool = true; // spec
 @group(0) @binding(8) var<storage, read_write> lse: array<f32>; // [B,Tq,H]
 
 var<workgroup> halves: array<f32, WORKGROUP>;
-var<workgroup> corrections: array<f32, SIDE>;
+var<workgroup> corrections: array<f32, TILE>;
 
 fn load_owned(pair: bool, at: u32) -> f32 { return q[at]; }
 fn load_walked(pair: bool, at: u32) -> f32 {
@@ -38,7 +38,7 @@ fn main(
     @builtin(num_workgroups) groups: vec3<u32>,
     @builtin(local_invocation_index) lid: u32,
 ) {
-    let parts = vec2((params.queries + SIDE - 1u) / SIDE, params.heads * ((params.value_width + CHANNELS - 1u) / CHANNELS));
+    let parts = vec2((params.queries + TILE - 1u) / TILE, params.heads * ((params.value_width + CHANNELS - 1u) / CHANNELS));
     let tile = tile_of_workgroup(id, groups, parts);
     if tile.z >= params.planes { return; }
     let b = tile.z;
@@ -46,9 +46,9 @@ fn main(
     let channel = tile.y / params.heads * CHANNELS;
     let length = length_of(b);
     let start = start_of(length);
-    let first_query = tile.x * SIDE;
+    let first_query = tile.x * TILE;
     let first = keys_of(first_query, start, length).x;
-    let last_range = keys_of(min(first_query + SIDE, params.queries) - 1u, start, length);
+    let last_range = keys_of(min(first_query + TILE, params.queries) - 1u, start, length);
     let end = last_range.x + last_range.y;
     let queries = TileRows(b * params.q_batch + h * params.q_head, params.q_time, first_query, params.queries);
     let k_base = b * params.k_batch + h / params.group * params.k_head;
@@ -56,7 +56,7 @@ fn main(
 
     // For the softmax an invocation has half a row: 16 scores.
     let row = lid / 2u;
-    let half = lid % 2u * (SIDE / 2u);
+    let half = lid % 2u * (TILE / 2u);
     let query = first_query + row;
     let range = keys_of(min(query, params.queries - 1u), start, length);
     var running_max = LOWEST;
@@ -64,11 +64,11 @@ fn main(
     var o: array<f32, 32>;
     for (var e = 0u; e < 32u; e++) { o[e] = 0.0f; }
 
-    for (var key = first; key < end; key += SIDE) {
+    for (var key = first; key < end; key += TILE) {
         share_tile(workgroup_dots(QK, queries, TileRows(k_base, params.k_time, key, end), params.width, lid), lid);
         workgroupBarrier();
         var tile_max = LOWEST;
-        for (var e = 0u; e < SIDE / 2u; e++) {
+        for (var e = 0u; e < TILE / 2u; e++) {
             let at = row * SHARED_PITCH + half + e;
             let j = key + half + e;
             var s = LOWEST;
@@ -82,7 +82,7 @@ fn main(
         let correction = exp2(running_max - new_max);
         running_max = new_max;
         running_sum *= correction;
-        for (var e = 0u; e < SIDE / 2u; e++) {
+        for (var e = 0u; e < TILE / 2u; e++) {
             let at = row * SHARED_PITCH + half + e;
             let p = select(exp2(shared_tile[at] - running_max), 0.0f, shared_tile[at] <= LOWEST);
             running_sum += p;

@@ -43,7 +43,7 @@ fn main(
     @builtin(local_invocation_index) lid: u32,
 ) {
     let slices = (max(params.width, params.value_width) + CHANNELS - 1u) / CHANNELS;
-    let parts = vec2((params.keys + SIDE - 1u) / SIDE, params.heads / params.group * slices);
+    let parts = vec2((params.keys + TILE - 1u) / TILE, params.heads / params.group * slices);
     let tile = tile_of_workgroup(id, groups, parts);
     if tile.z >= params.planes { return; }
     let b = tile.z;
@@ -52,10 +52,10 @@ fn main(
     let channel = tile.y / key_heads * CHANNELS;
     let length = length_of(b);
     let start = start_of(length);
-    let first_key = tile.x * SIDE;
+    let first_key = tile.x * TILE;
     let first = queries_of(first_key, start, length).x;
     // Keys past the row's end have no queries, so the last that has some may come before the tile's last.
-    let last_range = queries_of(max(min(first_key + SIDE, length), 1u) - 1u, start, length);
+    let last_range = queries_of(max(min(first_key + TILE, length), 1u) - 1u, start, length);
     let end = select(0u, last_range.x + last_range.y, first_key < length);
     let k_base = b * params.k_batch + key_head * params.k_head;
     let v_base = b * params.v_batch + key_head * params.v_head;
@@ -72,7 +72,7 @@ fn main(
         let h = key_head * params.group + n;
         let q_base = b * params.q_batch + h * params.q_head;
         let out_base = b * params.o_batch + h * params.o_head;
-        for (var query = first; query < end; query += SIDE) {
+        for (var query = first; query < end; query += TILE) {
             let queries = TileRows(q_base, params.q_time, query, end);
             let gradients = TileRows(out_base, params.o_time, query, end);
             var s = workgroup_dots(QK, keys, queries, params.width, lid);

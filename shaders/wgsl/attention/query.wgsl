@@ -42,7 +42,7 @@ fn load_walked(pair: bool, at: u32) -> f32 {
 // The sum of diagonal `shift` of the shared gradients: walked row i + shift of owned row i.
 fn diagonal(shift: i32) -> f32 {
     var sum = 0.0f;
-    for (var i = max(0, -shift); i < min(i32(SIDE), i32(SIDE) - shift); i++) { sum += shared_tile[i * i32(SHARED_PITCH) + i + shift]; }
+    for (var i = max(0, -shift); i < min(i32(TILE), i32(TILE) - shift); i++) { sum += shared_tile[i * i32(SHARED_PITCH) + i + shift]; }
     return sum;
 }
 
@@ -52,7 +52,7 @@ fn main(
     @builtin(num_workgroups) groups: vec3<u32>,
     @builtin(local_invocation_index) lid: u32,
 ) {
-    let parts = vec2((params.queries + SIDE - 1u) / SIDE, params.heads * ((params.width + CHANNELS - 1u) / CHANNELS));
+    let parts = vec2((params.queries + TILE - 1u) / TILE, params.heads * ((params.width + CHANNELS - 1u) / CHANNELS));
     let tile = tile_of_workgroup(id, groups, parts);
     if tile.z >= params.planes { return; }
     let b = tile.z;
@@ -60,9 +60,9 @@ fn main(
     let channel = tile.y / params.heads * CHANNELS;
     let length = length_of(b);
     let start = start_of(length);
-    let first_query = tile.x * SIDE;
+    let first_query = tile.x * TILE;
     let first = keys_of(first_query, start, length).x;
-    let last_range = keys_of(min(first_query + SIDE, params.queries) - 1u, start, length);
+    let last_range = keys_of(min(first_query + TILE, params.queries) - 1u, start, length);
     let end = last_range.x + last_range.y;
     let queries = TileRows(b * params.q_batch + h * params.q_head, params.q_time, first_query, params.queries);
     let gradients = TileRows(b * params.o_batch + h * params.o_head, params.o_time, first_query, params.queries);
@@ -84,7 +84,7 @@ fn main(
     var sums: array<f32, 32>;
     for (var e = 0u; e < 32u; e++) { sums[e] = 0.0f; }
 
-    for (var key = first; key < end; key += SIDE) {
+    for (var key = first; key < end; key += TILE) {
         var s = workgroup_dots(QK, queries, TileRows(k_base, params.k_time, key, end), params.width, lid);
         let values = TileRows(v_base, params.v_time, key, end);
         var dp = workgroup_dots(DO_V, gradients, values, params.value_width, lid);
@@ -107,7 +107,7 @@ fn main(
         if learned {
             let apart = i32(key) - i32(first_query) - start;
             let shift = i32((lid - u32(apart)) % WORKGROUP);
-            let nearest = select(shift, shift - i32(WORKGROUP), shift >= i32(SIDE));
+            let nearest = select(shift, shift - i32(WORKGROUP), shift >= i32(TILE));
             let d = apart + nearest;
             let ds = diagonal(nearest);
             slope -= abs(f32(d)) * ds;

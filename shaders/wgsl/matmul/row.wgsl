@@ -17,7 +17,7 @@ const NORMED: bool = false; // spec
 const CENTRED: bool = false; // spec
 
 // Columns of a group.
-const COLUMNS: u32 = 8u;
+const GROUP_COLUMNS: u32 = 8u;
 
 // K / 4 at most, if NORMED.
 const MOST_QUADS: u32 = 1024u;
@@ -81,7 +81,7 @@ fn main(
     @builtin(subgroup_invocation_id) lane: u32,
 ) {
     if NORMED { normalise(lane); }
-    for (var j = tile.x * COLUMNS; j < params.n; j += tiles.x * COLUMNS) {
+    for (var j = tile.x * GROUP_COLUMNS; j < params.n; j += tiles.x * GROUP_COLUMNS) {
         let low_at = min(j + vec4(0u, 1u, 2u, 3u), vec4(params.n - 1u)) * params.quads;
         let high_at = min(j + vec4(4u, 5u, 6u, 7u), vec4(params.n - 1u)) * params.quads;
         var low = vec4(0.0f);
@@ -96,7 +96,7 @@ fn main(
         let low_sums = subgroup_total(low);
         let high_sums = subgroup_total(high);
         // One lane stores each column; in a subgroup of four a lane stores two.
-        for (var c = lane; c < COLUMNS && j + c < params.n; c += LANES) {
+        for (var c = lane; c < GROUP_COLUMNS && j + c < params.n; c += LANES) {
             out[j + c] = fused(select(low_sums, high_sums, c > 3u)[c % 4u], j + c);
         }
     }

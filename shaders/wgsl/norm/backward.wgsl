@@ -10,25 +10,10 @@
 // Grid: at least `rows` workgroups in x and y; the rest do nothing. WORKGROUP is a power of two.
 // Numeric: each invocation sums in order, then a tree of fixed shape adds the invocations.
 //
-// Joined: value, view, tree, tree_f32
+// Joined: value, view, tree, tree_f32, norm_backward
 
 const WORKGROUP: u32 = 256u; // spec
 const CENTRED: bool = true; // spec
-
-struct Params {
-    rows: u32,
-    cols: u32,
-    view: View,
-}
-
-var<immediate> params: Params;
-
-@group(0) @binding(0) var<storage, read> x: array<f32>;        // [rows, cols]
-@group(0) @binding(1) var<storage, read> dy: array<f32>;       // [rows, cols]
-@group(0) @binding(2) var<storage, read> weight: array<f32>;   // [cols]
-@group(0) @binding(3) var<storage, read> mean: array<f32>;     // [rows]
-@group(0) @binding(4) var<storage, read> rstd: array<f32>;     // [rows]
-@group(0) @binding(5) var<storage, read_write> dx: array<f32>; // [rows, cols]
 
 fn fused(value: Value, index: u32) -> Value { return value; } // spec
 

@@ -7,25 +7,10 @@
 // Grid: any number of workgroups in x and y; invocations stride over the rows.
 // Numeric: sums in order, each component of a Value on its own.
 //
-// Joined: value, view
+// Joined: value, view, norm_backward
 
 const WORKGROUP: u32 = 64u; // spec
 const CENTRED: bool = true; // spec
-
-struct Params {
-    rows: u32,
-    cols: u32,
-    view: View,
-}
-
-var<immediate> params: Params;
-
-@group(0) @binding(0) var<storage, read> x: array<Value>;        // [rows, cols]
-@group(0) @binding(1) var<storage, read> dy: array<Value>;       // [rows, cols]
-@group(0) @binding(2) var<storage, read> weight: array<Value>;   // [cols]
-@group(0) @binding(3) var<storage, read> mean: array<f32>;     // [rows]
-@group(0) @binding(4) var<storage, read> rstd: array<f32>;     // [rows]
-@group(0) @binding(5) var<storage, read_write> dx: array<Value>; // [rows, cols]
 
 fn fused(value: Value, index: u32) -> Value { return value; } // spec
 

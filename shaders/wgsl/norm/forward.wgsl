@@ -9,26 +9,10 @@
 // Numeric: two passes. The row's first element is subtracted before anything is summed, so a mean that is large beside the spread costs
 // the sums no digits. Each invocation sums in order, then a tree of fixed shape adds the invocations.
 //
-// Joined: value, tree, tree_f32, norm_row
+// Joined: value, tree, tree_f32, norm_forward, norm_row
 
 const WORKGROUP: u32 = 256u; // spec
 const CENTRED: bool = true; // spec
-
-struct Params {
-    rows: u32,
-    cols: u32,
-    eps: f32,
-}
-
-var<immediate> params: Params;
-
-@group(0) @binding(0) var<storage, read> x: array<f32>;          // [rows, cols]
-@group(0) @binding(1) var<storage, read> weight: array<f32>;     // [cols]
-@group(0) @binding(2) var<storage, read> bias: array<f32>;       // [cols]
-@group(0) @binding(3) var<storage, read_write> y: array<f32>;    // [rows, cols]
-@group(0) @binding(4) var<storage, read_write> firsts: array<f32>; // [rows]
-@group(0) @binding(5) var<storage, read_write> mean: array<f32>; // [rows]
-@group(0) @binding(6) var<storage, read_write> rstd: array<f32>; // [rows]
 
 @compute @workgroup_size(WORKGROUP)
 fn main(

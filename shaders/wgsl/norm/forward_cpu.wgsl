@@ -8,26 +8,10 @@
 // Grid: any number of workgroups in x and y; invocations stride over the rows.
 // Numeric: two passes and the first element subtracted, as in forward.wgsl. Sums in order, each component of a Value on its own.
 //
-// Joined: value, norm_row
+// Joined: value, norm_forward, norm_row
 
 const WORKGROUP: u32 = 64u; // spec
 const CENTRED: bool = true; // spec
-
-struct Params {
-    rows: u32,
-    cols: u32,
-    eps: f32,
-}
-
-var<immediate> params: Params;
-
-@group(0) @binding(0) var<storage, read> x: array<Value>;          // [rows, cols]
-@group(0) @binding(1) var<storage, read> weight: array<Value>;     // [cols]
-@group(0) @binding(2) var<storage, read> bias: array<Value>;       // [cols]
-@group(0) @binding(3) var<storage, read_write> y: array<Value>;    // [rows, cols]
-@group(0) @binding(4) var<storage, read_write> firsts: array<f32>; // [rows]
-@group(0) @binding(5) var<storage, read_write> mean: array<f32>; // [rows]
-@group(0) @binding(6) var<storage, read_write> rstd: array<f32>; // [rows]
 
 @compute @workgroup_size(WORKGROUP)
 fn main(

@@ -7,27 +7,10 @@
 // Grid: any number of workgroups in x and y; invocations stride over the rows.
 // Numeric: as forward_cpu.wgsl. The head is computed once for each element. The invocation that stored an element reads it back.
 //
-// Joined: value, view, norm_row
+// Joined: value, view, norm_residual, norm_row
 
 const WORKGROUP: u32 = 64u; // spec
 const CENTRED: bool = true; // spec
-
-struct Params {
-    rows: u32,
-    cols: u32,
-    eps: f32,
-    view: View,
-}
-
-var<immediate> params: Params;
-
-@group(0) @binding(0) var<storage, read> weight: array<Value>;     // [cols]
-@group(0) @binding(1) var<storage, read> bias: array<Value>;       // [cols]
-@group(0) @binding(2) var<storage, read_write> y: array<Value>;    // [rows, cols]
-@group(0) @binding(3) var<storage, read_write> firsts: array<f32>; // [rows]
-@group(0) @binding(4) var<storage, read_write> mean: array<f32>; // [rows]
-@group(0) @binding(5) var<storage, read_write> rstd: array<f32>; // [rows]
-@group(0) @binding(6) var<storage, read_write> x: array<Value>;    // [rows, cols]
 
 fn fused(value: Value, index: u32) -> Value { return value; } // spec
 

@@ -21,7 +21,7 @@
 @group(0) @binding(7) var<storage, read_write> before: array<f32>; // [N,H], h that entered each step
 @group(0) @binding(8) var<storage, read_write> gates: array<f32>; // [N,4H]: r, z, n, m
 
-const COLUMNS: u32 = 3u;
+const UNIT_COLUMNS: u32 = 3u;
 
 fn advance(now: Moment, row: u32, b: u32, j: u32, sum: vec4<f32>, h: f32) -> f32 {
     let H = params.hidden;

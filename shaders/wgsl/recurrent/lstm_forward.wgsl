@@ -24,7 +24,7 @@
 @group(0) @binding(9) var<storage, read_write> cells: array<f32>; // [N,H]
 @group(0) @binding(10) var<storage, read_write> c_n: array<f32>; // [B,H]
 
-const COLUMNS: u32 = 4u;
+const UNIT_COLUMNS: u32 = 4u;
 
 // The cell of unit `at` of [B,H] before the step.
 fn cell(now: Moment, at: u32) -> f32 {

@@ -19,7 +19,7 @@ const ACTIVATION: u32 = 0u; // spec
 @group(0) @binding(5) var<storage, read_write> h_next: array<f32>; // [B,H]
 @group(0) @binding(6) var<storage, read_write> before: array<f32>; // [N,H], h that entered each step
 
-const COLUMNS: u32 = 1u;
+const UNIT_COLUMNS: u32 = 1u;
 
 fn advance(now: Moment, row: u32, b: u32, j: u32, sum: vec4<f32>, h: f32) -> f32 {
     let z = sum.x + x_proj[row * params.hidden + j];

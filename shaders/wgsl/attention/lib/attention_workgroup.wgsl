@@ -11,17 +11,17 @@ const QK: bool = false;
 // dout and v, whose products are dP. Forward, v alone.
 const DO_V: bool = true;
 
-const SIDE: u32 = 32u;
+const TILE: u32 = 32u;
 const WORKGROUP: u32 = 64u;
 const DEPTH: u32 = 16u;
-const PITCH: u32 = SIDE + 4u;
+const PITCH: u32 = TILE + 4u;
 const RIGHT: u32 = DEPTH * PITCH;
 const CHANNELS: u32 = 64u; // of a result that a workgroup computes
 const CHANNEL_PITCH: u32 = CHANNELS + 4u;
-const SHARED_PITCH: u32 = SIDE + 1u;
+const SHARED_PITCH: u32 = TILE + 1u;
 
-var<workgroup> staged: array<f32, 2u * DEPTH * PITCH>; // two of [DEPTH,SIDE], or one [DEPTH,CHANNELS]
-var<workgroup> shared_tile: array<f32, SIDE * SHARED_PITCH>; // [owned,walked]
+var<workgroup> staged: array<f32, 2u * DEPTH * PITCH>; // two of [DEPTH,TILE], or one [DEPTH,CHANNELS]
+var<workgroup> shared_tile: array<f32, TILE * SHARED_PITCH>; // [owned,walked]
 
 // Rows of a buffer: row r begins at base + r * stride. The tile has those from `first` on; those below `end` exist.
 struct TileRows { base: u32, stride: u32, first: u32, end: u32 }
@@ -32,7 +32,7 @@ fn workgroup_dots(pair: bool, a: TileRows, b: TileRows, width: u32, lid: u32) ->
     for (var e = 0u; e < 16u; e++) { s[e] = 0.0f; }
     for (var p0 = 0u; p0 < width; p0 += DEPTH) {
         workgroupBarrier();
-        for (var e = lid; e < SIDE * DEPTH; e += WORKGROUP) {
+        for (var e = lid; e < TILE * DEPTH; e += WORKGROUP) {
             let r = e / DEPTH;
             let p = e % DEPTH;
             let inside = p0 + p < width;
@@ -65,7 +65,7 @@ fn share_tile(s: array<f32, 16>, lid: u32) {
 // sums + `shared_tile` times the walked rows, CHANNELS channels of them: 4 owned rows by 8 channels an invocation.
 fn combine_rows(pair: bool, b: TileRows, channel: u32, width: u32, sums: array<f32, 32>, lid: u32) -> array<f32, 32> {
     var s = sums;
-    for (var r0 = 0u; r0 < SIDE; r0 += DEPTH) {
+    for (var r0 = 0u; r0 < TILE; r0 += DEPTH) {
         workgroupBarrier();
         for (var e = lid; e < DEPTH * CHANNELS; e += WORKGROUP) {
             let r = b.first + r0 + e / CHANNELS;

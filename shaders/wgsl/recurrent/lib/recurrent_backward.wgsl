@@ -7,7 +7,7 @@
 // and no step left, the product is its dh0. The walk goes one step past the last, so that every sequence gets there.
 
 // Columns of the product for a unit, and numbers of a unit that the next product reads.
-const COLUMNS: u32 = 1u;
+const UNIT_COLUMNS: u32 = 1u;
 const STATES: u32 = GATES;
 
 fn depth() -> u32 { return GATES * params.hidden; }

@@ -18,8 +18,8 @@ const ROWS: u32 = 16u; // spec
 const HALVES: bool = false; // spec
 
 // Units of a lane at a time, and used columns of its vec4.
-const SPREAD: u32 = select(1u, 4u, COLUMNS == 1u);
-const USED: u32 = SPREAD * COLUMNS;
+const SPREAD: u32 = select(1u, 4u, UNIT_COLUMNS == 1u);
+const USED: u32 = SPREAD * UNIT_COLUMNS;
 
 // Where the operand of this lane's row begins, and that of the row four further, for a subgroup of four lanes.
 fn operand_rows(now: Moment, b: u32, last: u32, lane: u32) -> vec2<u32> {
@@ -35,7 +35,7 @@ fn load_row_slice(at: vec2<u32>, k: u32) -> RowSlice {
 
 // The weights of this lane's columns at k to k+3. Each column lies along k, or the four units lie side by side.
 fn load_block(weights: vec4<u32>, k: u32) -> BlockB {
-    if COLUMNS == 1u && weight_pitch() != 1u {
+    if UNIT_COLUMNS == 1u && weight_pitch() != 1u {
         let at = weights.x + (k + vec4(0u, 1u, 2u, 3u)) * weight_pitch();
         return BlockB(weight_four(at.x), weight_four(at.y), weight_four(at.z), weight_four(at.w));
     }

@@ -1,9 +1,9 @@
 // The forward half of a recurrent cell, as the forms call it. Needs recurrent.wgsl. The kernel's file binds w_hh, h_prev, h_next, y and
-// before, and defines COLUMNS, advance and stand_still. The form chooses how h_prev and w_hh are read: recurrent_forward_one.wgsl or
+// before, and defines UNIT_COLUMNS, advance and stand_still. The form chooses how h_prev and w_hh are read: recurrent_forward_one.wgsl or
 // recurrent_forward_four.wgsl.
 //
-// The product is h W_hh^T, COLUMNS of its columns to a hidden unit. h lies in [B,H], one buffer to read and one to write. A sequence that
-// is not live at the step hands its h on. So a sequence that has ended keeps its last state, and one that has not begun (time walked
+// The product is h W_hh^T, UNIT_COLUMNS of its columns to a hidden unit. h lies in [B,H], one buffer to read and one to write. A
+// sequence that is not live at the step hands its h on. So a sequence that has ended keeps its last state, and one that has not begun (time walked
 // backwards) keeps its first.
 
 // Numbers of a unit that the next step's product reads.

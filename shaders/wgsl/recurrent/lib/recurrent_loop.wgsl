@@ -1,8 +1,8 @@
 // A walk over many recurrent steps in one launch, for hidden states of up to WORKGROUP units. Needs a cell and its direction by one value.
 //
 // A workgroup owns WORKGROUP / H rows of the batch. An invocation owns one unit of one row at every step. What the next step's product
-// reads (h forward, dz backward) stays in workgroup memory, and a barrier separates the steps: where H is small, a launch costs more than a step.
-// The weights are read from memory and mostly stay in the first cache.
+// reads (h forward, dz backward) stays in workgroup memory, and a barrier separates the steps: where H is small, a launch costs more
+// than a step. The weights are read from memory and mostly stay in the first cache.
 // Grid: (1, ceil(B / (WORKGROUP / H))); y may continue along z.
 //
 // Numeric: f32 FMA in the order of k.
@@ -23,18 +23,18 @@ fn put_state(at: u32, value: vec4<f32>) {
 // The sums of unit j of the row whose operand begins at `row`.
 fn product(row: u32, j: u32) -> vec4<f32> {
     var at = vec4(weight_row(0u, j), 0u, 0u, 0u);
-    if COLUMNS > 1u { at.y = weight_row(1u, j); at.z = weight_row(2u, j); }
-    if COLUMNS > 3u { at.w = weight_row(3u, j); }
+    if UNIT_COLUMNS > 1u { at.y = weight_row(1u, j); at.z = weight_row(2u, j); }
+    if UNIT_COLUMNS > 3u { at.w = weight_row(3u, j); }
     var sum = vec4<f32>();
     let stop = depth();
     for (var k = 0u; k < stop; k++) {
         let a = states[row + k];
         sum.x = fma(a, weight(at.x), sum.x);
-        if COLUMNS > 1u {
+        if UNIT_COLUMNS > 1u {
             sum.y = fma(a, weight(at.y), sum.y);
             sum.z = fma(a, weight(at.z), sum.z);
         }
-        if COLUMNS > 3u { sum.w = fma(a, weight(at.w), sum.w); }
+        if UNIT_COLUMNS > 3u { sum.w = fma(a, weight(at.w), sum.w); }
         at += vec4(weight_pitch());
     }
     return sum;

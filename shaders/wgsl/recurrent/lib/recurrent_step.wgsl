@@ -16,7 +16,7 @@ const WORKGROUP: u32 = ROWS * UNITS;
 const PITCH: u32 = DEPTH + 1u;
 
 var<workgroup> tile_a: array<f32, ROWS * PITCH>; // [ROWS, DEPTH]
-var<workgroup> tile_w: array<f32, COLUMNS * UNITS * PITCH>; // [COLUMNS, UNITS, DEPTH]
+var<workgroup> tile_w: array<f32, UNIT_COLUMNS * UNITS * PITCH>; // [UNIT_COLUMNS, UNITS, DEPTH]
 
 fn fill(now: Moment, row0: u32, j0: u32, k0: u32, lid: u32) {
     for (var e = lid; e < ROWS * DEPTH; e += WORKGROUP) {
@@ -26,11 +26,11 @@ fn fill(now: Moment, row0: u32, j0: u32, k0: u32, lid: u32) {
         if b < product_rows(now) && k < depth() { value = operand(operand_row(now, b) + k); }
         tile_a[(e / DEPTH) * PITCH + e % DEPTH] = value;
     }
-    for (var e = lid; e < COLUMNS * UNITS * DEPTH; e += WORKGROUP) {
+    for (var e = lid; e < UNIT_COLUMNS * UNITS * DEPTH; e += WORKGROUP) {
         // Neighbours load neighbours, whichever way the weights lie.
         let along_k = weight_pitch() == 1u;
-        let part = select(e % (COLUMNS * UNITS), e / DEPTH, along_k); // column * UNITS + unit
-        let deep = select(e / (COLUMNS * UNITS), e % DEPTH, along_k);
+        let part = select(e % (UNIT_COLUMNS * UNITS), e / DEPTH, along_k); // column * UNITS + unit
+        let deep = select(e / (UNIT_COLUMNS * UNITS), e % DEPTH, along_k);
         let j = j0 + part % UNITS;
         let k = k0 + deep;
         var value = 0.0f;
@@ -59,11 +59,11 @@ fn main(
         for (var k = 0u; k < DEPTH; k++) {
             let a = tile_a[row * PITCH + k];
             sum.x = fma(a, tile_w[unit * PITCH + k], sum.x);
-            if COLUMNS > 1u {
+            if UNIT_COLUMNS > 1u {
                 sum.y = fma(a, tile_w[(UNITS + unit) * PITCH + k], sum.y);
                 sum.z = fma(a, tile_w[(2u * UNITS + unit) * PITCH + k], sum.z);
             }
-            if COLUMNS > 3u { sum.w = fma(a, tile_w[(3u * UNITS + unit) * PITCH + k], sum.w); }
+            if UNIT_COLUMNS > 3u { sum.w = fma(a, tile_w[(3u * UNITS + unit) * PITCH + k], sum.w); }
         }
         workgroupBarrier();
     }

@@ -1,0 +1,17 @@
+// The immediates and bindings of forward.wgsl and forward_cpu.wgsl. Needs value.wgsl.
+
+struct Params {
+    rows: u32,
+    cols: u32, // counts Values
+    eps: f32,
+}
+
+var<immediate> params: Params;
+
+@group(0) @binding(0) var<storage, read> x: array<Value>;          // [rows, cols]
+@group(0) @binding(1) var<storage, read> weight: array<Value>;     // [cols]
+@group(0) @binding(2) var<storage, read> bias: array<Value>;       // [cols]
+@group(0) @binding(3) var<storage, read_write> y: array<Value>;    // [rows, cols]
+@group(0) @binding(4) var<storage, read_write> firsts: array<f32>; // [rows]
+@group(0) @binding(5) var<storage, read_write> mean: array<f32>;   // [rows]
+@group(0) @binding(6) var<storage, read_write> rstd: array<f32>;   // [rows]
