@@ -74,7 +74,7 @@ impl Visit for Echo<'_> {
         let mut params = Params::seeded(7);
         let model = make(&mut params);
         let optimizer = AdamW { lr: LR, weight_decay: 0.0, clip_norm: Some(1.0), ..AdamW::default() };
-        let schedule = Schedule::Cosine { warmup: steps / 10, total: steps, floor: 0.1 };
+        let schedule = Cosine { warmup: steps / 10, total: steps, floor: 0.1 };
         let mut trainer = Trainer::new(device, params, optimizer, |g, _: &EchoBatch| {
             let features = model.read(g.ids("tokens", &[ROWS, time], SYMBOLS), None, None).features;
             let scored = features.slice(1, period - 1, time + 1 - period);

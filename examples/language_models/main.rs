@@ -164,7 +164,7 @@ impl Study<'_> {
             AdamW { lr: factor * *lr, weight_decay: 0.0, clip_norm: Some(1.0), ..AdamW::default() };
         let mut trainer =
             Trainer::new(&self.device, params, optimizer, |g, batch: &LmBatch| model.loss(g, batch))?
-                .with_schedule(Schedule::Cosine { warmup: *steps / 20, total: *steps, floor: 0.1 })?
+                .with_schedule(Cosine { warmup: *steps / 20, total: *steps, floor: 0.1 })?
                 .with_history();
         let mut batches = self.train.batches(*rows, *time).seeded(42);
         eprintln!("{name}: {parameters} parameters");

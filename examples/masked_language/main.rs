@@ -123,7 +123,7 @@ fn main() -> Outcome<()> {
     let optimizer = AdamW { lr, clip_norm: Some(1.0), ..AdamW::default() };
     let mut trainer =
         Trainer::new(&device, params, optimizer, |g, batch: &MaskedBatch| model.loss(g, batch))?
-            .with_schedule(Schedule::Cosine { warmup: steps / 10, total: steps, floor: 0.1 })?;
+            .with_schedule(Cosine { warmup: steps / 10, total: steps, floor: 0.1 })?;
     let windows = |text, seed| Windows { text, masking: &masking, rows, time, seed };
     let bar = Arc::new(Progress::bar(steps, 0));
     let batches = windows(&train, 42);

@@ -104,7 +104,7 @@ fn run<M: Learner>(
     };
     let lr = training.lr.unwrap_or(settings.lr(data.dates.is_some()));
     let adam = AdamW { lr, weight_decay: 0.0, clip_norm: Some(1.0), ..AdamW::default() };
-    let schedule = Schedule::Cosine {
+    let schedule = Cosine {
         warmup: training.warmup.unwrap_or(steps / 20).min(steps.saturating_sub(1)),
         total: steps.max(1),
         floor: 0.05,

@@ -1,17 +1,14 @@
-//! What the example needs of an encoder–decoder besides translating: making it from the settings, and training.
+//! What the example needs of an encoder–decoder besides translating and training: making it from the settings.
 
 use seqloom::prelude::custom::*;
 
-/// An encoder–decoder that trains on pairs of sentences.
-pub trait Learner: EncoderDecoder + Clone {
+/// An encoder–decoder that trains on pairs of sentences and is made from settings.
+pub trait Learner: EncoderDecoder + Model<TranslationBatch> + Clone {
     /// What it is made of.
     type Config;
 
     /// Registers its parameters.
     fn register(params: &mut Params, config: Self::Config) -> Self;
-
-    /// Records the loss of a batch, in nats per target piece.
-    fn loss<'g>(&self, g: &'g Graph, batch: &TranslationBatch) -> Tensor<'g>;
 }
 
 impl<L: Recurrent + Clone> Learner for Seq2Seq<L> {
@@ -20,10 +17,6 @@ impl<L: Recurrent + Clone> Learner for Seq2Seq<L> {
     fn register(params: &mut Params, config: Seq2SeqConfig) -> Self {
         Self::new(params, config)
     }
-
-    fn loss<'g>(&self, g: &'g Graph, batch: &TranslationBatch) -> Tensor<'g> {
-        Self::loss(self, g, batch)
-    }
 }
 
 impl Learner for Transformer {
@@ -31,9 +24,5 @@ impl Learner for Transformer {
 
     fn register(params: &mut Params, config: TransformerConfig) -> Self {
         Self::new(params, config)
-    }
-
-    fn loss<'g>(&self, g: &'g Graph, batch: &TranslationBatch) -> Tensor<'g> {
-        Self::loss(self, g, batch)
     }
 }

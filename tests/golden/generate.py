@@ -13,6 +13,8 @@ Only a change of the cases needs this; the tests read the committed files and ne
     seq2seq.safetensors      encoder-decoders over ragged pairs: cells, directions, attention; the loss and all gradients
     transformer.safetensors  attention layers, stacks, decoder-only and encoder-decoder Transformers; outputs, losses, all gradients
     checkpoints/             files as PyTorch and Hugging Face's transformers save models; checkpoints.safetensors what those compute
+    losses.safetensors       losses with each reduction, weights, masks and classes that do not count; all gradients
+    schedules.safetensors    rates of each update by PyTorch's schedulers
     training.safetensors     20 steps of AdamW with clip_grad_norm_ on a whole language model
 
 Everything is computed in float64 from inputs that float32 holds exactly, and rounded to float32 once, on writing: so the
@@ -31,7 +33,9 @@ from attention import attention
 from checkpoints import checkpoints
 from convolution import convolution
 from language_models import language_models
+from losses import losses
 from operations import Values, cases, torch_module
+from schedules import schedules
 from seq2seq import seq2seq
 from transformer import transformer
 
@@ -195,4 +199,6 @@ if __name__ == "__main__":
     store("seq2seq.safetensors", seq2seq())
     store("transformer.safetensors", transformer())
     store("checkpoints.safetensors", checkpoints())
+    store("losses.safetensors", losses())
+    store("schedules.safetensors", schedules())
     training()

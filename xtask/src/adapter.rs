@@ -20,7 +20,8 @@ const PACKAGES: [&str; 2] = ["mesa-vulkan-drivers", "libvulkan1"];
 
 /// Makes sure that at least one adapter suits; installs the software driver if possible.
 ///
-/// # Errors [`XtaskError::NoAdapter`] with the command to type, [`XtaskError::StillNoAdapter`] if installing did not
+/// # Errors
+/// [`XtaskError::NoAdapter`] with the command to type, [`XtaskError::StillNoAdapter`] if installing did not
 /// help.
 pub fn prepare() -> Result<()> {
     let found = Device::adapters();

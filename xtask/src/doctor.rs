@@ -9,7 +9,8 @@ use crate::error::{Result, XtaskError};
 
 /// Prints the table and the choice.
 ///
-/// # Errors The device's own error if no adapter can be opened.
+/// # Errors
+/// The device's own error if no adapter can be opened.
 pub fn run() -> Result<()> {
     let adapters = Device::adapters();
     if adapters.is_empty() {

@@ -45,7 +45,8 @@ pub struct Options {
 
 /// Prints the program.
 ///
-/// # Errors [`XtaskError::Unknown`] for a workload or case that does not exist; an adapter without timestamps if times
+/// # Errors
+/// [`XtaskError::Unknown`] for a workload or case that does not exist; an adapter without timestamps if times
 /// are asked for; the device's.
 pub fn run(options: &Options) -> Result<()> {
     if cfg!(debug_assertions) {

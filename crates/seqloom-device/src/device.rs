@@ -133,7 +133,8 @@ impl Drop for Inner {
 impl Device {
     /// Opens the adapter that `options` or the environment ask for, or the best one.
     ///
-    /// # Errors [`DeviceError::NoAdapter`], [`DeviceError::AdapterNotFound`], [`DeviceError::Unsuitable`],
+    /// # Errors
+    /// [`DeviceError::NoAdapter`], [`DeviceError::AdapterNotFound`], [`DeviceError::Unsuitable`],
     /// [`DeviceError::Open`]. A pipeline cache that cannot be read is not an error; a new one is made.
     pub fn open(options: DeviceOptions) -> Result<Self> {
         let asked = options.adapter.or_else(|| {

@@ -33,7 +33,8 @@ impl Device {
     /// Prepares a run of a kernel on `bindings`, in the kernel's order, with `immediates` of exactly the kernel's size,
     /// over `grid` workgroups (a 0 makes it do nothing).
     ///
-    /// # Errors [`DeviceError::Validation`] naming `label` if the number of bindings or bytes is not the kernel's, a
+    /// # Errors
+    /// [`DeviceError::Validation`] naming `label` if the number of bindings or bytes is not the kernel's, a
     /// range is empty, misaligned or outside its buffer, the grid exceeds the adapter's, or one buffer is bound for
     /// reading and for writing (whatever the ranges, because wgpu tracks whole buffers); [`DeviceError::TooLarge`] if a
     /// range exceeds what the adapter can bind; [`DeviceError::Lost`].

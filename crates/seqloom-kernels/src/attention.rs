@@ -93,7 +93,8 @@ impl fmt::Display for Variant {
 /// them: lengths `[B]` u32, bias `[B or 1, H or 1, Tq, Tk]`, distance `[H, columns]`. `Leaf(0)` is the control buffer.
 /// Results are [`Pass`]'s.
 ///
-/// # Errors Sizes or options that contradict each other, sizes that no kernel can number or that exceed the device's
+/// # Errors
+/// Sizes or options that contradict each other, sizes that no kernel can number or that exceed the device's
 /// grid, or heads wider than an invocation of a CPU adapter can walk.
 pub fn lower(pass: Pass, problem: &Problem, facts: &Facts) -> Result<Lowered, KernelError> {
     lower_as(Variant::suited(pass, problem, facts), pass, problem, facts)
@@ -101,7 +102,8 @@ pub fn lower(pass: Pass, problem: &Problem, facts: &Facts) -> Result<Lowered, Ke
 
 /// [`lower`] by a given variant.
 ///
-/// # Errors As [`lower`], and [`Variant::Cpu`] if the subgroup size is not known or the rows are not those listed
+/// # Errors
+/// As [`lower`], and [`Variant::Cpu`] if the subgroup size is not known or the rows are not those listed
 /// there.
 pub fn lower_as(
     variant: Variant,

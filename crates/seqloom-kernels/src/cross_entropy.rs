@@ -59,7 +59,8 @@ impl Problem {
 /// Bindings: `In(0)` logits `[rows, cols]`, `In(1)` targets `[rows]` u32, `Out(0)` losses `[rows]`, `Out(1)` tops `[rows]`, the
 /// greatest logit, `Out(2)` totals `[rows]`, the sum of `e^(x − top)`.
 ///
-/// # Errors No classes, or sizes that no kernel can number or, on a CPU adapter, walk.
+/// # Errors
+/// No classes, or sizes that no kernel can number or, on a CPU adapter, walk.
 pub fn lower_forward(problem: &Problem, facts: &Facts) -> Result<Lowered, KernelError> {
     lower_forward_as(Variant::suited(problem.cols, facts), problem, facts)
 }

@@ -63,7 +63,8 @@ impl Problem {
 ///
 /// Bindings: `In(0)` table `[V, C]`, `In(1)` ids `[N]` u32, `Out(0)` `[N, C]`, `Leaf(i)` as the fusion says.
 ///
-/// # Errors An empty table, sizes that no kernel can number, or a fusion that does not fit.
+/// # Errors
+/// An empty table, sizes that no kernel can number, or a fusion that does not fit.
 pub fn lower_forward(
     problem: &Problem,
     facts: &Facts,

@@ -175,7 +175,8 @@ pub fn takes_epilogue(problem: &Problem, facts: &Facts) -> bool {
 ///
 /// Bindings: `In(0)` A, `In(1)` B, `Out(0)` `[batch, M, N]`, `Leaf(i)` as the fusion says.
 ///
-/// # Errors Sizes that no kernel can number or that exceed the device's grid, or a fusion that does not fit; any fusion
+/// # Errors
+/// Sizes that no kernel can number or that exceed the device's grid, or a fusion that does not fit; any fusion
 /// if [`takes_epilogue`] says no.
 pub fn lower(problem: &Problem, facts: &Facts, fusion: Option<&Fusion>) -> Result<Lowered, KernelError> {
     if row::suits(problem, facts) {
@@ -189,7 +190,8 @@ pub fn lower(problem: &Problem, facts: &Facts, fusion: Option<&Fusion>) -> Resul
 ///
 /// Bindings: `In(0)` A, `In(1)` B, `In(2)` bias `[N]`, `Out(0)` `[batch, M, N]`.
 ///
-/// # Errors As [`lower`], and if the tile that suits the device is not one of [`Tile::Rows`].
+/// # Errors
+/// As [`lower`], and if the tile that suits the device is not one of [`Tile::Rows`].
 pub fn lower_biased(problem: &Problem, facts: &Facts) -> Result<Lowered, KernelError> {
     lower_biased_as(Tile::suited(problem, facts), problem, facts)
 }
@@ -207,7 +209,8 @@ pub fn lower_biased_as(tile: Tile, problem: &Problem, facts: &Facts) -> Result<L
 
 /// [`lower`] by a given tile.
 ///
-/// # Errors As [`lower`]; [`Tile::Rows`] if the subgroup size is not known or with a fusion; a tile that the kernels
+/// # Errors
+/// As [`lower`]; [`Tile::Rows`] if the subgroup size is not known or with a fusion; a tile that the kernels
 /// are not specialised to.
 pub fn lower_as(
     tile: Tile,

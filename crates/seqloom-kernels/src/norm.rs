@@ -71,7 +71,8 @@ fn variant_width(variant: Variant, cols: u32, fusion: Option<&Fusion>, facts: &F
 /// cols]`, `Out(1)` the first elements `[rows]`, `Out(2)` m less those `[rows]`, `Out(3)` r `[rows]`; not centred, both
 /// are 0.
 ///
-/// # Errors Rows without elements, or sizes that no kernel can number or, on a CPU adapter, walk.
+/// # Errors
+/// Rows without elements, or sizes that no kernel can number or, on a CPU adapter, walk.
 pub fn lower_forward(problem: &Problem, facts: &Facts) -> Result<Lowered, KernelError> {
     lower_forward_as(Variant::suited(problem.cols, facts), problem, facts)
 }

@@ -71,7 +71,8 @@ pub fn stats_len(params: usize) -> usize {
 /// `In(7 + 5i)` of u32, the parameter that each block of the arena belongs to; then the tensors that states will carry on.
 /// `Out(0)` [`stats_len`]. `Scratch(0)` holds the partial sums.
 ///
-/// # Errors A run that no kernel can number.
+/// # Errors
+/// A run that no kernel can number.
 pub fn lower(problem: &Problem, facts: &Facts) -> Result<Lowered, KernelError> {
     let mut lowered = Lowered::default();
     // As many partial sums as fill a device. It depends only on facts and lengths, so it is the same in every run.
@@ -147,7 +148,8 @@ pub fn lower(problem: &Problem, facts: &Facts) -> Result<Lowered, KernelError> {
 ///
 /// Bindings: `In(0)` the statistics of [`lower`], `In(1)` the new values, `Out(0)` the state.
 ///
-/// # Errors A state that no kernel can number.
+/// # Errors
+/// A state that no kernel can number.
 pub fn keep(len: usize, facts: &Facts) -> Result<Lowered, KernelError> {
     let len = count(OP, "state", &[len])?;
     let width = width(len, None, facts);

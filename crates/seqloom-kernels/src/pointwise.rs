@@ -17,7 +17,8 @@ const OP: &str = "pointwise";
 ///
 /// Bindings: `Out(0)` `[len]` f32, `Leaf(i)` as the fusion says.
 ///
-/// # Errors A `len` that no kernel can number, or a fusion with too many views or leaves.
+/// # Errors
+/// A `len` that no kernel can number, or a fusion with too many views or leaves.
 pub fn lower(len: usize, over: bool, facts: &Facts, fusion: &Fusion) -> Result<Lowered, KernelError> {
     let len = count(OP, "out", &[len])?;
     if len == 0 {

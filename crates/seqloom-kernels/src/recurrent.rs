@@ -57,7 +57,8 @@ const TAIL_SHARE: u32 = 1 << 16;
 /// reaches last. The kernels do not check `steps`: counts start at B and never rise, and are 0 beyond the longest
 /// sequence; starts follow from the counts if packed, otherwise steps are (t, B).
 ///
-/// # Errors T or H of 0, fewer rows than the sequences need, or sizes that no kernel can number or that exceed the
+/// # Errors
+/// T or H of 0, fewer rows than the sequences need, or sizes that no kernel can number or that exceed the
 /// device's grid.
 pub fn lower_forward(problem: &Problem, facts: &Facts) -> Result<Lowered, KernelError> {
     lower_forward_as(Form::suited(problem, facts), problem, facts)
@@ -65,7 +66,8 @@ pub fn lower_forward(problem: &Problem, facts: &Facts) -> Result<Lowered, Kernel
 
 /// [`lower_forward`] in a given form.
 ///
-/// # Errors As [`lower_forward`], [`Form::Cpu`] if the subgroup size is not known or H is no multiple of 4, and
+/// # Errors
+/// As [`lower_forward`], [`Form::Cpu`] if the subgroup size is not known or H is no multiple of 4, and
 /// [`Form::Loop`] if H is above 64.
 pub fn lower_forward_as(form: Form, problem: &Problem, facts: &Facts) -> Result<Lowered, KernelError> {
     let Some(plan) = Plan::new(form, Direction::Forward, problem, facts)? else {

@@ -175,14 +175,16 @@ impl fmt::Display for Cut {
 /// Bindings: `Out(0)` `[outer, inner]` f32, `Leaf(i)` as the fusion says, `Scratch(0)` if it takes two launches. The
 /// fusion's view has the extents of the head, `outer·len·inner` elements.
 ///
-/// # Errors An axis of length 0, sizes that no kernel can number, or a fusion that does not fit.
+/// # Errors
+/// An axis of length 0, sizes that no kernel can number, or a fusion that does not fit.
 pub fn lower(problem: &Problem, facts: &Facts, fusion: &Fusion) -> Result<Lowered, KernelError> {
     lower_as(Cut::suited(problem, facts), problem, facts, fusion)
 }
 
 /// [`lower`] by a given cut.
 ///
-/// # Errors As [`lower`], and [`Variant::Rows`] if `inner` is not 1.
+/// # Errors
+/// As [`lower`], and [`Variant::Rows`] if `inner` is not 1.
 pub fn lower_as(cut: Cut, problem: &Problem, facts: &Facts, fusion: &Fusion) -> Result<Lowered, KernelError> {
     let variant = cut.variant;
     let head = count(OP, "head", &[problem.outer, problem.len, problem.inner])?;

@@ -61,7 +61,8 @@ pub(crate) fn row_workgroup(cols: u32) -> u32 {
 ///
 /// Bindings: `In(0)` `[rows, cols]`, `Out(0)` `[rows, cols]`.
 ///
-/// # Errors Rows without elements, or sizes that no kernel can number or, on a CPU adapter, walk.
+/// # Errors
+/// Rows without elements, or sizes that no kernel can number or, on a CPU adapter, walk.
 pub fn lower(problem: &Problem, facts: &Facts) -> Result<Lowered, KernelError> {
     lower_as(Variant::suited(problem.cols, facts), problem, facts)
 }

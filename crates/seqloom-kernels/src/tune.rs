@@ -114,7 +114,8 @@ impl Tuned {
 /// One that loses or hangs the device ends the tuning and is noted too, so the next tuning does not run it. Notes that
 /// cannot be written stay for [`Device::save_notes`], which says why.
 ///
-/// # Errors [`TuneError`]; earlier findings stay noted.
+/// # Errors
+/// [`TuneError`]; earlier findings stay noted.
 pub fn tune(device: &Device, tasks: &[Task], limits: &Limits) -> Result<Vec<Report>, TuneError> {
     let save = || {
         if let Err(error) = device.save_notes() {

@@ -56,7 +56,8 @@ impl Problem {
 ///
 /// Bindings: `In(0)` the input, f32 or u32; `Out(0)` `[dims]` of the same type.
 ///
-/// # Errors An output, or an index of the input, that no kernel can number.
+/// # Errors
+/// An output, or an index of the input, that no kernel can number.
 pub fn lower(problem: &Problem, facts: &Facts) -> Result<Lowered, KernelError> {
     let dims = problem.dims.map(|dim| dim as usize);
     let len = count(OP, "out", &dims)?;
@@ -129,7 +130,8 @@ pub enum AppendTarget {
 /// Bindings: `In(0)` cache `[B, S, C]`, `In(1)` rows `[B, T, C]`, `In(2)` first `[B]` u32, `Out(0)` `[B, S, C]`; in place
 /// `In(0)` is not bound. Of a pair, `In(3)`, `In(4)` and `Out(1)` are the second's cache, rows and result.
 ///
-/// # Errors More new rows than the cache holds, or sizes that no kernel can number.
+/// # Errors
+/// More new rows than the cache holds, or sizes that no kernel can number.
 pub fn lower_append(problem: &AppendProblem, facts: &Facts) -> Result<Lowered, KernelError> {
     let AppendProblem { batch, keys, time, channels, target } = *problem;
     let op = "append";

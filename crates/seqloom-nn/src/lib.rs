@@ -9,7 +9,7 @@
 //!
 //! | room, from the lowest | what it holds |
 //! |---|---|
-//! | [`error`], [`vocab`], [`state`] | what can go wrong; symbols and their ids; what models carry from step to step |
+//! | [`error`], [`vocab`], [`state`], [`model`] | what can go wrong; symbols and their ids; what models carry from step to step; what can be trained |
 //! | [`batch`] | the input of a training step |
 //! | [`layers`] | layers of one or a few operations, and losses |
 //! | [`recurrent`] | RNN, LSTM, GRU |
@@ -25,6 +25,7 @@ pub mod batch;
 pub mod error;
 pub mod generate;
 pub mod layers;
+pub mod model;
 pub mod models;
 mod random;
 pub mod recurrent;
@@ -57,6 +58,7 @@ pub use layers::linear::Linear;
 pub use layers::losses;
 pub use layers::norm::{Norm, NormKind};
 pub use layers::rms_norm::RmsNorm;
+pub use model::{Model, recorder};
 pub use models::bert::{Bert, BertConfig};
 pub use models::encoder_decoder::seq2seq::{
     DecoderState, DecoderStep, Encoded, GruSeq2Seq, LstmSeq2Seq, Seq2Seq, Seq2SeqConfig, Wiring,

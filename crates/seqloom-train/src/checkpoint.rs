@@ -71,7 +71,8 @@ impl Checkpoint {
     /// [`State::applied`], which the store knows. Waits for the device. `path` is its destination; only errors and
     /// [`Checkpoint::save`] use it.
     ///
-    /// # Errors [`Error::Graph`] if the device fails; [`CheckpointFault::NotFinite`] if a run has gone bad, so no good
+    /// # Errors
+    /// [`Error::Graph`] if the device fails; [`CheckpointFault::NotFinite`] if a run has gone bad, so no good
     /// file is replaced by one that cannot be read.
     pub fn capture(store: &ParamStore, state: State, path: impl AsRef<Path>) -> Result<Self> {
         let mut tensors = BTreeMap::new();
@@ -131,7 +132,8 @@ impl Checkpoint {
 
     /// Writes the file. An earlier one is replaced only when all is on the disk.
     ///
-    /// # Errors [`Error::Io`] with the path; an earlier file is intact.
+    /// # Errors
+    /// [`Error::Io`] with the path; an earlier file is intact.
     pub fn save(&self) -> Result<()> {
         let bytes = self.encode().map_err(|fault| self.refuse(fault))?;
         replace(&self.path, |file| std::io::Write::write_all(file, &bytes))

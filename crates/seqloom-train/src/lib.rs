@@ -12,7 +12,7 @@
 //! | [`fault`], [`error`], [`random`] | what can go wrong, and with which file; two small pure functions for seeds |
 //! | [`report`] | progress, curves, charts, attention maps, and scores over a test set |
 //! | [`data`] | texts as ids, and the batches cut from them |
-//! | [`optim`] | AdamW's settings and the learning rate over time |
+//! | [`optim`] | AdamW's settings, the learning rate over time, and when to stop |
 //! | [`checkpoint`] | safetensors files: reading, checking, replacing |
 //! | [`interchange`] | files of other libraries, whose tensors have other names |
 //! | [`trainer`] | steps, evaluation, programs by batch shape |
@@ -46,7 +46,11 @@ pub use fault::{CheckpointFault, CodecFault, ConfigFault, Misshapen, ParallelFau
 pub use interchange::hugging_face::{read_bert, read_gpt2};
 pub use interchange::name_map::{NameMap, NameRule};
 pub use optim::optimizer::AdamW;
-pub use optim::schedule::Schedule;
+pub use optim::schedule::{
+    AfterWarmup, Constant, Cosine, CosineRestarts, Exponential, InverseSqrt, LinearSchedule, OneCycle,
+    Schedule, StepDecay, Warmup, WarmupStableDecay,
+};
+pub use optim::watch::{Better, EarlyStopping, ReduceOnPlateau, Verdict};
 pub use report::attention_map::{AttentionMap, attention_map};
 pub use report::bar_chart::{Bars, Series, bar_chart};
 pub use report::bleu;

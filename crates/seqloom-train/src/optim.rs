@@ -1,4 +1,5 @@
-//! The optimizer's settings and the learning rate over time.
+//! The optimizer's settings, the learning rate over time, and what follows a measured value.
 
 pub mod optimizer;
 pub mod schedule;
+pub mod watch;

@@ -8,6 +8,8 @@
 //! device skips a step whose gradient is not finite and leaves no trace of it, so the learning rate follows the applied
 //! updates. The trainer hears of a skip a few steps later, so it writes the rates of several next updates (`Control`).
 
+mod programs;
+
 use std::collections::VecDeque;
 use std::fmt;
 use std::marker::PhantomData;
@@ -16,17 +18,18 @@ use std::sync::Arc;
 
 use seqloom_device::Device;
 use seqloom_graph::{
-    CacheUsage, Control, DType, Graph, HostTensor, Objective, ParamStore, Params, Program, ProgramCache,
-    RATES, ReadTensors, Request, Shape, StoreKind, Tensor,
+    CacheUsage, Control, Graph, ParamStore, Params, Program, ProgramCache, RATES, ReadTensors, StoreKind,
+    Tensor,
 };
-use seqloom_nn::{Batch, Finished, LossListener, Vocab};
+use seqloom_nn::{Batch, Finished, LossListener, Model, Vocab};
 
 use crate::checkpoint::{Checkpoint, State, VERSION};
 use crate::error::{Error, Result};
 use crate::fault::CheckpointFault;
 use crate::optim::optimizer::AdamW;
-use crate::optim::schedule::Schedule;
+use crate::optim::schedule::{Constant, Schedule};
 use crate::random::step_seed;
+use programs::{Key, compile, parts};
 
 /// Most steps in flight. Two would keep a device busy; a few more cover delays of the host. Without a limit a host
 /// faster than its device would queue batches and commands without end.
@@ -37,13 +40,6 @@ const _: () = assert!(AHEAD < RATES);
 /// Default number of programs of each kind that a trainer keeps: about the number of shapes of ragged batches with one
 /// number of rows. Each takes about 200 KiB of the host's memory, and its inputs and outputs of the device's.
 const PROGRAMS: usize = 128;
-
-/// The key of a program: names, types and shapes of a batch's tensors, and the batch's own key.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-struct Key {
-    tensors: Vec<(&'static str, DType, Shape)>,
-    extra: u64,
-}
 
 /// What a trainer does when the device skips steps because a gradient, or a carried state, is not finite.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -79,17 +75,17 @@ pub struct TrainerMemory {
     pub evaluation: CacheUsage,
 }
 
-/// Trains the model that `F` records over batches of type `B`.
+/// Trains a model of type `M` over batches of type `B`.
 ///
-/// `F` is called once for each shape of batch, and again for evaluation; it must record the same model every time. Programs
-/// share the parameters.
+/// The model's loss is recorded once for each shape of batch, and again for evaluation. Programs share the parameters. A
+/// trainer of a model that has a name has a type that can be named: `Trainer<LmBatch, LstmLm>`.
 ///
 /// Equal seeds, data and adapters give equal bits; so does a run that was stopped and resumed by [`Trainer::load`].
-pub struct Trainer<B, F> {
+pub struct Trainer<B, M> {
     store: ParamStore,
-    record: F,
+    model: M,
     optimizer: AdamW,
-    schedule: Schedule,
+    schedule: Box<dyn Schedule>,
     seed: u64,
     step: u64,
     /// Updates known to be applied; `None` if a result was lost, so the device must be asked.
@@ -112,19 +108,31 @@ where
     B: Batch,
     F: for<'g> Fn(&'g Graph, &B) -> Tensor<'g>,
 {
+    /// [`Trainer::for_model`] with a model that a closure records. The compiler finds the lifetimes of a closure only where its
+    /// signature is asked for by name.
+    ///
+    /// # Errors
+    /// As [`Trainer::for_model`].
+    pub fn new(device: &Device, params: Params, optimizer: AdamW, record: F) -> Result<Self> {
+        Self::for_model(device, params, optimizer, record)
+    }
+}
+
+impl<B: Batch, M: Model<B>> Trainer<B, M> {
     /// Moves the parameters to the device. The run's seed is that of the parameters; the schedule is constant.
     ///
-    /// # Errors [`Error::Setting`] for an invalid optimizer setting; [`Error::Graph`] if a parameter was registered by
-    /// mistake or the device has no room.
-    pub fn new(device: &Device, params: Params, optimizer: AdamW, record: F) -> Result<Self> {
+    /// # Errors
+    /// [`Error::Setting`] for a senseless optimizer; [`Error::Graph`] if a parameter was registered by mistake or the device
+    /// has no room.
+    pub fn for_model(device: &Device, params: Params, optimizer: AdamW, model: M) -> Result<Self> {
         optimizer.check()?;
         let seed = params.seed();
         let store = ParamStore::new(device, params, StoreKind::Training)?;
         Ok(Self {
             store,
-            record,
+            model,
             optimizer,
-            schedule: Schedule::Constant,
+            schedule: Box::new(Constant),
             seed,
             step: 0,
             applied: Some(0),
@@ -141,13 +149,35 @@ where
         })
     }
 
-    /// The same trainer with this schedule of the learning rate.
+    /// The same trainer with this schedule of the learning rate: one of those shipped, or a closure of the update's number.
     ///
-    /// # Errors [`Error::Setting`] for an invalid one.
-    pub fn with_schedule(mut self, schedule: Schedule) -> Result<Self> {
+    /// # Errors
+    /// [`Error::Setting`] for a senseless one.
+    pub fn with_schedule(mut self, schedule: impl Schedule + 'static) -> Result<Self> {
         schedule.check()?;
-        self.schedule = schedule;
+        self.schedule = Box::new(schedule);
         Ok(self)
+    }
+
+    /// Takes this learning rate from the next step on, instead of the optimizer's; the schedule still multiplies it. A checkpoint
+    /// does not hold it.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] if it is negative or not finite; the rate is then as before.
+    pub fn set_lr(&mut self, lr: f64) -> Result<()> {
+        let optimizer = AdamW { lr, ..self.optimizer };
+        optimizer.check()?;
+        self.optimizer = optimizer;
+        Ok(())
+    }
+
+    /// The learning rate of the next update: the optimizer's times the schedule's factor.
+    ///
+    /// # Errors
+    /// As [`Trainer::update_count`].
+    pub fn lr(&mut self) -> Result<f64> {
+        let next = self.known_updates()?.saturating_add(1);
+        Ok(self.optimizer.lr * self.schedule.factor(next))
     }
 
     /// The same trainer with another seed for dropout than the parameters had.
@@ -202,15 +232,20 @@ where
     ///
     /// # Errors
     /// The batch's own mistake; [`Error::Graph`] if the model was recorded wrongly for this shape (first time only), an id
-    /// is out of range, a carried state has other rows, or the device fails; [`Error::Skipped`]. After an error found on the
+    /// is out of range, a carried state has other rows, or the device fails; [`Error::Skipped`]; [`Error::Setting`] if the
+    /// schedule gives a rate that is negative or not finite. After an error found on the
     /// host, parameters and step count are as before.
     pub fn step(&mut self, batch: &B) -> Result<()> {
         let (key, tensors) = parts(batch)?;
         let (step, applied) = (self.step + 1, self.known_updates()?);
         let factor = |update| self.schedule.factor(update);
         let control = self.optimizer.control(applied, factor, step_seed(self.seed, step));
-        let (store, record) = (&self.store, &self.record);
-        let program = self.training.get_or_try(&key, || compile(store, record, batch, true))?;
+        if let Some(&rate) = control.lr.iter().find(|rate| !(rate.is_finite() && **rate >= 0.0)) {
+            let (setting, needs) = ("the learning rate by the schedule", "finite and at least 0");
+            return Err(Error::Setting { setting, value: rate.into(), needs });
+        }
+        let (store, model) = (&self.store, &self.model);
+        let program = self.training.get_or_try(&key, || compile(store, model, batch, true))?;
         if batch.begins() {
             program.check(&tensors)?;
             store.reset_states(true);
@@ -248,8 +283,8 @@ where
     /// As [`Trainer::step`].
     pub fn evaluate(&mut self, batch: &B) -> Result<f32> {
         let (key, tensors) = parts(batch)?;
-        let (store, record) = (&self.store, &self.record);
-        let program = self.evaluation.get_or_try(&key, || compile(store, record, batch, false))?;
+        let (store, model) = (&self.store, &self.model);
+        let program = self.evaluation.get_or_try(&key, || compile(store, model, batch, false))?;
         if batch.begins() {
             program.check(&tensors)?;
             store.reset_states(false);
@@ -343,6 +378,12 @@ where
         Ok(self.history.as_deref().unwrap_or(&[]))
     }
 
+    /// The model.
+    #[must_use]
+    pub fn model(&self) -> &M {
+        &self.model
+    }
+
     /// The parameters, shared with the programs.
     #[must_use]
     pub fn store(&self) -> &ParamStore {
@@ -373,7 +414,7 @@ where
     }
 }
 
-impl<B, F> Trainer<B, F> {
+impl<B, M> Trainer<B, M> {
     /// Updates that were applied, as far as steps were heard of.
     fn known_updates(&mut self) -> Result<u64> {
         if let Some(applied) = self.applied {
@@ -425,10 +466,9 @@ impl<B, F> Trainer<B, F> {
     }
 }
 
-impl<B, F> Drop for Trainer<B, F> {
-    /// Tells listeners of the last steps, so nobody has to ask for them. The first failure of the device stops this,
-    /// because lost results never come. A panicking thread tells nobody, because a second panic would abort the
-    /// process.
+impl<B, M> Drop for Trainer<B, M> {
+    /// Tells listeners of the last steps, so that nobody has to ask for them. The first failure of the device ends it, since what
+    /// is lost cannot be waited for; and a thread that panics tells nobody, for a second panic would end the process.
     fn drop(&mut self) {
         if !std::thread::panicking() {
             let _ = self.hear_all();
@@ -436,44 +476,17 @@ impl<B, F> Drop for Trainer<B, F> {
     }
 }
 
-/// The program of a training step over batches like this one, or of its loss alone.
-fn compile<B, F>(store: &ParamStore, record: &F, batch: &B, training: bool) -> Result<Program>
-where
-    F: for<'g> Fn(&'g Graph, &B) -> Tensor<'g>,
-{
-    let g = if training { store.training_graph() } else { store.inference_graph() };
-    let loss = record(&g, batch);
-    let program = if training {
-        let objective = Some(Objective { loss, update: true });
-        Program::compile(store, &g, Request { outputs: &[], objective })
-    } else {
-        Program::compile(store, &g, Request { outputs: &[("loss", loss)], objective: None })
-    };
-    Ok(program?)
-}
-
-/// A batch's key and tensors, or its fault.
-fn parts<B: Batch>(batch: &B) -> Result<(Key, Vec<(&'static str, &HostTensor)>)> {
-    if let Some(fault) = batch.fault() {
-        return Err(fault.clone().into());
-    }
-    let tensors = batch.tensors();
-    let shapes = tensors.iter().map(|(name, tensor)| (*name, tensor.dtype(), tensor.shape())).collect();
-    Ok((Key { tensors: shapes, extra: batch.key() }, tensors))
-}
-
-impl<B, F> AsRef<ParamStore> for Trainer<B, F> {
+impl<B, M> AsRef<ParamStore> for Trainer<B, M> {
     fn as_ref(&self) -> &ParamStore {
         &self.store
     }
 }
 
-impl<B, F> fmt::Debug for Trainer<B, F> {
+impl<B, M> fmt::Debug for Trainer<B, M> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Trainer")
             .field("step", &self.step)
             .field("optimizer", &self.optimizer)
-            .field("schedule", &self.schedule)
             .field("seed", &self.seed)
             .field("programs", &(self.training.usage(), self.evaluation.usage()))
             .finish_non_exhaustive()

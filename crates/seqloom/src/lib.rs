@@ -46,14 +46,15 @@ pub mod prelude {
         AbsolutePositions, Batch, BeamSearch, Bert, BertConfig, BlockConfig, ConvLm, ConvLmConfig,
         EncoderDecoder, FeedForwardActivation, Generate, Generator, Gpt, GptConfig, GruLm, GruSeq2Seq,
         LanguageModel, LatentLm, LatentLmConfig, LmBatch, LstmLm, LstmLmConfig, LstmSeq2Seq, MarkovLm,
-        MaskedBatch, Masking, NormKind, NormPlace, RecurrentLm, RecurrentLmConfig, RelativePositions, RnnLm,
-        Rotary, Score, Seq2Seq, Seq2SeqConfig, SinusoidLayout, Transformer, TransformerConfig,
+        MaskedBatch, Masking, Model, NormKind, NormPlace, RecurrentLm, RecurrentLmConfig, RelativePositions,
+        RnnLm, Rotary, Score, Seq2Seq, Seq2SeqConfig, SinusoidLayout, Transformer, TransformerConfig,
         TransformerDropout, Translate, Translation, TranslationBatch, TranslationVocab, Translator, Vocab,
         WindowLm, WindowLmConfig, WindowTagger, WindowTaggerConfig, Wiring,
     };
     pub use seqloom_train::{
-        AdamW, Batches, CharCorpus, Checkpoint, Order, ParallelCorpus, ParallelText, Perplexity, Progress,
-        Schedule, SubwordOptions, TextCodec, Trainer, TranslationBatches, Unit, WordOptions, corpus_bleu,
+        AdamW, Batches, CharCorpus, Checkpoint, Cosine, EarlyStopping, Order, ParallelCorpus, ParallelText,
+        Perplexity, Progress, ReduceOnPlateau, Schedule, SubwordOptions, TextCodec, Trainer,
+        TranslationBatches, Unit, Verdict, Warmup, WordOptions, corpus_bleu,
     };
 
     /// What a model of one's own needs: the prelude, and with it layers, tensors and programs. In one line,
@@ -88,12 +89,12 @@ pub mod prelude {
             Activation, AttentionOptions, Control, CrossEntropyOptions, DType, Following, Graph, HostData,
             Init, Lengths, Objective, ParamId, Program, RATES, Request, Start, Tensor, packed_rows,
         };
-        pub use seqloom_nn::losses::cross_entropy;
+        pub use seqloom_nn::losses::{self, cross_entropy};
         pub use seqloom_nn::{
             AttentionConfig, Begun, Conv1d, Conv1dConfig, Dropout, Embedding, FeedForward, Gru, LayerNorm,
             Linear, Lstm, LstmState, MultiHeadAttention, Next, Norm, Padding, Past, Place, PositionEmbedding,
             Reading, Recurrent, RecurrentConfig, RmsNorm, Rnn, Source, StateShape, TransformerBlock,
-            TransformerStack, TreePositions,
+            TransformerStack, TreePositions, recorder,
         };
 
         pub use super::*;

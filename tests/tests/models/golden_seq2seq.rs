@@ -4,7 +4,8 @@
 
 use seqloom_graph::{HostTensor, Params};
 use seqloom_nn::{
-    Batch, Gru, Lstm, Recurrent, Score, Seq2Seq, Seq2SeqConfig, TranslationBatch, TranslationVocab, Wiring,
+    Batch, Gru, Lstm, Model, Recurrent, Score, Seq2Seq, Seq2SeqConfig, TranslationBatch, TranslationVocab,
+    Wiring,
 };
 use seqloom_tests::compare::Tolerance;
 use seqloom_tests::golden::Golden;

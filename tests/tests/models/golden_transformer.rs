@@ -5,7 +5,7 @@
 use seqloom_graph::{AttentionOptions, Graph, HostData, HostTensor, Init, Lengths, ParamId, Params, Tensor};
 use seqloom_nn::{
     AbsolutePositions, AttentionConfig, Batch, Bert, BertConfig, BlockConfig, BlockInit,
-    FeedForwardActivation, Gpt, GptConfig, LanguageModel, LmBatch, MaskedBatch, Masking, MultiHeadAttention,
+    FeedForwardActivation, Gpt, GptConfig, LmBatch, MaskedBatch, Masking, Model, MultiHeadAttention,
     NormKind, NormPlace, RelativePositions, Rotary, SinusoidLayout, StackMemory, Transformer,
     TransformerConfig, TransformerDropout, TransformerStack, TranslationBatch, TranslationVocab,
     TreePositions, Vocab, tree_distances,

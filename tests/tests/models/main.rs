@@ -6,6 +6,7 @@
 mod attention;
 mod generation;
 mod golden_language_models;
+mod golden_losses;
 mod golden_recurrent;
 mod golden_seq2seq;
 mod golden_transformer;

@@ -5,8 +5,8 @@ use seqloom_graph::{
     Arena, Control, DType, HostTensor, Init, Objective, ParamStore, Params, Program, Request, StoreKind,
 };
 use seqloom_nn::{
-    Gru, LanguageModel, LmBatch, Lstm, LstmState, Recurrent, RecurrentConfig, RecurrentLm, RecurrentLmConfig,
-    Rnn, Vocab,
+    Gru, LmBatch, Lstm, LstmState, Model, Recurrent, RecurrentConfig, RecurrentLm, RecurrentLmConfig, Rnn,
+    Vocab,
 };
 use seqloom_tests::compare::{Tolerance, assert_close, assert_same_bits};
 use seqloom_tests::device;

@@ -5,7 +5,7 @@
 
 use seqloom_device::Device;
 use seqloom_graph::{Arena, Control, Objective, ParamStore, Params, Program, Request, StoreKind};
-use seqloom_nn::{Batch, LanguageModel, LmBatch, LstmLm, LstmLmConfig, Vocab};
+use seqloom_nn::{Batch, LmBatch, LstmLm, LstmLmConfig, Model, Vocab};
 use seqloom_tests::compare::assert_same_bits;
 use seqloom_tests::device;
 use seqloom_tests::executor::random_ids;

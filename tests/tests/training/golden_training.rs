@@ -9,7 +9,7 @@ use seqloom_device::Device;
 use seqloom_graph::{
     Arena, Control, Graph, Objective, ParamStore, Params, Program, RATES, Request, StoreKind,
 };
-use seqloom_nn::{Batch, LanguageModel, LmBatch, LstmLm, LstmLmConfig, Vocab};
+use seqloom_nn::{Batch, LmBatch, LstmLm, LstmLmConfig, Model, Vocab};
 use seqloom_tests::compare::{Tolerance, assert_close, assert_same_bits};
 use seqloom_tests::device;
 use seqloom_tests::golden::Golden;

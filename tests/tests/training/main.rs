@@ -6,8 +6,10 @@
 
 mod checkpoints;
 mod golden_bleu;
+mod golden_schedules;
 mod golden_training;
 mod masked_language;
+mod own_model;
 mod state;
 mod training;
 mod translation;

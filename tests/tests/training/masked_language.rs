@@ -1,6 +1,8 @@
 //! Training on hidden tokens, end to end: an encoder-only Transformer learns to fill in rows of several lengths.
 
-use seqloom_nn::{Bert, BertConfig, BlockConfig, MaskedBatch, Masking, NnError, TransformerDropout, Vocab};
+use seqloom_nn::{
+    Bert, BertConfig, BlockConfig, MaskedBatch, Masking, Model, NnError, TransformerDropout, Vocab,
+};
 use seqloom_tests::device;
 use seqloom_train::random::below;
 use seqloom_train::{AdamW, Error, Trainer};

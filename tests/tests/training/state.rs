@@ -11,10 +11,10 @@ use seqloom_device::Device;
 use seqloom_graph::{
     Arena, DType, Graph, GraphError, HostTensor, Init, ParamId, ParamStore, Params, Tensor, Updates,
 };
-use seqloom_nn::{Batch, Finished, LanguageModel, LmBatch, LossListener, LstmLm, LstmLmConfig, Vocab};
+use seqloom_nn::{Batch, Finished, LmBatch, LossListener, LstmLm, LstmLmConfig, Model, Vocab};
 use seqloom_tests::compare::{Tolerance, assert_close, assert_same_bits};
 use seqloom_tests::device;
-use seqloom_train::{AdamW, Checkpoint, Error, Schedule, SkipPolicy, Trainer};
+use seqloom_train::{AdamW, Checkpoint, Cosine, Error, SkipPolicy, Trainer, Warmup};
 
 const LR: f64 = 0.01;
 const ADAM: AdamW = AdamW { lr: LR, beta1: 0.9, beta2: 0.999, eps: 1e-8, weight_decay: 0.0, clip_norm: None };
@@ -101,7 +101,7 @@ fn param(store: &ParamStore, name: &str) -> Vec<f32> {
 
 #[test]
 fn a_skipped_step_leaves_no_trace() {
-    let warmup = Schedule::Warmup { steps: 5 };
+    let warmup = Warmup { steps: 5 };
     for good in [0, 2] {
         let after = |skips: usize, bad: f32| {
             let mut trainer = trainer(ADAM).with_schedule(warmup).unwrap();
@@ -224,7 +224,7 @@ fn a_recurrent_state_goes_on_from_before_the_skip() {
 fn a_run_resumed_after_skips_ends_with_the_same_bits() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("model.safetensors");
-    let cosine = Schedule::Cosine { warmup: 2, total: 9, floor: 0.1 };
+    let cosine = Cosine { warmup: 2, total: 9, floor: 0.1 };
     let start = || trainer(ADAM).with_schedule(cosine).unwrap();
     let bad = Step::of_both(f32::NAN);
     let good = |i: u8| if i < 4 { Step::new(f32::from(i) + 1.0) } else { Step::of_both(f32::from(i)) };

@@ -77,7 +77,7 @@ fn a_resumed_run_ends_with_the_same_bits() {
         let mut params = Params::seeded(seed);
         (lm(&mut params, text.vocab(), 16, 0.3), params)
     };
-    let cosine = Schedule::Cosine { warmup: 3, total: 10, floor: 0.1 };
+    let cosine = Cosine { warmup: 3, total: 10, floor: 0.1 };
     let batches = || text.batches(4, 20).seeded(7).steps(10);
 
     let (model, params) = start(1);

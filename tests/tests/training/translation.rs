@@ -45,7 +45,7 @@ fn trainer(
     params: Params,
 ) -> Trainer<TranslationBatch, impl for<'g> Fn(&'g Graph, &TranslationBatch) -> Tensor<'g> + use<'_>> {
     let adam = AdamW { lr: 1e-2, weight_decay: 0.0, clip_norm: Some(1.0), ..AdamW::default() };
-    let schedule = Schedule::Cosine { warmup: 12, total: STEPS, floor: 0.05 };
+    let schedule = Cosine { warmup: 12, total: STEPS, floor: 0.05 };
     let trainer = Trainer::new(&shared(), params, adam, |g, batch: &TranslationBatch| model.loss(g, batch));
     trainer.unwrap().with_schedule(schedule).unwrap()
 }

@@ -44,7 +44,8 @@ pub fn is_half(case: &str) -> bool {
 
 /// One of [`CASES`].
 ///
-/// # Errors [`XtaskError::NoHalf`] for a half-precision case on an adapter that cannot run it; the device's.
+/// # Errors
+/// [`XtaskError::NoHalf`] for a half-precision case on an adapter that cannot run it; the device's.
 pub fn subject(device: &Device, case: &str) -> Result<Box<dyn Subject>> {
     match case {
         "lstm_h1024" => {

@@ -43,7 +43,8 @@ struct Collected {
 
 /// Runs the plan.
 ///
-/// # Errors The control's device; a folder that cannot be made. A failing case is reported and left out of later
+/// # Errors
+/// The control's device; a folder that cannot be made. A failing case is reported and left out of later
 /// rounds.
 pub fn run(plan: &Plan<'_>, control: &mut Control) -> Result<Outcome> {
     let temporary = std::env::temp_dir();

@@ -28,6 +28,7 @@ const ROOMS: &[(&str, &[(&str, Uses)])] = &[
             ("random", Uses::Before),
             ("vocab", Uses::Before),
             ("state", Uses::Before),
+            ("model", Uses::Before),
             ("batch", Uses::Before),
             ("layers", Uses::Before),
             ("recurrent", Uses::Before),

@@ -4,6 +4,7 @@
 //! tensor of a language model: forward keeps two numbers per row, and backward writes the gradient over the logits if
 //! nothing else reads them.
 
+use crate::ir::error::Location;
 use crate::ir::layout::DType;
 use crate::ir::op::Op;
 use crate::ir::shape::Shape;
@@ -27,52 +28,71 @@ impl From<Option<u32>> for CrossEntropyOptions {
 }
 
 impl<'g> Tensor<'g> {
-    /// Mean over the targets that count of −Σ_v w_v·log_softmax(logits)_v, with w the one-hot target, smoothed where the
-    /// options say so: logits [.., V], targets [..] of u32 → scalar. If no target counts, the loss and
-    /// its gradients are 0, so that a batch of padding alone moves nothing; PyTorch gives NaN there, the mean of nothing.
+    /// Mean over the targets that count of [`Tensor::cross_entropy_each`], a scalar. If no target counts, the loss and its
+    /// gradients are 0, so that a batch of padding alone moves nothing; PyTorch gives NaN there, the mean of nothing.
     ///
-    /// Targets of another shape than the logits' without the last axis, or a smoothing outside 0 to 1, poison the result.
+    /// Errors are those of [`Tensor::cross_entropy_each`].
     #[track_caller]
     #[must_use]
     pub fn cross_entropy(self, targets: Self, options: impl Into<CrossEntropyOptions>) -> Self {
         let at = here();
-        let name = "cross_entropy";
-        let CrossEntropyOptions { ignore_index, label_smoothing } = options.into();
-        if let Some(poisoned) = self.refuse(name, &[(self, DType::F32), (targets, DType::U32)], at) {
-            return poisoned;
-        }
-        let logits = match self.rows(name, at) {
-            Ok(logits) => logits,
+        let options = options.into();
+        let losses = match self.losses(targets, options, at) {
+            Ok(losses) => losses,
             Err(poisoned) => return poisoned,
         };
-        let rows = logits.dim(0);
-        if logits.dim(1) == 0 {
-            return self.shape_error(name, &[targets], "logits need a class", at);
-        }
-        if targets.shape()[..] != self.shape()[..self.rank() - 1] {
-            return self.shape_error(
-                name,
-                &[targets],
-                "targets need the logits' shape without the last axis",
-                at,
-            );
-        }
-        if !(0.0..=1.0).contains(&label_smoothing) {
-            let detail = format!("label_smoothing = {label_smoothing} is not in 0 <= s <= 1");
-            return self.argument_error(name, detail, at);
-        }
-        let targets = targets.reshape(&[rows]);
-        let per_row = (Shape::new(&[rows]).unwrap_or_default(), DType::F32);
-        let what = Op::CrossEntropy { ignore_index, smoothing: label_smoothing.to_bits() };
-        let losses = self.graph.push_outputs(what, &[logits, targets], &[per_row; 3], at);
-        let total = losses[0].sum(0);
-        match ignore_index {
+        let (total, rows) = (losses.sum(0), losses.dim(0));
+        match options.ignore_index {
             None => total / self.graph.count(rows.max(1), at),
             Some(ignored) => {
-                let ignored = targets.to_f32().equal(self.graph.constant(ignored as f32, at)).sum(0);
-                let counted = self.graph.count(rows, at) - ignored;
+                let ignored =
+                    targets.reshape(&[rows]).to_f32().equal(self.graph.constant(ignored as f32, at));
+                let counted = self.graph.count(rows, at) - ignored.sum(0);
                 total / counted.maximum(self.graph.constant(1.0, at))
             }
         }
+    }
+
+    /// −Σ_v w_v·log_softmax(logits)_v of each target, with w the one-hot target, smoothed where the options say so: logits
+    /// [.., V], targets [..] of u32 → [..]; 0 where the target does not count (PyTorch's `reduction="none"`).
+    ///
+    /// Targets of another shape than the logits' without the last axis, or a smoothing outside 0 to 1, poison the result.
+    #[track_caller]
+    #[must_use]
+    pub fn cross_entropy_each(self, targets: Self, options: impl Into<CrossEntropyOptions>) -> Self {
+        match self.losses(targets, options.into(), here()) {
+            Ok(losses) => losses.reshape(&targets.shape()),
+            Err(poisoned) => poisoned,
+        }
+    }
+
+    /// The loss of each target in a row, [N], or the poisoned tensor.
+    #[track_caller]
+    fn losses(self, targets: Self, options: CrossEntropyOptions, at: Location) -> Result<Self, Self> {
+        let name = "cross_entropy";
+        let CrossEntropyOptions { ignore_index, label_smoothing } = options;
+        if let Some(poisoned) = self.refuse(name, &[(self, DType::F32), (targets, DType::U32)], at) {
+            return Err(poisoned);
+        }
+        let logits = self.rows(name, at)?;
+        let rows = logits.dim(0);
+        let misshapen = if logits.dim(1) == 0 {
+            Some("logits need a class")
+        } else if targets.shape()[..] != self.shape()[..self.rank() - 1] {
+            Some("targets need the logits' shape without the last axis")
+        } else {
+            None
+        };
+        if let Some(needs) = misshapen {
+            return Err(self.shape_error(name, &[targets], needs, at));
+        }
+        if !(0.0..=1.0).contains(&label_smoothing) {
+            let detail = format!("label_smoothing = {label_smoothing} is not in 0 <= s <= 1");
+            return Err(self.argument_error(name, detail, at));
+        }
+        let per_row = (Shape::new(&[rows]).unwrap_or_default(), DType::F32);
+        let what = Op::CrossEntropy { ignore_index, smoothing: label_smoothing.to_bits() };
+        let outputs = self.graph.push_outputs(what, &[logits, targets.reshape(&[rows])], &[per_row; 3], at);
+        Ok(outputs[0])
     }
 }

@@ -65,7 +65,8 @@ pub fn suits(problem: &Problem, facts: &Facts) -> bool {
 ///
 /// Bindings: as [`super::lower`].
 ///
-/// # Errors A problem that does not suit ([`suits`]), sizes that no kernel can number or that exceed the device's grid,
+/// # Errors
+/// A problem that does not suit ([`suits`]), sizes that no kernel can number or that exceed the device's grid,
 /// or a fusion that does not fit.
 pub fn lower(problem: &Problem, facts: &Facts, fusion: Option<&Fusion>) -> Result<Lowered, KernelError> {
     let (Some(side), true) = (facts.cooperative, suits(problem, facts)) else {

@@ -56,7 +56,8 @@ pub fn takes_norm(problem: &Problem, facts: &Facts) -> bool {
 /// Bindings: `In(0)` A `[1, K]`, `In(1)` B `[N, K]`, `In(2)` the norm's weight `[K]` and, if centred, `In(3)` its bias `[K]`,
 /// `Out(0)` `[1, N]`, `Leaf(i)` as the fusion says.
 ///
-/// # Errors A problem that does not suit ([`suits`], with a norm [`takes_norm`]), sizes that no kernel can number or
+/// # Errors
+/// A problem that does not suit ([`suits`], with a norm [`takes_norm`]), sizes that no kernel can number or
 /// walk, or a fusion that does not fit.
 pub fn lower(
     problem: &Problem,

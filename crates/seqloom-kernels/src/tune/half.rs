@@ -22,7 +22,8 @@ const WRONG: &str = "wrong";
 /// Whether the device multiplies correctly in half precision: it was opened for that, has cooperative matrices, and
 /// their results equal the scalar kernel's. Checked once per device.
 ///
-/// # Errors [`TuneError`] if the device is lost or does not finish; matrices that fail otherwise are just not trusted.
+/// # Errors
+/// [`TuneError`] if the device is lost or does not finish; matrices that fail otherwise are just not trusted.
 pub fn trusts_half(device: &Device) -> Result<bool, TuneError> {
     let layouts = [(false, false), (true, true)].map(|(trans_a, trans_b)| problem(trans_a, trans_b));
     if !layouts.iter().all(|problem| cooperative::suits(problem, device.facts())) {

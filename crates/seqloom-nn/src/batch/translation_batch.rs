@@ -88,7 +88,8 @@ impl TranslationBatch {
     /// A batch padded to S = `source_time` and T = `target_time` steps; a target of n tokens takes n + 1 of them. Sentences
     /// hold neither `<bos>` nor `<eos>`. An empty target is one that ends at once.
     ///
-    /// # Errors [`NnError::Batch`] if there are no pairs, or the numbers of sources and targets differ;
+    /// # Errors
+    /// [`NnError::Batch`] if there are no pairs, or the numbers of sources and targets differ;
     /// [`NnError::Sentence`] names the first sentence that is an empty source, holds an id beyond its vocabulary, or
     /// takes more steps than there are; [`NnError::UnknownId`] if `bos` or `eos` is no target id.
     pub fn padded<S: AsRef<[u32]>, T: AsRef<[u32]>>(

@@ -95,7 +95,8 @@ impl<M: EncoderDecoder> Translator<M> {
     /// [`BeamSearch`] explains the search and `length_penalty`. A token with a logit of −∞ is banned: no translation
     /// contains it.
     ///
-    /// # Errors [`NnError::BeamWidth`], [`NnError::LengthPenalty`], [`NnError::TargetTooLong`]; [`NnError::Sentence`]
+    /// # Errors
+    /// [`NnError::BeamWidth`], [`NnError::LengthPenalty`], [`NnError::TargetTooLong`]; [`NnError::Sentence`]
     /// names the first source that is empty, holds an id beyond its vocabulary, or is longer than the model reads;
     /// [`NnError::NotFinite`] if the parameters have gone bad or the model bans every token; [`NnError::NoneAllowed`]
     /// if nothing can follow a sentence's translation so far; [`NnError::Graph`] if the store is another model's or the

@@ -16,6 +16,7 @@ use crate::layers::feed_forward::FeedForwardActivation;
 use crate::layers::linear::Linear;
 use crate::layers::losses::cross_entropy;
 use crate::layers::norm::Norm;
+use crate::model::Model;
 use crate::vocab::Vocab;
 
 /// Sizes of a [`Bert`].
@@ -212,11 +213,12 @@ impl Bert {
         let places = g.ids("places", &[batch.place_count()], steps);
         self.logits(features.reshape(&[steps, self.config.block.channels]).gather_rows(places))
     }
+}
 
+impl Model<MaskedBatch> for Bert {
     /// Records the loss of a batch, a scalar in nats per hidden token.
     #[track_caller]
-    #[must_use]
-    pub fn loss<'g>(&self, g: &'g Graph, batch: &MaskedBatch) -> Tensor<'g> {
+    fn loss<'g>(&self, g: &'g Graph, batch: &MaskedBatch) -> Tensor<'g> {
         let logits = self.hidden_logits(g, batch);
         let size = self.config.vocab.size();
         // A batch made for another vocabulary marks surplus places by another id.

@@ -20,6 +20,7 @@ use seqloom_graph::{Graph, Lengths, Tensor};
 
 use crate::batch::lm_batch::LmBatch;
 use crate::layers::losses::{cross_entropy, packed_cross_entropy};
+use crate::model::Model;
 use crate::state::{Past, StateShape};
 use crate::vocab::Vocab;
 
@@ -34,7 +35,9 @@ pub struct Reading<'g> {
 }
 
 /// A model of the probability of each symbol given those before it in its row.
-pub trait LanguageModel {
+///
+/// Its loss, as a [`Model`], is [`LanguageModel::next_token_loss`] unless it has reasons of its own.
+pub trait LanguageModel: Model<LmBatch> {
     /// The symbols it reads and predicts.
     fn vocab(&self) -> &Vocab;
 
@@ -68,7 +71,7 @@ pub trait LanguageModel {
     /// Ids of V or more are found on the host before the device. A ragged batch made for another vocabulary poisons the
     /// result.
     #[track_caller]
-    fn loss<'g>(&self, g: &'g Graph, batch: &LmBatch) -> Tensor<'g> {
+    fn next_token_loss<'g>(&self, g: &'g Graph, batch: &LmBatch) -> Tensor<'g> {
         let (rows, time, size) = (batch.rows(), batch.time(), self.vocab().size());
         let tokens = g.ids("tokens", &[rows, time], size);
         match batch.ragged_rows() {

@@ -26,7 +26,8 @@ impl ParallelText {
     /// Reads two files of text by the rule of [`read_text`], one sentence per line; line n of one is the translation of
     /// line n of the other. The last line ends with the file. Spaces around a sentence are removed.
     ///
-    /// # Errors [`Error::Io`], [`Error::EmptyText`], [`Error::NotUtf8`] with the line, or [`Error::Parallel`] with both
+    /// # Errors
+    /// [`Error::Io`], [`Error::EmptyText`], [`Error::NotUtf8`] with the line, or [`Error::Parallel`] with both
     /// numbers of lines if they differ; each names the file.
     pub fn read(source: impl AsRef<Path>, target: impl AsRef<Path>) -> Result<Self> {
         let (source, target) = (source.as_ref(), target.as_ref());

@@ -13,6 +13,7 @@ use crate::layers::dropout::Dropout;
 use crate::layers::embedding::Embedding;
 use crate::layers::linear::Linear;
 use crate::layers::losses::packed_cross_entropy;
+use crate::model::Model;
 use crate::models::encoder_decoder::{Begun, EncoderDecoder, Next, Source};
 use crate::recurrent::Recurrent;
 use crate::recurrent::gru::Gru;
@@ -316,46 +317,6 @@ impl<L: Recurrent> Seq2Seq<L> {
         self.head.forward(features)
     }
 
-    /// Records the loss of a batch, a scalar in nats per target token (`<eos>` counted), over inputs named as the batch names
-    /// its tensors.
-    ///
-    /// At each step the decoder reads the token that the batch gives or, if [`TranslationBatch::with_teacher_forcing`]
-    /// says so, the one that it finds likeliest itself (the mean of the embeddings of equal ones). No gradient flows
-    /// through that choice.
-    #[track_caller]
-    #[must_use]
-    pub fn loss<'g>(&self, g: &'g Graph, batch: &TranslationBatch) -> Tensor<'g> {
-        let (rows, positions, time) = (batch.rows(), batch.source_time(), batch.target_time());
-        let vocab = self.config.vocab;
-        let (source_rows, target_rows) = batch.packed();
-        let sources = g.ids("sources", &[rows, positions], vocab.source);
-        let sources = match batch.vocab() {
-            Some(other) if other != vocab => {
-                sources.refused("seq2seq", &format!("a batch of {other:?} for a model of {vocab:?}"))
-            }
-            _ => sources,
-        };
-        let encoded =
-            self.encode(sources, Some(g.lengths("source_lengths", rows, positions).within(source_rows)));
-        let lengths = g.lengths("target_lengths", rows, time).within(target_rows);
-        let given = self.embed(g.ids("target_inputs", &[rows, time], vocab.target));
-        let teacher = batch.teacher().map(|_| g.input("teacher", &[rows, time], DType::F32));
-        let features = match (self.wiring(), teacher) {
-            (None | Some(Wiring::Luong), None) => {
-                let run = self.decoder.run(
-                    self.dropout.forward(given),
-                    Some(&encoded.state.recurrent),
-                    Some(lengths),
-                );
-                self.after(run.output, encoded.memory.as_ref()).0
-            }
-            _ => self.unrolled(given, teacher, encoded),
-        };
-        // The head, the widest layer, over true steps alone.
-        let logits = self.logits(lengths.pack(features));
-        packed_cross_entropy(logits, lengths, "target_outputs", vocab.target, 0.0)
-    }
-
     /// The decoder step by step: embedded targets [B, T, C] and which of them are given [B, T] (all if `None`) → features
     /// [B, T, F].
     #[track_caller]
@@ -393,6 +354,47 @@ impl<L: Recurrent> Seq2Seq<L> {
         let picks = logits.equal(logits.max(-1).reshape(&[rows, 1]));
         let picks = picks / picks.sum(-1).reshape(&[rows, 1]);
         picks.detach().matmul(self.target_embedding.table(features.graph()))
+    }
+}
+
+impl<L: Recurrent> Model<TranslationBatch> for Seq2Seq<L> {
+    /// Records the loss of a batch, a scalar in nats per target token (`<eos>` counted), over inputs named as the batch names
+    /// its tensors.
+    ///
+    /// What a decoder reads at each step is the token that the batch gives, or, where
+    /// [`TranslationBatch::with_teacher_forcing`] says so, the one that it finds likeliest itself (among equal ones, the
+    /// mean of their embeddings). No gradient flows through that choice.
+    #[track_caller]
+    fn loss<'g>(&self, g: &'g Graph, batch: &TranslationBatch) -> Tensor<'g> {
+        let (rows, positions, time) = (batch.rows(), batch.source_time(), batch.target_time());
+        let vocab = self.config.vocab;
+        let (source_rows, target_rows) = batch.packed();
+        let sources = g.ids("sources", &[rows, positions], vocab.source);
+        let sources = match batch.vocab() {
+            Some(other) if other != vocab => {
+                sources.refused("seq2seq", &format!("a batch of {other:?} for a model of {vocab:?}"))
+            }
+            _ => sources,
+        };
+        let encoded =
+            self.encode(sources, Some(g.lengths("source_lengths", rows, positions).within(source_rows)));
+        let lengths = g.lengths("target_lengths", rows, time).within(target_rows);
+        let given = self.embed(g.ids("target_inputs", &[rows, time], vocab.target));
+        let teacher = batch.teacher().map(|_| g.input("teacher", &[rows, time], DType::F32));
+        let features = match (self.wiring(), teacher) {
+            (None | Some(Wiring::Luong), None) => {
+                let run = self.decoder.run(
+                    self.dropout.forward(given),
+                    Some(&encoded.state.recurrent),
+                    Some(lengths),
+                );
+                self.after(run.output, encoded.memory.as_ref()).0
+            }
+            _ => self.unrolled(given, teacher, encoded),
+        };
+        // The head, the widest layer, over true steps alone.
+        let logits = self.logits(lengths.pack(features));
+        packed_cross_entropy(logits, lengths, "target_outputs", vocab.target, 0.0)
     }
 }
 

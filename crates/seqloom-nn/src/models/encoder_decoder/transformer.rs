@@ -11,6 +11,7 @@ use crate::layers::dropout::Dropout;
 use crate::layers::embedding::Embedding;
 use crate::layers::linear::Linear;
 use crate::layers::losses::packed_cross_entropy;
+use crate::model::Model;
 use crate::models::encoder_decoder::{Begun, EncoderDecoder, Next, Source};
 use crate::state::{Past, StateShape};
 
@@ -179,14 +180,28 @@ impl Transformer {
         }
     }
 
+    /// Scaled embeddings with their positions.
+    #[track_caller]
+    fn embedded<'g>(
+        &self,
+        embedding: &Embedding,
+        positions: &PositionEmbedding,
+        ids: Tensor<'g>,
+        place: Place<'g>,
+    ) -> Tensor<'g> {
+        let scale = (self.config.block.channels as f32).sqrt();
+        self.dropout.forward(positions.forward(embedding.forward(ids) * scale, place))
+    }
+}
+
+impl Model<TranslationBatch> for Transformer {
     /// Records the loss of a batch, a scalar in nats per target token (`<eos>` counted), over inputs named as the batch names
     /// its tensors. The head, the widest layer, and the loss see true steps alone.
     ///
     /// Every step reads the batch's token: a decoder that reads its own words would have to run step by step, which is what a
     /// Transformer's training avoids. A batch with another ratio of teacher forcing poisons the result.
     #[track_caller]
-    #[must_use]
-    pub fn loss<'g>(&self, g: &'g Graph, batch: &TranslationBatch) -> Tensor<'g> {
+    fn loss<'g>(&self, g: &'g Graph, batch: &TranslationBatch) -> Tensor<'g> {
         let (rows, positions, time) = (batch.rows(), batch.source_time(), batch.target_time());
         let vocab = self.config.vocab;
         let sources = g.ids("sources", &[rows, positions], vocab.source);
@@ -209,19 +224,6 @@ impl Transformer {
         // A number that is no share is refused in every graph.
         let smoothing = if g.is_training() || !(0.0..=1.0).contains(&smoothing) { smoothing } else { 0.0 };
         packed_cross_entropy(logits, lengths, "target_outputs", vocab.target, smoothing)
-    }
-
-    /// Scaled embeddings with their positions.
-    #[track_caller]
-    fn embedded<'g>(
-        &self,
-        embedding: &Embedding,
-        positions: &PositionEmbedding,
-        ids: Tensor<'g>,
-        place: Place<'g>,
-    ) -> Tensor<'g> {
-        let scale = (self.config.block.channels as f32).sqrt();
-        self.dropout.forward(positions.forward(embedding.forward(ids) * scale, place))
     }
 }
 

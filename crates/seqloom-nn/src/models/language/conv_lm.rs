@@ -5,11 +5,13 @@
 //! where a recurrent network goes step by step. The state holds, for each layer, the last steps that it sees of the
 //! text before; so the layers themselves pad nothing.
 
-use seqloom_graph::{Lengths, Params, Tensor};
+use seqloom_graph::{Graph, Lengths, Params, Tensor};
 
+use crate::batch::lm_batch::LmBatch;
 use crate::layers::conv1d::{Conv1d, Conv1dConfig, Padding};
 use crate::layers::embedding::Embedding;
 use crate::layers::linear::Linear;
+use crate::model::Model;
 use crate::models::language::{LanguageModel, Reading, state_or_zeros};
 use crate::state::{Past, StateShape};
 use crate::vocab::Vocab;
@@ -82,6 +84,13 @@ impl ConvLm {
     #[must_use]
     pub fn reach(&self) -> usize {
         self.layers.iter().map(Conv1d::reach).fold(0, usize::saturating_add)
+    }
+}
+
+impl Model<LmBatch> for ConvLm {
+    #[track_caller]
+    fn loss<'g>(&self, g: &'g Graph, batch: &LmBatch) -> Tensor<'g> {
+        self.next_token_loss(g, batch)
     }
 }
 

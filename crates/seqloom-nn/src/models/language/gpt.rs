@@ -1,14 +1,16 @@
 //! The decoder-only Transformer: a language model that attends to all earlier steps.
 
-use seqloom_graph::{AttentionOptions, Init, Lengths, Params, Tensor};
+use seqloom_graph::{AttentionOptions, Graph, Init, Lengths, Params, Tensor};
 
 use crate::attention::multi_head::{KeyValues, past_mask};
 use crate::attention::positions::{AbsolutePositions, Place, PositionEmbedding, padded_to, rounded_off};
 use crate::attention::transformer_block::{BlockConfig, BlockInit, SPREAD};
 use crate::attention::transformer_stack::TransformerStack;
+use crate::batch::lm_batch::LmBatch;
 use crate::layers::dropout::Dropout;
 use crate::layers::embedding::Embedding;
 use crate::layers::linear::Linear;
+use crate::model::Model;
 use crate::models::language::{LanguageModel, Reading, state_or_zeros};
 use crate::state::{Past, StateShape};
 use crate::vocab::Vocab;
@@ -148,6 +150,13 @@ impl Gpt {
         let embedded = self.positions.forward(embedded, place);
         let mask = AttentionOptions { causal: true, window: self.config.window.or(mask.window), ..mask };
         self.blocks.forward_with(self.dropout.forward(embedded), place, mask, None, remember)
+    }
+}
+
+impl Model<LmBatch> for Gpt {
+    #[track_caller]
+    fn loss<'g>(&self, g: &'g Graph, batch: &LmBatch) -> Tensor<'g> {
+        self.next_token_loss(g, batch)
     }
 }
 

@@ -4,10 +4,12 @@
 //! computes them in log₂ T pointwise passes over the whole sequence instead of T sequential steps: after k passes, step
 //! t has summed its last 2ᵏ inputs. A recurrent network with a nonlinear state (`Rnn`) has no such shortcut.
 
-use seqloom_graph::{Init, Lengths, ParamId, Params, Tensor};
+use seqloom_graph::{Graph, Init, Lengths, ParamId, Params, Tensor};
 
+use crate::batch::lm_batch::LmBatch;
 use crate::layers::embedding::Embedding;
 use crate::layers::linear::Linear;
+use crate::model::Model;
 use crate::models::language::{LanguageModel, Reading, last_step, state_or_zeros};
 use crate::state::{Past, StateShape};
 use crate::vocab::Vocab;
@@ -99,6 +101,13 @@ fn decays(channels: usize) -> Vec<f32> {
     let half_life = |i: usize| fastest * ratio.powf(i as f32 / channels.saturating_sub(1).max(1) as f32);
     // a = 2^(−1/half-life), and its logit.
     (0..channels).map(|i| (-1.0 / half_life(i)).exp2()).map(|a| (a / (1.0 - a)).ln()).collect()
+}
+
+impl Model<LmBatch> for LatentLm {
+    #[track_caller]
+    fn loss<'g>(&self, g: &'g Graph, batch: &LmBatch) -> Tensor<'g> {
+        self.next_token_loss(g, batch)
+    }
 }
 
 impl LanguageModel for LatentLm {

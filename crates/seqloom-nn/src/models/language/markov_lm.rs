@@ -4,8 +4,10 @@
 //! chain at once (the loss is minimal at the logarithms of the pairs' frequencies). It is trained by gradient so that
 //! it can be compared with the other models on equal terms.
 
-use seqloom_graph::{Init, Lengths, ParamId, Params, Tensor};
+use seqloom_graph::{Graph, Init, Lengths, ParamId, Params, Tensor};
 
+use crate::batch::lm_batch::LmBatch;
+use crate::model::Model;
 use crate::models::language::{LanguageModel, Reading, state_or_zeros};
 use crate::state::{Past, StateShape};
 use crate::vocab::Vocab;
@@ -30,6 +32,13 @@ impl MarkovLm {
         let transition =
             params.scope("transition", |params| params.add("weight", &[size, size], Init::Zeros));
         Self { vocab, transition }
+    }
+}
+
+impl Model<LmBatch> for MarkovLm {
+    #[track_caller]
+    fn loss<'g>(&self, g: &'g Graph, batch: &LmBatch) -> Tensor<'g> {
+        self.next_token_loss(g, batch)
     }
 }
 

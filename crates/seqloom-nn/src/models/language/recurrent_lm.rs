@@ -11,6 +11,7 @@ use crate::layers::dropout::Dropout;
 use crate::layers::embedding::Embedding;
 use crate::layers::linear::Linear;
 use crate::layers::losses::{cross_entropy, packed_cross_entropy};
+use crate::model::Model;
 use crate::models::language::{LanguageModel, Reading, state_or_zeros};
 use crate::recurrent::Recurrent;
 use crate::recurrent::gru::Gru;
@@ -184,7 +185,9 @@ impl<L: Recurrent> LanguageModel for RecurrentLm<L> {
     fn logits<'g>(&self, features: Tensor<'g>) -> Tensor<'g> {
         self.head.forward(features)
     }
+}
 
+impl<L: Recurrent> Model<LmBatch> for RecurrentLm<L> {
     /// Over packed rows, so that padding costs nothing; and from a carried state, if the model is
     /// [`RecurrentLm::stateful`].
     #[track_caller]

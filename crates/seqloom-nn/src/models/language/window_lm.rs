@@ -3,10 +3,12 @@
 //! The windows of all steps are τ shifted copies of the embedded sequence side by side, so one matrix product serves
 //! the whole batch. Embedding every window separately would look up each token τ times.
 
-use seqloom_graph::{Lengths, Params, Tensor};
+use seqloom_graph::{Graph, Lengths, Params, Tensor};
 
+use crate::batch::lm_batch::LmBatch;
 use crate::layers::embedding::Embedding;
 use crate::layers::linear::Linear;
+use crate::model::Model;
 use crate::models::language::{LanguageModel, Reading, last_step, state_or_zeros};
 use crate::state::{Past, StateShape};
 use crate::vocab::Vocab;
@@ -71,6 +73,13 @@ impl WindowLm {
     #[must_use]
     pub fn order(&self) -> usize {
         self.order
+    }
+}
+
+impl Model<LmBatch> for WindowLm {
+    #[track_caller]
+    fn loss<'g>(&self, g: &'g Graph, batch: &LmBatch) -> Tensor<'g> {
+        self.next_token_loss(g, batch)
     }
 }
 

@@ -93,7 +93,8 @@ const HARMLESS: [&str; 7] = [
 /// embedding of `pad_token_id` is like any other. Theirs gets no gradient from its lookups, which matters only if that
 /// token occurs within a row's length.
 ///
-/// # Errors [`crate::Error::Io`]; [`crate::Error::Config`] for another model's folder, for sizes that are absent, and
+/// # Errors
+/// [`crate::Error::Io`]; [`crate::Error::Config`] for another model's folder, for sizes that are absent, and
 /// by name for settings that change the computation and that ours lacks, or that are not known;
 /// [`crate::Error::Checkpoint`] if the file of the parameters is truncated, damaged, or of another type.
 pub fn read_bert(folder: impl AsRef<Path>) -> Result<(BertConfig, Checkpoint)> {

@@ -65,7 +65,8 @@ const HARMLESS: [&str; 8] = [
 ///
 /// A file without `model_type` is taken for GPT-2 unless its `architectures` are others.
 ///
-/// # Errors [`crate::Error::Io`]; [`crate::Error::Config`] for another model's folder, for sizes that are absent, and
+/// # Errors
+/// [`crate::Error::Io`]; [`crate::Error::Config`] for another model's folder, for sizes that are absent, and
 /// by name for settings that change the computation and that ours lacks, or that are not known;
 /// [`crate::Error::Checkpoint`] if the file of the parameters is truncated, damaged, or of another type.
 pub fn read_gpt2(folder: impl AsRef<Path>) -> Result<(GptConfig, Checkpoint)> {

@@ -1,0 +1,41 @@
+//! The programs of a trainer: which batches share one, and how one is made.
+
+use seqloom_graph::{DType, HostTensor, Objective, ParamStore, Program, Request, Shape};
+use seqloom_nn::{Batch, Model};
+
+use crate::error::Result;
+
+/// What tells programs apart: names, types and shapes of a batch's tensors, and the batch's own key.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Key {
+    tensors: Vec<(&'static str, DType, Shape)>,
+    extra: u64,
+}
+
+/// The program of a training step over batches like this one, or of its loss alone.
+pub(super) fn compile<B>(
+    store: &ParamStore,
+    model: &impl Model<B>,
+    batch: &B,
+    training: bool,
+) -> Result<Program> {
+    let g = if training { store.training_graph() } else { store.inference_graph() };
+    let loss = model.loss(&g, batch);
+    let program = if training {
+        let objective = Some(Objective { loss, update: true });
+        Program::compile(store, &g, Request { outputs: &[], objective })
+    } else {
+        Program::compile(store, &g, Request { outputs: &[("loss", loss)], objective: None })
+    };
+    Ok(program?)
+}
+
+/// A batch's key and tensors, or its fault.
+pub(super) fn parts<B: Batch>(batch: &B) -> Result<(Key, Vec<(&'static str, &HostTensor)>)> {
+    if let Some(fault) = batch.fault() {
+        return Err(fault.clone().into());
+    }
+    let tensors = batch.tensors();
+    let shapes = tensors.iter().map(|(name, tensor)| (*name, tensor.dtype(), tensor.shape())).collect();
+    Ok((Key { tensors: shapes, extra: batch.key() }, tensors))
+}
