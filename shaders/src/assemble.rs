@@ -29,8 +29,8 @@ const FUSED_HEAD: &str = "fn fused(value: Value, index: u32) -> Value {";
 
 /// Generated code for a fusable kernel.
 ///
-/// `body` is the body of `fn fused(value: Value, index: u32) -> Value`, where `index` counts Values; it may call what `lib/pointwise.wgsl` and
-/// `lib/view.wgsl` define, and reads the bindings `leaf0`, `leaf1`, ... that `leaves` lists.
+/// `body` is the body of `fn fused(value: Value, index: u32) -> Value`, where `index` counts Values; it may call what `lib/pointwise.wgsl`,
+/// `lib/activation.wgsl` and `lib/view.wgsl` define, and reads the bindings `leaf0`, `leaf1`, ... that `leaves` lists.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct FusedCode {
     /// Statements, ending in a `return`.

@@ -48,6 +48,8 @@ libs! {
     RNG: "lib/rng.wgsl",
     /// The functions that fused code is made of; needs [`VALUE`] and [`RNG`].
     POINTWISE: "lib/pointwise.wgsl",
+    /// The activations of fused code; needs [`POINTWISE`].
+    ACTIVATION: "lib/activation.wgsl",
     /// Where appended rows stand, with the immediates that say so; needs the binding `first` of a kernel that appends, and [`VIEW`].
     APPEND: "view/lib/append.wgsl",
     /// The reduction tree over a workgroup; needs the constant WORKGROUP, and [`TREE_F32`] or a Node of the kernel's own.
@@ -109,4 +111,4 @@ libs! {
 }
 
 /// What `assemble` joins, besides a kernel's own helpers, where fused code is given.
-pub const FUSED_LIBS: &[&Lib] = &[&VALUE, &VIEW, &CONTROL, &RNG, &POINTWISE];
+pub const FUSED_LIBS: &[&Lib] = &[&VALUE, &VIEW, &CONTROL, &RNG, &POINTWISE, &ACTIVATION];

@@ -1,7 +1,7 @@
 //! Pointwise graphs: one kernel whose whole body is fused code.
 //!
-//! There is no kernel per operation: the operations are the functions of `lib/pointwise.wgsl`, and the fuser writes
-//! calls of them. A launch of one operation is a fused graph of one node.
+//! There is no kernel per operation: the operations are the functions of `lib/pointwise.wgsl` and `lib/activation.wgsl`, and the fuser
+//! writes calls of them. A launch of one operation is a fused graph of one node.
 
 use crate::contract::{ViewParams, Width, kernel, params};
 use crate::tables::family;

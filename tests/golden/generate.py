@@ -1,11 +1,13 @@
 """Writes the golden files: what PyTorch computes, for the tests of this folder to compare with.
 
-    python tests/golden/generate.py            # needs torch, transformers, numpy, safetensors; 2.15 and 5.23 wrote the committed files
+    python tests/golden/generate.py pointwise  # one file, or several by name
+    python tests/golden/generate.py            # all of them; needs torch, transformers, numpy, safetensors; 2.15 and 5.23 wrote the committed files
 
 Only a change of the cases needs this; the tests read the committed files and need no Python. Written next to it:
 
-    operations.safetensors   every operation: inputs, outputs, gradients of a weighted sum of the outputs
-    operations.json          the PyTorch version, the operations covered, the cases of each
+    operations.safetensors   every operation that is not pointwise: inputs, outputs, gradients of a weighted sum of the outputs
+    pointwise.safetensors    the same of pointwise operations
+    <either>.json            the PyTorch version, the operations covered, the cases of each
     recurrent.safetensors    torch.nn.RNN, LSTM and GRU: layers, directions, ragged lengths, initial states, all gradients
     attention.safetensors    attention over an encoder's outputs, each score, ragged lengths, all gradients
     language_models.safetensors  the language models without recurrent layers, carried state and all gradients
@@ -23,6 +25,7 @@ The same seeds are used in every run; two runs with one PyTorch give equal files
 """
 
 import json
+import sys
 from pathlib import Path
 
 import numpy
@@ -34,7 +37,8 @@ from checkpoints import checkpoints
 from convolution import convolution
 from language_models import language_models
 from losses import losses
-from operations import Values, cases, torch_module
+from operations import Case, Values, cases, torch_module
+from pointwise import cases as pointwise_cases
 from schedules import schedules
 from seq2seq import seq2seq
 from transformer import transformer
@@ -59,10 +63,10 @@ def weighted_sum(outputs: list[torch.Tensor], values: Values) -> tuple[torch.Ten
     return sum((output * weight).sum() for output, weight in zip(outputs, weights)), weights
 
 
-def operations():
-    """`<case>.in<i>`, `<case>.out<i>`, `<case>.weight<i>`, `<case>.grad<i>` (gradient of input i)."""
+def operations(family: str, cases: list[Case]):
+    """`<case>.in<i>`, `<case>.out<i>`, `<case>.weight<i>`, `<case>.grad<i>` (gradient of input i, zeros where none flows)."""
     tensors, names = {}, {}
-    for case in cases():
+    for case in cases:
         names.setdefault(case.operation, []).append(case.name)
         inputs = [x.clone().requires_grad_(x.is_floating_point()) for x in case.inputs]
         outputs = case.function(*inputs)
@@ -72,13 +76,13 @@ def operations():
         for i, tensor in enumerate(inputs):
             tensors[f"{case.name}.in{i}"] = tensor
             if tensor.requires_grad:
-                tensors[f"{case.name}.grad{i}"] = tensor.grad
+                tensors[f"{case.name}.grad{i}"] = torch.zeros_like(tensor) if tensor.grad is None else tensor.grad
         for i, (output, weight) in enumerate(zip(outputs, weights)):
             tensors[f"{case.name}.out{i}"] = output
             tensors[f"{case.name}.weight{i}"] = weight
-    store("operations.safetensors", tensors)
+    store(f"{family}.safetensors", tensors)
     about = {"torch": torch.__version__.split("+")[0], "operations": list(names), "cases": names}
-    (HERE / "operations.json").write_text(json.dumps(about, indent=1) + "\n")
+    (HERE / f"{family}.json").write_text(json.dumps(about, indent=1) + "\n")
 
 
 def recurrent_case(name: str, kind: str, layers: int, bidirectional: bool, sizes: tuple[int, int, int, int],
@@ -190,15 +194,22 @@ def training():
     store("training.safetensors", tensors)
 
 
+# What writes each file.
+FILES = {
+    "operations": lambda: operations("operations", cases()),
+    "pointwise": lambda: operations("pointwise", pointwise_cases()),
+    "recurrent": recurrent,
+    "attention": lambda: store("attention.safetensors", attention()),
+    "language_models": lambda: store("language_models.safetensors", language_models()),
+    "convolution": lambda: store("convolution.safetensors", convolution()),
+    "seq2seq": lambda: store("seq2seq.safetensors", seq2seq()),
+    "transformer": lambda: store("transformer.safetensors", transformer()),
+    "checkpoints": lambda: store("checkpoints.safetensors", checkpoints()),
+    "losses": lambda: store("losses.safetensors", losses()),
+    "schedules": lambda: store("schedules.safetensors", schedules()),
+    "training": training,
+}
+
 if __name__ == "__main__":
-    operations()
-    recurrent()
-    store("attention.safetensors", attention())
-    store("language_models.safetensors", language_models())
-    store("convolution.safetensors", convolution())
-    store("seq2seq.safetensors", seq2seq())
-    store("transformer.safetensors", transformer())
-    store("checkpoints.safetensors", checkpoints())
-    store("losses.safetensors", losses())
-    store("schedules.safetensors", schedules())
-    training()
+    for name in sys.argv[1:] or FILES:
+        FILES[name]()

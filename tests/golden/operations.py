@@ -1,4 +1,4 @@
-"""The golden cases of single operations: input values, and the same function in PyTorch.
+"""The golden cases of single operations that are not pointwise: input values, and the same function in PyTorch.
 
 A case is a name `<operation>` or `<operation>_<what is special>`, a list of inputs and a function of them. Every case
 draws from a generator seeded by its own name, so a new case leaves the values of all others as they were. Inputs stay
@@ -98,48 +98,6 @@ def cases() -> list[Case]:
     def case(operation: str, suffix: str, inputs: Callable[[Values], list[torch.Tensor]], function: Callable):
         name = operation + ("_" + suffix if suffix else "")
         found.append(Case(operation, name, inputs(Values(name)), function))
-
-    def unary(operation: str, function: Callable, make: Callable[[Values], torch.Tensor]):
-        case(operation, "", lambda v: [make(v)], function)
-
-    same = lambda v: [v.normal(3, 5), v.normal(3, 5)]
-    row = lambda v: [v.normal(2, 3, 5), v.normal(5)]
-    column = lambda v: [v.normal(2, 3, 5), v.normal(3, 1)]
-    divisor = lambda v: [v.normal(3, 5), v.away_from_zero(0.5, 3, 5)]
-    case("add", "", same, torch.add)
-    case("add", "row", row, torch.add)
-    case("add", "column", column, torch.add)
-    case("add", "scalar", lambda v: [v.normal(3, 5)], lambda x: x + 1.5)
-    case("sub", "", same, torch.sub)
-    case("sub", "row", row, torch.sub)
-    case("sub", "from_scalar", lambda v: [v.normal(3, 5)], lambda x: 1.5 - x)
-    case("mul", "", same, torch.mul)
-    case("mul", "row", row, torch.mul)
-    case("mul", "column", column, torch.mul)
-    case("mul", "scalar", lambda v: [v.normal(3, 5)], lambda x: x * -2.5)
-    case("div", "", divisor, torch.div)
-    case("div", "row", lambda v: [v.normal(2, 3, 5), v.away_from_zero(0.5, 5)], torch.div)
-    case("div", "of_scalar", lambda v: [v.away_from_zero(0.5, 3, 5)], lambda x: 1.5 / x)
-    unary("neg", torch.neg, lambda v: v.normal(3, 5))
-    unary("exp", torch.exp, lambda v: v.normal(3, 5))
-    unary("ln", torch.log, lambda v: v.uniform(0.1, 5.0, 3, 5))
-    unary("sqrt", torch.sqrt, lambda v: v.uniform(0.1, 5.0, 3, 5))
-    extreme = lambda v: [torch.tensor([-1000.0, -100.0, -20.0, -0.0, 1e-6, 20.0, 100.0, 1000.0]).double()]
-    for operation, function in [("tanh", torch.tanh), ("sigmoid", torch.sigmoid)]:
-        unary(operation, function, lambda v: v.normal(3, 5) * 2)
-        case(operation, "extreme", extreme, function)
-    unary("relu", torch.relu, lambda v: v.away_from_zero(0.1, 3, 5))
-    gelu_tanh = lambda x: F.gelu(x, approximate="tanh")
-    for operation, function in [("gelu", F.gelu), ("gelu_tanh", gelu_tanh), ("silu", F.silu)]:
-        unary(operation, function, lambda v: v.normal(3, 5) * 2)
-        case(operation, "extreme", extreme, function)
-    case("swiglu", "", same, lambda a, b: F.silu(a) * b)
-    unary("square", torch.square, lambda v: v.normal(3, 5))
-    unary("abs", torch.abs, lambda v: v.away_from_zero(0.1, 3, 5))
-    case("maximum", "", same, torch.maximum)
-    case("maximum", "row", row, torch.maximum)
-    case("minimum", "", same, torch.minimum)
-    case("minimum", "row", row, torch.minimum)
 
     # The third shape of each leaves a part of every tile empty, whatever the tile.
     left, right = lambda x: x, lambda x: x.mT

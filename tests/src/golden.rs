@@ -84,13 +84,13 @@ impl Golden {
     }
 }
 
-/// The cases of each operation, as `golden/operations.json` lists them.
+/// The cases of each operation of a family, as `golden/<family>.json` lists them.
 ///
 /// # Panics
 /// If the file is absent or of another form.
 #[must_use]
-pub fn operation_cases() -> BTreeMap<String, Vec<String>> {
-    let file = folder().join("operations.json");
+pub fn operation_cases(family: &str) -> BTreeMap<String, Vec<String>> {
+    let file = folder().join(format!("{family}.json"));
     let text = std::fs::read_to_string(&file).unwrap_or_else(|e| panic!("{}: {e}", file.display()));
     let all: serde_json::Value =
         serde_json::from_str(&text).unwrap_or_else(|e| panic!("{}: {e}", file.display()));

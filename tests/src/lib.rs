@@ -9,6 +9,7 @@
 //! | [`oracle`] | every kernel family in plain `f64` code |
 //! | [`executor`] | runs launches of the kernel families directly, without a graph |
 //! | [`golden`] | PyTorch's results, read from committed files |
+//! | [`golden_operation`] | an operation against its golden cases |
 //! | [`golden_model`] | a whole model against a golden case |
 //! | [`case`] | a function of tensors, recorded, compiled and run with its gradients |
 //! | [`layer`] | one direction of a recurrent layer, recorded |
@@ -28,6 +29,7 @@ pub mod device;
 pub mod executor;
 pub mod golden;
 pub mod golden_model;
+pub mod golden_operation;
 pub mod layer;
 pub mod mid_graph;
 pub mod oracle;

@@ -34,7 +34,7 @@ pub fn check_on(
         all.push(operand.clone());
         if matches!(operand.data(), HostData::F32(_)) {
             let last = *operand.shape().last().unwrap();
-            all.push(tensor(&[last], |k| 1.0 + 0.2 * ((k + i) as f32 * 2.1).cos()));
+            all.push(tensor(&[last], |k| factor(i, k)));
         }
     }
     let case = Case::compile(device, &all, |g, leaves| {
@@ -57,6 +57,19 @@ pub fn check_on(
         })
         .collect();
     check_gradients(&case, &values);
+}
+
+/// What column `column` of operand `operand` is multiplied with: 0.8 to 1.2.
+fn factor(operand: usize, column: usize) -> f32 {
+    1.0 + 0.2 * ((column + operand) as f32 * 2.1).cos()
+}
+
+/// Operand 0 whose element k is `value(k)` when the operation under test receives it, for functions with jumps.
+///
+/// # Panics
+/// As [`tensor`].
+pub fn received(shape: &[usize], value: impl Fn(usize) -> f32) -> HostTensor {
+    tensor(shape, |k| value(k) / factor(0, k % shape[shape.len() - 1]))
 }
 
 /// Σ w·(y + y²/2) over the elements y of all outputs, with weights w of both signs.

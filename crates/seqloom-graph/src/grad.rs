@@ -107,7 +107,7 @@ fn vjp<'g>(
     let dy = grads.first().copied().flatten().unwrap_or(y);
     let one = |dx: Tensor<'g>| Ok(vec![Some(dx)]);
     match &node.op {
-        Op::Unary(Unary::GeluGrad | Unary::GeluTanhGrad | Unary::SiluGrad)
+        Op::Unary(Unary::GeluGrad | Unary::GeluTanhGrad | Unary::SiluGrad | Unary::MishGrad)
         | Op::CrossEntropyGrad { .. }
         | Op::NormGrad { .. }
         | Op::GatherGrad
@@ -115,6 +115,7 @@ fn vjp<'g>(
         | Op::AttentionGrad(..) => Err(second_order(&node.op, at)),
         Op::Unary(function) => Ok(vec![pointwise::unary(*function, x[0], y, dy)]),
         Op::Binary(function) => Ok(pointwise::binary(*function, x[0], x[1], y, dy)),
+        Op::Ternary(function) => Ok(pointwise::ternary(*function, [x[0], x[1], x[2]], dy)),
         Op::Dropout { .. } => one(pointwise::dropout(&node.op, dy, at)),
         Op::Reshape => one(dy.reshape(&x[0].shape())),
         Op::Broadcast => one(dy.summed_to(x[0].shape(), at)),

@@ -8,6 +8,7 @@ pub(crate) mod layout;
 pub(crate) mod nodes;
 pub(crate) mod op;
 pub(crate) mod payload;
+pub(crate) mod pointwise;
 pub(crate) mod recording;
 pub(crate) mod roots;
 pub(crate) mod shape;

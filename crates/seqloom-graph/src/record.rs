@@ -3,6 +3,7 @@
 //! Each method checks its operands and records nodes; none computes. What users call is composed here of the few
 //! operations in [`crate::ir::op`].
 
+pub(crate) mod activation;
 pub(crate) mod attention;
 pub(crate) mod attention_weights;
 pub(crate) mod contraction;

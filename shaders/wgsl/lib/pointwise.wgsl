@@ -1,4 +1,5 @@
 // The functions that fused code is made of: a Value in, a Value out, conditions as 0 or 1. Needs value.wgsl and rng.wgsl.
+// Activations but those that recurrent kernels use too stand in activation.wgsl.
 //
 // Names end in `_` where WGSL has a built-in of that name. Saturating functions take only exp of arguments <= 0,
 // so no intermediate overflows and +-100 (or +-inf) gives the limit instead of inf / inf.
@@ -8,35 +9,85 @@ fn sub(a: Value, b: Value) -> Value { return a - b; }
 fn mul(a: Value, b: Value) -> Value { return a * b; }
 fn div(a: Value, b: Value) -> Value { return a / b; }
 fn neg(x: Value) -> Value { return -x; }
+fn copy(x: Value) -> Value { return x; }
 fn max_(a: Value, b: Value) -> Value { return greatest(a, b); }
 fn min_(a: Value, b: Value) -> Value { return least(a, b); }
+fn clamp_(x: Value, low: Value, high: Value) -> Value { return least(greatest(x, low), high); }
 
 fn abs_(x: Value) -> Value { return abs(x); }
-fn sign_(x: Value) -> Value { return sign(x); }
+// 0 for a NaN, of which the built-in says nothing.
+fn sign_(x: Value) -> Value {
+    return select(select(Value(0.0f), Value(-1.0f), x < Value(0.0f)), Value(1.0f), x > Value(0.0f));
+}
+fn floor_(x: Value) -> Value { return floor(x); }
+fn ceil_(x: Value) -> Value { return ceil(x); }
+fn round_(x: Value) -> Value { return round(x); }
 fn square(x: Value) -> Value { return x * x; }
 fn recip(x: Value) -> Value { return 1.0f / x; }
 fn sqrt_(x: Value) -> Value { return sqrt(x); }
 fn rsqrt_(x: Value) -> Value { return inverseSqrt(x); }
 fn exp_(x: Value) -> Value { return exp(x); }
 fn log_(x: Value) -> Value { return log(x); }
-fn sin_(x: Value) -> Value { return sin(x); }
-fn cos_(x: Value) -> Value { return cos(x); }
 
-// a^b. The built-in is undefined for a < 0 and for 0^0: an integer b takes the sign from its parity, any other b
-// of a negative a gives NaN (the root of a), and b = 0 gives 1.
+// a^b. The built-in is undefined for a < 0, and for a = 0 where b <= 0. x^0 and 1^b are 1, also of a NaN. A whole b of a
+// negative a takes the sign from its parity, any other b gives NaN (the root of a). 0 keeps its own sign where b is odd.
 fn pow_(a: Value, b: Value) -> Value {
-    let size = pow(abs(a), b);
+    let one = (abs(a) == Value(1.0f)) | (b == Value(0.0f));
+    let size = select(pow(abs(a), b), Value(1.0f), one);
     let odd = abs(b - 2.0f * trunc(b * 0.5f)) == Value(1.0f);
-    let whole = trunc(b) == b;
-    let of_negative = select(sqrt(a), select(size, -size, odd), whole);
-    return select(select(size, of_negative, a < Value(0.0f)), Value(1.0f), b == Value(0.0f));
+    let of_negative = select(sqrt(a), select(size, -size, odd), trunc(b) == b);
+    let inverse = 1.0f / a;
+    let of_zero = select(select(Value(0.0f), a, odd), select(abs(inverse), inverse, odd), b < Value(0.0f));
+    let zero = (a == Value(0.0f)) & (abs(b) > Value(0.0f));
+    let number = select(select(size, of_negative, a < Value(0.0f)), of_zero, zero);
+    // Drivers' powers lose a NaN.
+    return select(number, a + b, (!(a == a) | !(b == b)) & !one);
+}
+
+// x = quarters * pi / 2 + rest, |rest| <= pi / 4. Built-ins may be wrong by 2^-11 even near 0 (Vulkan), hence all this.
+struct Turn { rest: Value, quarters: Value }
+
+// By Cody and Waite: pi / 2 in three parts, the first two of 12 bits, times the quarters in two parts of 12 bits. So all products
+// but the last are exact, up to 2^24 quarters, and each difference is exact or has an error of 2^-24. Of a large x the first
+// guess of the quarters can be off by one; the second mends it.
+fn turn(x: Value) -> Turn {
+    let guess = round(x * 0.63661975f);
+    let high = 4096.0f * trunc(guess * 0.000244140625f);
+    let low = guess - high;
+    let first = (x - high * 1.57080078125f) - low * 1.57080078125f;
+    let second = (first - high * -4.45358455e-6f) - low * -4.45358455e-6f;
+    let near = second - guess * -8.7055158e-10f;
+    let more = round(near * 0.63661975f);
+    return Turn(near - more * 1.5707964f + more * 4.3711388e-8f, guess + more);
+}
+
+// sin(rest + quarters * pi / 2): the minimax polynomials of Cephes (sinf.c, Moshier), 3e-8 off at most.
+fn sine(rest: Value, quarters: Value) -> Value {
+    let s = rest * rest;
+    let sin_rest = rest + rest * s * (-0.16666655f + s * (0.0083321609f + s * -0.00019515296f));
+    let cos_rest = 1.0f - 0.5f * s + s * s * (0.041666646f + s * (-0.0013887316f + s * 2.4433157e-5f));
+    let quadrant = quarters - 4.0f * floor(quarters * 0.25f);
+    let value = select(sin_rest, cos_rest, abs(quadrant - 2.0f) == Value(1.0f));
+    return select(value, -value, quadrant >= Value(2.0f));
+}
+
+// Beyond 2^24 the driver's.
+fn sin_(x: Value) -> Value {
+    let t = turn(x);
+    return select(sine(t.rest, t.quarters), sin(x), abs(x) > Value(16777216.0f));
+}
+fn cos_(x: Value) -> Value {
+    let t = turn(x);
+    return select(sine(t.rest, t.quarters + 1.0f), cos(x), abs(x) > Value(16777216.0f));
 }
 
 fn greater(a: Value, b: Value) -> Value { return select(Value(0.0f), Value(1.0f), a > b); }
+fn greater_equal(a: Value, b: Value) -> Value { return select(Value(0.0f), Value(1.0f), a >= b); }
 fn less(a: Value, b: Value) -> Value { return select(Value(0.0f), Value(1.0f), a < b); }
+fn less_equal(a: Value, b: Value) -> Value { return select(Value(0.0f), Value(1.0f), a <= b); }
 fn equal(a: Value, b: Value) -> Value { return select(Value(0.0f), Value(1.0f), a == b); }
-// a where cond is not 0, else b.
-fn select_(cond: Value, a: Value, b: Value) -> Value { return select(b, a, cond != Value(0.0f)); }
+// a where cond is not 0, else b. A NaN is not 0.
+fn select_(cond: Value, a: Value, b: Value) -> Value { return select(a, b, cond == Value(0.0f)); }
 fn to_f32(x: u32) -> f32 { return f32(x); }
 fn to_u32(x: f32) -> u32 { return u32(x); }
 // The number with these bits: infinities and NaN have no literal in WGSL.
@@ -65,14 +116,6 @@ fn tanh_(x: Value) -> Value {
 // x within -most and most, where it is a number.
 fn within(x: Value, most: f32) -> Value { return select(x, clamp(x, Value(-most), Value(most)), x == x); }
 
-// x * sigmoid(x), and its derivative. Beyond +-104, where sigmoid is 0 or 1 in f32, the limit stands instead of inf * 0.
-fn silu(x: Value) -> Value { return select(x * sigmoid(x), Value(0.0f), x < Value(-104.0f)); }
-fn silu_grad(x: Value) -> Value {
-    let y = within(x, 104.0f);
-    let s = sigmoid(y);
-    return s * (1.0f + y * (1.0f - s));
-}
-
 // 1 - erf(|z|), absolute error 1.5e-7: Abramowitz and Stegun, "Handbook of Mathematical Functions", 7.1.26.
 fn erfc_abs(z: Value) -> Value {
     let a = abs(z);
@@ -81,29 +124,13 @@ fn erfc_abs(z: Value) -> Value {
     return t * p * exp(-a * a);
 }
 
-// The normal distribution's cumulative function: (1 + erf(x / sqrt 2)) / 2.
-fn normal_cdf(x: Value) -> Value {
-    let tail = 0.5f * erfc_abs(x * 0.70710678f);
-    return select(1.0f - tail, tail, x < Value(0.0f));
-}
-
-// x * normal_cdf(x), and its derivative normal_cdf(x) + x * normal_pdf(x). The limit at -inf (0 * inf) is written out.
-fn gelu_erf(x: Value) -> Value { return select(x * normal_cdf(x), Value(0.0f), x < Value(-20.0f)); }
-fn gelu_erf_grad(x: Value) -> Value {
-    let y = within(x, 20.0f);
-    return normal_cdf(y) + y * 0.39894228f * exp(-0.5f * y * y);
-}
-
-// x / 2 * (1 + tanh(u)), u = sqrt(2 / pi) * (x + 0.044715 x^3), and its derivative. (1 + tanh(u)) / 2 is
-// sigmoid(2u), which keeps the small values of the left tail. u is clamped so that x^3 cannot overflow.
-fn gelu_tanh(x: Value) -> Value {
-    let y = within(x, 20.0f);
-    return select(x * sigmoid(1.5957691f * (y + 0.044715f * y * y * y)), Value(0.0f), x < Value(-20.0f));
-}
-fn gelu_tanh_grad(x: Value) -> Value {
-    let y = within(x, 20.0f);
-    let s = sigmoid(1.5957691f * (y + 0.044715f * y * y * y));
-    return s + y * s * (1.0f - s) * 1.5957691f * (1.0f + 0.134145f * y * y);
+// Below 0.5 the difference from 1 would cancel, and the Taylor series to x^11 (next term 3e-8 relative) is used instead.
+fn erf(x: Value) -> Value {
+    let far = 1.0f - erfc_abs(x);
+    let s = x * x;
+    let tail = -0.02686617f + s * (0.0052239776f + s * -0.00085483270f);
+    let series = x * (1.1283792f + s * (-0.3761264f + s * (0.11283792f + s * tail)));
+    return select(select(far, -far, x < Value(0.0f)), series, abs(x) < Value(0.5f));
 }
 
 // x / keep with probability keep, else 0; the same mask for the same (seed, stream, index).

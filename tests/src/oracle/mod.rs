@@ -14,6 +14,7 @@ pub mod embedding;
 pub mod matmul;
 pub mod norm;
 pub mod operations;
+pub mod operations_pointwise;
 pub mod optimizer;
 pub mod pointwise;
 pub mod recurrent;

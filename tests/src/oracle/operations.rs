@@ -1,4 +1,4 @@
-//! The meaning of every operation of a tensor, by its method's name: one `pub fn` each, over [`Array`]s.
+//! The meaning of every operation of a tensor that is not pointwise, by its method's name: one `pub fn` each, over [`Array`]s.
 //!
 //! They are plain formulas; those that a kernel family's oracle already has are called there.
 
@@ -6,102 +6,7 @@ use seqloom_kernels::recurrent::{Activation, Cell};
 
 use super::array::Array;
 use super::recurrent::{Inputs, Layout, Outputs, forward};
-use super::{attention, embedding, norm, pointwise};
-
-/// a + b
-pub fn add(a: &Array, b: &Array) -> Array {
-    a.zip(b, |a, b| a + b)
-}
-
-/// a − b
-pub fn sub(a: &Array, b: &Array) -> Array {
-    a.zip(b, |a, b| a - b)
-}
-
-/// a · b
-pub fn mul(a: &Array, b: &Array) -> Array {
-    a.zip(b, |a, b| a * b)
-}
-
-/// a / b
-pub fn div(a: &Array, b: &Array) -> Array {
-    a.zip(b, |a, b| a / b)
-}
-
-/// The greater.
-pub fn maximum(a: &Array, b: &Array) -> Array {
-    a.zip(b, f64::max)
-}
-
-/// The lesser.
-pub fn minimum(a: &Array, b: &Array) -> Array {
-    a.zip(b, f64::min)
-}
-
-/// −x
-pub fn neg(x: &Array) -> Array {
-    x.map(|x| -x)
-}
-
-/// eˣ
-pub fn exp(x: &Array) -> Array {
-    x.map(f64::exp)
-}
-
-/// Natural logarithm.
-pub fn ln(x: &Array) -> Array {
-    x.map(f64::ln)
-}
-
-/// √x
-pub fn sqrt(x: &Array) -> Array {
-    x.map(f64::sqrt)
-}
-
-/// tanh x
-pub fn tanh(x: &Array) -> Array {
-    x.map(f64::tanh)
-}
-
-/// 1/(1+e⁻ˣ)
-pub fn sigmoid(x: &Array) -> Array {
-    x.map(pointwise::sigmoid)
-}
-
-/// max(x, 0)
-pub fn relu(x: &Array) -> Array {
-    x.map(pointwise::relu)
-}
-
-/// x·Φ(x)
-pub fn gelu(x: &Array) -> Array {
-    x.map(pointwise::gelu_erf)
-}
-
-/// x/2·(1 + tanh(√(2/π)·(x + 0.044715·x³)))
-pub fn gelu_tanh(x: &Array) -> Array {
-    x.map(pointwise::gelu_tanh)
-}
-
-/// silu(a)·b
-pub fn swiglu(a: &Array, b: &Array) -> Array {
-    a.zip(b, |a, b| pointwise::silu(a) * b)
-}
-
-/// x·sigmoid(x)
-pub fn silu(x: &Array) -> Array {
-    x.map(pointwise::silu)
-}
-
-/// x²
-pub fn square(x: &Array) -> Array {
-    x.map(|x| x * x)
-}
-
-/// |x|
-pub fn abs(x: &Array) -> Array {
-    x.map(f64::abs)
-}
+use super::{attention, embedding, norm};
 
 /// out[.., i, j] = Σₚ a[.., i, p]·b[.., p, j]; a `b` of two dimensions serves every matrix of `a`.
 pub fn matmul(a: &Array, b: &Array) -> Array {

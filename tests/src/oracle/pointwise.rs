@@ -30,6 +30,31 @@ pub fn gelu_tanh(x: f64) -> f64 {
     0.5 * x * (1.0 + ((2.0 / PI).sqrt() * (x + 0.044715 * x * x * x)).tanh())
 }
 
+/// −1, 0 or 1.
+pub fn sign(x: f64) -> f64 {
+    if x == 0.0 { 0.0 } else { x.signum() }
+}
+
+/// x above 0, else `alpha · (eˣ − 1)`.
+pub fn elu(x: f64, alpha: f64) -> f64 {
+    if x > 0.0 { x } else { alpha * x.exp_m1() }
+}
+
+/// `ln(1 + eˣ)`, by `x + ln(1 + e⁻ˣ)` where eˣ may overflow.
+pub fn softplus(x: f64) -> f64 {
+    x.max(0.0) + (-x.abs()).exp().ln_1p()
+}
+
+/// `x · tanh(softplus(x))`.
+pub fn mish(x: f64) -> f64 {
+    x * softplus(x).tanh()
+}
+
+/// `x · min(max(x + 3, 0), 6) / 6`.
+pub fn hard_swish(x: f64) -> f64 {
+    x * (x + 3.0).clamp(0.0, 6.0) / 6.0
+}
+
 /// The error function, by its Maclaurin series inside |x| < 3 and by the continued fraction of `erfc` outside.
 ///
 /// Both converge to about 1e-14 where they are used, far below what single precision can tell.

@@ -51,7 +51,7 @@ fn in_both_widths(one: &str, four: &str, others: &[Elem]) -> Fusion {
 
 #[test]
 fn functions_of_one_operand() {
-    let cases: [Case; 22] = [
+    let cases: [Case; 32] = [
         ("neg(x)", |x| -x),
         ("abs_(x)", f64::abs),
         ("sign_(x)", |x| if x == 0.0 { 0.0 } else { x.signum() }),
@@ -71,13 +71,23 @@ fn functions_of_one_operand() {
         ("gelu_erf_grad(x)", |x| slope(oracle::gelu_erf, x)),
         ("silu_grad(x)", |x| slope(oracle::silu, x)),
         ("pow_(x, Value(3.0f))", |x| x.powi(3)),
-        ("sub(sin_(clamp(x, Value(-3.0f), Value(3.0f))), cos_(clamp(x, Value(-3.0f), Value(3.0f))))", |x| {
-            x.clamp(-3.0, 3.0).sin() - x.clamp(-3.0, 3.0).cos()
-        }),
+        ("sin_(x)", f64::sin),
+        ("cos_(x)", f64::cos),
+        ("clamp_(x, Value(-3.0f), Value(2.0f))", |x| x.clamp(-3.0, 2.0)),
+        ("round_(mul(x, Value(0.25f)))", |x| (x * 0.25).round_ties_even()),
+        ("erf(x)", oracle::erf),
+        ("leaky_relu(x, Value(0.25f))", |x| if x > 0.0 { x } else { 0.25 * x }),
+        ("elu(x, Value(1.5f))", |x| oracle::elu(x, 1.5)),
+        ("softplus(x)", oracle::softplus),
+        ("mish(x)", oracle::mish),
+        ("mish_grad(x)", |x| slope(oracle::mish, x)),
+        ("hard_swish(x)", oracle::hard_swish),
         ("select_(greater(x, Value(0.5f)), max_(x, Value(1.0f)), div(x, Value(3.0f)))", |x| {
             if x > 0.5 { x.max(1.0) } else { x / 3.0 }
         }),
-        ("add(less(x, Value(0.0f)), equal(x, Value(0.0f)))", |x| if x <= 0.0 { 1.0 } else { 0.0 }),
+        ("mul(less_equal(x, Value(0.0f)), greater_equal(x, Value(-5.0f)))", |x| {
+            if (-5.0..=0.0).contains(&x) { 1.0 } else { 0.0 }
+        }),
     ];
     let executor = Executor::shared();
     // A grid of moderate arguments, and those at which a careless formula overflows.

@@ -1,48 +1,14 @@
-//! Every operation against PyTorch: outputs, and the gradients of a weighted sum of them.
+//! Every operation that is not pointwise against PyTorch: outputs, and the gradients of a weighted sum of them.
 //!
 //! The cases are those of `golden/operations.py`; [`apply`] is the same table in Rust, with the same constants.
 
-use seqloom_graph::{
-    Activation, AttentionOptions, CrossEntropyOptions, Following, Lengths, OPERATIONS, Start, Tensor,
-};
+use seqloom_graph::{Activation, AttentionOptions, CrossEntropyOptions, Following, Lengths, Start, Tensor};
 use seqloom_kernels::recurrent::Cell;
-use seqloom_tests::case::{Case, Recorded, weighted_sum};
-use seqloom_tests::compare::{Tolerance, compare};
-use seqloom_tests::device;
-use seqloom_tests::golden::{Golden, operation_cases};
-use seqloom_tests::layer;
-
-/// The golden values are exact to a float32; what is left is this program's rounding. WGSL lets exp, ln and tanh be wrong
-/// by some units in the last place that grow with the argument, and a sum of n terms by about √n·6e-8 of its terms, which
-/// is absolute where they cancel.
-const TOLERANCE: Tolerance = Tolerance { abs: 5e-6, rel: 2e-5 };
+use seqloom_tests::{golden_operations, layer};
 
 /// The operation of a case. PyTorch's dimension arguments stand in the order of this project's.
 fn apply<'g>(case: &str, x: &[Tensor<'g>]) -> Vec<Tensor<'g>> {
     let one = match case {
-        "add" | "add_row" | "add_column" => x[0] + x[1],
-        "add_scalar" => x[0] + 1.5,
-        "sub" | "sub_row" => x[0] - x[1],
-        "sub_from_scalar" => 1.5 - x[0],
-        "mul" | "mul_row" | "mul_column" => x[0] * x[1],
-        "mul_scalar" => x[0] * -2.5,
-        "div" | "div_row" => x[0] / x[1],
-        "div_of_scalar" => 1.5 / x[0],
-        "neg" => -x[0],
-        "exp" => x[0].exp(),
-        "ln" => x[0].ln(),
-        "sqrt" => x[0].sqrt(),
-        "tanh" | "tanh_extreme" => x[0].tanh(),
-        "sigmoid" | "sigmoid_extreme" => x[0].sigmoid(),
-        "relu" => x[0].relu(),
-        "gelu" | "gelu_extreme" => x[0].gelu(),
-        "gelu_tanh" | "gelu_tanh_extreme" => x[0].gelu_tanh(),
-        "swiglu" => x[0].swiglu(x[1]),
-        "silu" | "silu_extreme" => x[0].silu(),
-        "square" => x[0].square(),
-        "abs" => x[0].abs(),
-        "maximum" | "maximum_row" => x[0].maximum(x[1]),
-        "minimum" | "minimum_row" => x[0].minimum(x[1]),
         "matmul" | "matmul_batched" | "matmul_ragged" | "matmul_shared" => x[0].matmul(x[1]),
         "matmul_t" | "matmul_t_batched" | "matmul_t_ragged" | "matmul_t_shared" => x[0].matmul_t(x[1]),
         "t_matmul" | "t_matmul_batched" | "t_matmul_ragged" => x[0].t_matmul(x[1]),
@@ -133,54 +99,8 @@ fn attend<'g>(case: &str, x: &[Tensor<'g>]) -> Tensor<'g> {
     }
 }
 
-/// Runs all cases of an operation, with the kernels for this adapter and with those for a GPU, and reports all that differ
-/// at once.
-fn operation(name: &str) {
-    let golden = Golden::load("operations");
-    let mut failures = Vec::new();
-    for case in &operation_cases()[name] {
-        let operands: Vec<_> = golden.numbered(&format!("{case}.in")).into_iter().cloned().collect();
-        let weights = golden.numbered(&format!("{case}.weight"));
-        for (kind, device) in [("as it is", device::shared()), ("as a GPU", device::shared_as_gpu())] {
-            let run = Case::compile(&device, &operands, |g, x| {
-                let outputs = apply(case, x);
-                Recorded { loss: weighted_sum(g, &outputs, &weights), outputs }
-            });
-            let _ = run.loss();
-            let outputs =
-                run.outputs().into_iter().enumerate().map(|(i, values)| (format!("{case}.out{i}"), values));
-            let gradients = run
-                .gradients()
-                .into_iter()
-                .enumerate()
-                .map(|(i, values)| (format!("{case}.grad{i}"), values));
-            for (tensor, got) in outputs.chain(gradients) {
-                let name = format!("{tensor}, adapter {kind}");
-                failures.extend(compare(&name, &got, golden.floats(&tensor), TOLERANCE).err());
-            }
-        }
-    }
-    assert!(failures.is_empty(), "{}", failures.join("\n"));
-}
-
-macro_rules! golden {
-    ($($name:ident)*) => {
-        $(#[test] fn $name() { operation(stringify!($name)); })*
-
-        #[test]
-        fn every_operation_has_a_golden_case() {
-            let here = [$(stringify!($name)),*];
-            let cases = operation_cases();
-            for operation in OPERATIONS {
-                assert!(here.contains(operation), "no golden test of {operation}");
-                assert!(cases.get(*operation).is_some_and(|c| !c.is_empty()), "no golden case of {operation}");
-            }
-            assert_eq!(cases.len(), here.len(), "golden/operations.json has operations that this file has not");
-        }
-    };
-}
-
-golden! {
-    add sub mul div neg exp ln sqrt tanh sigmoid relu gelu gelu_tanh silu swiglu square abs maximum minimum matmul matmul_t t_matmul sum mean max reshape transpose slice pad concat broadcast_to softmax log_softmax layer_norm rms_norm cross_entropy gather_rows pack append
-    unpack dropout rnn lstm gru attention attention_weights
+golden_operations! {
+    "operations", apply:
+    matmul matmul_t t_matmul sum mean max reshape transpose slice pad concat broadcast_to softmax log_softmax layer_norm rms_norm
+    cross_entropy gather_rows pack append unpack dropout rnn lstm gru attention attention_weights
 }

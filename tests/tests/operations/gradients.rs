@@ -1,5 +1,6 @@
 //! Gradient of every operation in the middle of a graph (`seqloom_tests::mid_graph`), against finite differences of the
-//! loss. Operands keep away from kinks by more than the stencil moves them. The recurrent operations have a file of their own.
+//! loss. Operands keep away from kinks by more than the stencil moves them. Pointwise, recurrent and attention operations have
+//! files of their own.
 
 use seqloom_graph::{CrossEntropyOptions, Following, HostData, HostTensor, Tensor};
 use seqloom_tests::case::{Case, Recorded};
@@ -7,7 +8,7 @@ use seqloom_tests::device;
 use seqloom_tests::mid_graph::{check, check_on, ids, tensor, wave};
 
 /// Values of both signs, at least 0.3 from 0.
-fn away(shape: &[usize], salt: usize) -> HostTensor {
+pub(crate) fn away(shape: &[usize], salt: usize) -> HostTensor {
     tensor(shape, |k| {
         let value = ((k * 7 + salt * 13) as f32 * 1.3).sin();
         value + 0.3f32.copysign(value)
@@ -15,7 +16,7 @@ fn away(shape: &[usize], salt: usize) -> HostTensor {
 }
 
 /// Values from 0.7 to 2.3.
-fn positive(shape: &[usize], salt: usize) -> HostTensor {
+pub(crate) fn positive(shape: &[usize], salt: usize) -> HostTensor {
     tensor(shape, |k| 1.5 + 0.8 * ((k * 7 + salt * 13) as f32 * 1.3).sin())
 }
 
@@ -25,124 +26,8 @@ fn spread(shape: &[usize]) -> HostTensor {
 }
 
 /// An operation of one operand.
-fn unary(operand: HostTensor, operation: impl for<'g> Fn(Tensor<'g>) -> Tensor<'g>) {
+pub(crate) fn unary(operand: HostTensor, operation: impl for<'g> Fn(Tensor<'g>) -> Tensor<'g>) {
     check(&[operand], |x| vec![operation(x[0])]);
-}
-
-/// An operation of two operands: of one shape, with a row and with a column that stretch.
-fn binary(
-    make: impl Fn(&[usize], usize) -> HostTensor,
-    operation: impl for<'g> Fn(Tensor<'g>, Tensor<'g>) -> Tensor<'g>,
-) {
-    for (a, b) in [(&[3, 4][..], &[3, 4][..]), (&[2, 3, 4], &[4]), (&[3, 1], &[2, 3, 4])] {
-        check(&[make(a, 0), make(b, 1)], |x| vec![operation(x[0], x[1])]);
-    }
-}
-
-#[test]
-fn gradient_of_add() {
-    binary(wave, |a, b| a + b);
-    unary(wave(&[3, 4], 0), |x| 1.5 + (x + 0.5));
-}
-
-#[test]
-fn gradient_of_sub() {
-    binary(wave, |a, b| a - b);
-    unary(wave(&[3, 4], 0), |x| 1.5 - (x - 0.5));
-}
-
-#[test]
-fn gradient_of_mul() {
-    binary(wave, |a, b| a * b);
-    unary(wave(&[3, 4], 0), |x| 1.5 * (x * -0.5));
-}
-
-#[test]
-fn gradient_of_div() {
-    binary(positive, |a, b| a / b);
-    unary(positive(&[3, 4], 0), |x| 1.5 / (x / 0.5));
-}
-
-#[test]
-fn gradient_of_neg() {
-    unary(wave(&[3, 4], 0), |x| -x);
-}
-
-#[test]
-fn gradient_of_exp() {
-    unary(wave(&[3, 4], 0), |x| x.exp());
-}
-
-#[test]
-fn gradient_of_ln() {
-    unary(positive(&[3, 4], 0), |x| x.ln());
-}
-
-#[test]
-fn gradient_of_sqrt() {
-    unary(positive(&[3, 4], 0), |x| x.sqrt());
-}
-
-#[test]
-fn gradient_of_tanh() {
-    unary(wave(&[3, 4], 0), |x| x.tanh());
-}
-
-#[test]
-fn gradient_of_sigmoid() {
-    unary(wave(&[3, 4], 0), |x| x.sigmoid());
-}
-
-#[test]
-fn gradient_of_relu() {
-    unary(away(&[3, 4], 0), |x| x.relu());
-}
-
-#[test]
-fn gradient_of_gelu() {
-    unary(wave(&[3, 4], 0), |x| x.gelu());
-}
-
-#[test]
-fn gradient_of_gelu_tanh() {
-    unary(wave(&[3, 4], 0), |x| x.gelu_tanh());
-}
-
-#[test]
-fn gradient_of_swiglu() {
-    binary(wave, |a, b| a.swiglu(b));
-}
-
-#[test]
-fn gradient_of_silu() {
-    unary(wave(&[3, 4], 0), |x| x.silu());
-}
-
-#[test]
-fn gradient_of_square() {
-    unary(wave(&[3, 4], 0), |x| x.square());
-}
-
-#[test]
-fn gradient_of_abs() {
-    unary(away(&[3, 4], 0), |x| x.abs());
-}
-
-/// `away` and its mirror image: nowhere closer than 0.6.
-fn apart() -> [HostTensor; 2] {
-    let mirrored = away(&[3, 4], 0);
-    let HostData::F32(values) = mirrored.data() else { panic!("made as f32") };
-    [mirrored.clone(), tensor(&[3, 4], |k| -values[k])]
-}
-
-#[test]
-fn gradient_of_maximum() {
-    check(&apart(), |x| vec![x[0].maximum(x[1])]);
-}
-
-#[test]
-fn gradient_of_minimum() {
-    check(&apart(), |x| vec![x[0].minimum(x[1])]);
 }
 
 #[test]
@@ -346,6 +231,7 @@ fn every_operation_has_a_gradient_check() {
     // The names are what `gradient_of_` functions these files define.
     let source = concat!(
         include_str!("gradients.rs"),
+        include_str!("gradients_pointwise.rs"),
         include_str!("gradients_recurrent.rs"),
         include_str!("gradients_attention.rs")
     );

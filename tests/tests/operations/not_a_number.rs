@@ -52,31 +52,48 @@ type Function = for<'g> fn(Tensor<'g>) -> Tensor<'g>;
 
 #[test]
 fn functions_of_one_operand_keep_it() {
-    let functions: [(&str, Function); 16] = [
-        ("neg", |x| -x),
-        ("exp", |x| x.exp()),
-        ("ln", |x| x.ln()),
-        ("sqrt", |x| x.sqrt()),
-        ("recip", |x| x.recip()),
-        ("square", |x| x.square()),
-        ("abs", |x| x.abs()),
-        ("tanh", |x| x.tanh()),
-        ("sigmoid", |x| x.sigmoid()),
-        ("relu", |x| x.relu()),
-        ("gelu", |x| x.gelu()),
-        ("gelu_tanh", |x| x.gelu_tanh()),
-        ("silu", |x| x.silu()),
-        ("swiglu", |x| x.swiglu(x)),
-        ("maximum", |x| {
+    // Whether the gradient is NaN too, and not the number that a comparison or a step leaves.
+    let functions: [(&str, bool, Function); 32] = [
+        ("neg", false, |x| -x),
+        ("exp", true, |x| x.exp()),
+        ("ln", true, |x| x.ln()),
+        ("sqrt", true, |x| x.sqrt()),
+        ("recip", true, |x| x.recip()),
+        ("sin", true, |x| x.sin()),
+        ("cos", true, |x| x.cos()),
+        ("erf", true, |x| x.erf()),
+        ("square", true, |x| x.square()),
+        ("pow", true, |x| x.powf(2.5)),
+        ("a number to the power", true, |x| x.graph().full(&x.shape(), 2.0).pow(x)),
+        ("abs", false, |x| x.abs()),
+        ("floor", false, |x| x.floor() + x),
+        ("ceil", false, |x| x.ceil() + x),
+        ("round", false, |x| x.round() + x),
+        ("clamp", false, |x| x.clamp(-9.0, 9.0)),
+        ("tanh", true, |x| x.tanh()),
+        ("sigmoid", true, |x| x.sigmoid()),
+        ("relu", false, |x| x.relu()),
+        ("leaky_relu", false, |x| x.leaky_relu(0.25)),
+        ("elu", true, |x| x.elu(1.0)),
+        ("selu", true, |x| x.selu()),
+        ("softplus", true, |x| x.softplus()),
+        ("mish", true, |x| x.mish()),
+        ("hard_swish", false, |x| x.hard_swish()),
+        ("gelu", true, |x| x.gelu()),
+        ("gelu_tanh", true, |x| x.gelu_tanh()),
+        ("silu", true, |x| x.silu()),
+        ("swiglu", true, |x| x.swiglu(x)),
+        ("maximum", false, |x| {
             x.maximum(x.graph().full(&x.shape(), 0.0)) + x.graph().full(&x.shape(), 0.0).maximum(x)
         }),
-        ("minimum", |x| {
+        ("minimum", false, |x| {
             x.minimum(x.graph().full(&x.shape(), 9.0)) + x.graph().full(&x.shape(), 9.0).minimum(x)
         }),
+        ("select", false, |x| x.graph().full(&x.shape(), 1.0).select(x, -x)),
     ];
     for width in WIDTHS {
         let (x, is_nan) = rows(width);
-        for (name, function) in functions {
+        for (name, kept, function) in functions {
             for (kind, outputs, gradients) in run(std::slice::from_ref(&x), |_, t| {
                 let y = function(t[0]);
                 // A loss that only the numbers reach would hide what gradients do; this one weighs every element alike.
@@ -84,10 +101,8 @@ fn functions_of_one_operand_keep_it() {
             }) {
                 let name = format!("{name} of {width} {kind}");
                 found(&name, &outputs[0], &is_nan);
-                let compared =
-                    ["relu", "maximum", "minimum", "abs", "neg"].iter().any(|f| name.starts_with(f));
                 let none = vec![false; is_nan.len()];
-                found(&format!("gradient of {name}"), &gradients[0], if compared { &none } else { &is_nan });
+                found(&format!("gradient of {name}"), &gradients[0], if kept { &is_nan } else { &none });
             }
         }
     }
@@ -101,13 +116,23 @@ fn either_operand_counts_and_comparisons_give_0() {
         for (kind, outputs, _) in run(&[x.clone(), other], |_, t| {
             let (x, y) = (t[0], t[1]);
             let both = [x + y, y - x, x * y, y / x, x.maximum(y), y.maximum(x), x.minimum(y), y.minimum(x)];
-            let compared = [x.greater(y), x.less(y), y.greater(x), y.less(x), x.equal(x)];
-            Recorded { outputs: both.into_iter().chain(compared).collect(), loss: (x + y).sum_all() }
+            let both = both.into_iter().chain([x.pow(y), y.pow(x)]);
+            let compared = [
+                x.greater(y),
+                x.less(y),
+                y.greater(x),
+                y.less(x),
+                x.equal(x),
+                x.greater_equal(x),
+                x.less_equal(x),
+                x.sign(),
+            ];
+            Recorded { outputs: both.chain(compared).collect(), loss: (x + y).sum_all() }
         }) {
-            for (i, output) in outputs[..8].iter().enumerate() {
+            for (i, output) in outputs[..10].iter().enumerate() {
                 found(&format!("function {i} of {width} {kind}"), output, &is_nan);
             }
-            for (i, output) in outputs[8..].iter().enumerate() {
+            for (i, output) in outputs[10..].iter().enumerate() {
                 let at_nan: Vec<f32> =
                     output.iter().zip(&is_nan).filter(|(_, nan)| **nan).map(|(value, _)| *value).collect();
                 assert_eq!(at_nan, vec![0.0; width], "comparison {i} of {width} {kind}");

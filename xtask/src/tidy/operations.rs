@@ -8,12 +8,12 @@ use std::collections::BTreeSet;
 
 use super::tree::{Finding, Tree};
 
-/// Where each operation has its oracle, one public function of its name and none beside.
-const ORACLES: &str = "tests/src/oracle/operations.rs";
+/// Files of oracles begin like this: one public function of each operation's name, and none beside.
+const ORACLES: &str = "tests/src/oracle/operations";
 /// Files of gradient checks begin like this.
 const GRADIENTS: &str = "tests/tests/operations/gradients";
-/// Golden cases of PyTorch, by operation.
-const GOLDEN: &str = "tests/golden/operations.json";
+/// Golden cases of PyTorch stand here: each file of a family lists those of its operations under `cases`.
+const GOLDEN: &str = "tests/golden/";
 
 /// Compares the four lists.
 pub fn agree(tree: &Tree, operations: &[&str], findings: &mut Vec<Finding>) {
@@ -44,11 +44,15 @@ fn words_after(tree: &Tree, place: &str, mark: &str) -> BTreeSet<String> {
 
 /// Operations that have at least one golden case.
 fn golden(tree: &Tree) -> BTreeSet<String> {
-    let Some(source) = tree.files.get(GOLDEN) else { return BTreeSet::new() };
-    let json: serde_json::Value = serde_json::from_str(&source.text).unwrap_or_default();
-    let cases = json.get("cases").and_then(serde_json::Value::as_object);
     let full = |cases: &serde_json::Value| cases.as_array().is_some_and(|list| !list.is_empty());
-    cases.into_iter().flatten().filter(|(_, list)| full(list)).map(|(name, _)| name.clone()).collect()
+    let mut found = BTreeSet::new();
+    for (_, source) in tree.with_extension("json").filter(|(path, _)| path.starts_with(GOLDEN)) {
+        let json: serde_json::Value = serde_json::from_str(&source.text).unwrap_or_default();
+        let cases = json.get("cases").and_then(serde_json::Value::as_object);
+        found
+            .extend(cases.into_iter().flatten().filter(|(_, list)| full(list)).map(|(name, _)| name.clone()));
+    }
+    found
 }
 
 #[cfg(test)]
@@ -61,7 +65,7 @@ mod tests {
         ("tests/golden/operations.json", "{\"cases\": {\"add\": [\"add_row\"], \"exp\": [\"exp\"]}}"),
     ];
 
-    fn run(files: [(&str, &str); 3], operations: &[&str]) -> Vec<String> {
+    fn run(files: &[(&str, &str)], operations: &[&str]) -> Vec<String> {
         let mut findings = Vec::new();
         agree(&Tree::from(files), operations, &mut findings);
         findings.iter().map(ToString::to_string).collect()
@@ -69,25 +73,32 @@ mod tests {
 
     #[test]
     fn four_equal_sets_are_sound() {
-        assert!(run(SOUND, &["add", "exp"]).is_empty());
+        assert!(run(&SOUND, &["add", "exp"]).is_empty());
+    }
+
+    #[test]
+    fn families_add_up() {
+        let mut files = SOUND.to_vec();
+        files[2].1 = "{\"cases\": {\"add\": [\"add_row\"]}}";
+        files.push(("tests/golden/pointwise.json", "{\"cases\": {\"exp\": [\"exp\"]}}"));
+        files[0].1 = "pub fn add(a: f64) {}";
+        files.push(("tests/src/oracle/operations_pointwise.rs", "pub fn exp(x: f64) {}"));
+        assert!(run(&files, &["add", "exp"]).is_empty());
     }
 
     #[test]
     fn a_missing_side_is_named() {
-        let found = run(SOUND, &["add", "exp", "tanh"]);
+        let found = run(&SOUND, &["add", "exp", "tanh"]);
         assert_eq!(found.len(), 3, "{found:?}");
         assert!(found[0].contains("`tanh` has no oracle"));
         let mut files = SOUND;
         files[2].1 = "{\"cases\": {\"add\": [], \"exp\": [\"exp\"]}}";
-        assert_eq!(
-            run(files, &["add", "exp"]),
-            ["tests/golden/operations.json: operation `add` has no golden case"]
-        );
+        assert_eq!(run(&files, &["add", "exp"]), ["tests/golden/: operation `add` has no golden case"]);
     }
 
     #[test]
     fn a_test_of_no_operation_is_found() {
-        let found = run(SOUND, &["add"]);
+        let found = run(&SOUND, &["add"]);
         assert_eq!(found.len(), 3, "{found:?}");
         assert!(found.iter().all(|f| f.contains("`exp`, which is no operation")));
     }

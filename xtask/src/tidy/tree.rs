@@ -81,8 +81,15 @@ impl Tree {
 #[cfg(test)]
 impl<const N: usize> From<[(&str, &str); N]> for Tree {
     fn from(files: [(&str, &str); N]) -> Self {
+        Self::from(&files[..])
+    }
+}
+
+#[cfg(test)]
+impl From<&[(&str, &str)]> for Tree {
+    fn from(files: &[(&str, &str)]) -> Self {
         let mut tree = Self::default();
-        files.into_iter().for_each(|(path, text)| tree.insert(path.to_owned(), text.to_owned()));
+        files.iter().for_each(|(path, text)| tree.insert((*path).to_owned(), (*text).to_owned()));
         tree
     }
 }

@@ -9,28 +9,19 @@ use std::sync::Arc;
 use super::payload::{Attending, Derivation, GradientOf, Recurrence};
 use super::specs::ParamId;
 
+pub(crate) use super::pointwise::{Binary, Ternary, Unary};
+
 /// Every operation a user can call on tensors that computes something, by method name. Each has an f64 oracle, a
 /// gradient check and a golden case of this name in the tests; `cargo xtask tidy` compares the lists.
-pub const OPERATIONS: &[&str] = &[
-    "add",
-    "sub",
-    "mul",
-    "div",
-    "neg",
-    "exp",
-    "ln",
-    "sqrt",
-    "tanh",
-    "sigmoid",
-    "relu",
-    "gelu",
-    "gelu_tanh",
-    "silu",
+pub const OPERATIONS: &[&str] = &listed::<{ count(ALL) }>(ALL);
+
+/// The rows of the pointwise tables, and everything that is no row of one.
+const ALL: &[&[&str]] = &[Unary::OPERATIONS, Binary::OPERATIONS, Ternary::OPERATIONS, OTHERS];
+
+/// Operations with a kernel of their own, views, and those that are composed where they are recorded.
+const OTHERS: &[&str] = &[
+    "selu",
     "swiglu",
-    "square",
-    "abs",
-    "maximum",
-    "minimum",
     "matmul",
     "matmul_t",
     "t_matmul",
@@ -60,111 +51,28 @@ pub const OPERATIONS: &[&str] = &[
     "attention_weights",
 ];
 
-/// Pointwise functions of one argument.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) enum Unary {
-    /// The value itself: a copy where a tensor must lie in a certain place.
-    Copy,
-    /// The value itself, without a gradient.
-    Detach,
-    /// −x
-    Neg,
-    /// eˣ
-    Exp,
-    /// Natural logarithm.
-    Ln,
-    /// √x
-    Sqrt,
-    /// 1/x
-    Recip,
-    /// tanh x
-    Tanh,
-    /// 1/(1+e⁻ˣ)
-    Sigmoid,
-    /// max(x, 0)
-    Relu,
-    /// x·Φ(x), Φ the normal distribution function.
-    Gelu,
-    /// Its derivative, Φ(x) + x·φ(x).
-    GeluGrad,
-    /// x/2·(1 + tanh(√(2/π)·(x + 0.044715·x³))).
-    GeluTanh,
-    /// Its derivative.
-    GeluTanhGrad,
-    /// x·sigmoid(x).
-    Silu,
-    /// Its derivative, σ + x·σ·(1−σ) with σ = sigmoid(x).
-    SiluGrad,
-    /// |x|
-    Abs,
-    /// −1, 0 or 1
-    Sign,
-    /// x²
-    Square,
-}
-
-impl Unary {
-    /// What messages call it.
-    pub(crate) fn name(self) -> &'static str {
-        match self {
-            Unary::Copy => "copy",
-            Unary::Detach => "detach",
-            Unary::Neg => "neg",
-            Unary::Exp => "exp",
-            Unary::Ln => "ln",
-            Unary::Sqrt => "sqrt",
-            Unary::Recip => "recip",
-            Unary::Tanh => "tanh",
-            Unary::Sigmoid => "sigmoid",
-            Unary::Relu => "relu",
-            Unary::Gelu | Unary::GeluGrad => "gelu",
-            Unary::GeluTanh | Unary::GeluTanhGrad => "gelu_tanh",
-            Unary::Silu | Unary::SiluGrad => "silu",
-            Unary::Abs => "abs",
-            Unary::Sign => "sign",
-            Unary::Square => "square",
-        }
+const fn count(lists: &[&[&str]]) -> usize {
+    let (mut total, mut list) = (0, 0);
+    while list < lists.len() {
+        total += lists[list].len();
+        list += 1;
     }
+    total
 }
 
-/// Pointwise functions of two arguments; comparisons give 1 or 0.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) enum Binary {
-    /// a + b
-    Add,
-    /// a − b
-    Sub,
-    /// a · b
-    Mul,
-    /// a / b
-    Div,
-    /// The greater.
-    Max,
-    /// The lesser.
-    Min,
-    /// a > b
-    Greater,
-    /// a < b
-    Less,
-    /// a = b
-    Equal,
-}
-
-impl Binary {
-    /// What messages call it.
-    pub(crate) fn name(self) -> &'static str {
-        match self {
-            Binary::Add => "add",
-            Binary::Sub => "sub",
-            Binary::Mul => "mul",
-            Binary::Div => "div",
-            Binary::Max => "maximum",
-            Binary::Min => "minimum",
-            Binary::Greater => "greater",
-            Binary::Less => "less",
-            Binary::Equal => "equal",
+/// The lists one behind the other.
+const fn listed<const N: usize>(lists: &[&[&'static str]]) -> [&'static str; N] {
+    let (mut all, mut at, mut list) = ([""; N], 0, 0);
+    while list < lists.len() {
+        let mut i = 0;
+        while i < lists[list].len() {
+            all[at] = lists[list][i];
+            at += 1;
+            i += 1;
         }
+        list += 1;
     }
+    all
 }
 
 /// How a reduction combines elements.
@@ -191,6 +99,8 @@ pub(crate) enum Op {
     Unary(Unary),
     /// A pointwise function of two operands of one shape.
     Binary(Binary),
+    /// A pointwise function of three operands of one shape.
+    Ternary(Ternary),
     /// Keeps an element with probability `keep` (bits of an f32) and scales it by 1/keep; `stream` tells calls apart.
     Dropout {
         /// Probability to keep, as bits.

@@ -95,6 +95,7 @@ impl Op {
             Op::Constant(_) => of(Scalar, "constant"),
             Op::Unary(function) => of(Pointwise, function.name()),
             Op::Binary(function) => of(Pointwise, function.name()),
+            Op::Ternary(function) => of(Pointwise, function.name()),
             Op::Dropout { .. } => of(Pointwise, "dropout").reads_control(),
             Op::ToF32 => of(Pointwise, "to_f32"),
             Op::Reshape => of(Alias, "reshape"),

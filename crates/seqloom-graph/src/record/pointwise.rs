@@ -6,7 +6,7 @@
 use std::ops::{Add, Div, Mul, Neg, Sub};
 
 use crate::ir::layout::DType;
-use crate::ir::op::{Binary, Op, Unary};
+use crate::ir::op::{Binary, Op, Ternary, Unary};
 use crate::record::tensor::{Tensor, here};
 
 impl<'g> Tensor<'g> {
@@ -36,7 +36,24 @@ impl<'g> Tensor<'g> {
     }
 
     #[track_caller]
-    fn with_scalar(self, name: &'static str, function: Binary, rhs: f32) -> Self {
+    pub(crate) fn ternary(self, name: &'static str, function: Ternary, [b, c]: [Self; 2]) -> Self {
+        let at = here();
+        if let Some(poisoned) = self.refuse(name, &[self, b, c].map(|operand| (operand, DType::F32)), at) {
+            return poisoned;
+        }
+        let both = self.shape().broadcast(&b.shape());
+        let Some(shape) = both.and_then(|shape| shape.broadcast(&c.shape())) else {
+            return self.shape_error(name, &[b, c], "the shapes do not broadcast", at);
+        };
+        if self.graph.shape(name, &shape, at).is_none() {
+            return self.shape_error(name, &[b, c], "too many elements", at);
+        }
+        let operands = [self, b, c].map(|operand| operand.stretched(shape, at));
+        self.graph.push(Op::Ternary(function), &operands, shape, DType::F32, at)
+    }
+
+    #[track_caller]
+    pub(crate) fn with_scalar(self, name: &'static str, function: Binary, rhs: f32) -> Self {
         self.binary(name, function, self.graph.constant(rhs, here()))
     }
 
@@ -68,55 +85,56 @@ impl<'g> Tensor<'g> {
         self.unary("recip", Unary::Recip)
     }
 
-    /// tanh of each element.
+    /// Sine of each element in radians.
+    ///
+    /// Within 2e-7 for |x| up to 2²⁴, whatever the driver's own sine is worth; beyond, where neighbouring numbers are more than 1
+    /// apart, it is the driver's. Drivers that rearrange sums (Metal's fast mathematics may) lose digits of large arguments.
     #[track_caller]
     #[must_use]
-    pub fn tanh(self) -> Self {
-        self.unary("tanh", Unary::Tanh)
+    pub fn sin(self) -> Self {
+        self.unary("sin", Unary::Sin)
     }
 
-    /// 1/(1+e⁻ˣ) of each element.
+    /// Cosine of each element in radians, as exact as [`Self::sin`].
     #[track_caller]
     #[must_use]
-    pub fn sigmoid(self) -> Self {
-        self.unary("sigmoid", Unary::Sigmoid)
+    pub fn cos(self) -> Self {
+        self.unary("cos", Unary::Cos)
     }
 
-    /// max(x, 0) of each element; its gradient at 0 is 0.
+    /// The error function 2/√π · ∫₀ˣ e^(−t²) dt of each element, within 5e-7 of its value.
     #[track_caller]
     #[must_use]
-    pub fn relu(self) -> Self {
-        self.unary("relu", Unary::Relu)
+    pub fn erf(self) -> Self {
+        self.unary("erf", Unary::Erf)
     }
 
-    /// x·Φ(x) with the exact normal distribution function Φ (Hendrycks & Gimpel 2016).
+    /// The greatest integer that is not above x, for each element; its gradient is 0 everywhere.
     #[track_caller]
     #[must_use]
-    pub fn gelu(self) -> Self {
-        self.unary("gelu", Unary::Gelu)
+    pub fn floor(self) -> Self {
+        self.unary("floor", Unary::Floor)
     }
 
-    /// x/2·(1 + tanh(√(2/π)·(x + 0.044715·x³))), the approximation of [`Self::gelu`] that GPT-2 was trained with (Hendrycks &
-    /// Gimpel 2016).
+    /// The least integer that is not below x, for each element; its gradient is 0 everywhere.
     #[track_caller]
     #[must_use]
-    pub fn gelu_tanh(self) -> Self {
-        self.unary("gelu_tanh", Unary::GeluTanh)
+    pub fn ceil(self) -> Self {
+        self.unary("ceil", Unary::Ceil)
     }
 
-    /// x·sigmoid(x) (Hendrycks & Gimpel 2016).
+    /// The nearest integer, of two equally near ones the even, for each element; its gradient is 0 everywhere.
     #[track_caller]
     #[must_use]
-    pub fn silu(self) -> Self {
-        self.unary("silu", Unary::Silu)
+    pub fn round(self) -> Self {
+        self.unary("round", Unary::Round)
     }
 
-    /// silu(self)·rhs with broadcasting, the gated unit of LLaMA's feed-forward layers, where both are products of one operand
-    /// (Shazeer 2020). Composed of the two, which the fuser makes one pass or a product's epilogue.
+    /// −1, 0 or 1 for each element, 0 for a NaN; its gradient is 0 everywhere.
     #[track_caller]
     #[must_use]
-    pub fn swiglu(self, rhs: Self) -> Self {
-        self.unary("swiglu", Unary::Silu).binary("swiglu", Binary::Mul, rhs)
+    pub fn sign(self) -> Self {
+        self.unary("sign", Unary::Sign)
     }
 
     /// x² of each element.
@@ -131,6 +149,34 @@ impl<'g> Tensor<'g> {
     #[must_use]
     pub fn abs(self) -> Self {
         self.unary("abs", Unary::Abs)
+    }
+
+    /// self^exponent, element by element, with broadcasting, as in PyTorch: x⁰ is 1 for every x, also 0 and NaN; 1^b is 1 for every b;
+    /// a negative base has a result for whole exponents only, else NaN.
+    ///
+    /// With y = aᵇ the gradients are b·aᵇ⁻¹ of a, 0 where b = 0, and y·ln a of b, 0 where a = 0 and b ≥ 0, and NaN for a negative a. The
+    /// error is the driver's; Vulkan allows about 3e-7·(1 + |b| + |b·log₂ a|) of the value.
+    #[track_caller]
+    #[must_use]
+    pub fn pow(self, exponent: Self) -> Self {
+        self.binary("pow", Binary::Pow, exponent)
+    }
+
+    /// [`Self::pow`] with a number as exponent. The exponents 2, 3, 4, ½, −½ and −1 are computed by products, roots and quotients,
+    /// which is faster and exact to some units in the last place.
+    #[track_caller]
+    #[must_use]
+    pub fn powf(self, exponent: f32) -> Self {
+        let square = |x: Self| x.unary("pow", Unary::Square);
+        match exponent {
+            2.0 => square(self),
+            3.0 => square(self).binary("pow", Binary::Mul, self),
+            4.0 => square(square(self)),
+            0.5 => self.unary("pow", Unary::Sqrt),
+            -0.5 => self.unary("pow", Unary::Sqrt).unary("pow", Unary::Recip),
+            -1.0 => self.unary("pow", Unary::Recip),
+            _ => self.with_scalar("pow", Binary::Pow, exponent),
+        }
     }
 
     /// The greater of the two, element by element; equal elements share the gradient.
@@ -154,6 +200,13 @@ impl<'g> Tensor<'g> {
         self.binary("greater", Binary::Greater, rhs)
     }
 
+    /// 1 where this is greater or equal, else 0; no gradient.
+    #[track_caller]
+    #[must_use]
+    pub fn greater_equal(self, rhs: Self) -> Self {
+        self.binary("greater_equal", Binary::GreaterEqual, rhs)
+    }
+
     /// 1 where this is less, else 0; no gradient.
     #[track_caller]
     #[must_use]
@@ -161,11 +214,40 @@ impl<'g> Tensor<'g> {
         self.binary("less", Binary::Less, rhs)
     }
 
+    /// 1 where this is less or equal, else 0; no gradient.
+    #[track_caller]
+    #[must_use]
+    pub fn less_equal(self, rhs: Self) -> Self {
+        self.binary("less_equal", Binary::LessEqual, rhs)
+    }
+
     /// 1 where both are equal, else 0; no gradient.
     #[track_caller]
     #[must_use]
     pub fn equal(self, rhs: Self) -> Self {
         self.binary("equal", Binary::Equal, rhs)
+    }
+
+    /// `yes` where this is not 0, else `no`, with broadcasting of all three: PyTorch's `where`. Comparisons make conditions; a NaN is
+    /// not 0.
+    ///
+    /// What is not taken has no part in the value, even where it is infinite or NaN, and gets a gradient of 0. A function that it was
+    /// computed by multiplies that 0 by its derivative, which gives NaN where the derivative is infinite, as in PyTorch: `select` the
+    /// function's operand too.
+    #[track_caller]
+    #[must_use]
+    pub fn select(self, yes: Self, no: Self) -> Self {
+        self.ternary("select", Ternary::Select, [yes, no])
+    }
+
+    /// min(max(x, low), high) of each element. The gradient flows where low < x < high, not at a
+    /// bound, as in PyTorch. Infinite bounds bound nothing; where low is
+    /// above high, all elements are high, as in PyTorch.
+    #[track_caller]
+    #[must_use]
+    pub fn clamp(self, low: f32, high: f32) -> Self {
+        let bounds = [low, high].map(|bound| self.graph.constant(bound, here()));
+        self.ternary("clamp", Ternary::Clamp, bounds)
     }
 
     /// Ids or lengths as numbers, exact up to 2²⁴.

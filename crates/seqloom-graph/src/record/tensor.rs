@@ -24,15 +24,17 @@ use crate::record::graph::Graph;
 ///
 /// | operation | result |
 /// |---|---|
-/// | arithmetic; `exp`, `ln`, `sqrt`, `recip`, `square`, `abs`; `tanh`, `sigmoid`, `relu`, both `gelu`, `silu`, `swiglu` | NaN |
+/// | arithmetic and functions of one operand, also `clamp`; but 0 for `sign` | NaN |
+/// | `pow` | NaN, but 1 for x⁰ and 1^b |
+/// | `select` | the first side where the condition is NaN; of a side, where it is taken |
 /// | `maximum`, `minimum`, `max` | NaN, from whichever operand or element |
-/// | `greater`, `less`, `equal` | 0 |
+/// | `greater`, `less`, `equal`, `greater_equal`, `less_equal` | 0 |
 /// | `sum`, `mean`, `matmul` and its like | NaN wherever it is a term, also times 0 |
 /// | `softmax`, `log_softmax`, `layer_norm`, `rms_norm` | its whole row is NaN |
 /// | `cross_entropy` | NaN, unless the row's target is the ignored one |
 /// | `attention` | NaN for each query that sees it; for others where a mask hides it (0 times NaN); rows past a length are not read |
 /// | `dropout` | NaN, or 0 where it is dropped |
-/// | gradients of the functions above | NaN, but 0 through a comparison: `relu`, `maximum`, `minimum`, `abs` |
+/// | gradients of the functions above | NaN, but 0 through a comparison (`relu`, `clamp`, `maximum`, `minimum`, `abs`), the incoming gradient times 1 or the slope through `hard_swish` and `leaky_relu` |
 ///
 /// A training step does not rely on this: the optimizer reads from the bits of each gradient whether it is finite, and skips the
 /// step if one is not.

@@ -11,7 +11,7 @@ use seqloom_kernels::{Elem, FusedCode, Fusion, Width};
 use crate::compile::group::{Access, Group, Leaf, view_access};
 use crate::ir::layout::DType;
 use crate::ir::nodes::Nodes;
-use crate::ir::op::{Binary, Op, Unary};
+use crate::ir::op::Op;
 use crate::ir::specs::NodeId;
 use crate::ir::traits::Kind;
 
@@ -134,17 +134,9 @@ impl Writer<'_> {
                 Op::Constant(bits) => return format!("Value({})", literal(f32::from_bits(*bits))),
                 Op::LossScale => format!("Value({}.loss_scale)", self.control()),
                 Op::Broadcast | Op::Permute(_) => self.view(id),
-                Op::Unary(function) => {
-                    let x = self.value(node.inputs[0]);
-                    match unary(*function) {
-                        Some(name) => format!("{name}({x})"),
-                        None => return x,
-                    }
-                }
-                Op::Binary(function) => {
-                    let (a, b) = (self.value(node.inputs[0]), self.value(node.inputs[1]));
-                    format!("{}({a}, {b})", binary(*function))
-                }
+                Op::Unary(function) => self.call(function.wgsl(), &node.inputs),
+                Op::Binary(function) => self.call(function.wgsl(), &node.inputs),
+                Op::Ternary(function) => self.call(function.wgsl(), &node.inputs),
                 Op::ToF32 => format!("Value(to_f32({}))", self.value(node.inputs[0])),
                 Op::Dropout { keep, stream } => {
                     let x = self.value(node.inputs[0]);
@@ -164,6 +156,11 @@ impl Writer<'_> {
         let _ = writeln!(self.body, "    let {name} = {expression};");
         self.values.insert(id, name.clone());
         name
+    }
+
+    fn call(&mut self, function: &str, operands: &[NodeId]) -> String {
+        let operands: Vec<_> = operands.iter().map(|&id| self.value(id)).collect();
+        format!("{function}({})", operands.join(", "))
     }
 
     fn view(&mut self, id: NodeId) -> String {
@@ -213,41 +210,4 @@ impl Writer<'_> {
 /// A number as WGSL; what has no literal there goes through its bits.
 fn literal(value: f32) -> String {
     if value.is_finite() { format!("{value:?}f") } else { format!("from_bits({}u)", value.to_bits()) }
-}
-
-fn unary(function: Unary) -> Option<&'static str> {
-    Some(match function {
-        Unary::Copy | Unary::Detach => return None,
-        Unary::Neg => "neg",
-        Unary::Exp => "exp_",
-        Unary::Ln => "log_",
-        Unary::Sqrt => "sqrt_",
-        Unary::Recip => "recip",
-        Unary::Tanh => "tanh_",
-        Unary::Sigmoid => "sigmoid",
-        Unary::Relu => "relu",
-        Unary::Gelu => "gelu_erf",
-        Unary::GeluGrad => "gelu_erf_grad",
-        Unary::GeluTanh => "gelu_tanh",
-        Unary::GeluTanhGrad => "gelu_tanh_grad",
-        Unary::Silu => "silu",
-        Unary::SiluGrad => "silu_grad",
-        Unary::Abs => "abs_",
-        Unary::Sign => "sign_",
-        Unary::Square => "square",
-    })
-}
-
-fn binary(function: Binary) -> &'static str {
-    match function {
-        Binary::Add => "add",
-        Binary::Sub => "sub",
-        Binary::Mul => "mul",
-        Binary::Div => "div",
-        Binary::Max => "max_",
-        Binary::Min => "min_",
-        Binary::Greater => "greater",
-        Binary::Less => "less",
-        Binary::Equal => "equal",
-    }
 }
