@@ -19,6 +19,7 @@ pub mod bench;
 pub mod check;
 mod contract;
 pub mod embedding;
+pub mod gather;
 mod libs;
 mod limits;
 pub mod matmul;
@@ -50,6 +51,7 @@ static KERNELS: LazyLock<Vec<&'static Kernel>> = LazyLock::new(|| {
         softmax::KERNELS,
         norm::KERNELS,
         embedding::KERNELS,
+        gather::KERNELS,
         recurrent::KERNELS,
         attention::KERNELS,
         optimizer::KERNELS,
@@ -80,6 +82,7 @@ pub fn variants() -> Vec<Result<Wgsl, AssembleError>> {
     softmax::variants(&mut out);
     norm::variants(&mut out);
     embedding::variants(&mut out);
+    gather::variants(&mut out);
     recurrent::variants(&mut out);
     attention::variants(&mut out);
     optimizer::variants(&mut out);

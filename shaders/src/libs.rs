@@ -108,6 +108,10 @@ libs! {
     ATTENTION_GRADIENT: "attention/lib/attention_gradient.wgsl",
     /// A tile of scores shared out in a workgroup; needs [`ATTENTION`].
     ATTENTION_WORKGROUP: "attention/lib/attention_workgroup.wgsl",
+    /// How a reduction combines two elements; needs [`VALUE`] and the constant OP.
+    COMBINE: "reduce/lib/combine.wgsl",
+    /// Which of two elements is the more extreme one; needs the constant LEAST.
+    BEYOND: "reduce/lib/beyond.wgsl",
 }
 
 /// What `assemble` joins, besides a kernel's own helpers, where fused code is given.

@@ -5,9 +5,10 @@
 
 Only a change of the cases needs this; the tests read the committed files and need no Python. Written next to it:
 
-    operations.safetensors   every operation that is not pointwise: inputs, outputs, gradients of a weighted sum of the outputs
+    operations.safetensors   every operation of no other family: inputs, outputs, gradients of a weighted sum of the outputs
     pointwise.safetensors    the same of pointwise operations
-    <either>.json            the PyTorch version, the operations covered, the cases of each
+    reductions.safetensors   the same of reductions over several axes, running sums and picks
+    <each>.json              the PyTorch version, the operations covered, the cases of each
     recurrent.safetensors    torch.nn.RNN, LSTM and GRU: layers, directions, ragged lengths, initial states, all gradients
     attention.safetensors    attention over an encoder's outputs, each score, ragged lengths, all gradients
     language_models.safetensors  the language models without recurrent layers, carried state and all gradients
@@ -39,6 +40,7 @@ from language_models import language_models
 from losses import losses
 from operations import Case, Values, cases, torch_module
 from pointwise import cases as pointwise_cases
+from reductions import cases as reduction_cases
 from schedules import schedules
 from seq2seq import seq2seq
 from transformer import transformer
@@ -198,6 +200,7 @@ def training():
 FILES = {
     "operations": lambda: operations("operations", cases()),
     "pointwise": lambda: operations("pointwise", pointwise_cases()),
+    "reductions": lambda: operations("reductions", reduction_cases()),
     "recurrent": recurrent,
     "attention": lambda: store("attention.safetensors", attention()),
     "language_models": lambda: store("language_models.safetensors", language_models()),

@@ -15,6 +15,7 @@ mod movement;
 mod norm;
 mod pointwise;
 mod recurrent;
+mod reduction;
 mod softmax;
 
 use std::collections::HashMap;
@@ -111,6 +112,7 @@ fn vjp<'g>(
         | Op::CrossEntropyGrad { .. }
         | Op::NormGrad { .. }
         | Op::GatherGrad
+        | Op::PickGrad
         | Op::RecurrentGrad(_)
         | Op::AttentionGrad(..) => Err(second_order(&node.op, at)),
         Op::Unary(function) => Ok(vec![pointwise::unary(*function, x[0], y, dy)]),
@@ -123,7 +125,8 @@ fn vjp<'g>(
         Op::Window { axis, start, take, before } => {
             one(movement::window((*axis, *start, *take, *before), x[0], dy, at))
         }
-        Op::Reduce { op, axis } => one(contraction::reduce(*op, *axis, x[0], y, dy, at)),
+        Op::Reduce { op, axis } => one(reduction::reduce(*op, *axis, x[0], y, dy, at)),
+        Op::Scan { axis, reverse } => one(reduction::scan(*axis, *reverse, dy, at)),
         Op::MatMul { trans_a, trans_b } => Ok(contraction::matmul(*trans_a, *trans_b, x[0], x[1], dy)),
         Op::Softmax { log } => one(softmax::backward(*log, y, dy, at)),
         Op::Norm { centred, .. } => Ok(norm::backward(*centred, x, outputs, grads[0], at)),
@@ -131,6 +134,7 @@ fn vjp<'g>(
             Ok(cross_entropy::backward((*ignore_index, *smoothing), x, outputs, grads[0], at))
         }
         Op::Gather => Ok(embedding::gather(x, dy, at)),
+        Op::Pick => Ok(embedding::pick(x, dy, at)),
         Op::Rearrange => Ok(embedding::rearrange(x, dy, at)),
         Op::Append => Ok(append::backward(x, dy)),
         Op::Recurrent(recurrence) => Ok(recurrent::backward(*recurrence, x, outputs, grads, at)),
@@ -146,7 +150,8 @@ fn vjp<'g>(
         | Op::LossScale
         | Op::Constant(_)
         | Op::Literal(_)
-        | Op::ToF32
+        | Op::ToF32 { .. }
+        | Op::Arg { .. }
         | Op::Keep
         | Op::Host(_)
         | Op::Output(_) => Ok(vec![None; x.len()]),

@@ -33,6 +33,7 @@ pub use record::graph::Graph;
 pub use record::lengths::{Lengths, packed_rows};
 pub use record::params::{Init, ParamSpec, Params};
 pub use record::recurrent::{Activation, LstmOutput, RecurrentOutput};
+pub use record::reduction::Axes;
 pub use record::tensor::Tensor;
 pub use run::arena::{Arena, StoreKind};
 pub use run::cache::{CacheUsage, ProgramCache};

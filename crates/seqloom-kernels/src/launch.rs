@@ -42,6 +42,13 @@ impl Fusion {
         Self { code: of(Elem::F32), four: Some(Box::new(four)), ..Self::default() }
     }
 
+    /// Code that gives 0 and reads nothing.
+    pub(crate) fn zeros() -> Self {
+        let code = FusedCode { body: "    return Value(0.0f);\n".to_owned(), leaves: Vec::new() };
+        let four = Some(Box::new(Fusion { code: code.clone(), ..Self::default() }));
+        Self { code, four, ..Self::default() }
+    }
+
     /// The work for a kernel of this width, which [`width`] has allowed.
     pub(crate) fn at(&self, width: Width) -> &Self {
         match width {

@@ -13,11 +13,13 @@
 //!
 //! [`Facts`]: seqloom_device::Facts
 
+pub mod arg;
 pub mod attention;
 pub mod bench;
 pub mod cross_entropy;
 pub mod embedding;
 mod error;
+pub mod gather;
 mod launch;
 pub mod matmul;
 pub mod norm;
@@ -25,6 +27,7 @@ pub mod optimizer;
 pub mod pointwise;
 pub mod recurrent;
 pub mod reduce;
+pub mod scan;
 pub mod softmax;
 mod sums;
 pub mod tune;

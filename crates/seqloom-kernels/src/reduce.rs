@@ -1,4 +1,4 @@
-//! Sum or maximum over one axis, with a fused pointwise head.
+//! Sum, maximum, minimum or product over one axis, with a fused pointwise head.
 //!
 //! There are two kernels. Columns uses an invocation per result; it suits many results or results that are neighbours
 //! in memory, and is the only choice on a CPU adapter. Rows uses a workgroup per result, for the last axis on a GPU.
@@ -41,19 +41,12 @@ const SHORTEST_COLUMN: usize = 64;
 const SHORTEST_CHUNK: usize = 8;
 
 /// Invocations that share a long chunk in the rows kernel.
-const ROW_WORKGROUP: u32 = 256;
+pub(crate) const ROW_WORKGROUP: u32 = 256;
 
 /// The longest chunk of the columns kernel, whose invocations walk one.
 const LONGEST_CHUNK: u32 = MOST_ITERATIONS - 2;
 
-/// What is done along the axis.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum ReduceOp {
-    /// Sum.
-    Sum,
-    /// Maximum.
-    Max,
-}
+pub use seqloom_shaders::reduce::ReduceOp;
 
 /// A reduction of `[outer, len, inner]` to `[outer, inner]`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -144,12 +137,13 @@ impl Cut {
 
     /// How much of the axis one result of the first launch covers; `len` if one launch is enough. An invocation adds at
     /// most as many terms as a block of that sum has (`sums`).
-    fn chunk_len(self, op: ReduceOp, len: u32) -> u32 {
+    pub(crate) fn chunk_len(self, op: ReduceOp, len: u32) -> u32 {
         let chunk_len = len.div_ceil(self.chunks.clamp(1, len.max(1)));
         let sharing = if self.variant == Variant::Rows { ROW_WORKGROUP } else { 1 };
         let block = match op {
             ReduceOp::Sum => sharing.saturating_mul(block(len.div_ceil(sharing) as usize) as u32),
-            ReduceOp::Max => len,
+            // Rounding of products is relative to each, whatever the order.
+            ReduceOp::Max | ReduceOp::Min | ReduceOp::Prod => len,
         };
         // On every device, so the order of additions is the same on all.
         let walkable = if self.variant == Variant::Columns { LONGEST_CHUNK } else { u32::MAX };
@@ -224,6 +218,24 @@ pub fn lower_as(cut: Cut, problem: &Problem, facts: &Facts, fusion: &Fusion) -> 
     })
 }
 
+/// The launch that reduces each chunk of the axis to one result, `[outer, chunks, inner]`, by the columns kernel.
+pub(crate) fn chunk_sums(
+    problem: &Problem,
+    chunk_len: u32,
+    facts: &Facts,
+    fusion: &Fusion,
+    out: Operand,
+) -> Result<Launch, KernelError> {
+    let head = count(OP, "head", &[problem.outer, problem.len, problem.inner])?;
+    let [outer, len, inner] = [problem.outer, problem.len, problem.inner].map(|extent| extent as u32);
+    let width = width(inner, Some(fusion), facts);
+    let (view, inner) = (view_at(OP, Some(fusion), width)?, inner / width.elements());
+    let chunks = len.div_ceil(chunk_len);
+    let params = ReduceParams { outer, len, inner, chunks, chunk_len, view, ..ReduceParams::default() };
+    Stage { variant: Variant::Columns, width, op: problem.op, params, out }
+        .launch(facts, Head::Fused(fusion, head))
+}
+
 /// Where the values to reduce come from.
 enum Head<'a> {
     /// The caller's fused code over this many elements.
@@ -244,17 +256,17 @@ struct Stage {
 
 impl Stage {
     fn launch(self, facts: &Facts, head: Head<'_>) -> Result<Launch, KernelError> {
-        let (max, width) = (self.op == ReduceOp::Max, self.width);
+        let (op, width) = (self.op, self.width);
         let results = self.params.outer * self.params.chunks * self.params.inner;
         match self.variant {
             Variant::Columns => {
                 let (workgroup, grid) = striding(OP, results, u64::from(self.params.chunk_len) + 1, facts)?;
-                self.finish(ReduceColumns { workgroup, max, width }, grid, facts, head)
+                self.finish(ReduceColumns { workgroup, op, width }, grid, facts, head)
             }
             Variant::Rows => {
                 let workgroup = if self.params.chunk_len <= 128 { 64 } else { ROW_WORKGROUP };
                 let grid = flat_grid(OP, results, workgroup, facts)?;
-                self.finish(ReduceRows { workgroup, max }, grid, facts, head)
+                self.finish(ReduceRows { workgroup, op }, grid, facts, head)
             }
         }
     }

@@ -1,4 +1,4 @@
-// Sum or maximum over the middle axis, one invocation per result: x [outer, len, inner] -> out [outer, chunks, inner].
+// Sum, maximum, minimum or product over the middle axis, one invocation per result: x [outer, len, inner] -> out [outer, chunks, inner].
 //
 // out[o, c, i] = reduce over r in [c * chunk_len, min((c + 1) * chunk_len, len)) of fused(0, (o * len + r) * inner + i)
 //
@@ -6,13 +6,13 @@
 // A long axis is reduced in two launches of this kernel: chunks first, then the chunks' results with chunks = 1.
 // Grid: any number of workgroups in x and y; invocations stride over the outer * chunks * inner results, and
 // neighbours read neighbouring columns.
-// Numeric: rows are added in order, in f32, so the bits depend on chunk_len and on nothing else. A maximum starts
-// from its first row and not from a least value, so -inf survives, as a NaN does.
+// Numeric: rows are combined in order, in f32, so the bits depend on chunk_len and on nothing else. All but sums start
+// from their first row and not from a neutral value, so that an infinity survives, as a NaN does.
 //
-// Joined: value, view
+// Joined: value, view, combine
 
 const WORKGROUP: u32 = 64u; // spec
-const MAX: bool = false; // spec
+const OP: u32 = 0u; // spec
 
 struct Params {
     outer: u32,
@@ -47,10 +47,10 @@ fn main(
         var acc = Value(0.0f);
         for (var r = begin; r < end; r++) {
             let value = fused(Value(0.0f), base + r * params.inner);
-            if MAX {
-                acc = select(greatest(acc, value), value, r == begin);
-            } else {
+            if OP == SUM {
                 acc += value;
+            } else {
+                acc = select(combine(acc, value), value, r == begin);
             }
         }
         out[at] = acc;

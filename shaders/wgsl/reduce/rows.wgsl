@@ -1,4 +1,4 @@
-// Sum or maximum over the last axis, one workgroup per result: x [outer, len] -> out [outer, chunks].
+// Sum, maximum, minimum or product over the last axis, one workgroup per result: x [outer, len] -> out [outer, chunks].
 //
 // out[o, c] = reduce over r in [c * chunk_len, min((c + 1) * chunk_len, len)) of fused(0, o * len + r)
 //
@@ -6,13 +6,13 @@
 // empty. One long row is reduced in two launches: chunks first, then the chunks' results with chunks = 1.
 // Grid: at least outer * chunks workgroups in x and y (a grid's side is limited, hence two); the rest do nothing.
 // WORKGROUP is a power of two.
-// Numeric: each invocation adds every WORKGROUP-th element in order, then a tree of fixed shape adds the
-// invocations: the bits depend on WORKGROUP and chunk_len only. -inf survives a maximum, as a NaN does.
+// Numeric: each invocation combines every WORKGROUP-th element in order, then a tree of fixed shape combines the
+// invocations: the bits depend on WORKGROUP and chunk_len only. An infinity survives, as a NaN does.
 //
-// Joined: value, view, tree
+// Joined: value, view, combine, tree
 
 const WORKGROUP: u32 = 256u; // spec
-const MAX: bool = false; // spec
+const OP: u32 = 0u; // spec
 
 struct Params {
     outer: u32,
@@ -31,10 +31,7 @@ fn fused(value: Value, index: u32) -> Value { return value; } // spec
 
 alias Node = f32;
 
-fn reduced(a: Node, b: Node, how: u32) -> Node {
-    if MAX { return greatest(a, b); }
-    return a + b;
-}
+fn reduced(a: Node, b: Node, how: u32) -> Node { return combine(a, b); }
 
 @compute @workgroup_size(WORKGROUP)
 fn main(
@@ -51,14 +48,14 @@ fn main(
     let end = min(begin + params.chunk_len, params.len);
     let base = o * params.len;
     var first = begin + lane;
-    if MAX {
-        // A lane beyond the chunk repeats its last element, which a maximum does not notice.
+    if OP == MAX || OP == MIN {
+        // A lane beyond the chunk repeats its last element, which changes neither.
         first = min(first, end - 1u);
     }
-    var acc = 0.0f;
+    var acc = select(0.0f, 1.0f, OP == PROD);
     for (var r = first; r < end; r += WORKGROUP) {
         let value = fused(0.0f, base + r);
-        acc = select(reduced(acc, value, 0u), value, r == first);
+        acc = select(combine(acc, value), value, r == first);
     }
     let result = tree(lane, acc, 0u);
     if lane == 0u {

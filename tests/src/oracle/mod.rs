@@ -15,6 +15,7 @@ pub mod matmul;
 pub mod norm;
 pub mod operations;
 pub mod operations_pointwise;
+pub mod operations_reductions;
 pub mod optimizer;
 pub mod pointwise;
 pub mod recurrent;

@@ -32,21 +32,6 @@ pub fn t_matmul(a: &Array, b: &Array) -> Array {
     matmul(&transpose(a, a.shape.len() - 2, a.shape.len() - 1), b)
 }
 
-/// Sum along an axis.
-pub fn sum(x: &Array, axis: usize) -> Array {
-    x.fold(axis, |along| along.iter().sum())
-}
-
-/// Mean along an axis.
-pub fn mean(x: &Array, axis: usize) -> Array {
-    x.fold(axis, |along| along.iter().sum::<f64>() / along.len() as f64)
-}
-
-/// Greatest along an axis.
-pub fn max(x: &Array, axis: usize) -> Array {
-    x.fold(axis, |along| along.iter().copied().fold(f64::NEG_INFINITY, f64::max))
-}
-
 /// The same elements under another shape.
 pub fn reshape(x: &Array, shape: &[usize]) -> Array {
     Array { shape: shape.to_vec(), data: x.data.clone() }

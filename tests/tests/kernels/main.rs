@@ -5,9 +5,11 @@
 //! that are no multiple of anything.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod arg;
 mod attention;
 mod bench;
 mod embedding;
+mod gather;
 mod grids;
 mod iterations;
 mod limits;
@@ -18,6 +20,7 @@ mod pointwise;
 mod recurrent;
 mod recurrent_oracle;
 mod reduce;
+mod scan;
 mod softmax;
 mod sums;
 mod view;

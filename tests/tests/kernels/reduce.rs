@@ -2,7 +2,7 @@
 
 use seqloom_kernels::Fusion;
 use seqloom_kernels::reduce::{self, Cut, Problem, ReduceOp, Variant};
-use seqloom_tests::compare::{assert_close, assert_same_bits};
+use seqloom_tests::compare::{Tolerance, assert_close, assert_same_bits};
 use seqloom_tests::executor::{Executor, Feed, narrow, random};
 use seqloom_tests::oracle::reduce as oracle;
 
@@ -26,7 +26,7 @@ const SIZES: [(usize, usize, usize); 14] = [
 ];
 
 #[test]
-fn sums_and_maxima_with_a_head() {
+fn sums_and_extremes_with_a_head() {
     let executor = Executor::shared();
     for (kind, facts) in executor.kinds() {
         for (outer, len, inner) in SIZES {
@@ -45,10 +45,11 @@ fn sums_and_maxima_with_a_head() {
                 outs: vec![outer * inner],
                 ..Feed::default()
             };
-            for op in [ReduceOp::Sum, ReduceOp::Max] {
+            for op in [ReduceOp::Sum, ReduceOp::Max, ReduceOp::Min] {
                 let want = match op {
-                    ReduceOp::Sum => oracle::sum(outer, len, inner, &head),
                     ReduceOp::Max => oracle::max(outer, len, inner, &head),
+                    ReduceOp::Min => oracle::min(outer, len, inner, &head),
+                    _ => oracle::sum(outer, len, inner, &head),
                 };
                 let problem = Problem { outer, len, inner, op };
                 let check = |how: &str, lowered| {
@@ -68,6 +69,31 @@ fn sums_and_maxima_with_a_head() {
                             .unwrap(),
                     );
                 }
+            }
+        }
+    }
+}
+
+/// Factors near 1, so that no product leaves what f32 holds: each multiplication is off by 6e-8 of it, together by a few times √len.
+#[test]
+fn products() {
+    let executor = Executor::shared();
+    let fusion = Fusion::identity();
+    for (kind, facts) in executor.kinds() {
+        for (outer, len, inner) in SIZES {
+            let spread = 1.0 / (len as f32).sqrt();
+            let x: Vec<f32> = random(7, outer * len * inner).iter().map(|x| 1.0 + spread * x).collect();
+            let wide: Vec<f64> = x.iter().map(|&x| f64::from(x)).collect();
+            let want = narrow(&oracle::prod(outer, len, inner, &wide));
+            let problem = Problem { outer, len, inner, op: ReduceOp::Prod };
+            let feed = Feed { leaves: vec![(&x).into()], outs: vec![outer * inner], ..Feed::default() };
+            let variants = [Some(Variant::Columns), (inner == 1).then_some(Variant::Rows)];
+            for variant in variants.into_iter().flatten() {
+                let lowered =
+                    reduce::lower_as(Cut::of(variant, &problem), &problem, &facts, &fusion).unwrap();
+                let name = format!("[{outer}, {len}, {inner}] {kind} {variant:?}");
+                let tolerance = Tolerance { abs: 0.0, rel: 5e-5 };
+                assert_close(&name, &executor.run(&lowered, &feed).out(0), &want, tolerance);
             }
         }
     }

@@ -1,4 +1,4 @@
-//! Every operation that is not pointwise against PyTorch: outputs, and the gradients of a weighted sum of them.
+//! Every operation that has no file of its family here against PyTorch: outputs, and the gradients of a weighted sum of them.
 //!
 //! The cases are those of `golden/operations.py`; [`apply`] is the same table in Rust, with the same constants.
 

@@ -20,11 +20,6 @@ pub(crate) fn positive(shape: &[usize], salt: usize) -> HostTensor {
     tensor(shape, |k| 1.5 + 0.8 * ((k * 7 + salt * 13) as f32 * 1.3).sin())
 }
 
-/// Values whose neighbours along any axis of [2, 3, 4] differ by 0.15 or more; on axis 1 by 0.6.
-fn spread(shape: &[usize]) -> HostTensor {
-    tensor(shape, |k| (k * 7 % 24) as f32 * 0.15 - 1.7)
-}
-
 /// An operation of one operand.
 pub(crate) fn unary(operand: HostTensor, operation: impl for<'g> Fn(Tensor<'g>) -> Tensor<'g>) {
     check(&[operand], |x| vec![operation(x[0])]);
@@ -49,27 +44,6 @@ fn gradient_of_t_matmul() {
     for (a, b) in [(&[4, 3][..], &[4, 5][..]), (&[2, 4, 3], &[2, 4, 5])] {
         check(&[wave(a, 0), wave(b, 1)], |x| vec![x[0].t_matmul(x[1])]);
     }
-}
-
-#[test]
-fn gradient_of_sum() {
-    for axis in [0, 1, -1] {
-        unary(wave(&[2, 3, 4], 0), |x| x.sum(axis));
-    }
-    unary(wave(&[3, 4], 0), |x| x.sum_all() * 0.3);
-}
-
-#[test]
-fn gradient_of_mean() {
-    for axis in [0, 1, -1] {
-        unary(wave(&[2, 3, 4], 0), |x| x.mean(axis));
-    }
-    unary(away(&[3, 4], 0), |x| x.mean_all() * 3.0);
-}
-
-#[test]
-fn gradient_of_max() {
-    unary(spread(&[2, 3, 4]), |x| x.max(1));
 }
 
 #[test]
@@ -233,7 +207,8 @@ fn every_operation_has_a_gradient_check() {
         include_str!("gradients.rs"),
         include_str!("gradients_pointwise.rs"),
         include_str!("gradients_recurrent.rs"),
-        include_str!("gradients_attention.rs")
+        include_str!("gradients_attention.rs"),
+        include_str!("gradients_reductions.rs")
     );
     let absent: Vec<_> = seqloom_graph::OPERATIONS
         .iter()

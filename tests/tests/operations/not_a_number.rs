@@ -148,18 +148,47 @@ fn reductions_and_products_keep_it() {
         let (x, _) = rows(width);
         for (kind, outputs, _) in run(&[x, filled(&[width, 2], 0.0)], |_, t| {
             let x = t[0];
-            let outputs = vec![x.sum(1), x.mean(1), x.max(1), x.matmul(t[1]), x.sum(0), x.max(0)];
+            let rows = [x.sum(1), x.mean(1), x.max(1), x.min(1), x.prod(1), x.logsumexp(1)];
+            let more = [x.matmul(t[1]), x.sum(0), x.max(0), x.min(0), x.prod(0)];
+            let outputs = rows.into_iter().chain(more).collect();
             Recorded { outputs, loss: x.max(1).sum_all() }
         }) {
             let by_row: Vec<bool> = (0..=width).map(|row| row < width).collect();
-            for (name, output) in ["sum", "mean", "max"].into_iter().zip(&outputs) {
+            let rows = ["sum", "mean", "max", "min", "prod", "logsumexp"];
+            for (name, output) in rows.into_iter().zip(&outputs) {
                 found(&format!("{name} of {width} {kind}"), output, &by_row);
             }
             let twice: Vec<bool> = by_row.iter().flat_map(|nan| [*nan; 2]).collect();
-            found(&format!("matmul of {width} {kind}"), &outputs[3], &twice);
-            for (name, output) in ["sum", "max"].into_iter().zip(&outputs[4..]) {
+            found(&format!("matmul of {width} {kind}"), &outputs[6], &twice);
+            for (name, output) in ["sum", "max", "min", "prod"].into_iter().zip(&outputs[7..]) {
                 found(&format!("{name} of columns of {width} {kind}"), output, &vec![true; width]);
             }
+        }
+    }
+}
+
+#[test]
+fn the_first_nan_is_the_extreme_element_and_running_sums_lose_what_follows() {
+    for width in [3, 4, 300] {
+        let (x, _) = rows(width);
+        for (kind, outputs, _) in run(&[x], |_, t| {
+            let x = t[0];
+            let found =
+                [x.argmax(1).to_f32(), x.argmin(1).to_f32(), x.argmax(0).to_f32(), x.argmin(0).to_f32()];
+            let sums = [x.cumsum(1), x.cumsum(0)];
+            Recorded { outputs: found.into_iter().chain(sums).collect(), loss: x.sum_all() }
+        }) {
+            // The last row has none: its elements grow.
+            let last = [width as f32 - 1.0, 0.0];
+            for (i, last) in last.into_iter().enumerate() {
+                let want: Vec<f32> = (0..width).map(|row| row as f32).chain([last]).collect();
+                assert_eq!(outputs[i], want, "extreme element {i} of {width} {kind}");
+                assert_eq!(outputs[i + 2], want[..width], "extreme element {i} of columns of {width} {kind}");
+            }
+            let after: Vec<bool> = (0..(width + 1) * width).map(|i| i / width <= i % width).collect();
+            found(&format!("running sums of {width} {kind}"), &outputs[4], &after);
+            let below: Vec<bool> = (0..(width + 1) * width).map(|i| i / width >= i % width).collect();
+            found(&format!("running sums of columns of {width} {kind}"), &outputs[5], &below);
         }
     }
 }

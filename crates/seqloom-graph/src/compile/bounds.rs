@@ -26,6 +26,14 @@ impl Allowed {
         self.range.as_ref().is_some_and(|r| !r.contains(&value)) && self.also != Some(value)
     }
 
+    /// Whether every number below `count` is allowed.
+    fn allows_below(&self, count: usize) -> bool {
+        let last = count.checked_sub(1).and_then(|last| u32::try_from(last).ok());
+        self.range
+            .as_ref()
+            .is_none_or(|range| last.is_some_and(|last| *range.start() == 0 && last <= *range.end()))
+    }
+
     /// What a number may be to which this many are added before it is used; no number if they are too many.
     pub(crate) fn less(self, steps: usize) -> Self {
         let steps = u32::try_from(steps).unwrap_or(u32::MAX);
@@ -67,9 +75,21 @@ pub(crate) struct Limit {
 pub(crate) fn bounds(nodes: &Nodes) -> Vec<Limit> {
     let limit = |(at, node): (NodeId, &Node)| {
         let (operand, allowed) = limit(nodes, node)?;
-        Some(Limit { at, of: node.inputs[operand], allowed })
+        let of = node.inputs[operand];
+        // What the device makes cannot be checked, and needs no check where it cannot be too large.
+        let made = made_by_device(nodes, of).is_some_and(|made| allowed.allows_below(made));
+        (!made).then_some(Limit { at, of, allowed })
     };
     nodes.iter().filter_map(limit).collect()
+}
+
+/// Of indices that the device makes, what they are below.
+fn made_by_device(nodes: &Nodes, id: NodeId) -> Option<usize> {
+    let node = &nodes[nodes.base(id)];
+    match node.op {
+        Op::Arg { axis, .. } => Some(nodes[node.inputs[0]].shape[axis]),
+        _ => None,
+    }
 }
 
 /// The operand that the operation indexes with, and what it may hold.
@@ -78,6 +98,9 @@ fn limit(nodes: &Nodes, node: &Node) -> Option<(usize, Allowed)> {
     Some(match node.op {
         Op::Gather | Op::Host(Derivation::Pick { .. }) => (1, below(shape(0)[0], None)),
         Op::Host(Derivation::Segments { vocab }) => (0, below(vocab, None)),
+        Op::Pick => (1, below(shape(0)[1], None)),
+        Op::Host(Derivation::Picks { len, .. }) => (0, below(len, None)),
+        Op::ToF32 { below: Some(count) } => (0, below(count, None)),
         Op::CrossEntropy { ignore_index, .. } => (1, below(shape(0)[1], ignore_index)),
         Op::Host(Derivation::Packing { time, .. }) => (0, between(1, time)),
         Op::Host(Derivation::PackIds { time, .. }) => (1, between(1, time)),

@@ -159,8 +159,8 @@ impl Walk<'_> {
 
     fn group(&mut self, root: NodeId) -> Result<Group, NodeId> {
         let mut group = Group::default();
-        match self.nodes[root].op {
-            Op::Reduce { .. } => self.visit(root, self.nodes[root].inputs[0], &mut group)?,
+        match self.nodes[root].op.traits().kind {
+            Kind::Reduce => self.visit(root, self.nodes[root].inputs[0], &mut group)?,
             _ => self.visit(root, root, &mut group)?,
         }
         // The kernel's own bindings: a product's operands and result, or a result alone.

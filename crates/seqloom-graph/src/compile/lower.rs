@@ -7,13 +7,13 @@ mod code;
 mod kernels;
 mod product;
 
-use seqloom_kernels::{Lowered, norm, pointwise, reduce};
+use seqloom_kernels::{Lowered, arg, norm, pointwise, reduce, scan};
 
 use crate::compile::group::Group;
 use crate::compile::lower::code::generate;
-use crate::compile::lower::kernels::{append, gather, keep, lower_node, norm_backward};
+use crate::compile::lower::kernels::{append, gather_rows, keep, lower_node, norm_backward};
 use crate::compile::lower::product::product;
-use crate::compile::problem::{around, rows_of};
+use crate::compile::problem::{around, rows_of, sizes};
 use crate::compile::target::Target;
 use crate::compile::unit::{Kernel, Schedule, Unit, Work};
 use crate::ir::error::Result;
@@ -63,6 +63,14 @@ fn lower_group(nodes: &Nodes, unit: &Unit, group: &Group, target: Target<'_>) ->
             let lowered = reduce::lower_as(cut, &problem, facts, &code);
             lowered.or_else(|_| reduce::lower(&problem, facts, &code))?
         }
+        Op::Arg { least, axis } => {
+            let [outer, len, inner] = sizes(nodes[node.inputs[0]].shape, *axis);
+            arg::lower(&arg::Problem { outer, len, inner, least: *least }, facts, &code)?
+        }
+        Op::Scan { axis, reverse } => {
+            let [outer, len, inner] = sizes(node.shape, *axis);
+            scan::lower(&scan::Problem { outer, len, inner, reverse: *reverse }, facts, &code)?
+        }
         _ => pointwise::lower(node.shape.elements(), over.is_some(), facts, &code)?,
     })
 }
@@ -79,7 +87,7 @@ fn lower_kernel(nodes: &Nodes, unit: &Unit, kernel: &Kernel, target: Target<'_>)
         }
         (Op::MatMul { .. }, _) => product(nodes, kernel, tail.as_ref(), target),
         (Op::NormGrad { .. }, _) => norm_backward(nodes, of, facts, tail.as_ref()),
-        (Op::Gather | Op::Rearrange, _) => gather(nodes, of, facts, tail.as_ref()),
+        (Op::Gather | Op::Rearrange, _) => gather_rows(nodes, of, facts, tail.as_ref()),
         (Op::Append, _) => append(nodes, of, unit.over.len(), facts),
         _ => lower_node(nodes, of, !unit.over.is_empty(), target),
     }

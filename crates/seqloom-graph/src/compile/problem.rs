@@ -3,7 +3,7 @@
 //! Only this file turns a node's shape into a kernel family's terms, so fusion and lowering see one problem.
 
 use seqloom_kernels::attention::{Bias, Dropout, Layout, Pass};
-use seqloom_kernels::{attention, cross_entropy, embedding, matmul, norm, recurrent, reduce};
+use seqloom_kernels::{attention, cross_entropy, embedding, gather, matmul, norm, recurrent, reduce};
 
 use crate::ir::nodes::Nodes;
 use crate::ir::op::{Op, ReduceOp};
@@ -32,14 +32,20 @@ pub(crate) fn product_of(nodes: &Nodes, id: NodeId) -> matmul::Problem {
     }
 }
 
-/// Sizes around and along a reduced axis.
+/// Elements before, along and behind an axis.
+pub(crate) fn sizes(shape: Shape, axis: usize) -> [usize; 3] {
+    [shape[..axis].iter().product(), shape[axis], shape[axis + 1..].iter().product()]
+}
+
+/// The reduction of an axis.
 pub(crate) fn around(shape: Shape, axis: usize, op: ReduceOp) -> reduce::Problem {
-    reduce::Problem {
-        outer: shape[..axis].iter().product(),
-        len: shape[axis],
-        inner: shape[axis + 1..].iter().product(),
-        op,
-    }
+    let [outer, len, inner] = sizes(shape, axis);
+    reduce::Problem { outer, len, inner, op }
+}
+
+/// Picks along the middle axis of x, by the shape of their indices.
+pub(crate) fn picks(x: Shape, index: Shape) -> gather::Problem {
+    gather::Problem { outer: x[0], len: x[1], inner: x[2], count: index[1] }
 }
 
 /// Rows of a table.

@@ -55,9 +55,11 @@ impl Rebuilt {
         let empty = |operands: &[NodeId]| operands.iter().any(|&id| self.nodes[id].shape.elements() == 0);
         match node.op {
             Op::MatMul { .. } => empty(&node.inputs),
-            Op::Reduce { op: ReduceOp::Sum, .. } | Op::Window { .. } | Op::GatherGrad | Op::Rearrange => {
-                empty(&node.inputs[..1])
-            }
+            Op::Reduce { op: ReduceOp::Sum, .. }
+            | Op::Window { .. }
+            | Op::GatherGrad
+            | Op::PickGrad
+            | Op::Rearrange => empty(&node.inputs[..1]),
             // Of queries, keys and values.
             Op::Output(_) => {
                 let main = &self.nodes[node.inputs[0]];

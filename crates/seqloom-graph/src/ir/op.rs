@@ -28,6 +28,12 @@ const OTHERS: &[&str] = &[
     "sum",
     "mean",
     "max",
+    "min",
+    "prod",
+    "logsumexp",
+    "argmax",
+    "argmin",
+    "cumsum",
     "reshape",
     "transpose",
     "slice",
@@ -40,6 +46,8 @@ const OTHERS: &[&str] = &[
     "rms_norm",
     "cross_entropy",
     "gather_rows",
+    "gather",
+    "one_hot",
     "append",
     "pack",
     "unpack",
@@ -108,8 +116,11 @@ pub(crate) enum Op {
         /// Number of this call within the graph.
         stream: u32,
     },
-    /// u32 to f32.
-    ToF32,
+    /// u32 to f32; numbers from `below` on are a mistake.
+    ToF32 {
+        /// `None` where any will do.
+        below: Option<usize>,
+    },
     /// The same elements under another shape.
     Reshape,
     /// Stretches dimensions of 1 and adds leading ones.
@@ -130,10 +141,24 @@ pub(crate) enum Op {
     },
     /// Combines the elements of `axis`, which disappears.
     Reduce {
-        /// Sum or maximum.
+        /// How.
         op: ReduceOp,
         /// Axis reduced.
         axis: usize,
+    },
+    /// Index of the first greatest element of `axis`, which disappears; u32.
+    Arg {
+        /// The least instead.
+        least: bool,
+        /// Axis searched.
+        axis: usize,
+    },
+    /// Running sums along `axis`.
+    Scan {
+        /// Axis along which elements are added.
+        axis: usize,
+        /// From its end to its begin.
+        reverse: bool,
     },
     /// Product of the last two dimensions; leading ones are a batch of equal size.
     MatMul {
@@ -179,6 +204,10 @@ pub(crate) enum Op {
     Gather,
     /// dy [N, C], order \[N\], starts [V+1] → gradient of the table [V, C].
     GatherGrad,
+    /// x [O, L, I], index [O, K, I] → x[o, index\[o, k, i\], i], [O, K, I].
+    Pick,
+    /// dy [O, K, I], order \[M\], starts [M+1], places \[M\] → gradient of x [O, L, I].
+    PickGrad,
     /// x [R, C], from \[M\], back \[R\] → [M, C]: row m is x[from\[m\]], or 0 where `from[m]` is no row of x. No row is taken
     /// twice, and `back` is the inverse.
     Rearrange,

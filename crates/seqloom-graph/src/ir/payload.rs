@@ -52,6 +52,16 @@ pub(crate) enum Derivation {
         /// V.
         vocab: usize,
     },
+    /// index [O, K, I] → order \[M\], starts [M+1], places \[M\]: all M picks of [O, L, I] sorted by the element that they take, and
+    /// each such element once.
+    Picks {
+        /// K.
+        count: usize,
+        /// L.
+        len: usize,
+        /// I.
+        inner: usize,
+    },
     /// lengths \[B\] → one table of the packing of B rows of up to `time` steps into `rows` rows.
     Packing {
         /// T.
@@ -130,6 +140,7 @@ impl Derivation {
     pub(crate) fn name(self) -> &'static str {
         match self {
             Derivation::Segments { .. } => "gather_rows",
+            Derivation::Picks { .. } => "gather",
             Derivation::Packing { .. } | Derivation::PackIds { .. } => "lengths",
             Derivation::Following { .. } => "following",
             Derivation::View(_) => "view",

@@ -18,7 +18,7 @@ pub(crate) enum Kind {
     Pointwise,
     /// Its operand's elements under other indices, which a kernel reads through strides.
     View,
-    /// An axis of its operand combined; what computes the operand pointwise runs in the same kernel.
+    /// From elements of its operand along an axis; what computes the operand pointwise runs in the same kernel.
     Reduce,
     /// By a kernel of its own.
     Kernel,
@@ -97,12 +97,15 @@ impl Op {
             Op::Binary(function) => of(Pointwise, function.name()),
             Op::Ternary(function) => of(Pointwise, function.name()),
             Op::Dropout { .. } => of(Pointwise, "dropout").reads_control(),
-            Op::ToF32 => of(Pointwise, "to_f32"),
+            Op::ToF32 { .. } => of(Pointwise, "to_f32"),
             Op::Reshape => of(Alias, "reshape"),
             Op::Broadcast => of(View, "broadcast_to"),
             Op::Permute(_) => of(View, "transpose"),
             Op::Window { .. } => of(Kernel, "slice"),
             Op::Reduce { op, .. } => of(Reduce, reduction(*op)),
+            Op::Arg { least: false, .. } => of(Reduce, "argmax"),
+            Op::Arg { least: true, .. } => of(Reduce, "argmin"),
+            Op::Scan { .. } => of(Reduce, "cumsum"),
             Op::MatMul { .. } => of(Kernel, "matmul").takes_tail(),
             Op::Softmax { log: false } => of(Kernel, "softmax"),
             Op::Softmax { log: true } => of(Kernel, "log_softmax"),
@@ -112,6 +115,7 @@ impl Op {
             Op::CrossEntropyGrad { .. } => of(Kernel, "cross_entropy").writes_over(0),
             Op::Gather => of(Kernel, "gather_rows").takes_tail(),
             Op::GatherGrad => of(Kernel, "gather_rows"),
+            Op::Pick | Op::PickGrad => of(Kernel, "gather"),
             Op::Rearrange => of(Kernel, "pack"),
             Op::Append => of(Kernel, "append"),
             Op::Keep => of(Kernel, "keep").writes_over(1),
@@ -132,5 +136,7 @@ fn reduction(op: ReduceOp) -> &'static str {
     match op {
         ReduceOp::Sum => "sum",
         ReduceOp::Max => "max",
+        ReduceOp::Min => "min",
+        ReduceOp::Prod => "prod",
     }
 }

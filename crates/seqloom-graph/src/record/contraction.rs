@@ -1,13 +1,8 @@
-//! Matrix products and reductions: the operations that combine elements of different indices.
+//! Matrix products.
 
-use crate::ir::error::Location;
 use crate::ir::layout::DType;
-use crate::ir::op::{Op, ReduceOp};
-use crate::ir::shape::Shape;
+use crate::ir::op::Op;
 use crate::record::tensor::{Tensor, here};
-
-/// Why nothing has no mean and no greatest element.
-const EMPTY: &str = "the reduced axis is empty";
 
 impl<'g> Tensor<'g> {
     /// Matrix product over the last two dimensions: [.., M, K] · [.., K, N] → [.., M, N]; 0 where K is. A right operand of two
@@ -65,86 +60,5 @@ impl<'g> Tensor<'g> {
             return self.shape_error(name, &[rhs], "too many elements", at);
         };
         self.graph.push(Op::MatMul { trans_a, trans_b }, &[self, rhs], shape, DType::F32, at)
-    }
-
-    /// Sum over `axis`, which disappears; negative axes count from the back. Over an empty axis it is 0.
-    #[track_caller]
-    #[must_use]
-    pub fn sum(self, axis: isize) -> Self {
-        self.reduce("sum", ReduceOp::Sum, axis)
-    }
-
-    /// Mean over `axis`, which disappears and must not be empty.
-    #[track_caller]
-    #[must_use]
-    pub fn mean(self, axis: isize) -> Self {
-        let at = here();
-        match self.axis("mean", axis, at) {
-            Ok(index) if self.dim(index) == 0 => self.shape_error("mean", &[], EMPTY, at),
-            Ok(index) => self.reduce("mean", ReduceOp::Sum, axis) / self.graph.count(self.dim(index), at),
-            Err(poisoned) => poisoned,
-        }
-    }
-
-    /// Greatest element along `axis`, which disappears and must not be empty; equal greatest elements share the gradient.
-    #[track_caller]
-    #[must_use]
-    pub fn max(self, axis: isize) -> Self {
-        self.reduce("max", ReduceOp::Max, axis)
-    }
-
-    /// Sum of all elements, a scalar; 0 of none.
-    #[track_caller]
-    #[must_use]
-    pub fn sum_all(self) -> Self {
-        let len = self.shape().elements();
-        self.reshape(&[len]).sum(0)
-    }
-
-    /// Mean of all elements, a scalar. There must be one.
-    #[track_caller]
-    #[must_use]
-    pub fn mean_all(self) -> Self {
-        if self.shape().elements() == 0 {
-            return self.shape_error("mean", &[], EMPTY, here());
-        }
-        self.sum_all() / self.graph.count(self.shape().elements(), here())
-    }
-
-    #[track_caller]
-    fn reduce(self, name: &'static str, op: ReduceOp, axis: isize) -> Self {
-        let at = here();
-        if let Some(poisoned) = self.refuse(name, &[(self, DType::F32)], at) {
-            return poisoned;
-        }
-        match self.axis(name, axis, at) {
-            Ok(index) if self.dim(index) == 0 && op == ReduceOp::Max => {
-                self.shape_error(name, &[], EMPTY, at)
-            }
-            Ok(index) if self.graph.shape(name, &self.shape().without(index), at).is_none() => {
-                self.shape_error(name, &[], "too many elements", at)
-            }
-            Ok(index) => self.reduce_axis(op, index, at),
-            Err(poisoned) => poisoned,
-        }
-    }
-
-    pub(crate) fn reduce_axis(self, op: ReduceOp, axis: usize, at: Location) -> Self {
-        self.unary_node(Op::Reduce { op, axis }, self.shape().without(axis), at)
-    }
-
-    /// Summed down to `shape`, which broadcasts to this tensor's shape: the gradient of stretching.
-    pub(crate) fn summed_to(self, shape: Shape, at: Location) -> Self {
-        let mut sum = self;
-        while sum.shape().rank() > shape.rank() {
-            sum = sum.reduce_axis(ReduceOp::Sum, 0, at);
-        }
-        for axis in 0..shape.rank() {
-            if shape[axis] == 1 && sum.dim(axis) != 1 {
-                let kept = sum.shape().with(axis, 1);
-                sum = sum.reduce_axis(ReduceOp::Sum, axis, at).unary_node(Op::Reshape, kept, at);
-            }
-        }
-        sum
     }
 }

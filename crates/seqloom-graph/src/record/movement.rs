@@ -34,11 +34,7 @@ impl<'g> Tensor<'g> {
             (Ok(a), Ok(b)) => (a, b),
             (Err(poisoned), _) | (_, Err(poisoned)) => return poisoned,
         };
-        let mut order = [0, 1, 2, 3];
-        order.swap(a, b);
-        let from = self.shape();
-        let to = from.with(a, from[b]).with(b, from[a]);
-        self.moved(Op::Permute(order), to, at)
+        self.exchanged(a, b, at)
     }
 
     /// The `len` indices of `axis` from `start`.
@@ -138,6 +134,15 @@ impl<'g> Tensor<'g> {
     #[must_use]
     pub fn detach(self) -> Self {
         self.unary("detach", Unary::Detach)
+    }
+
+    /// Two axes exchanged.
+    pub(crate) fn exchanged(self, a: usize, b: usize, at: Location) -> Self {
+        let mut order = [0, 1, 2, 3];
+        order.swap(a, b);
+        let from = self.shape();
+        let to = from.with(a, from[b]).with(b, from[a]);
+        self.moved(Op::Permute(order), to, at)
     }
 
     /// `take` indices of `axis` from `start`, at `before` of a tensor of `shape`.

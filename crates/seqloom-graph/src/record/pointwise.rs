@@ -258,7 +258,7 @@ impl<'g> Tensor<'g> {
         if let Some(poisoned) = self.refuse("to_f32", &[(self, DType::U32)], at) {
             return poisoned;
         }
-        self.graph.push(Op::ToF32, &[self], self.shape(), DType::F32, at)
+        self.graph.push(Op::ToF32 { below: None }, &[self], self.shape(), DType::F32, at)
     }
 
     /// Sets each element to 0 with probability `p` and scales the others by 1/(1−p); in an inference graph, and for

@@ -27,7 +27,9 @@ use crate::record::graph::Graph;
 /// | arithmetic and functions of one operand, also `clamp`; but 0 for `sign` | NaN |
 /// | `pow` | NaN, but 1 for x⁰ and 1^b |
 /// | `select` | the first side where the condition is NaN; of a side, where it is taken |
-/// | `maximum`, `minimum`, `max` | NaN, from whichever operand or element |
+/// | `maximum`, `minimum`, `max`, `min`, `prod`, `logsumexp` | NaN, from whichever operand or element |
+/// | `argmax`, `argmin` | the index of the first NaN |
+/// | `cumsum` | NaN there and in the sums behind it |
 /// | `greater`, `less`, `equal`, `greater_equal`, `less_equal` | 0 |
 /// | `sum`, `mean`, `matmul` and its like | NaN wherever it is a term, also times 0 |
 /// | `softmax`, `log_softmax`, `layer_norm`, `rms_norm` | its whole row is NaN |

@@ -65,7 +65,8 @@ impl HostProgram {
         let Some(sources) = sources.collect::<Option<Vec<_>>>() else {
             return Err(GraphError::Unsupported {
                 op: what.name(),
-                detail: "ids, lengths and positions must come from an input or a literal".to_owned(),
+                detail: "what the host derives of ids, lengths and positions needs them from an input or a literal"
+                    .to_owned(),
                 at: nodes[id].at,
             });
         };
@@ -119,7 +120,9 @@ impl HostProgram {
             }
             None => Err(GraphError::Unsupported {
                 op: "ids",
-                detail: "ids, targets and lengths must come from an input or a literal".to_owned(),
+                detail: "ids, targets and lengths must come from an input or a literal, or be the argmax of an axis that \
+                         is no longer than what they index"
+                    .to_owned(),
                 at: nodes[id].at,
             }),
         }

@@ -19,8 +19,8 @@ use crate::ir::traits::Kind;
 /// is the tail of, or the operand `over` that it is written over. With it goes the same for four neighbours at a time, if every
 /// leaf can be read so.
 pub(crate) fn generate(nodes: &Nodes, root: NodeId, group: &Group, over: Option<NodeId>) -> Fusion {
-    let start = match nodes[root].op {
-        Op::Reduce { .. } => nodes[root].inputs[0],
+    let start = match nodes[root].op.traits().kind {
+        Kind::Reduce => nodes[root].inputs[0],
         _ => root,
     };
     // Rows and not the whole count, so that a batch of another size takes the same pipelines.
@@ -137,7 +137,7 @@ impl Writer<'_> {
                 Op::Unary(function) => self.call(function.wgsl(), &node.inputs),
                 Op::Binary(function) => self.call(function.wgsl(), &node.inputs),
                 Op::Ternary(function) => self.call(function.wgsl(), &node.inputs),
-                Op::ToF32 => format!("Value(to_f32({}))", self.value(node.inputs[0])),
+                Op::ToF32 { .. } => format!("Value(to_f32({}))", self.value(node.inputs[0])),
                 Op::Dropout { keep, stream } => {
                     let x = self.value(node.inputs[0]);
                     let keep = literal(f32::from_bits(*keep));

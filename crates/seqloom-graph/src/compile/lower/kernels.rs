@@ -5,10 +5,10 @@
 
 use seqloom_device::Facts;
 use seqloom_kernels::{
-    Fusion, Lowered, attention, cross_entropy, embedding, norm, optimizer, recurrent, softmax, view,
+    Fusion, Lowered, attention, cross_entropy, embedding, gather, norm, optimizer, recurrent, softmax, view,
 };
 
-use crate::compile::problem::{classes, pass, rows_of, table};
+use crate::compile::problem::{classes, pass, picks, rows_of, table};
 use crate::compile::target::Target;
 use crate::ir::error::Result;
 use crate::ir::nodes::Nodes;
@@ -26,7 +26,12 @@ pub(super) fn attend(
 }
 
 /// Rows of a table.
-pub(super) fn gather(nodes: &Nodes, id: NodeId, facts: &Facts, tail: Option<&Fusion>) -> Result<Lowered> {
+pub(super) fn gather_rows(
+    nodes: &Nodes,
+    id: NodeId,
+    facts: &Facts,
+    tail: Option<&Fusion>,
+) -> Result<Lowered> {
     let shape = |operand: usize| nodes[nodes[id].inputs[operand]].shape;
     Ok(embedding::lower_forward(&table(shape(0), shape(1)), facts, tail)?)
 }
@@ -67,6 +72,8 @@ pub(super) fn lower_node(nodes: &Nodes, id: NodeId, over: bool, target: Target<'
             cross_entropy::lower_backward(&problem, over, facts)?
         }
         Op::GatherGrad => embedding::lower_backward(&table(node.shape, shape(1)), facts)?,
+        Op::Pick => gather::lower_forward(&picks(shape(0), shape(1)), facts)?,
+        Op::PickGrad => gather::lower_backward(&picks(node.shape, shape(0)), facts)?,
         Op::Recurrent(recurrence) => {
             let steps = shape(node.inputs.len() - 1);
             let problem = recurrence.problem(shape(0)[0], shape(2), steps);

@@ -4,7 +4,7 @@ use crate::ir::error::{GraphError, Result};
 use crate::ir::payload::{Derivation, Table};
 use crate::ir::view::elements;
 use crate::run::host::packing::Packing;
-use crate::run::host::segments::sort;
+use crate::run::host::segments::{picks, sort};
 
 /// The outputs in order. `name` is what an error calls the lengths.
 pub(super) fn compute(what: Derivation, sources: &[&[u32]], name: &str) -> Result<Vec<Vec<u32>>, GraphError> {
@@ -21,6 +21,7 @@ pub(super) fn compute(what: Derivation, sources: &[&[u32]], name: &str) -> Resul
             let (order, starts) = sort(ids, vocab);
             Ok(vec![order, starts])
         }
+        (Derivation::Picks { count, len, inner }, &[index]) => Ok(picks(index, [count, len, inner])),
         (Derivation::Packing { time, rows, table }, &[lengths]) => {
             Ok(vec![packing(lengths, time, rows)?.table(table, rows)])
         }
