@@ -86,8 +86,8 @@ pub mod prelude {
     /// ```
     pub mod custom {
         pub use seqloom_graph::{
-            Activation, AttentionOptions, Control, CrossEntropyOptions, DType, Following, Graph, HostData,
-            Init, Lengths, Objective, ParamId, Program, RATES, Request, Start, Tensor, packed_rows,
+            Activation, AttentionOptions, Axes, Control, CrossEntropyOptions, DType, Following, Graph,
+            HostData, Init, Lengths, Objective, ParamId, Program, RATES, Request, Start, Tensor, packed_rows,
         };
         pub use seqloom_nn::losses::{self, cross_entropy};
         pub use seqloom_nn::{
