@@ -1,7 +1,7 @@
-//! Copies through a view: slice, pad, transpose, broadcast; and the one that writes into a tensor that is there.
+//! Copies through a view: slice, flip, pad, transpose, broadcast; and the one that writes into a tensor that is there.
 //!
 //! One kernel with numbers instead of four kernels: each of these is a window of the output that reads the input by
-//! strides, and zero outside. Views that a consumer can read by itself (fused code does) are never copied. Appending to a
+//! strides, and one number outside. Views that a consumer can read by itself (fused code does) are never copied. Appending to a
 //! cache writes its new rows alone, where each sequence has come to; a window of the whole cache would copy all of it. Keys and
 //! values are appended to two caches by one dispatch.
 
@@ -13,18 +13,20 @@ params! {
     GatherParams {
         /// Extents of the output, outermost first; 1 where unused.
         dims: [u32; 4],
-        /// Element strides of the input per output axis; 0 broadcasts.
+        /// Element strides of the input per output axis; 0 broadcasts, a negative one wraps.
         strides: [u32; 4],
         /// First index of the window on each axis of the output.
         lo: [u32; 4],
-        /// Extent of the window on each axis; outside it the output is 0.
+        /// Extent of the window on each axis; outside it the output is `fill`.
         extent: [u32; 4],
         /// Words of the output.
         len: u32,
         /// Element of the input that stands at `lo`.
         offset: u32,
+        /// Bits of what stands outside the window.
+        fill: u32,
         /// End of the struct.
-        pad: [u32; 2],
+        pad: u32,
     }
 }
 
@@ -73,7 +75,7 @@ kernel! {
 }
 
 kernel! {
-    /// out\[idx\] = x\[offset + (idx - lo) · strides\] inside the window, 0 outside. Any grid in x and y.
+    /// out\[idx\] = x\[offset + (idx - lo) · strides\] inside the window, `fill` outside. Any grid in x and y.
     Gather: "gather" in "view/gather.wgsl",
     params GatherParams,
     libs [VIEW],

@@ -362,6 +362,23 @@ mod tests {
         keeps_its_promises(&compiled);
     }
 
+    /// Where slices begin is given in numbers, so that another start needs no other pipeline.
+    #[test]
+    fn code_does_not_depend_on_where_a_slice_begins() {
+        let code = |start: usize, row: usize| {
+            let graph = Graph::inference(&Params::seeded(1));
+            let x = graph.input("x", &[2, 8, 4], DType::F32);
+            // By strides, and in one piece that cannot be bound where it begins.
+            let y = x.slice(2, start, 2).tanh() + graph.input("w", &[4, 8, 2], DType::F32).slice(0, row, 2);
+            let compiled = compiled(&graph, &output(y), AdapterKind::Discrete);
+            let [launch] = &compiled.launches[0].launches[..] else { panic!("{:?}", compiled.launches) };
+            (launch.wgsl.clone(), launch.immediates.clone())
+        };
+        let (first, other) = (code(0, 1), code(2, 2));
+        assert_eq!(first.0, other.0);
+        assert_ne!(first.1, other.1);
+    }
+
     #[test]
     fn a_tensor_that_no_buffer_holds_is_refused() {
         let graph = Graph::inference(&Params::seeded(1));

@@ -122,7 +122,8 @@ fn vjp<'g>(
         Op::Reshape => one(dy.reshape(&x[0].shape())),
         Op::Broadcast => one(dy.summed_to(x[0].shape(), at)),
         Op::Permute(_) => one(movement::permute(&node.op, x[0], dy, at)),
-        Op::Window { axis, start, take, before } => {
+        Op::Slice(cut) => one(movement::slice(*cut, x[0], dy, at)),
+        Op::Window { axis, start, take, before, .. } => {
             one(movement::window((*axis, *start, *take, *before), x[0], dy, at))
         }
         Op::Reduce { op, axis } => one(reduction::reduce(*op, *axis, x[0], y, dy, at)),

@@ -28,6 +28,8 @@ pub struct Fusion {
     pub dims: [u32; 4],
     /// Element strides of the views `params.view.s0` to `s3`; at most [`MAX_STRIDES`].
     pub strides: Vec<[u32; 4]>,
+    /// First elements of up to four leaves; if there are any, they take the next of the views, of which then one fewer is left.
+    pub offsets: Vec<u32>,
     /// The same work on four neighbours at a time, if its leaves can be read so: code, extents and strides for tensors whose
     /// elements are fours. The leaves are the same buffers in the same order.
     pub four: Option<Box<Fusion>>,
@@ -59,12 +61,22 @@ impl Fusion {
 
     /// The view as a kernel's immediates carry it.
     fn view(&self, op: &'static str) -> Result<ViewParams, KernelError> {
-        if self.strides.len() > MAX_STRIDES {
-            return Err(KernelError::Strides { op, given: self.strides.len(), limit: MAX_STRIDES });
+        let mut offsets = [0; 4];
+        let fits = offsets.get_mut(..self.offsets.len()).map(|to| to.copy_from_slice(&self.offsets));
+        let given = self.strides.len() + usize::from(!self.offsets.is_empty());
+        if given > MAX_STRIDES || fits.is_none() {
+            return Err(KernelError::Strides {
+                op,
+                given: given.max(self.offsets.len()),
+                limit: MAX_STRIDES,
+            });
         }
         // An extent of 0 stands for "unused"; the kernel divides by extents.
         let mut view = ViewParams { dims: self.dims.map(|dim| dim.max(1)), ..ViewParams::default() };
         view.strides[..self.strides.len()].copy_from_slice(&self.strides);
+        if let Some(next) = view.strides.get_mut(self.strides.len()).filter(|_| !self.offsets.is_empty()) {
+            *next = offsets;
+        }
         Ok(view)
     }
 

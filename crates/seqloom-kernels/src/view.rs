@@ -1,4 +1,4 @@
-//! Strided copies: slices, pads, transposes and broadcasts that must lie in memory, and appending rows to a cache.
+//! Strided copies: slices, flips, pads, transposes and broadcasts that must lie in memory, and appending rows to a cache.
 //!
 //! One kernel with numbers does the copies. Most views never come here, because fused code reads through strides
 //! itself.
@@ -12,19 +12,21 @@ use crate::launch::{Job, Lowered, Operand, count, prefers_cpu, striding};
 
 const OP: &str = "view";
 
-/// A window of the output that reads its input by strides; the rest of the output is 0.
+/// A window of the output that reads its input by strides; the rest of the output is `fill`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Problem {
     /// Extents of the output, outermost first, 1 where unused.
     pub dims: [u32; 4],
-    /// Element strides of the input along each axis of the output; 0 repeats.
-    pub strides: [u32; 4],
+    /// Element strides of the input along each axis of the output; 0 repeats, a negative one goes back.
+    pub strides: [i32; 4],
     /// The window's start on each axis of the output.
     pub lo: [u32; 4],
     /// The window's extent on each axis; the part beyond the output is ignored.
     pub extent: [u32; 4],
     /// Index of the input element at the window's first corner.
     pub offset: u32,
+    /// Bits of what stands outside the window.
+    pub fill: u32,
 }
 
 impl Problem {
@@ -32,27 +34,30 @@ impl Problem {
     #[must_use]
     pub fn copy(len: usize) -> Self {
         let dims = [1, 1, 1, u32::try_from(len).unwrap_or(u32::MAX)];
-        Self { dims, strides: [0, 0, 0, 1], lo: [0; 4], extent: dims, offset: 0 }
+        Self { dims, strides: [0, 0, 0, 1], lo: [0; 4], extent: dims, offset: 0, fill: 0 }
     }
 
     /// The same copy of tensors whose elements are fours, if the window's rows are multiples of four in both.
     fn fours(&self) -> Option<Self> {
         let quarter = |size: u32| size.is_multiple_of(4).then_some(size / 4);
         let last = |[a, b, c, d]: [u32; 4]| Some([a, b, c, quarter(d)?]);
+        let quarter_stride = |stride: i32| (stride % 4 == 0).then_some(stride / 4);
         let [a, b, c, 1] = self.strides else { return None };
         // Along an axis of one element the stride does not matter.
-        let far = |axis: usize, stride: u32| if self.dims[axis] > 1 { quarter(stride) } else { Some(0) };
+        let far =
+            |axis: usize, stride: i32| if self.dims[axis] > 1 { quarter_stride(stride) } else { Some(0) };
         Some(Self {
             dims: last(self.dims)?,
             strides: [far(0, a)?, far(1, b)?, far(2, c)?, 1],
             lo: last(self.lo)?,
             extent: last(self.extent)?,
             offset: quarter(self.offset)?,
+            fill: self.fill,
         })
     }
 }
 
-/// `out[p] = lo <= p < lo + extent on all axes ? x[offset + (p - lo)·strides] : 0`, as copies of 32-bit words.
+/// `out[p] = lo <= p < lo + extent on all axes ? x[offset + (p - lo)·strides] : fill`, as copies of 32-bit words.
 ///
 /// Bindings: `In(0)` the input, f32 or u32; `Out(0)` `[dims]` of the same type.
 ///
@@ -68,8 +73,9 @@ pub fn lower(problem: &Problem, facts: &Facts) -> Result<Lowered, KernelError> {
     for axis in 0..4 {
         let inside = problem.dims[axis].saturating_sub(problem.lo[axis]).min(problem.extent[axis]);
         read *= u64::from(inside);
-        let steps = u64::from(inside.saturating_sub(1)) * u64::from(problem.strides[axis]);
-        last = last.saturating_add(steps);
+        // Strides that go back lead to lesser addresses than the offset, which the operand holds.
+        let forward = u64::from(problem.strides[axis].max(0).unsigned_abs());
+        last = last.saturating_add(u64::from(inside.saturating_sub(1)).saturating_mul(forward));
     }
     count(OP, "address in the input", &[usize::try_from(last).unwrap_or(usize::MAX)])?;
     let (width, words) = match problem.fours() {
@@ -84,11 +90,12 @@ pub fn lower(problem: &Problem, facts: &Facts) -> Result<Lowered, KernelError> {
         spec: Gather { workgroup, width },
         params: GatherParams {
             dims: words.dims,
-            strides: words.strides,
+            strides: words.strides.map(i32::cast_unsigned),
             lo: words.lo,
             extent: words.extent,
             len: items,
             offset: words.offset,
+            fill: words.fill,
             ..GatherParams::default()
         },
         bindings: vec![Operand::In(0), Operand::Out(0)],

@@ -1,7 +1,8 @@
 // Strided reads for fused code: how operand j of output element `index` is found.
 //
 // An output is seen as four dimensions, outermost first (1 where unused). A stride of 0 broadcasts; the strides of
-// a transposed operand are those of its own storage. Four dimensions serve every tensor, whose rank is at most 4.
+// a transposed operand are those of its own storage; a negative stride wraps, and so do the sums, to the right element.
+// If operands begin at other elements than the first, the vector behind the last strides holds those first elements.
 
 struct View {
     dims: vec4<u32>, // extents of the output
@@ -22,6 +23,9 @@ fn divide(x: u32, d: u32) -> u32 {
     let left = i32(x - r * d);
     return select(select(r, r + 1u, left >= i32(d)), r - 1u, left < 0);
 }
+
+// Where an operand is read that begins at element `first`: a slice.
+fn shifted(index: u32, first: u32) -> u32 { return index + first; }
 
 // Where an operand that repeats every `period` elements is read: a bias along rows.
 fn repeated(index: u32, period: u32) -> u32 { return index - divide(index, period) * period; }

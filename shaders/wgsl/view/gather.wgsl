@@ -1,6 +1,6 @@
-// A copy through a window: slice, pad, transpose and broadcast are this one kernel with other numbers.
+// A copy through a window: slice, flip, pad, transpose and broadcast are this one kernel with other numbers.
 //
-// out[i] = x[offset + dot(idx - lo, strides)] where lo <= idx < lo + extent on all four axes, else 0;
+// out[i] = x[offset + dot(idx - lo, strides)] where lo <= idx < lo + extent on all four axes, else fill;
 // idx is i split row-major by dims.
 //
 // Shapes: out [dims], len = product of dims; x is any tensor that the window's addresses fall into.
@@ -15,11 +15,12 @@ alias Word = u32; // spec
 
 struct Params {
     dims: vec4<u32>,    // extents of out, outermost first
-    strides: vec4<u32>, // element strides of x, 0 to broadcast
+    strides: vec4<u32>, // element strides of x, 0 to broadcast; a negative one wraps, and so does the sum
     lo: vec4<u32>,      // where the window begins in out
     extent: vec4<u32>,  // how far it goes
     len: u32,
     offset: u32,        // of the window's first element in x
+    fill: u32,          // bits of what stands outside the window
 }
 
 var<immediate> params: Params;
@@ -41,7 +42,7 @@ fn main(
         let idx = vec4<u32>(q0, q1 - q0 * params.dims.y, q2 - q1 * params.dims.z, i - q2 * params.dims.w);
         // Wraps to a huge number below lo, so one comparison covers both ends.
         let at = idx - params.lo;
-        var value = Word(0u);
+        var value = Word(params.fill);
         if all(at < params.extent) {
             let s = at * params.strides;
             value = x[params.offset + s.x + s.y + s.z + s.w];

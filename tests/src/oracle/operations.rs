@@ -58,8 +58,42 @@ pub fn slice(x: &Array, axis: usize, start: usize, len: usize) -> Array {
     })
 }
 
+/// `len` indices of `axis`: `start` and those that lie `step` behind one another.
+pub fn slice_step(x: &Array, axis: usize, start: usize, len: usize, step: isize) -> Array {
+    let mut shape = x.shape.clone();
+    shape[axis] = len;
+    Array::from_fn(&shape, |index| {
+        let mut from = index.to_vec();
+        from[axis] = (start as isize + index[axis] as isize * step) as usize;
+        x.at(&from)
+    })
+}
+
+/// Each of `axes` in reverse order.
+pub fn flip(x: &Array, axes: &[usize]) -> Array {
+    Array::from_fn(&x.shape, |index| {
+        let mut from = index.to_vec();
+        axes.iter().for_each(|&axis| from[axis] = x.shape[axis] - 1 - index[axis]);
+        x.at(&from)
+    })
+}
+
+/// Repeated `times[i]` times along axis i; as many numbers as axes.
+pub fn tile(x: &Array, times: &[usize]) -> Array {
+    let shape: Vec<_> = x.shape.iter().zip(times).map(|(size, times)| size * times).collect();
+    Array::from_fn(&shape, |index| {
+        let from: Vec<_> = index.iter().zip(&x.shape).map(|(at, size)| at % size).collect();
+        x.at(&from)
+    })
+}
+
 /// Zeros before and after along `axis`.
 pub fn pad(x: &Array, axis: usize, before: usize, after: usize) -> Array {
+    pad_with(x, axis, before, after, 0.0)
+}
+
+/// `value` before and after along `axis`.
+pub fn pad_with(x: &Array, axis: usize, before: usize, after: usize, value: f64) -> Array {
     let mut shape = x.shape.clone();
     shape[axis] += before + after;
     Array::from_fn(&shape, |index| match index[axis].checked_sub(before) {
@@ -68,7 +102,7 @@ pub fn pad(x: &Array, axis: usize, before: usize, after: usize) -> Array {
             from[axis] = at;
             x.at(&from)
         }
-        _ => 0.0,
+        _ => value,
     })
 }
 

@@ -4,21 +4,23 @@
 
 /// A copy into a row-major result of four axes.
 #[derive(Clone, Copy, Debug)]
-pub struct Gather {
+pub struct Gather<T> {
     /// Extents of the result.
     pub dims: [usize; 4],
-    /// Step in the source for one step along each axis of the result; 0 repeats.
-    pub strides: [usize; 4],
-    /// First position along each axis that is read from the source; those before give the zero.
+    /// Step in the source for one step along each axis of the result; 0 repeats, a negative one goes back.
+    pub strides: [isize; 4],
+    /// First position along each axis that is read from the source; those before give `fill`.
     pub lo: [usize; 4],
-    /// How many positions along each axis are read from the source; those after give the zero.
+    /// How many positions along each axis are read from the source; those after give `fill`.
     pub extent: [usize; 4],
     /// Element of the source that position `lo` reads.
     pub offset: usize,
+    /// What stands outside.
+    pub fill: T,
 }
 
-/// `out[p] = lo <= p < lo + extent on every axis ? x[offset + (p - lo)·strides] : zero`.
-pub fn gather<T: Copy + Default>(view: &Gather, x: &[T]) -> Vec<T> {
+/// `out[p] = lo <= p < lo + extent on every axis ? x[offset + (p - lo)·strides] : fill`.
+pub fn gather<T: Copy>(view: &Gather<T>, x: &[T]) -> Vec<T> {
     let [d0, d1, d2, d3] = view.dims;
     let mut out = Vec::with_capacity(d0 * d1 * d2 * d3);
     for p0 in 0..d0 {
@@ -33,14 +35,14 @@ pub fn gather<T: Copy + Default>(view: &Gather, x: &[T]) -> Vec<T> {
     out
 }
 
-fn at<T: Copy + Default>(view: &Gather, x: &[T], position: [usize; 4]) -> T {
-    let mut index = view.offset;
+fn at<T: Copy>(view: &Gather<T>, x: &[T], position: [usize; 4]) -> T {
+    let mut index = view.offset as isize;
     for axis in 0..4 {
         let lo = view.lo[axis];
         if !(lo..lo + view.extent[axis]).contains(&position[axis]) {
-            return T::default();
+            return view.fill;
         }
-        index += (position[axis] - lo) * view.strides[axis];
+        index += (position[axis] - lo) as isize * view.strides[axis];
     }
-    x[index]
+    x[index as usize]
 }

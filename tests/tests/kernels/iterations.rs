@@ -180,7 +180,7 @@ fn no_invocation_strides_beyond_the_limit() {
     assert!(walked(&map, values(&map, many), 0) <= LIMIT, "{map:?}");
 
     let dims = [1, 1, 2000, 1_000_000];
-    let copy = view::Problem { dims, strides: [0; 4], lo: [0; 4], extent: dims, offset: 0 };
+    let copy = view::Problem { dims, strides: [0; 4], lo: [0; 4], extent: dims, offset: 0, fill: 0 };
     let gather = one(view::lower(&copy, &facts).unwrap());
     assert!(walked(&gather, values(&gather, many), 0) <= LIMIT, "{gather:?}");
 

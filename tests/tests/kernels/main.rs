@@ -38,7 +38,7 @@ const LOOSE: Tolerance = Tolerance { abs: 2e-5, rel: 2e-5 };
 fn fusion(body: &str, leaves: usize, dims: [u32; 4], strides: &[[u32; 4]]) -> Fusion {
     let body = format!("    let view = params.view;\n    return {body};\n");
     let code = FusedCode { body, leaves: vec![Elem::F32; leaves] };
-    Fusion { code, dims, strides: strides.to_vec(), four: None }
+    Fusion { code, dims, strides: strides.to_vec(), offsets: Vec::new(), four: None }
 }
 
 /// The same fusion with its form for tensors whose elements are fours: the code, over leaves that it reads by neighbours.
@@ -49,6 +49,7 @@ fn with_fours(fusion: Fusion) -> Fusion {
         code: FusedCode { leaves: vec![Elem::F32x4; code.leaves.len()], ..code.clone() },
         dims: [*a, *b, *c, row / 4],
         strides: strides.iter().map(quarters).collect(),
+        offsets: Vec::new(),
         four: None,
     };
     Fusion { four: Some(Box::new(four)), ..fusion }

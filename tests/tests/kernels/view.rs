@@ -10,10 +10,11 @@ fn check(name: &str, source: usize, problem: Problem) {
     let x: Vec<u32> = (0..source as u32).map(|i| i.wrapping_mul(0x9e37_79b9) | 1).collect();
     let oracle = Gather {
         dims: problem.dims.map(|x| x as usize),
-        strides: problem.strides.map(|x| x as usize),
+        strides: problem.strides.map(|x| x as isize),
         lo: problem.lo.map(|x| x as usize),
         extent: problem.extent.map(|x| x as usize),
         offset: problem.offset as usize,
+        fill: problem.fill,
     };
     let want: Vec<u32> = gather(&oracle, &x);
     for (kind, facts) in executor.kinds() {
@@ -25,14 +26,14 @@ fn check(name: &str, source: usize, problem: Problem) {
 }
 
 /// A window over the whole output.
-fn whole(dims: [u32; 4], strides: [u32; 4], offset: u32) -> Problem {
-    Problem { dims, strides, lo: [0; 4], extent: dims, offset }
+fn whole(dims: [u32; 4], strides: [i32; 4], offset: u32) -> Problem {
+    Problem { dims, strides, lo: [0; 4], extent: dims, offset, fill: 0 }
 }
 
 #[test]
 fn transposes() {
     for (rows, cols) in [(1, 1), (1, 7), (7, 33), (100, 257)] {
-        check("matrix", rows * cols, whole([1, 1, cols as u32, rows as u32], [0, 0, 1, cols as u32], 0));
+        check("matrix", (rows * cols) as usize, whole([1, 1, cols as u32, rows as u32], [0, 0, 1, cols], 0));
     }
     // [2, 3, 5, 7] with axes 1 and 2 exchanged, and with all reversed.
     check("middle axes", 210, whole([2, 5, 3, 7], [105, 7, 35, 1], 0));
@@ -48,14 +49,32 @@ fn slices() {
     }
 }
 
+/// Strides that go back, along the last axis and along others, and such as pass over elements.
+#[test]
+fn flips_and_steps() {
+    // [2, 3, 5, 8] read backwards along each axis, along two, and every other element.
+    let strides = [120, 40, 8, 1];
+    for (axis, last) in [(0, 120), (1, 80), (2, 32), (3, 7)] {
+        let mut back = strides;
+        back[axis] = -back[axis];
+        check("backwards", 240, whole([2, 3, 5, 8], back, last));
+    }
+    check("two axes", 240, whole([2, 3, 5, 8], [-120, 40, -8, 1], 152));
+    check("every other", 240, whole([2, 3, 3, 4], [120, 40, 16, 2], 1));
+    check("every third, backwards", 240, whole([2, 3, 2, 3], [120, 40, 24, -3], 7));
+}
+
 #[test]
 fn pads() {
     for (len, before, after) in [(1, 0, 1), (7, 3, 0), (33, 1, 100), (257, 5, 7)] {
         let dims = [1, 2, before + len + after, 3];
         let lo = [0, 0, before, 0];
         let extent = [1, 2, len, 3];
-        let strides = [0, 3 * len, 3, 1];
-        check("middle axis", 6 * len as usize, Problem { dims, strides, lo, extent, offset: 0 });
+        let strides = [0, 3 * len as i32, 3, 1];
+        for fill in [0, 0x7fc0_1234] {
+            let problem = Problem { dims, strides, lo, extent, offset: 0, fill };
+            check("middle axis", 6 * len as usize, problem);
+        }
     }
 }
 
@@ -66,8 +85,14 @@ fn rows_of_fours() {
         [(64, 16, 32, 8), (64, 0, 64, 0), (64, 18, 32, 8), (62, 16, 32, 8), (64, 16, 30, 8), (64, 16, 32, 7)]
     {
         let dims = [2, 3, 1, row];
-        let problem =
-            |strides| Problem { dims, strides, lo: [0, 1, 0, lo], extent: [2, 2, 1, size], offset: from };
+        let problem = |strides| Problem {
+            dims,
+            strides,
+            lo: [0, 1, 0, lo],
+            extent: [2, 2, 1, size],
+            offset: from,
+            fill: 7,
+        };
         check("rows", 1000, problem([400, 96, 5, 1]));
         check("rows apart", 1000, problem([401, 98, 4, 1]));
         check("columns", 1000, problem([400, 96, 4, 2]));
@@ -83,8 +108,14 @@ fn broadcasts() {
 
 #[test]
 fn a_window_beside_the_output_is_zero() {
-    let problem =
-        Problem { dims: [1, 1, 1, 7], strides: [0, 0, 0, 1], lo: [0; 4], extent: [1, 1, 1, 0], offset: 0 };
+    let problem = Problem {
+        dims: [1, 1, 1, 7],
+        strides: [0, 0, 0, 1],
+        lo: [0; 4],
+        extent: [1, 1, 1, 0],
+        offset: 0,
+        fill: 0,
+    };
     check("empty window", 7, problem);
 }
 

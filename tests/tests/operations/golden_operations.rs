@@ -28,8 +28,17 @@ fn apply<'g>(case: &str, x: &[Tensor<'g>]) -> Vec<Tensor<'g>> {
         "transpose_inner" => x[0].transpose(1, 2),
         "slice" => x[0].slice(1, 1, 2),
         "slice_last" => x[0].slice(-1, 2, 3),
+        "slice_step" => x[0].slice_step(1, 0, 2, 2),
+        "slice_step_last" => x[0].slice_step(-1, 1, 2, 3),
+        "slice_step_back" => x[0].slice_step(1, 3, 2, -3),
+        "flip" => x[0].flip(&[1]),
+        "flip_two" => x[0].flip(&[0, 2]),
         "pad" => x[0].pad(1, 1, 2),
         "pad_last" => x[0].pad(-1, 2, 1),
+        "pad_with" => x[0].pad_with(1, 1, 2, -1.5),
+        "pad_with_last" => x[0].pad_with(-1, 2, 1, 3.5),
+        "tile" => x[0].tile(&[2, 3]),
+        "tile_repeat" => x[0].tile(&[4, 2, 1]),
         "concat" | "concat_last" => Tensor::concat(x[0], &x[1..], 1),
         "broadcast_to" | "broadcast_to_middle" => x[0].broadcast_to(&[2, 3, 4]),
         "softmax" | "softmax_large" | "softmax_wide" => x[0].softmax(),
@@ -101,6 +110,6 @@ fn attend<'g>(case: &str, x: &[Tensor<'g>]) -> Tensor<'g> {
 
 golden_operations! {
     "operations", apply:
-    matmul matmul_t t_matmul sum mean max reshape transpose slice pad concat broadcast_to softmax log_softmax layer_norm rms_norm
-    cross_entropy gather_rows pack append unpack dropout rnn lstm gru attention attention_weights
+    matmul matmul_t t_matmul sum mean max reshape transpose slice slice_step flip pad pad_with tile concat broadcast_to softmax
+    log_softmax layer_norm rms_norm cross_entropy gather_rows pack append unpack dropout rnn lstm gru attention attention_weights
 }

@@ -208,6 +208,7 @@ fn every_operation_has_a_gradient_check() {
         include_str!("gradients_pointwise.rs"),
         include_str!("gradients_recurrent.rs"),
         include_str!("gradients_attention.rs"),
+        include_str!("gradients_movement.rs"),
         include_str!("gradients_reductions.rs")
     );
     let absent: Vec<_> = seqloom_graph::OPERATIONS

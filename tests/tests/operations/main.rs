@@ -12,6 +12,7 @@ mod golden_pointwise;
 mod golden_reductions;
 mod gradients;
 mod gradients_attention;
+mod gradients_movement;
 mod gradients_pointwise;
 mod gradients_recurrent;
 mod gradients_reductions;

@@ -88,7 +88,13 @@ fn movements() {
     one(&[&x], |t| t[0].transpose(0, 2), &oracle::transpose(&x, 0, 2));
     one(&[&x], |t| t[0].transpose(-1, 1), &oracle::transpose(&x, 2, 1));
     one(&[&x], |t| t[0].slice(1, 1, 3), &oracle::slice(&x, 1, 1, 3));
+    one(&[&x], |t| t[0].slice_step(1, 4, 3, -2), &oracle::slice_step(&x, 1, 4, 3, -2));
+    one(&[&x], |t| t[0].slice_step(-1, 0, 2, 3), &oracle::slice_step(&x, 2, 0, 2, 3));
+    one(&[&x], |t| t[0].flip(&[0, -1]), &oracle::flip(&x, &[0, 2]));
     one(&[&x], |t| t[0].pad(2, 2, 1), &oracle::pad(&x, 2, 2, 1));
+    one(&[&x], |t| t[0].pad_with(0, 1, 2, -2.5), &oracle::pad_with(&x, 0, 1, 2, -2.5));
+    one(&[&x], |t| t[0].tile(&[2, 1, 3]), &oracle::tile(&x, &[2, 1, 3]));
+    one(&[&x], |t| t[0].tile(&[4, 3]), &oracle::tile(&x, &[1, 4, 3]));
     let y = numbers(&[3, 2, 4], 7);
     one(&[&x, &y], |t| Tensor::concat(t[0], &[t[1]], 1), &oracle::concat(&x, &y, 1));
     let z = numbers(&[5, 1], 8);

@@ -85,11 +85,21 @@ fn shapes_that_do_not_fit_are_named_with_file_and_line() {
     refuse!("broadcast_to", ["[2, 3]", "[2, 4]"], |x, y, ids| x.broadcast_to(&[2, 4]));
     refuse!("slice", ["[2, 3]", "2"], |x, y, ids| x.slice(1, 2, 2));
     refuse!("slice", ["[2, 3]"], |x, y, ids| x.slice(1, usize::MAX, 2));
+    refuse!("slice_step", ["[2, 3]", "2 from 1 in steps of 2"], |x, y, ids| x.slice_step(1, 1, 2, 2));
+    refuse!("slice_step", ["steps of -2"], |x, y, ids| x.slice_step(1, 1, 2, -2));
+    refuse!("slice_step", ["steps of 0"], |x, y, ids| x.slice_step(1, 1, 2, 0));
+    refuse!("slice_step", ["2 from 1"], |x, y, ids| x.slice_step(1, 1, 2, isize::MIN));
+    refuse!("flip", ["[2, 3]", "axis 0 is named twice"], |x, y, ids| x.flip(&[0, 1, -2]));
+    refuse!("flip", ["[2, 3]", "2"], |x, y, ids| x.flip(&[2]));
+    refuse!("tile", ["2^32-1 elements"], |x, y, ids| x.tile(&[usize::MAX, 2]));
+    refuse!("tile", ["dimensions"], |x, y, ids| x.tile(&[1; 9]));
+    refuse!("pad_with", ["-1.5 is no id"], |x, y, ids| ids.pad_with(0, 1, 1, -1.5));
     refuse!("transpose", ["[2, 3]", "2"], |x, y, ids| x.transpose(0, 2));
     refuse!("sum", ["[2, 3]", "-3"], |x, y, ids| x.sum(-3));
     refuse!("mean", ["[2, 3]", "2"], |x, y, ids| x.mean(2));
     refuse!("max", ["[2, 3]", "2"], |x, y, ids| x.max(2));
     refuse!("pad", ["[2, 3]", "2"], |x, y, ids| x.pad(2, 1, 1));
+    refuse!("pad_with", ["[2, 3]", "2"], |x, y, ids| x.pad_with(2, 1, 1, 0.5));
 }
 
 #[test]

@@ -13,7 +13,8 @@ use seqloom_tests::mid_graph::wave;
 /// Every view has this shape.
 const SHAPE: [usize; 2] = [2, 3];
 
-/// A view, and in plain words which element of its operand each of its elements is; none where it pads.
+/// A view, and in plain words which element of its operand each of its elements is; none where it pads, with 0 if its name
+/// says nothing else.
 struct View {
     name: &'static str,
     from: &'static [usize],
@@ -43,6 +44,32 @@ const VIEWS: &[View] = &[
         from: &[4, 3],
         record: |x| x.slice(0, 1, 2),
         element: |r, c| Some(3 * r + c + 3),
+    },
+    View {
+        name: "slice in steps",
+        from: &[2, 7],
+        record: |x| x.slice_step(1, 1, 3, 2),
+        element: |r, c| Some(7 * r + 1 + 2 * c),
+    },
+    View {
+        name: "slice backwards",
+        from: &[5, 3],
+        record: |x| x.slice_step(0, 4, 2, -3),
+        element: |r, c| Some(3 * (4 - 3 * r) + c),
+    },
+    View { name: "flip", from: &[2, 3], record: |x| x.flip(&[0, 1]), element: |r, c| Some(5 - 3 * r - c) },
+    View {
+        name: "pad with 2",
+        from: &[2, 2],
+        record: |x| x.pad_with(1, 1, 0, 2.0),
+        element: |r, c| (2 * r + c).checked_sub(1).filter(|_| c > 0),
+    },
+    View { name: "tile", from: &[1, 3], record: |x| x.tile(&[2, 1]), element: |_, c| Some(c) },
+    View {
+        name: "tile columns",
+        from: &[2, 1],
+        record: |x| x.slice(1, 0, 1).tile(&[1, 3]),
+        element: |r, _| Some(r),
     },
     View {
         name: "pad",
@@ -208,13 +235,15 @@ fn compare(positions: &[(&str, Position)], make: impl Fn(&[usize]) -> HostTensor
     let tolerance = Tolerance { abs: 1e-5, rel: 1e-5 };
     for view in VIEWS {
         let x = make(view.from);
+        let outside = if view.name == "pad with 2" { 2 } else { 0 };
         let elements = (0..2).flat_map(|r| (0..3).map(move |c| (view.element)(r, c)));
         let seen = match x.data() {
             HostData::F32(x) => {
-                HostTensor::f32(&SHAPE, elements.map(|at| at.map_or(0.0, |at| x[at])).collect()).unwrap()
+                HostTensor::f32(&SHAPE, elements.map(|at| at.map_or(outside as f32, |at| x[at])).collect())
+                    .unwrap()
             }
             HostData::U32(x) => {
-                HostTensor::u32(&SHAPE, elements.map(|at| at.map_or(0, |at| x[at])).collect()).unwrap()
+                HostTensor::u32(&SHAPE, elements.map(|at| at.map_or(outside, |at| x[at])).collect()).unwrap()
             }
             other => panic!("{other:?}"),
         };

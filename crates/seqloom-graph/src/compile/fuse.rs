@@ -2,7 +2,7 @@
 //!
 //! A pointwise node is *inlined* into its only user, or into each of several where it is far larger than what it is
 //! computed from; a group is a root that must lie in memory with all that is inlined below it. Every element of a group is
-//! computed from operand elements of the same row-major index, so reshapes vanish, and stretched or transposed operands
+//! computed from operand elements of the same row-major index, so reshapes vanish, and stretched, transposed or sliced operands
 //! become strided reads. A group may stand alone (the `map` kernel), be the head of a reduction, or be the tail of one matrix
 //! product, whose result it then takes as `value` without a trip through memory; where the device's product takes no
 //! epilogue, such a group adds a bias and nothing else. It may also be the head of a norm, which then writes the group's
@@ -10,7 +10,7 @@
 //! what positions add. What products take besides, and heads, says [`super::along`].
 //!
 //! Groups are found by marking nodes that need memory and walking down from each; where a kernel would exceed its
-//! bindings or its four strides, one more node is marked and the walk starts again, so it always ends.
+//! bindings or its places for strides, one more node is marked and the walk starts again, so it always ends.
 
 use seqloom_device::Facts;
 
@@ -23,9 +23,6 @@ use crate::ir::op::{Binary, Op};
 use crate::ir::roots::Roots;
 use crate::ir::specs::NodeId;
 use crate::ir::traits::Kind;
-
-/// Strided operands that the kernels' `View` holds.
-const MAX_STRIDED: usize = 4;
 
 /// A pointwise node with several users is computed again in each of them, instead of once into memory, where it has at least
 /// so many times the elements that it is computed from: sums of all pairs, as in additive attention, whose storage would
@@ -47,16 +44,19 @@ pub(crate) fn fuse(nodes: &Nodes, roots: &Roots, facts: &Facts) -> Vec<Fate> {
         match walk.groups() {
             Ok(groups) => {
                 let fates = groups.into_iter().enumerate();
-                return fates.map(|(id, group)| fate(nodes, id, group, walk.tail_of[id])).collect();
+                let fate = |(id, group): (NodeId, _)| fate(nodes, id, in_memory[id], group, walk.tail_of[id]);
+                return fates.map(fate).collect();
             }
             Err(one_more) => in_memory[one_more] = true,
         }
     }
 }
 
-/// What becomes of a node, given the group of which it is the root, or the root of the group that is its tail.
-fn fate(nodes: &Nodes, id: NodeId, group: Option<Group>, tail: Option<NodeId>) -> Fate {
+/// What becomes of a node, given whether it lies in memory, the group of which it is the root, or the root of the group that is
+/// its tail.
+fn fate(nodes: &Nodes, id: NodeId, in_memory: bool, group: Option<Group>, tail: Option<NodeId>) -> Fate {
     match (nodes[id].op.traits().kind, group, tail) {
+        _ if nodes.part(id).is_some() => Fate::Alias,
         (Kind::Given | Kind::Host, ..) => Fate::Given,
         (Kind::Alias, ..) => Fate::Alias,
         (_, _, Some(root)) => Fate::Along(root),
@@ -68,15 +68,17 @@ fn fate(nodes: &Nodes, id: NodeId, group: Option<Group>, tail: Option<NodeId>) -
             Kind::Host => Fate::Given,
             _ => Fate::Along(nodes[id].inputs[0]),
         },
-        (Kind::Kernel, ..) if nodes.part(id).is_some() => Fate::Alias,
+        // A slice that no code reads by itself.
+        (Kind::View, None, None) if in_memory => Fate::Runs(Work::Kernel(Kernel::of(id))),
         (Kind::Kernel, ..) => Fate::Runs(Work::Kernel(Kernel::of(id))),
         (Kind::Scalar | Kind::Pointwise | Kind::View | Kind::Reduce, ..) => Fate::Inline,
     }
 }
 
-/// Whether the node's kernel is written from a group.
+/// Whether the node's kernel is written from a group. A slice alone is a copy, which has a kernel of its own.
 fn is_group_root(op: &Op) -> bool {
     matches!(op.traits().kind, Kind::Scalar | Kind::Pointwise | Kind::View | Kind::Reduce)
+        && !matches!(op, Op::Slice(_))
 }
 
 /// The product and the bias that this node adds up, if it is a sum of that kind: the bias is stretched along all axes but the
@@ -108,9 +110,10 @@ fn starts_in_memory(nodes: &Nodes) -> Vec<bool> {
             Kind::View => {
                 let source = nodes.base(node.inputs[0]);
                 let constant = nodes[source].op.traits().kind == Kind::Scalar;
+                let most = node.shape.elements().min(nodes[source].shape.elements());
                 (
-                    read_whole(nodes, nodes.users(id), false),
-                    if constant { 0 } else { nodes[source].shape.elements() },
+                    nodes.part(id).is_some() || read_whole(nodes, nodes.users(id), false),
+                    if constant { 0 } else { most },
                 )
             }
             Kind::Pointwise => {
@@ -197,16 +200,20 @@ impl Walk<'_> {
         match &node.op {
             Op::Constant(_) => {}
             Op::LossScale => group.reads_control = true,
-            Op::Broadcast | Op::Permute(_) => return self.view(id, group),
+            op if op.traits().kind == Kind::View => return self.view(id, group),
             // A value that is used twice is written once.
             _ if group.inlined.contains(&id) => {}
             op => {
                 group.reads_control |= op.traits().reads_control;
+                let views = group.views();
                 for &input in &node.inputs {
                     self.visit(root, input, group)?;
                 }
                 if id != root {
                     group.inlined.push(id);
+                    if group.views() >= views + 2 {
+                        group.split = Some(id);
+                    }
                 }
             }
         }
@@ -236,9 +243,14 @@ impl Walk<'_> {
         let leaf = Leaf { node: source, access: view_access(self.nodes, id) };
         let agrees =
             leaf.dims().is_none() || group.leaves.iter().filter_map(Leaf::dims).all(|d| d == node.shape);
-        let full = group.leaves.iter().filter(|leaf| leaf.takes_stride()).count() == MAX_STRIDED;
-        if !group.leaves.contains(&leaf) && (!agrees || full) {
+        if group.leaves.contains(&leaf) {
+            return Ok(());
+        }
+        if !agrees {
             return Err(id);
+        }
+        if !group.has_room(&leaf) {
+            return Err(group.split.unwrap_or(id));
         }
         group.add(leaf);
         Ok(())

@@ -1,13 +1,15 @@
 //! Groups: what is computed pointwise in one kernel, and how it reads what lies in memory.
 //!
 //! Every element of a group is computed from operand elements of one row-major index, so an operand is read at that index, or
-//! stretched, or through strides. Stretching along outer or inner dimensions only needs no division by every dimension.
+//! at a distance from it, stretched, or through strides. Stretching along outer or inner dimensions only needs no division by every dimension.
+
+use seqloom_kernels::MAX_STRIDES;
 
 use crate::ir::nodes::Nodes;
 use crate::ir::op::Op;
 use crate::ir::shape::Shape;
 use crate::ir::specs::NodeId;
-use crate::ir::view::{permuted, stretched};
+use crate::ir::view::Steps;
 
 /// How a group reads a tensor in memory.
 #[derive(Clone, Debug, PartialEq)]
@@ -20,8 +22,10 @@ pub(crate) enum Access {
     Repeated(usize),
     /// Each element for so many of the group's: stretched along inner dimensions alone.
     Held(usize),
-    /// Through strides over the group's dimensions.
-    Strided { dims: Shape, strides: [u32; 4] },
+    /// The element so many behind that of the same index: a slice that is one piece of the operand.
+    Shifted(u32),
+    /// Through strides over the group's dimensions; `offset` tells that it is read from another element than the first.
+    Strided { steps: Steps, offset: bool },
 }
 
 /// An operand of a group that lies in memory.
@@ -40,18 +44,30 @@ pub(crate) struct Group {
     /// Whether a value from the control buffer is read.
     pub reads_control: bool,
     pub inlined: Vec<NodeId>,
+    /// The last of those that reads two views or more: where the group is cut if it reads more than a kernel holds.
+    pub split: Option<NodeId>,
 }
 
 impl Leaf {
     /// Whether it takes one of the `View`'s places.
-    pub(super) fn takes_stride(&self) -> bool {
-        !matches!(self.access, Access::Same | Access::Scalar)
+    pub(crate) fn takes_stride(&self) -> bool {
+        !matches!(self.access, Access::Same | Access::Scalar | Access::Shifted(_))
+    }
+
+    /// The element at which reading begins, of a leaf that says so. A slice that begins at the first element says so too: the
+    /// code does not depend on where a slice begins.
+    pub(crate) fn offset(&self) -> Option<u32> {
+        match self.access {
+            Access::Shifted(offset) => Some(offset),
+            Access::Strided { steps, offset: true } => Some(steps.offset),
+            _ => None,
+        }
     }
 
     /// Dimensions that its strides are over.
     pub(super) fn dims(&self) -> Option<Shape> {
         match self.access {
-            Access::Strided { dims, .. } => Some(dims),
+            Access::Strided { steps, .. } => Some(steps.dims),
             _ => None,
         }
     }
@@ -64,25 +80,40 @@ impl Group {
         }
     }
 
+    /// Leaves that are read otherwise than at the group's own index.
+    pub(super) fn views(&self) -> usize {
+        self.leaves.iter().filter(|leaf| leaf.takes_stride() || leaf.offset().is_some()).count()
+    }
+
+    /// Whether one more leaf finds room: strides take one of the `View`'s places each, and all offsets together one.
+    pub(super) fn has_room(&self, more: &Leaf) -> bool {
+        let leaves = || self.leaves.iter().chain([more]);
+        let strides = leaves().filter(|leaf| leaf.takes_stride()).count();
+        let offsets = leaves().filter(|leaf| leaf.offset().is_some()).count();
+        offsets <= 4 && strides + usize::from(offsets > 0) <= MAX_STRIDES
+    }
+
     /// Dimensions that strided operands are read over; any where there are none.
     pub(crate) fn dims(&self) -> Shape {
         self.leaves.iter().find_map(Leaf::dims).unwrap_or_default()
     }
 }
 
-/// How a group reads the operand of a stretched or transposed node. The two common ways to stretch need no division by
+/// How a group reads the operand of a stretched, transposed or sliced node. The two common ways to stretch need no division by
 /// every dimension.
 pub(crate) fn view_access(nodes: &Nodes, id: NodeId) -> Access {
     let (from, to) = (nodes[nodes[id].inputs[0]].shape, nodes[id].shape);
+    let Some(steps) = Steps::of(&nodes[id].op, from, to) else { return Access::Same };
     let (inner, outer) = (trimmed(&from), &from[..]);
     match nodes[id].op {
         // Never read.
         _ if to.elements() == 0 => Access::Same,
         _ if from.elements() == 1 => Access::Scalar,
-        Op::Permute(order) => Access::Strided { dims: to, strides: permuted(from, to, order) },
-        _ if to.ends_with(inner) => Access::Repeated(from.elements()),
-        _ if is_prefix(outer, &to) => Access::Held(to.elements() / from.elements()),
-        _ => Access::Strided { dims: to, strides: stretched(from, to) },
+        Op::Slice(_) if steps.in_one_piece() => Access::Shifted(steps.offset),
+        Op::Slice(_) => Access::Strided { steps, offset: true },
+        Op::Broadcast if to.ends_with(inner) => Access::Repeated(from.elements()),
+        Op::Broadcast if is_prefix(outer, &to) => Access::Held(to.elements() / from.elements()),
+        _ => Access::Strided { steps, offset: false },
     }
 }
 

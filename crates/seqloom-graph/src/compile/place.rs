@@ -4,7 +4,7 @@
 //! Windows need no copy where leading indices of a tensor lie in one piece: they are bound where they lie. A layer that keeps
 //! several matrices in one parameter reads each of them so, and one that computes several things by one
 //! product (the joint projection of attention, for a single row) reads them out of its result. Only where the window begins
-//! at an offset that every adapter can bind; elsewhere it is copied. Reading several parts of one buffer in one dispatch is
+//! at an offset that every adapter can bind; elsewhere fused code reads it through an offset, and for other kernels it is copied. Reading several parts of one buffer in one dispatch is
 //! allowed; reading one part and writing another is not (`reuse.rs`, `in_place.rs`).
 
 use crate::ir::layout::ALIGNMENT;
@@ -13,6 +13,7 @@ use crate::ir::op::{Op, Unary};
 use crate::ir::roots::Roots;
 use crate::ir::specs::NodeId;
 use crate::ir::traits::Kind;
+use crate::ir::view::Steps;
 
 /// Freezes the nodes; roots may move to copies behind them.
 pub(crate) fn place(mut list: Vec<Node>, roots: &mut Roots) -> Nodes {
@@ -54,17 +55,16 @@ impl Lying {
         }
     }
 
-    /// Where a window begins that lies in one piece.
+    /// Where a slice begins that lies in one piece.
     fn cut(&self, list: &[Node], id: NodeId) -> Option<(NodeId, u64)> {
-        let Op::Window { axis, start, take, before } = list[id].op else { return None };
+        let Op::Slice(_) = list[id].op else { return None };
         let whole = list[id].inputs[0];
-        let leading = list[whole].shape[..axis].iter().all(|&size| size == 1);
-        let cut_only = before == 0 && take == list[id].shape[axis];
-        let inner: usize = list[whole].shape[axis + 1..].iter().product();
+        let steps = Steps::of(&list[id].op, list[whole].shape, list[id].shape)?;
         // Nothing can be bound of no length.
         let some = list[id].shape.elements() > 0;
         let (owner, begins) = self.place[whole];
-        (leading && cut_only && some).then(|| (owner, begins + list[whole].layout().offset(start * inner)))
+        let at = begins + list[whole].layout().offset(steps.offset as usize);
+        (some && steps.in_one_piece()).then_some((owner, at))
     }
 }
 

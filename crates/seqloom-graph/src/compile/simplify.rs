@@ -9,7 +9,8 @@ use std::collections::HashMap;
 
 use crate::ir::layout::DType;
 use crate::ir::nodes::Node;
-use crate::ir::op::{Binary, Op, ReduceOp, Unary};
+use crate::ir::op::{Binary, IN_ORDER, Op, ReduceOp, Unary};
+use crate::ir::payload::Cut;
 use crate::ir::roots::Roots;
 use crate::ir::shape::Shape;
 use crate::ir::specs::NodeId;
@@ -37,7 +38,8 @@ struct Rebuilt {
 impl Rebuilt {
     fn add(&mut self, mut node: Node) -> NodeId {
         if node.shape.elements() > 0 && self.adds_up_nothing(&node) {
-            return self.zeros(&node);
+            let bits = if let Op::Window { fill, .. } = node.op { fill } else { 0 };
+            return self.all(bits, &node);
         }
         if let Some(equal) = self.reduce(&mut node) {
             return equal;
@@ -49,7 +51,7 @@ impl Rebuilt {
         })
     }
 
-    /// Whether all elements of a result are 0 because what they are made of has none: sums over an empty axis, padding around
+    /// Whether all elements of a result are 0, or the number of a window, because what they are made of has none: sums over an empty axis, padding around
     /// nothing, the gradient of a bias from an empty batch. So no kernel that writes anything reads an empty tensor.
     fn adds_up_nothing(&self, node: &Node) -> bool {
         let empty = |operands: &[NodeId]| operands.iter().any(|&id| self.nodes[id].shape.elements() == 0);
@@ -69,18 +71,18 @@ impl Rebuilt {
         }
     }
 
-    /// Zeros in place of this node.
-    fn zeros(&mut self, node: &Node) -> NodeId {
-        let zero = self.add(Node {
-            op: Op::Constant(0f32.to_bits()),
+    /// One number, of these bits, in place of this node's elements.
+    fn all(&mut self, bits: u32, node: &Node) -> NodeId {
+        let number = self.add(Node {
+            op: Op::Constant(bits),
             inputs: Vec::new(),
             shape: Shape::scalar(),
             ..node.clone()
         });
         if node.shape == Shape::scalar() {
-            return zero;
+            return number;
         }
-        self.add(Node { op: Op::Broadcast, inputs: vec![zero], ..node.clone() })
+        self.add(Node { op: Op::Broadcast, inputs: vec![number], ..node.clone() })
     }
 
     /// An existing node equal to this one; else the node may have been rewritten.
@@ -105,21 +107,8 @@ impl Rebuilt {
                 Op::Unary(Unary::Neg) => Some(self.nodes[node.inputs[0]].inputs[0]),
                 _ => None,
             },
-            Op::Window { axis, start, take, before } => {
-                // A window into the window of another along the same axis is one window.
-                let inner = &self.nodes[node.inputs[0]];
-                if let Op::Window { axis: same, start: first, take: taken, before: lead } = inner.op
-                    && same == axis
-                    && start >= lead
-                    && start + take <= lead + taken
-                {
-                    node.op = Op::Window { axis, start: first + start - lead, take, before };
-                    node.inputs = inner.inputs.clone();
-                }
-                // All of it, in its place.
-                let x = node.inputs[0];
-                (self.nodes[x].shape == node.shape && take == node.shape[axis]).then_some(x)
-            }
+            Op::Window { .. } => self.window(node),
+            Op::Slice(_) => self.slice(node),
             Op::Binary(function) => self.neutral(function, node),
             Op::MatMul { trans_a, trans_b } => {
                 let (a, flip_a) = self.through_transpose(node.inputs[0]);
@@ -130,6 +119,62 @@ impl Rebuilt {
             }
             _ => None,
         }
+    }
+
+    /// A window of a window or of a slice, along the same axis, is one window; one that only cuts is a slice.
+    fn window(&self, node: &mut Node) -> Option<NodeId> {
+        let Op::Window { axis, start, take, before, fill } = node.op else { return None };
+        let inner = &self.nodes[node.inputs[0]];
+        let first = match inner.op {
+            Op::Window { axis: same, start: first, take: taken, before: lead, .. }
+                if same == axis && start >= lead && start + take <= lead + taken =>
+            {
+                Some(first + start - lead)
+            }
+            Op::Slice(cut) => {
+                let from = self.nodes[inner.inputs[0]].shape;
+                let along = cut.of_one_axis(axis, from, inner.shape).filter(|(_, step)| *step == 1);
+                along.map(|(first, _)| first as usize + start)
+            }
+            _ => None,
+        };
+        let start = first.unwrap_or(start);
+        if first.is_some() {
+            node.inputs = inner.inputs.clone();
+        }
+        node.op = Op::Window { axis, start, take, before, fill };
+        if before == 0 && take == node.shape[axis] {
+            // Every element can be counted, so every index can.
+            node.op = Op::Slice(Cut::along(axis, u32::try_from(start).ok()?, 1));
+            return self.slice(node);
+        }
+        None
+    }
+
+    /// A slice of a slice is one slice, and so is one of what a window has put in its place.
+    fn slice(&self, node: &mut Node) -> Option<NodeId> {
+        let Op::Slice(cut) = node.op else { return None };
+        let inner = &self.nodes[node.inputs[0]];
+        let whole = match inner.op {
+            Op::Slice(first) => cut.after(first),
+            Op::Window { axis, start, take, before, .. } => {
+                let within = |(first, step): &(u32, i32)| {
+                    let first = *first as usize;
+                    *step == 1 && first >= before && first + node.shape[axis] <= before + take
+                };
+                let along = cut.of_one_axis(axis, inner.shape, node.shape).filter(within);
+                along
+                    .and_then(|(first, _)| u32::try_from(start + first as usize - before).ok())
+                    .map(|first| Cut::along(axis, first, 1))
+            }
+            _ => None,
+        };
+        if let Some(whole) = whole {
+            (node.op, node.inputs) = (Op::Slice(whole), inner.inputs.clone());
+        }
+        // All of it, in its place.
+        let x = node.inputs[0];
+        (self.nodes[x].shape == node.shape && node.op == Op::Slice(Cut::WHOLE)).then_some(x)
     }
 
     /// Value of a constant, stretched or not.
@@ -145,7 +190,7 @@ impl Rebuilt {
     fn is_zero(&self, id: NodeId) -> bool {
         match &self.nodes[id].op {
             Op::Literal(bits) => bits.iter().all(|&bits| bits == 0),
-            Op::Reshape | Op::Broadcast | Op::Permute(_) | Op::Window { .. } => {
+            Op::Reshape | Op::Broadcast | Op::Permute(_) | Op::Slice(_) | Op::Window { fill: 0, .. } => {
                 self.is_zero(self.nodes[id].inputs[0])
             }
             _ => false,
@@ -175,7 +220,7 @@ impl Rebuilt {
     fn through_transpose(&self, id: NodeId) -> (NodeId, bool) {
         let node = &self.nodes[id];
         let rank = node.shape.rank();
-        let mut exchange = [0, 1, 2, 3];
+        let mut exchange = IN_ORDER;
         if rank >= 2 {
             exchange.swap(rank - 1, rank - 2);
         }

@@ -2,11 +2,42 @@
 
 use crate::ir::error::Location;
 use crate::ir::op::Op;
+use crate::ir::payload::Cut;
 use crate::record::tensor::Tensor;
 
 /// A permutation made by `transpose` exchanges two axes and is its own inverse.
 pub(super) fn permute<'g>(op: &Op, x: Tensor<'g>, dy: Tensor<'g>, at: Location) -> Tensor<'g> {
     dy.unary_node(op.clone(), x.shape(), at)
+}
+
+/// What was taken goes back to where it came from: backwards where it was taken backwards, with zeros between its elements where
+/// it was taken in steps, and with zeros around it.
+pub(super) fn slice<'g>(cut: Cut, x: Tensor<'g>, dy: Tensor<'g>, at: Location) -> Tensor<'g> {
+    let from = x.shape();
+    let mut dx = dy;
+    let backward: Vec<_> =
+        (0..from.rank()).filter(|&axis| cut.steps[axis] < 0).map(|axis| axis as isize).collect();
+    if !backward.is_empty() {
+        dx = dx.flip(&backward);
+    }
+    for axis in 0..from.rank() {
+        let (taken, step) = (dx.dim(axis), cut.steps[axis].unsigned_abs() as usize);
+        let first = cut.starts[axis] as usize;
+        let first = if cut.steps[axis] < 0 { first - step * taken.saturating_sub(1) } else { first };
+        if (first, step, taken) == (0, 1, from[axis]) {
+            continue;
+        }
+        // The zeros behind the last element are none where the axis ends before.
+        let spread = step * taken.saturating_sub(1) + taken.min(1);
+        if step > 1 {
+            let [outer, inner] = [&dx.shape()[..axis], &dx.shape()[axis + 1..]].map(|d| d.iter().product());
+            let between = dx.reshape(&[outer, taken, 1, inner]).pad(2, 0, step - 1);
+            let apart = dx.shape().with(axis, step * taken);
+            dx = between.reshape(&apart);
+        }
+        dx = dx.window(axis, 0, spread, first, dx.shape().with(axis, from[axis]), at);
+    }
+    dx
 }
 
 /// What was taken goes back to where it came from. A window is its axis, start, number of indices, and their place.

@@ -6,7 +6,8 @@
 
 use std::sync::Arc;
 
-use super::payload::{Attending, Derivation, GradientOf, Recurrence};
+use super::payload::{Attending, Cut, Derivation, GradientOf, Recurrence};
+use super::shape::MAX_RANK;
 use super::specs::ParamId;
 
 pub(crate) use super::pointwise::{Binary, Ternary, Unary};
@@ -37,7 +38,11 @@ const OTHERS: &[&str] = &[
     "reshape",
     "transpose",
     "slice",
+    "slice_step",
+    "flip",
     "pad",
+    "pad_with",
+    "tile",
     "concat",
     "broadcast_to",
     "softmax",
@@ -83,6 +88,9 @@ const fn listed<const N: usize>(lists: &[&[&'static str]]) -> [&'static str; N] 
     all
 }
 
+/// Axes as they are: what a permutation starts from.
+pub(crate) const IN_ORDER: [u8; MAX_RANK] = [0, 1, 2, 3];
+
 /// How a reduction combines elements.
 pub(crate) use seqloom_kernels::reduce::ReduceOp;
 
@@ -126,9 +134,11 @@ pub(crate) enum Op {
     /// Stretches dimensions of 1 and adds leading ones.
     Broadcast,
     /// Reorders dimensions: output axis i is operand axis `[i]`.
-    Permute([u8; 4]),
-    /// Along `axis`, `take` indices of the operand from `start`, put at `before` of a result that is 0 elsewhere: a slice, a
-    /// pad, or both. The result's size follows from its shape.
+    Permute([u8; MAX_RANK]),
+    /// Some indices of each axis, at even distances, forward or backward.
+    Slice(Cut),
+    /// Along `axis`, `take` indices of the operand from `start`, put at `before` of a result that holds one number elsewhere: a
+    /// slice, a pad, or both. The result's size follows from its shape. Simplification makes those that only cut slices.
     Window {
         /// Axis cut or grown.
         axis: usize,
@@ -138,6 +148,8 @@ pub(crate) enum Op {
         take: usize,
         /// Where they begin in the result.
         before: usize,
+        /// What stands elsewhere, as bits.
+        fill: u32,
     },
     /// Combines the elements of `axis`, which disappears.
     Reduce {

@@ -6,6 +6,8 @@ use seqloom_kernels::attention::Start;
 use seqloom_kernels::recurrent::Cell;
 use seqloom_kernels::view;
 
+use super::shape::{MAX_RANK, Shape};
+
 /// What a recorded attention needs to know besides its operands' shapes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Attending {
@@ -20,6 +22,14 @@ pub(crate) struct Attending {
     pub dropout: Option<(u32, u32)>,
     /// As bits.
     pub scale: u32,
+}
+
+/// Which indices of each axis a slice takes: from `starts` on, each `steps` behind the one before. How many says its shape.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Cut {
+    pub starts: [u32; MAX_RANK],
+    /// Never 0; a negative one goes back.
+    pub steps: [i32; MAX_RANK],
 }
 
 /// Which gradients an operation computes.
@@ -80,7 +90,7 @@ pub(crate) enum Derivation {
         /// What stands on surplus rows.
         fill: u32,
     },
-    /// x → the view of it ([`crate::Tensor::transpose`], `slice`, `pad`, `broadcast_to`).
+    /// x → the view of it ([`crate::Tensor::transpose`], `slice`, `flip`, `pad`, `broadcast_to`).
     View(view::Problem),
     /// Any number of tensors → their elements joined, `outer` times a stretch of each.
     Join {
@@ -115,6 +125,38 @@ pub(crate) enum Table {
     Order,
     /// \[B\]: its inverse.
     Rank,
+}
+
+impl Cut {
+    /// All that is there.
+    pub(crate) const WHOLE: Self = Self { starts: [0; MAX_RANK], steps: [1; MAX_RANK] };
+
+    /// Indices of one axis from `start`, each `step` behind the one before.
+    pub(crate) fn along(axis: usize, start: u32, step: i32) -> Self {
+        let mut cut = Self::WHOLE;
+        (cut.starts[axis], cut.steps[axis]) = (start, step);
+        cut
+    }
+
+    /// The first index and the step of `axis`, if all others are taken whole and in order. Of those that are, the shapes of
+    /// operand and result agree.
+    pub(crate) fn of_one_axis(self, axis: usize, from: Shape, to: Shape) -> Option<(u32, i32)> {
+        let others = (0..to.rank()).filter(|&other| other != axis);
+        let whole = |at: usize| (self.starts[at], self.steps[at]) == (0, 1) && from[at] == to[at];
+        others.into_iter().all(whole).then(|| (self.starts[axis], self.steps[axis]))
+    }
+
+    /// This cut of what `inner` has cut; none where a number leaves what can be counted.
+    pub(crate) fn after(self, inner: Self) -> Option<Self> {
+        let mut cut = inner;
+        for axis in 0..MAX_RANK {
+            let first =
+                i64::from(inner.starts[axis]) + i64::from(self.starts[axis]) * i64::from(inner.steps[axis]);
+            cut.starts[axis] = u32::try_from(first).ok()?;
+            cut.steps[axis] = inner.steps[axis].checked_mul(self.steps[axis])?;
+        }
+        Some(cut)
+    }
 }
 
 impl Attending {

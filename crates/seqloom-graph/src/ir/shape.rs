@@ -92,15 +92,16 @@ impl Shape {
 
     /// Dimensions as four `u32`, padded with 1 at the front, as kernels take them.
     pub(crate) fn padded(&self) -> [u32; MAX_RANK] {
-        self.pad_front(&self.dims, 1)
+        let dims = self.dims.map(|dim| u32::try_from(dim).unwrap_or(u32::MAX));
+        let mut all = [1; MAX_RANK];
+        all[MAX_RANK - self.rank..].copy_from_slice(&dims[..self.rank]);
+        all
     }
 
-    /// Per-axis values as four `u32`, padded with `fill` at the front.
-    pub(crate) fn pad_front(&self, values: &[usize; MAX_RANK], fill: u32) -> [u32; MAX_RANK] {
-        let mut all = [fill; MAX_RANK];
-        for axis in 0..self.rank {
-            all[MAX_RANK - self.rank + axis] = u32::try_from(values[axis]).unwrap_or(u32::MAX);
-        }
+    /// Strides by axis, padded with 0 at the front, as kernels take them.
+    pub(crate) fn at_the_back(&self, strides: [i32; MAX_RANK]) -> [i32; MAX_RANK] {
+        let mut all = [0; MAX_RANK];
+        all[MAX_RANK - self.rank..].copy_from_slice(&strides[..self.rank]);
         all
     }
 }

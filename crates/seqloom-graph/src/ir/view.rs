@@ -8,27 +8,86 @@
 use seqloom_kernels::view::Problem;
 
 use super::op::Op;
-use super::shape::Shape;
+use super::shape::{MAX_RANK, Shape};
+
+/// How a moved tensor goes through its operand, axis by axis.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Steps {
+    /// Dimensions of the moved tensor.
+    pub dims: Shape,
+    /// Elements of the operand from one index of an axis to the next: 0 repeats, a negative number goes back.
+    pub strides: [i32; MAX_RANK],
+    /// Element of the operand that stands first.
+    pub offset: u32,
+}
+
+impl Steps {
+    /// Through an operand of shape `from`, of the operations that read all their elements from it: stretching, reordering axes,
+    /// and slices.
+    pub(crate) fn of(op: &Op, from: Shape, to: Shape) -> Option<Self> {
+        let own = from.strides().map(|stride| i32::try_from(stride).unwrap_or(i32::MAX));
+        let mut steps = Self { dims: to, strides: [0; MAX_RANK], offset: 0 };
+        match *op {
+            Op::Broadcast => {
+                let lead = to.rank() - from.rank();
+                for axis in 0..from.rank() {
+                    steps.strides[lead + axis] = if from[axis] == 1 { 0 } else { own[axis] };
+                }
+            }
+            Op::Permute(order) => {
+                for axis in 0..to.rank() {
+                    steps.strides[axis] = own[usize::from(order[axis])];
+                }
+            }
+            Op::Slice(cut) => {
+                let mut first = 0usize;
+                for axis in 0..to.rank() {
+                    steps.strides[axis] = own[axis].saturating_mul(cut.steps[axis]);
+                    first = first.saturating_add(cut.starts[axis] as usize * from.strides()[axis]);
+                }
+                steps.offset = u32::try_from(first).unwrap_or(u32::MAX);
+            }
+            _ => return None,
+        }
+        Some(steps)
+    }
+
+    /// Whether the elements are neighbours in the operand, in their order.
+    pub(crate) fn in_one_piece(&self) -> bool {
+        let mut next = 1;
+        let mut axes = self.dims.iter().zip(self.strides).rev().filter(|(dim, _)| **dim != 1);
+        axes.all(|(&dim, stride)| {
+            let fits = i64::from(stride) == next;
+            next *= dim as i64;
+            fits
+        })
+    }
+}
 
 /// The view of a tensor of shape `from` that the operation makes into one of shape `to`, if it is one that only moves.
 pub(crate) fn view(op: &Op, from: Shape, to: Shape) -> Option<Problem> {
     let dims = to.padded();
-    let whole = |strides| Problem { dims, strides, lo: [0; 4], extent: dims, offset: 0 };
     match *op {
-        Op::Broadcast => Some(whole(stretched(from, to))),
-        Op::Permute(order) => Some(whole(permuted(from, to, order))),
-        Op::Window { axis, start, take, before } => {
-            let mut all = [0; 4];
-            all[axis] = before;
+        Op::Window { axis, start, take, before, fill } => {
+            let lead = MAX_RANK - to.rank();
+            let mut lo = [0; MAX_RANK];
+            lo[lead + axis] = u32::try_from(before).unwrap_or(u32::MAX);
+            let strides = from.strides().map(|stride| i32::try_from(stride).unwrap_or(i32::MAX));
+            let offset = u32::try_from(start * from.strides()[axis]).unwrap_or(u32::MAX);
+            let extent = to.with(axis, take).padded();
+            Some(Problem { dims, strides: to.at_the_back(strides), lo, extent, offset, fill })
+        }
+        _ => {
+            let Steps { strides, offset, .. } = Steps::of(op, from, to)?;
             Some(Problem {
                 dims,
-                strides: to.pad_front(&from.strides(), 0),
-                lo: to.pad_front(&all, 0),
-                extent: to.with(axis, take).padded(),
-                offset: u32::try_from(start * from.strides()[axis]).unwrap_or(u32::MAX),
+                strides: to.at_the_back(strides),
+                lo: [0; 4],
+                extent: dims,
+                offset,
+                fill: 0,
             })
         }
-        _ => None,
     }
 }
 
@@ -38,15 +97,16 @@ pub(crate) fn elements(view: &Problem, x: &[u32]) -> Vec<u32> {
     // Where an index of an axis leads in the operand; nowhere, outside of the window.
     let along = |axis: usize, index: u32| {
         let at = index.checked_sub(view.lo[axis]).filter(|&at| at < view.extent[axis])?;
-        Some(at as usize * view.strides[axis] as usize)
+        Some(i64::from(at) * i64::from(view.strides[axis]))
     };
     for i in 0..view.dims[0] {
         for j in 0..view.dims[1] {
             for k in 0..view.dims[2] {
-                let row = [along(0, i), along(1, j), along(2, k)].into_iter().sum::<Option<usize>>();
+                let row = [along(0, i), along(1, j), along(2, k)].into_iter().sum::<Option<i64>>();
                 out.extend((0..view.dims[3]).map(|l| {
-                    let at = row.zip(along(3, l)).map(|(row, last)| view.offset as usize + row + last);
-                    at.and_then(|at| x.get(at)).copied().unwrap_or(0)
+                    let at = row.zip(along(3, l)).map(|(row, last)| i64::from(view.offset) + row + last);
+                    let element = |at: i64| usize::try_from(at).ok().and_then(|at| x.get(at)).copied();
+                    at.map_or(view.fill, |at| element(at).unwrap_or(view.fill))
                 }));
             }
         }
@@ -54,30 +114,10 @@ pub(crate) fn elements(view: &Problem, x: &[u32]) -> Vec<u32> {
     out
 }
 
-/// Strides over `to` of a tensor of shape `from` that stretches to it: 0 where it repeats.
-pub(crate) fn stretched(from: Shape, to: Shape) -> [u32; 4] {
-    let own = from.strides();
-    let lead = to.rank() - from.rank();
-    let mut strides = [0; 4];
-    for axis in 0..from.rank() {
-        strides[lead + axis] = if from[axis] == 1 { 0 } else { own[axis] };
-    }
-    to.pad_front(&strides, 0)
-}
-
-/// Strides over `to` of a tensor of shape `from` whose axes are reordered.
-pub(crate) fn permuted(from: Shape, to: Shape, order: [u8; 4]) -> [u32; 4] {
-    let own = from.strides();
-    let mut strides = [0; 4];
-    for axis in 0..to.rank() {
-        strides[axis] = own[order[axis] as usize];
-    }
-    to.pad_front(&strides, 0)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ir::payload::Cut;
 
     fn taken(op: &Op, from: &[usize], to: &[usize]) -> Vec<u32> {
         let [from, to] = [from, to].map(|dims| Shape::new(dims).unwrap());
@@ -89,10 +129,37 @@ mod tests {
     fn views_take_the_elements_that_they_name() {
         assert_eq!(taken(&Op::Permute([1, 0, 2, 3]), &[2, 3], &[3, 2]), [1, 4, 2, 5, 3, 6]);
         assert_eq!(taken(&Op::Broadcast, &[2, 1], &[2, 2, 3]), [1, 1, 1, 2, 2, 2, 1, 1, 1, 2, 2, 2]);
-        let window = |start, take, before| Op::Window { axis: 1, start, take, before };
+        let window = |start, take, before| Op::Window { axis: 1, start, take, before, fill: 9 };
         assert_eq!(taken(&window(1, 2, 0), &[2, 3], &[2, 2]), [2, 3, 5, 6]);
-        assert_eq!(taken(&window(0, 3, 1), &[2, 3], &[2, 5]), [0, 1, 2, 3, 0, 0, 4, 5, 6, 0]);
-        assert_eq!(taken(&window(0, 0, 2), &[2, 0], &[2, 2]), [0; 4]);
+        assert_eq!(taken(&window(0, 3, 1), &[2, 3], &[2, 5]), [9, 1, 2, 3, 9, 9, 4, 5, 6, 9]);
+        assert_eq!(taken(&window(0, 0, 2), &[2, 0], &[2, 2]), [9; 4]);
         assert!(taken(&window(1, 0, 0), &[2, 3], &[2, 0]).is_empty());
+    }
+    fn cut(starts: &[u32], steps: &[i32]) -> Op {
+        let mut cut = Cut::WHOLE;
+        cut.starts[..starts.len()].copy_from_slice(starts);
+        cut.steps[..steps.len()].copy_from_slice(steps);
+        Op::Slice(cut)
+    }
+
+    #[test]
+    fn slices_step_over_elements_and_go_back() {
+        assert_eq!(taken(&cut(&[0, 2], &[1, -1]), &[2, 3], &[2, 3]), [3, 2, 1, 6, 5, 4]);
+        assert_eq!(taken(&cut(&[1, 0], &[-1, 2]), &[2, 5], &[2, 3]), [6, 8, 10, 1, 3, 5]);
+        assert_eq!(taken(&cut(&[0, 3], &[1, -2]), &[1, 4], &[1, 2]), [4, 2]);
+    }
+
+    #[test]
+    fn a_piece_is_known_by_its_strides() {
+        let piece = |op: &Op, from: &[usize], to: &[usize]| {
+            let [from, to] = [from, to].map(|dims| Shape::new(dims).unwrap());
+            Steps::of(op, from, to).unwrap().in_one_piece()
+        };
+        assert!(piece(&cut(&[1], &[1]), &[4, 3], &[2, 3]));
+        assert!(piece(&cut(&[0, 1], &[1, 1]), &[1, 4, 3], &[1, 2, 3]));
+        assert!(piece(&cut(&[1, 2], &[1, 1]), &[4, 3], &[1, 1]));
+        assert!(!piece(&cut(&[0, 1], &[1, 1]), &[2, 4, 3], &[2, 2, 3]));
+        assert!(!piece(&cut(&[3], &[-1]), &[4], &[4]));
+        assert!(!piece(&cut(&[0], &[2]), &[4], &[2]));
     }
 }

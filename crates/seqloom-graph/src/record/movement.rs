@@ -1,11 +1,11 @@
-//! Methods that move elements without computing: reshape, transpose, slice, pad, concat, broadcast. They take every element
+//! Methods that move elements without computing: reshape, transpose, slice, flip, pad, tile, concat, broadcast. They take every element
 //! type: views of floats are operations of the device, which fusion makes strided reads; views of ids and lengths are made
 //! on the host, where those come from ([`crate::ir::view`]).
 
 use crate::ir::error::{Location, Result};
 use crate::ir::layout::DType;
-use crate::ir::op::{Op, Unary};
-use crate::ir::payload::Derivation;
+use crate::ir::op::{IN_ORDER, Op, Unary};
+use crate::ir::payload::{Cut, Derivation};
 use crate::ir::shape::Shape;
 use crate::ir::view::view;
 use crate::record::tensor::{Tensor, here};
@@ -54,21 +54,135 @@ impl<'g> Tensor<'g> {
         self.window(axis, start, len, 0, self.shape().with(axis, len), at)
     }
 
+    /// `len` indices of `axis`: `start`, `start + step`, `start + 2·step` and so on. A negative step goes back from `start`.
+    ///
+    /// Element i along the axis is x\[start + i·step\]. PyTorch's `x[a:b:s]` is `slice_step(0, a, ceil((b − a) / s), s)`.
+    /// Arithmetic that follows reads the elements where they are, without a copy.
+    ///
+    /// Errors: a step of 0, or an index outside of the axis, poisons the result.
+    #[track_caller]
+    #[must_use]
+    pub fn slice_step(self, axis: isize, start: usize, len: usize, step: isize) -> Self {
+        let at = here();
+        let axis = match self.axis("slice_step", axis, at) {
+            Ok(axis) => axis,
+            Err(poisoned) => return poisoned,
+        };
+        let has = self.dim(axis);
+        let steps = isize::try_from(len.saturating_sub(1)).ok().and_then(|steps| steps.checked_mul(step));
+        let last = steps.and_then(|steps| start.checked_add_signed(steps));
+        let inside = len == 0 && start <= has || start < has && last.is_some_and(|last| last < has);
+        if step == 0 || !inside {
+            let detail = format!("axis {axis} has {has} indices: no {len} from {start} in steps of {step}");
+            return self.shape_error("slice_step", &[], &detail, at);
+        }
+        // The step of a single index does not matter, and may be more than kernels can count.
+        let step = if len > 1 { step } else { 1 };
+        let shape = self.shape().with(axis, len);
+        match (u32::try_from(start), i32::try_from(step)) {
+            (_, Ok(1)) => self.window(axis, start, len, 0, shape, at),
+            (Ok(start), Ok(step)) => self.moved(Op::Slice(Cut::along(axis, start, step)), shape, at),
+            _ => self.shape_error("slice_step", &[], "more indices than can be counted", at),
+        }
+    }
+
+    /// The elements of each of `axes` in reverse order; axes that are named twice are an error.
+    ///
+    /// Arithmetic that follows reads them backwards, without a copy.
+    #[track_caller]
+    #[must_use]
+    pub fn flip(self, axes: &[isize]) -> Self {
+        let at = here();
+        let mut cut = Cut::WHOLE;
+        for &axis in axes {
+            let axis = match self.axis("flip", axis, at) {
+                Ok(axis) => axis,
+                Err(poisoned) => return poisoned,
+            };
+            if cut.steps[axis] < 0 {
+                return self.shape_error("flip", &[], &format!("axis {axis} is named twice"), at);
+            }
+            cut.steps[axis] = -1;
+            cut.starts[axis] = u32::try_from(self.dim(axis).saturating_sub(1)).unwrap_or(u32::MAX);
+        }
+        if self.is_poisoned() || axes.is_empty() {
+            self
+        } else {
+            self.moved(Op::Slice(cut), self.shape(), at)
+        }
+    }
+
     /// Adds `before` zeros in front of `axis` and `after` behind it; to ids, the id 0.
     #[track_caller]
     #[must_use]
     pub fn pad(self, axis: isize, before: usize, after: usize) -> Self {
+        self.padded("pad", axis, [before, after], 0, here())
+    }
+
+    /// Adds `before` times `value` in front of `axis` and `after` times behind it; to ids, an id, so a whole number.
+    ///
+    /// Errors: for ids, a value that is none of 0, 1, 2 and so on poisons the result.
+    #[track_caller]
+    #[must_use]
+    pub fn pad_with(self, axis: isize, before: usize, after: usize, value: f32) -> Self {
         let at = here();
-        let axis = match self.axis("pad", axis, at) {
+        let id = value as u32;
+        let fill = match self.dtype() {
+            DType::F32 => value.to_bits(),
+            DType::U32 if value.to_bits() == (id as f32).to_bits() && value < 4_294_967_296.0 => id,
+            DType::U32 => return self.argument_error("pad_with", format!("{value} is no id"), at),
+        };
+        self.padded("pad_with", axis, [before, after], fill, at)
+    }
+
+    fn padded(self, op: &'static str, axis: isize, around: [usize; 2], fill: u32, at: Location) -> Self {
+        let axis = match self.axis(op, axis, at) {
             Ok(axis) => axis,
             Err(poisoned) => return poisoned,
         };
-        let size = self.dim(axis).saturating_add(before).saturating_add(after);
+        let size = around.into_iter().fold(self.dim(axis), usize::saturating_add);
         let mut dims = self.shape().to_vec();
         dims[axis] = size;
-        match self.graph.shape("pad", &dims, at) {
-            Some(shape) => self.window(axis, 0, self.dim(axis), before, shape, at),
-            None => self.shape_error("pad", &[], "too many elements", at),
+        match self.graph.shape(op, &dims, at) {
+            Some(shape) => {
+                let window = Op::Window { axis, start: 0, take: self.dim(axis), before: around[0], fill };
+                self.moved(window, shape, at)
+            }
+            None => self.shape_error(op, &[], "too many elements", at),
+        }
+    }
+
+    /// The tensor `times[i]` times along dimension i, as PyTorch's `tile` and `Tensor.repeat`: of fewer numbers than dimensions,
+    /// they are the last ones'; of more, the tensor gets dimensions of 1 in front.
+    ///
+    /// Shapes: \[n₀, n₁, ..\] → \[times₀·n₀, times₁·n₁, ..\]; element i of an axis is x\[i mod n\].
+    #[track_caller]
+    #[must_use]
+    pub fn tile(self, times: &[usize]) -> Self {
+        let at = here();
+        if self.is_poisoned() {
+            return self;
+        }
+        let rank = self.rank().max(times.len());
+        let mut dims = vec![1; rank - self.rank()];
+        dims.extend_from_slice(&self.shape());
+        let all = [&vec![1; rank - times.len()][..], times].concat();
+        let mut tiled = self;
+        // The last axes first: what lies in memory between two of them is then the smallest.
+        for axis in (0..rank).rev().filter(|&axis| all[axis] != 1) {
+            let outer: usize = dims[..axis].iter().product();
+            let inner = dims[axis..].iter().product();
+            dims[axis] = dims[axis].saturating_mul(all[axis]);
+            if self.graph.shape("tile", &dims, at).is_none() {
+                return self.shape_error("tile", &[], &format!("{times:?} times is too many elements"), at);
+            }
+            let stretched = self.graph.shape("tile", &[outer, all[axis], inner], at).unwrap_or_default();
+            tiled = tiled.reshape(&[outer, 1, inner]).stretched(stretched, at);
+        }
+        match Shape::new(&dims) {
+            Some(shape) if shape == tiled.shape() => tiled,
+            Some(shape) => tiled.unary_node(Op::Reshape, shape, at),
+            None => self.shape_error("tile", &[], &format!("{times:?} are too many dimensions"), at),
         }
     }
 
@@ -138,14 +252,14 @@ impl<'g> Tensor<'g> {
 
     /// Two axes exchanged.
     pub(crate) fn exchanged(self, a: usize, b: usize, at: Location) -> Self {
-        let mut order = [0, 1, 2, 3];
+        let mut order = IN_ORDER;
         order.swap(a, b);
         let from = self.shape();
         let to = from.with(a, from[b]).with(b, from[a]);
         self.moved(Op::Permute(order), to, at)
     }
 
-    /// `take` indices of `axis` from `start`, at `before` of a tensor of `shape`.
+    /// `take` indices of `axis` from `start`, at `before` of a tensor of `shape` that is 0 elsewhere.
     pub(crate) fn window(
         self,
         axis: usize,
@@ -155,7 +269,7 @@ impl<'g> Tensor<'g> {
         shape: Shape,
         at: Location,
     ) -> Self {
-        self.moved(Op::Window { axis, start, take, before }, shape, at)
+        self.moved(Op::Window { axis, start, take, before, fill: 0 }, shape, at)
     }
 
     /// Stretched to a shape it is known to broadcast to; itself where it has that shape.

@@ -68,13 +68,15 @@ fn surround(inner: &mut Lowered, copies: &mut Vec<Launch>, copy: Lowered, operan
 
 /// Copies rows of one width to rows of another, padded with zeros.
 fn copy(rows: usize, [from, to]: [usize; 2], facts: &Facts) -> Result<Lowered, KernelError> {
+    let stride = i32::try_from(from).unwrap_or(i32::MAX);
     let [rows, from, to] = [rows, from, to].map(|size| u32::try_from(size).unwrap_or(u32::MAX));
     let problem = view::Problem {
         dims: [1, 1, rows, to],
-        strides: [0, 0, from, 1],
+        strides: [0, 0, stride, 1],
         lo: [0; 4],
         extent: [1, 1, rows, from],
         offset: 0,
+        fill: 0,
     };
     view::lower(&problem, facts)
 }

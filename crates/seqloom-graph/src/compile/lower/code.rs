@@ -27,6 +27,8 @@ pub(crate) fn generate(nodes: &Nodes, root: NodeId, group: &Group, over: Option<
     let fours = nodes[start].shape.last().is_some_and(|row| row.is_multiple_of(4));
     let written = |width| {
         let reads = group.leaves.iter().map(|leaf| read(nodes, leaf, width)).collect::<Option<Vec<_>>>()?;
+        let strides: Vec<_> = reads.iter().filter_map(|read| read.how.numbers()).collect();
+        let offsets: Vec<_> = reads.iter().filter_map(|read| read.offset).collect();
         let taken = group.value.or(over);
         let writer = Writer {
             nodes,
@@ -38,21 +40,54 @@ pub(crate) fn generate(nodes: &Nodes, root: NodeId, group: &Group, over: Option<
             body: String::new(),
             values: HashMap::new(),
             count: 0,
-            strides: Vec::new(),
         };
-        Some(writer.fusion(start))
+        Some(Fusion { strides, offsets, ..writer.fusion(start) })
     };
     let four = fours.then(|| written(Width::Four)).flatten().map(Box::new);
     Fusion { four, ..written(Width::One).unwrap_or_default() }
 }
 
 /// How a leaf is read.
-#[derive(Clone)]
+#[derive(Clone, Copy)]
 struct Read {
-    /// In elements or in fours.
-    access: Access,
+    how: How,
+    /// Where reading begins, in elements or in fours.
+    offset: Option<u32>,
     /// What the buffer is seen to hold; where that is f32 and fours are wanted, one element stands for all four.
     elem: Elem,
+}
+
+/// An [`Access`] with the numbers that a kernel is given, in elements or in fours.
+#[derive(Clone, Copy)]
+enum How {
+    Same,
+    Scalar,
+    Repeated(u32),
+    Held(u32),
+    Strided([i32; 4]),
+}
+
+impl How {
+    fn of(access: &Access) -> Self {
+        // What no kernel can number is an error of its family.
+        let number = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
+        match *access {
+            Access::Same | Access::Shifted(_) => How::Same,
+            Access::Scalar => How::Scalar,
+            Access::Repeated(period) => How::Repeated(number(period)),
+            Access::Held(every) => How::Held(number(every)),
+            Access::Strided { steps, .. } => How::Strided(steps.dims.at_the_back(steps.strides)),
+        }
+    }
+
+    /// What takes a place of the `View`.
+    fn numbers(self) -> Option<[u32; 4]> {
+        match self {
+            How::Same | How::Scalar => None,
+            How::Repeated(number) | How::Held(number) => Some([number, 0, 0, 0]),
+            How::Strided(strides) => Some(strides.map(i32::cast_unsigned)),
+        }
+    }
 }
 
 /// How a kernel of that width reads a leaf: always somehow by one element. By four, where those are neighbours in the leaf
@@ -62,26 +97,32 @@ fn read(nodes: &Nodes, leaf: &Leaf, width: Width) -> Option<Read> {
         DType::F32 => Elem::F32,
         DType::U32 => Elem::U32,
     };
+    let (how, offset) = (How::of(&leaf.access), leaf.offset());
     if width == Width::One {
-        return Some(Read { access: leaf.access.clone(), elem: single });
+        return Some(Read { how, offset, elem: single });
     }
     let quarter = |size: u32| size.is_multiple_of(4).then_some(size / 4);
-    let (access, elem) = match leaf.access {
-        Access::Same => (Access::Same, Elem::F32x4),
-        Access::Scalar => (Access::Scalar, single),
-        Access::Repeated(period) if period.is_multiple_of(4) => (Access::Repeated(period / 4), Elem::F32x4),
-        Access::Held(every) if every.is_multiple_of(4) => (Access::Held(every / 4), single),
-        Access::Strided { dims, strides } if dims.padded()[3].is_multiple_of(4) => match strides {
-            [.., 0] => (Access::Strided { dims, strides }, single),
-            [a, b, c, 1] => {
-                let strides = [quarter(a)?, quarter(b)?, quarter(c)?, 1];
-                (Access::Strided { dims, strides }, Elem::F32x4)
-            }
-            _ => return None,
-        },
-        _ => return None,
+    let quarter_stride = |stride: i32| (stride % 4 == 0).then_some(stride / 4);
+    let rows = leaf.dims().is_none_or(|dims| dims.padded()[3].is_multiple_of(4));
+    let (how, elem) = match how {
+        _ if !rows => return None,
+        How::Same => (How::Same, Elem::F32x4),
+        How::Scalar => (How::Scalar, single),
+        How::Repeated(period) => (How::Repeated(quarter(period)?), Elem::F32x4),
+        How::Held(every) => (How::Held(quarter(every)?), single),
+        How::Strided([.., 0]) => (how, single),
+        How::Strided([a, b, c, 1]) => {
+            let strides = [quarter_stride(a)?, quarter_stride(b)?, quarter_stride(c)?, 1];
+            (How::Strided(strides), Elem::F32x4)
+        }
+        How::Strided(_) => return None,
     };
-    (elem == single || single == Elem::F32).then_some(Read { access, elem })
+    // Of single elements the offset counts those.
+    let offset = match offset {
+        Some(offset) if elem == Elem::F32x4 => Some(quarter(offset)?),
+        offset => offset,
+    };
+    (elem == single || single == Elem::F32).then_some(Read { how, offset, elem })
 }
 
 struct Writer<'a> {
@@ -97,7 +138,6 @@ struct Writer<'a> {
     /// Names of values already written.
     values: HashMap<NodeId, String>,
     count: usize,
-    strides: Vec<[u32; 4]>,
 }
 
 impl Writer<'_> {
@@ -113,8 +153,7 @@ impl Writer<'_> {
         Fusion {
             code: FusedCode { body: self.body, leaves },
             dims: [a, b, c, last / self.width.elements()],
-            strides: self.strides,
-            four: None,
+            ..Fusion::default()
         }
     }
 
@@ -133,7 +172,7 @@ impl Writer<'_> {
             match &node.op {
                 Op::Constant(bits) => return format!("Value({})", literal(f32::from_bits(*bits))),
                 Op::LossScale => format!("Value({}.loss_scale)", self.control()),
-                Op::Broadcast | Op::Permute(_) => self.view(id),
+                op if op.traits().kind == Kind::View => self.view(id),
                 Op::Unary(function) => self.call(function.wgsl(), &node.inputs),
                 Op::Binary(function) => self.call(function.wgsl(), &node.inputs),
                 Op::Ternary(function) => self.call(function.wgsl(), &node.inputs),
@@ -172,33 +211,30 @@ impl Writer<'_> {
         self.load(&Leaf { node: source, access: view_access(self.nodes, id) })
     }
 
-    fn load(&mut self, leaf: &Leaf) -> String {
+    fn load(&self, leaf: &Leaf) -> String {
         let at = self.group.leaves.iter().position(|l| l == leaf).unwrap_or(self.group.leaves.len());
-        let read = self.reads.get(at).cloned();
-        let Read { access, elem } = read.unwrap_or(Read { access: leaf.access.clone(), elem: Elem::F32 });
-        let element = match &access {
-            Access::Same => format!("leaf{at}[index]"),
-            Access::Scalar => format!("leaf{at}[0u]"),
-            Access::Repeated(period) => {
-                let slot = self.slot([*period as u32, 0, 0, 0]);
-                format!("leaf{at}[repeated(index, params.view.s{slot}.x)]")
-            }
-            Access::Held(every) => {
-                let slot = self.slot([*every as u32, 0, 0, 0]);
-                format!("leaf{at}[held(index, params.view.s{slot}.x)]")
-            }
-            Access::Strided { strides, .. } => {
-                let slot = self.slot(*strides);
-                format!("leaf{at}[strided(index, params.view.dims, params.view.s{slot})]")
+        let unknown = Read { how: How::of(&leaf.access), offset: None, elem: Elem::F32 };
+        let Read { how, offset, elem } = self.reads.get(at).copied().unwrap_or(unknown);
+        // Places of the `View` go by the order of the leaves; offsets stand together behind the last.
+        let places = |reads: &[Read]| reads.iter().filter(|read| read.how.numbers().is_some()).count();
+        let slot = places(&self.reads[..at.min(self.reads.len())]);
+        let index = match how {
+            How::Same => "index".to_owned(),
+            How::Scalar => "0u".to_owned(),
+            How::Repeated(_) => format!("repeated(index, params.view.s{slot}.x)"),
+            How::Held(_) => format!("held(index, params.view.s{slot}.x)"),
+            How::Strided(_) => format!("strided(index, params.view.dims, params.view.s{slot})"),
+        };
+        let index = match offset {
+            None => index,
+            Some(_) => {
+                let before = self.reads[..at].iter().filter(|read| read.offset.is_some()).count();
+                let component = ["x", "y", "z", "w"].get(before).copied().unwrap_or("w");
+                format!("shifted({index}, params.view.s{}.{component})", places(&self.reads))
             }
         };
+        let element = format!("leaf{at}[{index}]");
         if elem == Elem::F32 && self.width == Width::Four { format!("Value({element})") } else { element }
-    }
-
-    /// Takes the next place of the `View`.
-    fn slot(&mut self, numbers: [u32; 4]) -> usize {
-        self.strides.push(numbers);
-        self.strides.len() - 1
     }
 
     /// The control buffer is bound after all other leaves.

@@ -54,7 +54,7 @@ pub(super) fn lower_node(nodes: &Nodes, id: NodeId, over: bool, target: Target<'
     let node = &nodes[id];
     let shape = |operand: usize| nodes[node.inputs[operand]].shape;
     Ok(match &node.op {
-        Op::Window { .. } => match crate::ir::view::view(&node.op, shape(0), node.shape) {
+        Op::Slice(_) | Op::Window { .. } => match crate::ir::view::view(&node.op, shape(0), node.shape) {
             Some(problem) => view::lower(&problem, facts)?,
             None => Lowered::default(),
         },
