@@ -12,11 +12,14 @@ use seqloom_tests::oracle::pointwise as oracle;
 
 const INF: f32 = f32::INFINITY;
 
-/// Outputs and gradients by what ran.
+/// What ran, its outputs, its gradients.
+type Run = (&'static str, Vec<Vec<f32>>, Vec<Vec<f32>>);
+
+/// One run as the adapter it is and one with a GPU's kernels.
 fn run(
     operands: &[HostTensor],
     function: impl for<'g> Fn(&'g Graph, &[Tensor<'g>]) -> Recorded<'g>,
-) -> Vec<(&'static str, Vec<Vec<f32>>, Vec<Vec<f32>>)> {
+) -> Vec<Run> {
     [("as it is", device::shared()), ("as a GPU", device::shared_as_gpu())]
         .into_iter()
         .map(|(kind, device)| {

@@ -61,7 +61,7 @@ fn fate(nodes: &Nodes, id: NodeId, in_memory: bool, group: Option<Group>, tail: 
         (Kind::Alias, ..) => Fate::Alias,
         (_, _, Some(root)) => Fate::Along(root),
         (_, Some(group), None) => Fate::Runs(match group.value {
-            Some(value) => Work::Kernel(Kernel { tail: Some(group), ..Kernel::of(value) }),
+            Some(value) => Work::Kernel(Box::new(Kernel { tail: Some(group), ..Kernel::of(value) })),
             None => Work::Group(group),
         }),
         (Kind::Output, ..) => match nodes[nodes[id].inputs[0]].op.traits().kind {
@@ -69,8 +69,8 @@ fn fate(nodes: &Nodes, id: NodeId, in_memory: bool, group: Option<Group>, tail: 
             _ => Fate::Along(nodes[id].inputs[0]),
         },
         // A slice that no code reads by itself.
-        (Kind::View, None, None) if in_memory => Fate::Runs(Work::Kernel(Kernel::of(id))),
-        (Kind::Kernel, ..) => Fate::Runs(Work::Kernel(Kernel::of(id))),
+        (Kind::View, None, None) if in_memory => Fate::Runs(Work::Kernel(Box::new(Kernel::of(id)))),
+        (Kind::Kernel, ..) => Fate::Runs(Work::Kernel(Box::new(Kernel::of(id)))),
         (Kind::Scalar | Kind::Pointwise | Kind::View | Kind::Reduce, ..) => Fate::Inline,
     }
 }

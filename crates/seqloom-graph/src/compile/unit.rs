@@ -28,7 +28,7 @@ pub(crate) enum Work {
     /// Only a group: a pass over its elements, or a reduction with the group as its head.
     Group(Group),
     /// The kernel of a node, and what is fused into it.
-    Kernel(Kernel),
+    Kernel(Box<Kernel>),
 }
 
 /// A node's kernel and what is fused into it.
@@ -58,9 +58,7 @@ impl Work {
     pub(crate) fn group(&self) -> Option<&Group> {
         match self {
             Work::Group(group) => Some(group),
-            Work::Kernel(Kernel { tail, head, .. }) => {
-                tail.as_ref().or(head.as_ref().map(|(_, group)| group))
-            }
+            Work::Kernel(kernel) => kernel.tail.as_ref().or(kernel.head.as_ref().map(|(_, group)| group)),
         }
     }
 }

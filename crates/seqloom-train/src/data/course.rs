@@ -26,8 +26,8 @@ pub trait Source {
     /// Batches in an epoch, at least 1.
     fn per_epoch(&self) -> u64;
 
-    /// The plan of epoch number `epoch`, from 0. Called only if [`Source::check`] finds nothing; so is
-    /// [`Source::batch`].
+    /// The plan of epoch number `epoch`, from 0. Called only if [`Source::check`] finds nothing; so are
+    /// [`Source::per_epoch`] and [`Source::cut`].
     fn plan(&self, epoch: u64) -> Self::Plan;
 
     /// Batch number `step`, below [`Source::per_epoch`], of the epoch of `plan`.
