@@ -6,7 +6,7 @@ use seqloom::prelude::custom::*;
 /// Farthest distance with its own learned score term.
 const RADIUS: usize = 32;
 
-/// How a Transformer knows where a symbol stands.
+/// How a Transformer knows a symbol's position.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Positions {
     /// Alternating sines and cosines, added to the embedding (Vaswani et al. 2017)

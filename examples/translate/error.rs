@@ -43,7 +43,7 @@ impl From<DeviceError> for Error {
 }
 
 impl Error {
-    /// A line of advice, where there is any to give.
+    /// A line of advice, if there is any.
     pub fn advice(&self) -> Option<&'static str> {
         match self {
             Self::Seqloom(seqloom::Error::NothingLeft { .. }) => Some("--longest allows longer sentences"),

@@ -19,7 +19,7 @@ use crate::{adapter, process, shaders, tidy};
 /// Options of `cargo xtask test`.
 #[derive(clap::Args)]
 pub struct Options {
-    /// Do not use cargo-nextest, even where it is installed
+    /// Do not use cargo-nextest, even if it is installed
     #[arg(long)]
     no_nextest: bool,
 }

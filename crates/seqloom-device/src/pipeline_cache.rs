@@ -42,7 +42,7 @@ impl DiskCache {
             let scope = Scope::open(device).ok()?;
             let descriptor = wgpu::PipelineCacheDescriptor { label: Some("seqloom"), data, fallback: true };
             // SAFETY: `data` is what `get_data` returned for this adapter and driver in an earlier run, as key and
-            // checksum show; wgpu and the driver check their own headers besides, and `fallback` drops stale data.
+            // checksum show; wgpu and the driver also check their own headers, and `fallback` drops stale data.
             let cache = Owned::new(unsafe { device.create_pipeline_cache(&descriptor) });
             scope.close().is_none().then_some(cache)
         };

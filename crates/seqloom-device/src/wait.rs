@@ -52,7 +52,7 @@ impl Poller {
         self.wait_within(index, what, self.limit)
     }
 
-    /// As [`Poller::wait`], with a limit of its own.
+    /// As [`Poller::wait`], with its own limit.
     pub(crate) fn wait_within(
         &self,
         index: Option<&wgpu::SubmissionIndex>,
@@ -161,7 +161,7 @@ pub(crate) struct Request {
 }
 
 /// Starts the thread that polls on behalf of futures. It ends when the sender is dropped. `None` if no thread can be
-/// started; the caller then waits by itself.
+/// started; the caller then waits itself.
 pub(crate) fn background(poller: Poller) -> Option<Sender<Request>> {
     let (sender, receiver): (_, Receiver<Request>) = channel();
     let work = move || {

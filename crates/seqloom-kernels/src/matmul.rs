@@ -340,7 +340,7 @@ impl Plan {
             self.params;
         let part = |first: u32| {
             let end = k.min(first.saturating_add(block));
-            // Once, where the sum is cut.
+            // Once, if the sum is cut.
             let biased_here = u32::from(biased && first == 0);
             let params = MatmulCpuParams {
                 m,

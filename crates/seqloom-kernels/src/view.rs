@@ -121,18 +121,18 @@ pub struct AppendProblem {
     pub target: AppendTarget,
 }
 
-/// What new rows are written into.
+/// The destination of new rows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum AppendTarget {
     /// A copy of the cache.
     Copy,
-    /// The cache itself, which lies where the result is written.
+    /// The cache itself: the result is written over it.
     InPlace,
-    /// Two caches themselves, each with rows of its own that begin at the same places.
+    /// Two caches themselves, each with its own rows, which begin at the same positions.
     PairInPlace,
 }
 
-/// `out = cache` but `out[b, first[b] + t] = rows[b, t]`, as copies of 32-bit words.
+/// `out = cache` with `out[b, first[b] + t] = rows[b, t]`, as copies of 32-bit words.
 ///
 /// Bindings: `In(0)` cache `[B, S, C]`, `In(1)` rows `[B, T, C]`, `In(2)` first `[B]` u32, `Out(0)` `[B, S, C]`; in place
 /// `In(0)` is not bound. Of a pair, `In(3)`, `In(4)` and `Out(1)` are the second's cache, rows and result.
@@ -146,7 +146,7 @@ pub fn lower_append(problem: &AppendProblem, facts: &Facts) -> Result<Lowered, K
         return Err(KernelError::Problem { op, detail: format!("{time} new rows for a cache of {keys}") });
     }
     let all = count(op, "cache", &[batch, keys, channels])?;
-    // What the kernel adds up before it sees that a row would pass the end.
+    // The sum that the kernel computes before it sees that a row is beyond the end.
     count(op, "end of a sequence", &[keys + time, channels])?;
     let len = count(op, "rows", &[batch, time, channels])?;
     let mut lowered = match target {

@@ -439,7 +439,7 @@ impl<B, M> Trainer<B, M> {
         Ok(())
     }
 
-    /// Waits for all losses on their way, whatever the policy about skips says.
+    /// Waits for all losses on their way, whatever the skip policy.
     fn hear_all(&mut self) -> Result<()> {
         while let Some(pending) = self.pending.pop_front() {
             self.hear(pending)?;

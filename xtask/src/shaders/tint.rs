@@ -88,7 +88,7 @@ fn install() -> Result<PathBuf> {
     if !process::succeeds(Command::new(npm).arg("--version")) {
         return Err(missing("npm"));
     }
-    // With a `package.json` of its own, npm does not look for one further up.
+    // With its own `package.json`, npm does not look for one further up.
     workspace::write(&folder.join("package.json"), "{\"private\":true,\"type\":\"module\"}\n")?;
     println!("npm installs {PACKAGE} into {}", folder.display());
     let mut command = Command::new(npm);

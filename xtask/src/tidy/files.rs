@@ -58,7 +58,7 @@ pub fn local_paths(tree: &Tree, findings: &mut Vec<Finding>) {
     }
 }
 
-/// Whether `start` stands in `text` at the beginning of a path, and not inside one such as `docs/work/`.
+/// Whether `start` occurs in `text` at the beginning of a path, and not inside one such as `docs/work/`.
 fn begins_a_path(text: &str, start: &str) -> bool {
     let part = |c: char| c.is_alphanumeric() || "._-/*}".contains(c);
     text.match_indices(start).any(|(at, _)| !text[..at].chars().next_back().is_some_and(part))

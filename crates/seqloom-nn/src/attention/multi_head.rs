@@ -205,7 +205,7 @@ impl MultiHeadAttention {
         self.turned_queries(self.part(self.checked(x), 0), place)
     }
 
-    /// Records the projection of what is attended to: m [B, S, M] → keys and values.
+    /// Records the projection of the memory: m [B, S, M] → keys and values.
     #[track_caller]
     #[must_use]
     pub fn memory<'g>(&self, memory: Tensor<'g>, place: Place<'g>) -> KeyValues<'g> {

@@ -9,11 +9,11 @@ use seqloom_graph::{Init, ParamId, Params, Tensor};
 
 use crate::batch::padded_time;
 
-/// Where the first step of a sequence stands.
+/// The position of the steps of a sequence.
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub enum Place<'g> {
-    /// Step t of every row stands at position `start` + t.
+    /// Step t of every row has position `start` + t.
     From(usize),
     /// Each step of each row has its own position, [B, T] of u32.
     At(Tensor<'g>),

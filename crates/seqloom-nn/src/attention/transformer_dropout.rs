@@ -8,9 +8,9 @@ use seqloom_graph::Tensor;
 /// Probabilities of dropout while training, each 0 ≤ p < 1; 0 if nothing is dropped.
 ///
 /// ```text
-/// x = dropout_embedding(embedding + positions)                   once, in models alone
-/// x = x + dropout_attention_result(attention(x))                 the weights in attention under dropout_attention
-/// x = x + dropout_feed_forward_result(W₂·dropout_inner(f(W₁·x)))
+/// x = dropout_embedding(embedding + positions)                   once, only in models x = x +
+/// dropout_attention_result(attention(x))                 the weights in attention under dropout_attention x = x +
+/// dropout_feed_forward_result(W₂·dropout_inner(f(W₁·x)))
 /// ```
 ///
 /// ```

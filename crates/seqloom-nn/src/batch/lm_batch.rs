@@ -99,7 +99,7 @@ impl LmBatch {
         Ok(Self::of(Ok(Content { tokens, targets, ragged })))
     }
 
-    /// A batch that stands for a mistake: every use of it returns `fault`.
+    /// A poisoned batch: every use of it returns `fault`.
     #[must_use]
     pub fn poisoned(fault: NnError) -> Self {
         Self::of(Err(fault))

@@ -149,7 +149,7 @@ impl MaskedBatch {
         Ok(Self { content: Ok(content), listener: None })
     }
 
-    /// A batch that stands for a mistake: every use of it returns `fault`.
+    /// A poisoned batch: every use of it returns `fault`.
     #[must_use]
     pub fn poisoned(fault: NnError) -> Self {
         Self { content: Err(fault), listener: None }

@@ -1,18 +1,19 @@
 //! Convolution along time, as a layer.
 //!
-//! The k steps that a result sees are laid side by side, so that one matrix product does the whole convolution, forward and
-//! backward, by operations that are there already; that copy of k·C channels a step is what it costs. A kernel that reads
-//! windows in place would pay for wide kernels; language models' are narrow.
+//! The k steps that a result sees are laid side by side, so one matrix product does the whole convolution, forward and
+//! backward, with existing operations. The cost is the copy of k·C channels per step. A kernel that reads windows in
+//! place would pay off for wide kernels, but language models' are narrow.
 
 use seqloom_graph::{Init, ParamId, Params, Tensor};
 
-/// How many results a sequence of T steps has, and where zeros stand in for what is beyond it.
+/// How many results a sequence of T steps has, and where it is padded with zeros.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Padding {
     /// No zeros: T − (k−1)·dilation results, the first of which sees the first steps.
     Valid,
-    /// T results, each in the middle of what it sees; of an odd number of zeros the greater half stands behind, as in PyTorch.
+    /// T results, each in the middle of what it sees; with an odd number of zeros the larger half is at the end, as in
+    /// PyTorch.
     Same,
     /// T results, none of which sees a step after its own.
     Causal,

@@ -20,9 +20,9 @@ use crate::recurrent::stack::{Cell, Stack};
 /// Shapes: x [B, T, C] → output [B, T, D·H], h_n [L·D, B, H]; D is 2 for both directions, whose outputs stand side by side
 /// (forward first), else 1.
 ///
-/// Parameters of layer l, as PyTorch names and orders them, all uniform in ±1/√H: `weight_ih_l{l}`
-/// [H, C or D·H], `weight_hh_l{l}` [H, H], `bias_ih_l{l}` \[H\], `bias_hh_l{l}` \[H\];
-/// and the same with `_reverse` behind them for the other direction.
+/// Parameters of layer l, as PyTorch names and orders them, all uniform in ±1/√H: `weight_ih_l{l}` [H, C or D·H],
+/// `weight_hh_l{l}` [H, H], `bias_ih_l{l}` \[H\], `bias_hh_l{l}` \[H\]; and the same with the suffix `_reverse` for the
+/// other direction.
 ///
 /// With lengths, row b has `lengths[b]` steps, from 1 to T: its outputs after them are 0, and its final state is the
 /// one after its own last step (in the reverse direction, which starts at its own last step, after its first). No

@@ -36,7 +36,7 @@ pub trait Source {
     /// What is wrong with it.
     fn cut(&self, plan: &Self::Plan, step: usize) -> Result<Self::Batch, NnError>;
 
-    /// A batch that stands for a mistake.
+    /// A poisoned batch.
     fn poisoned(fault: NnError) -> Self::Batch;
 
     /// The same batch, whose step tells `listener` its loss.

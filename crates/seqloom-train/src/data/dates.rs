@@ -50,11 +50,11 @@ pub struct DateSentence {
     pub text: String,
     /// In ISO 8601: "2021-03-03".
     pub iso: String,
-    /// Where the year stands in `text`, in characters.
+    /// The year's position in `text`, in characters.
     pub year: Range<usize>,
-    /// Where the month stands.
+    /// The month's position.
     pub month: Range<usize>,
-    /// Where the day of the month stands.
+    /// The position of the day of the month.
     pub day: Range<usize>,
 }
 

@@ -27,7 +27,7 @@ use crate::replace::replace;
 /// Names of the special ids, in the order of their ids in a vocabulary made here.
 const SPECIAL: [&str; 4] = ["<pad>", "<bos>", "<eos>", "<unk>"];
 
-/// Ids that stand for no piece of text.
+/// Ids of no piece of text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SpecialIds {
     /// Fills padded steps.
@@ -230,7 +230,7 @@ impl TextCodec {
         self.size
     }
 
-    /// The ids that stand for no text.
+    /// The ids of no text.
     #[must_use]
     pub fn special(&self) -> SpecialIds {
         self.special

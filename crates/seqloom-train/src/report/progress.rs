@@ -76,7 +76,7 @@ impl Progress {
         self.pace().skipped
     }
 
-    /// Tokens a second since the first report; 0 before the second.
+    /// Tokens per second since the first report; 0 before the second.
     #[must_use]
     pub fn tokens_per_second(&self) -> f64 {
         let pace = self.pace();

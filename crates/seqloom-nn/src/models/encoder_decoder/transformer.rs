@@ -47,10 +47,10 @@ pub struct TransformerConfig {
 /// loss = mean over true target steps of −ln softmax(logits)[target], with label smoothing while training
 /// ```
 ///
-/// Parameters: `encoder.embedding.weight` [Vs, C], `decoder.embedding.weight` [V, C], both normal with deviation 1/√C at first;
-/// `encoder.positions.weight` and `decoder.positions.weight` if learned; `encoder.layers.*`, `encoder.norm.*`,
-/// `decoder.layers.*`, `decoder.norm.*` as [`TransformerStack`] names them; `head.weight` [V, C] and `head.bias` \[V\] unless
-/// tied.
+/// Parameters: `encoder.embedding.weight` [Vs, C], `decoder.embedding.weight` [V, C], both initially normal with
+/// deviation 1/√C; `encoder.positions.weight` and `decoder.positions.weight` if learned; `encoder.layers.*`,
+/// `encoder.norm.*`, `decoder.layers.*`, `decoder.norm.*` as [`TransformerStack`] names them; `head.weight` [V, C] and
+/// `head.bias` \[V\] unless tied.
 ///
 /// Errors: sentences longer than the greatest lengths, a batch of other vocabularies, and heads that do not divide the
 /// channels poison the result; ids and lengths out of range are found on the host.
@@ -63,7 +63,7 @@ pub struct Transformer {
     target_embedding: Embedding,
     target_positions: PositionEmbedding,
     decoder: TransformerStack,
-    /// `None` if the target embedding's table serves.
+    /// `None` if it is tied to the target embedding's table.
     head: Option<Linear>,
     dropout: Dropout,
 }
@@ -73,7 +73,7 @@ impl Transformer {
     pub fn new(params: &mut Params, config: TransformerConfig) -> Self {
         let TransformerConfig { vocab, block, positions, max_source, max_target, .. } = &config;
         let channels = block.channels;
-        // Beside positions of size 1 an embedding of size 1, once it is scaled.
+        // Scaled embeddings have size 1, as positions have.
         let spread = 1.0 / (channels.max(1) as f32).sqrt();
         let mut side = |name: &str, size, most, layers, cross| {
             let (embedding, places) = params.scope(name, |params| {
@@ -115,7 +115,8 @@ impl Transformer {
         &self.decoder
     }
 
-    /// Records the encoder: source ids [B, S] and their lengths (all S if `None`) → what each block of the decoder attends to.
+    /// Records the encoder: source ids [B, S] and their lengths (all S if `None`) → the memory of each block of the
+    /// decoder.
     #[track_caller]
     #[must_use]
     pub fn encode<'g>(&self, sources: Tensor<'g>, lengths: Option<Lengths<'g>>) -> Vec<KeyValues<'g>> {
@@ -124,8 +125,8 @@ impl Transformer {
         self.decoder.memory(self.encoder.forward(x, seen(lengths), None))
     }
 
-    /// Records the decoder up to the head: target ids [B, T], what [`Self::encode`] gave and the sources' lengths → features
-    /// [B, T, C].
+    /// Records the decoder up to the head: target ids [B, T], the result of [`Self::encode`] and the sources' lengths →
+    /// features [B, T, C].
     #[track_caller]
     #[must_use]
     pub fn decode<'g>(
@@ -139,8 +140,8 @@ impl Transformer {
         self.decode_with(targets, Place::From(0), mask, memory, |_, own| own)
     }
 
-    /// As [`Self::decode`], of steps at these places, which in block l attend to what `remember(l, ..)` makes of their keys
-    /// and values. `mask` says what else is seen; that it is causal goes without saying.
+    /// As [`Self::decode`], for steps at these positions, which in block l attend to what `remember(l, ..)` returns for
+    /// their keys and values. `mask` adds restrictions; causality is always applied.
     #[track_caller]
     #[must_use]
     pub fn decode_with<'g>(
@@ -198,7 +199,7 @@ impl Model<TranslationBatch> for Transformer {
     /// Records the loss of a batch, a scalar in nats per target token (`<eos>` counted), over inputs named as the batch names
     /// its tensors. The head, the widest layer, and the loss see true steps alone.
     ///
-    /// Every step reads the batch's token: a decoder that reads its own words would have to run step by step, which is what a
+    /// Every step reads the batch's token: a decoder that reads its own words would have to run step by step, which a
     /// Transformer's training avoids. A batch with another ratio of teacher forcing poisons the result.
     #[track_caller]
     fn loss<'g>(&self, g: &'g Graph, batch: &TranslationBatch) -> Tensor<'g> {
@@ -219,9 +220,9 @@ impl Model<TranslationBatch> for Transformer {
         let inputs = g.ids("target_inputs", &[rows, time], vocab.target);
         let features = self.decode(inputs, &memory, Some(source_lengths));
         let logits = self.logits(lengths.pack(features));
-        // What is measured elsewhere is the likelihood of the very tokens.
+        // Outside training the plain likelihood of the tokens is measured.
         let smoothing = self.config.label_smoothing;
-        // A number that is no share is refused in every graph.
+        // An invalid share is refused in every graph.
         let smoothing = if g.is_training() || !(0.0..=1.0).contains(&smoothing) { smoothing } else { 0.0 };
         packed_cross_entropy(logits, lengths, "target_outputs", vocab.target, smoothing)
     }
@@ -240,19 +241,19 @@ impl EncoderDecoder for Transformer {
         Some(self.config.max_target)
     }
 
-    /// Each block's keys and values of what the encoder read, [B, S, Hkv, D].
+    /// Each block's keys and values of the encoder's outputs, [B, S, Hkv, D].
     fn memory_shapes(&self, sentences: usize, positions: usize) -> Vec<Vec<usize>> {
         let attentions = self.decoder.blocks().iter().filter_map(TransformerBlock::cross_attention);
         let shapes = attentions.map(|attention| attention.cache_shape(sentences, positions).to_vec());
         shapes.flat_map(|shape| [shape.clone(), shape]).collect()
     }
 
-    /// Each block's keys and values of what was written, [R, max_target, Hkv, D].
+    /// Each block's keys and values of the target so far, [R, max_target, Hkv, D].
     fn state_shapes(&self, rows: usize) -> Vec<StateShape> {
         self.decoder.cache_shapes(rows, self.config.max_target)
     }
 
-    /// Nothing is seen of a cache before it is written, so there is no state to start from.
+    /// A cache is not read before it is written, so there is no initial state.
     #[track_caller]
     fn begin<'g>(&self, sources: Tensor<'g>, lengths: Lengths<'g>) -> Begun<'g> {
         let memory = self.encode(sources, Some(lengths));

@@ -38,10 +38,10 @@ impl LatentLmConfig {
 
 /// A language model whose hidden state summarises the past: h_t = g(h_{t-1}, x_t), then P(x_{t+1} | h_t).
 ///
-/// Here g is linear, with one trained rate of forgetting for each channel, so that the state is a set of moving averages
-/// of the embedded symbols over short and long times (Mozer 1992, "Induction of Multiscale Temporal Structure"; the scale
-/// γ, which keeps the state's variance at the inputs', is that of the linear recurrent unit of Orvieto et al. 2023). The
-/// readout is a network with one hidden layer. It is an RNN without a nonlinearity in its recurrence and without products
+/// Here g is linear, with one trained decay rate per channel, so the state is a set of moving averages of the embedded
+/// symbols over short and long times (Mozer 1992, "Induction of Multiscale Temporal Structure"; the scale γ, which
+/// keeps the state's variance at the inputs', is that of the linear recurrent unit of Orvieto et al. 2023). The readout
+/// is a network with one hidden layer. It is an RNN without a nonlinearity in its recurrence and without products
 /// between its channels: what it forgets does not depend on what it reads.
 ///
 /// ```text

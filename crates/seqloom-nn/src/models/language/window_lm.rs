@@ -107,7 +107,7 @@ impl LanguageModel for WindowLm {
         let (rows, time) = (tokens.dim(0), tokens.dim(1));
         let embedded = self.embedding.forward(tokens);
         let before = state_or_zeros(self, "WindowLm", tokens, past);
-        // [B, τ−1+T, C]: what was read before, and what is read now.
+        // [B, τ−1+T, C]: the symbols before, and the present ones.
         let all = before.first().map_or(embedded, |before| Tensor::concat(*before, &[embedded], 1));
         // Element k holds, for every step, the k-th oldest symbol of its window.
         let parts: Vec<_> = (0..self.order).map(|k| all.slice(1, k, time)).collect();

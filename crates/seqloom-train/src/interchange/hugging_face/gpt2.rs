@@ -47,8 +47,8 @@ const ALIASES: [(&str, &str); 4] = [
     ("num_hidden_layers", "n_layer"),
 ];
 
-/// Settings of GPT-2 alone that change nothing here: the size of the mask that older files hold, an order of operations that
-/// matters in 16 bits, whether it stands in a pair, and a head of `GPT2DoubleHeadsModel`.
+/// Settings only of GPT-2 that change nothing here: the size of the mask that older files hold, an order of operations
+/// that matters in 16 bits, whether it stands in a pair, and a head of `GPT2DoubleHeadsModel`.
 const HARMLESS: [&str; 8] = [
     "n_ctx",
     "reorder_and_upcast_attn",
