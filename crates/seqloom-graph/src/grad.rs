@@ -17,6 +17,7 @@ mod pointwise;
 mod recurrent;
 mod reduction;
 mod softmax;
+mod windows;
 
 use std::collections::HashMap;
 
@@ -111,6 +112,7 @@ fn vjp<'g>(
         Op::Unary(Unary::GeluGrad | Unary::GeluTanhGrad | Unary::SiluGrad | Unary::MishGrad)
         | Op::CrossEntropyGrad { .. }
         | Op::NormGrad { .. }
+        | Op::Skew { .. }
         | Op::GatherGrad
         | Op::PickGrad
         | Op::RecurrentGrad(_)
@@ -126,6 +128,7 @@ fn vjp<'g>(
         Op::Window { axis, start, take, before, .. } => {
             one(movement::window((*axis, *start, *take, *before), x[0], dy, at))
         }
+        Op::Windows { axis, step, dilation } => one(windows::backward(*axis, *step, *dilation, x[0], dy, at)),
         Op::Reduce { op, axis } => one(reduction::reduce(*op, *axis, x[0], y, dy, at)),
         Op::Scan { axis, reverse } => one(reduction::scan(*axis, *reverse, dy, at)),
         Op::MatMul { trans_a, trans_b } => Ok(contraction::matmul(*trans_a, *trans_b, x[0], x[1], dy)),

@@ -87,6 +87,19 @@ pub fn tile(x: &Array, times: &[usize]) -> Array {
     })
 }
 
+/// Windows of `size` indices of `axis` as a new last axis, `step` behind one another, their elements `dilation` apart.
+pub fn windows(x: &Array, axis: usize, size: usize, step: usize, dilation: usize) -> Array {
+    let mut shape = x.shape.clone();
+    shape[axis] = (x.shape[axis] - (size - 1) * dilation - 1) / step + 1;
+    shape.push(size);
+    Array::from_fn(&shape, |index| {
+        let (place, window) = (index[x.shape.len()], index[axis]);
+        let mut from = index[..x.shape.len()].to_vec();
+        from[axis] = window * step + place * dilation;
+        x.at(&from)
+    })
+}
+
 /// Zeros before and after along `axis`.
 pub fn pad(x: &Array, axis: usize, before: usize, after: usize) -> Array {
     pad_with(x, axis, before, after, 0.0)

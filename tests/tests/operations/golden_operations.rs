@@ -33,6 +33,10 @@ fn apply<'g>(case: &str, x: &[Tensor<'g>]) -> Vec<Tensor<'g>> {
         "slice_step_back" => x[0].slice_step(1, 3, 2, -3),
         "flip" => x[0].flip(&[1]),
         "flip_two" => x[0].flip(&[0, 2]),
+        "windows" => x[0].windows(1, 3, 1, 1),
+        "windows_step" => x[0].windows(1, 4, 2, 1),
+        "windows_apart" => x[0].windows(-1, 2, 4, 1),
+        "windows_dilated" => x[0].windows(1, 3, 1, 2),
         "pad" => x[0].pad(1, 1, 2),
         "pad_last" => x[0].pad(-1, 2, 1),
         "pad_with" => x[0].pad_with(1, 1, 2, -1.5),
@@ -110,6 +114,6 @@ fn attend<'g>(case: &str, x: &[Tensor<'g>]) -> Tensor<'g> {
 
 golden_operations! {
     "operations", apply:
-    matmul matmul_t t_matmul sum mean max reshape transpose slice slice_step flip pad pad_with tile concat broadcast_to softmax
+    matmul matmul_t t_matmul sum mean max reshape transpose slice slice_step flip windows pad pad_with tile concat broadcast_to softmax
     log_softmax layer_norm rms_norm cross_entropy gather_rows pack append unpack dropout rnn lstm gru attention attention_weights
 }

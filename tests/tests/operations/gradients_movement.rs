@@ -20,6 +20,31 @@ fn gradient_of_flip() {
 }
 
 #[test]
+fn gradient_of_windows() {
+    // Axis, size, step, dilation; over [2, 9, 3] windows that overlap, touch, lie apart, and reach the end or do not.
+    for [size, step, dilation] in [
+        [1, 1, 1],
+        [3, 1, 1],
+        [2, 2, 1],
+        [2, 3, 1],
+        [2, 5, 3],
+        [3, 4, 2],
+        [3, 2, 3],
+        [3, 2, 4],
+        [9, 1, 1],
+        [4, 3, 1],
+        [2, 1, 8],
+    ] {
+        check(&[wave(&[2, 9, 3], 0)], |x| vec![x[0].windows(1, size, step, dilation)]);
+    }
+    check(&[wave(&[5, 2], 0)], |x| {
+        vec![x[0].windows(0, 3, 1, 1).exp() * x[0].slice(0, 1, 3).reshape(&[3, 2, 1])]
+    });
+    check(&[wave(&[7], 0)], |x| vec![x[0].windows(-1, 4, 1, 2)]);
+    check(&[wave(&[3, 8], 0)], |x| vec![x[0].windows(1, 3, 2, 1).windows(-1, 2, 1, 1)]);
+}
+
+#[test]
 fn gradient_of_pad_with() {
     check(&[wave(&[2, 4, 3], 0)], |x| vec![x[0].pad_with(1, 1, 2, 0.5)]);
     check(&[wave(&[3, 4], 0)], |x| vec![x[0].pad_with(-1, 0, 2, -1.5).exp()]);

@@ -91,6 +91,9 @@ fn movements() {
     one(&[&x], |t| t[0].slice_step(1, 4, 3, -2), &oracle::slice_step(&x, 1, 4, 3, -2));
     one(&[&x], |t| t[0].slice_step(-1, 0, 2, 3), &oracle::slice_step(&x, 2, 0, 2, 3));
     one(&[&x], |t| t[0].flip(&[0, -1]), &oracle::flip(&x, &[0, 2]));
+    one(&[&x], |t| t[0].windows(1, 3, 1, 1), &oracle::windows(&x, 1, 3, 1, 1));
+    one(&[&x], |t| t[0].windows(-3, 2, 2, 1), &oracle::windows(&x, 0, 2, 2, 1));
+    one(&[&x], |t| t[0].windows(2, 2, 1, 3), &oracle::windows(&x, 2, 2, 1, 3));
     one(&[&x], |t| t[0].pad(2, 2, 1), &oracle::pad(&x, 2, 2, 1));
     one(&[&x], |t| t[0].pad_with(0, 1, 2, -2.5), &oracle::pad_with(&x, 0, 1, 2, -2.5));
     one(&[&x], |t| t[0].tile(&[2, 1, 3]), &oracle::tile(&x, &[2, 1, 3]));

@@ -91,6 +91,12 @@ fn shapes_that_do_not_fit_are_named_with_file_and_line() {
     refuse!("slice_step", ["2 from 1"], |x, y, ids| x.slice_step(1, 1, 2, isize::MIN));
     refuse!("flip", ["[2, 3]", "axis 0 is named twice"], |x, y, ids| x.flip(&[0, 1, -2]));
     refuse!("flip", ["[2, 3]", "2"], |x, y, ids| x.flip(&[2]));
+    refuse!("windows", ["axis 1 has 3", "dilation 2"], |x, y, ids| x.windows(1, 3, 1, 2));
+    refuse!("windows", ["window of 0"], |x, y, ids| x.windows(1, 0, 1, 1));
+    refuse!("windows", ["step 0"], |x, y, ids| x.windows(1, 2, 0, 1));
+    refuse!("windows", ["dilation 0"], |x, y, ids| x.windows(1, 2, 1, 0));
+    refuse!("windows", ["window of 2"], |x, y, ids| x.windows(1, 2, 1, usize::MAX));
+    refuse!("windows", ["[2, 3]", "2"], |x, y, ids| x.windows(2, 1, 1, 1));
     refuse!("tile", ["2^32-1 elements"], |x, y, ids| x.tile(&[usize::MAX, 2]));
     refuse!("tile", ["dimensions"], |x, y, ids| x.tile(&[1; 9]));
     refuse!("pad_with", ["-1.5 is no id"], |x, y, ids| ids.pad_with(0, 1, 1, -1.5));

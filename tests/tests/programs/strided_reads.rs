@@ -67,6 +67,16 @@ const VIEWS: &[View] = &[
         },
     },
     View {
+        name: "windows",
+        record: |x| x.reshape(&[2, 384]).windows(1, 12, 372, 1),
+        oracle: |x| oracle::windows(&oracle::reshape(x, &[2, 384]), 1, 12, 372, 1),
+    },
+    View {
+        name: "windows that overlap, of every third element",
+        record: |x| x.reshape(&[2, 384]).slice(1, 0, 35).windows(1, 12, 1, 3),
+        oracle: |x| oracle::windows(&oracle::slice(&oracle::reshape(x, &[2, 384]), 1, 0, 35), 1, 12, 1, 3),
+    },
+    View {
         name: "all axes backwards",
         record: |x| x.flip(&[0, 1, 2]).slice(0, 0, 2).slice(1, 0, 2).slice(2, 3, 12),
         oracle: |x| {
@@ -135,8 +145,9 @@ fn every_view_is_read_by_a_pass_a_reduction_and_a_product() {
                 &product,
                 "a product of elements",
             );
-            // Padding alone is a pass of its own.
-            let pads = [view, other].iter().filter(|view| view.name == "a cut of padding").count();
+            // Padding alone is a pass of its own, and so is the cut that windows are taken of.
+            let alone = ["a cut of padding", "windows that overlap, of every third element"];
+            let pads = [view, other].iter().filter(|view| alone.contains(&view.name)).count();
             // What is read beside another view by other dimensions is one too.
             assert!(pass <= 1 + pads + usize::from(pads > 0), "{name}: {pass}");
             let sum = operations_reductions::sum(&product, &[1]);

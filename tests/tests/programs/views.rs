@@ -58,6 +58,13 @@ const VIEWS: &[View] = &[
         element: |r, c| Some(3 * (4 - 3 * r) + c),
     },
     View { name: "flip", from: &[2, 3], record: |x| x.flip(&[0, 1]), element: |r, c| Some(5 - 3 * r - c) },
+    View { name: "windows", from: &[4], record: |x| x.windows(0, 3, 1, 1), element: |r, c| Some(r + c) },
+    View {
+        name: "windows in steps",
+        from: &[7, 1],
+        record: |x| x.windows(0, 3, 2, 2).reshape(&SHAPE),
+        element: |r, c| Some(2 * r + 2 * c),
+    },
     View {
         name: "pad with 2",
         from: &[2, 2],

@@ -110,7 +110,7 @@ pub(crate) fn view_access(nodes: &Nodes, id: NodeId) -> Access {
         _ if to.elements() == 0 => Access::Same,
         _ if from.elements() == 1 => Access::Scalar,
         Op::Slice(_) if steps.in_one_piece() => Access::Shifted(steps.offset),
-        Op::Slice(_) => Access::Strided { steps, offset: true },
+        Op::Slice(_) | Op::Skew { .. } => Access::Strided { steps, offset: true },
         Op::Broadcast if to.ends_with(inner) => Access::Repeated(from.elements()),
         Op::Broadcast if is_prefix(outer, &to) => Access::Held(to.elements() / from.elements()),
         _ => Access::Strided { steps, offset: false },

@@ -40,6 +40,7 @@ const OTHERS: &[&str] = &[
     "slice",
     "slice_step",
     "flip",
+    "windows",
     "pad",
     "pad_with",
     "tile",
@@ -137,6 +138,24 @@ pub(crate) enum Op {
     Permute([u8; MAX_RANK]),
     /// Some indices of each axis, at even distances, forward or backward.
     Slice(Cut),
+    /// Windows of `axis`, which overlap if they are longer than `step`: y[.., w, .., k] = x[.., w·step + k·dilation, ..] with k as
+    /// a new last axis.
+    Windows {
+        /// Axis that windows lie on.
+        axis: usize,
+        /// Elements from the begin of one window to that of the next.
+        step: usize,
+        /// Elements from one of a window to its next.
+        dilation: usize,
+    },
+    /// y[.., j, .., k] = x[.., j + (K−1−k)·by, .., k], j along `axis` and k along the last one, of size K: the elements of all windows
+    /// that hold the same element side by side, which the gradient of [`Op::Windows`] adds up.
+    Skew {
+        /// Axis that moves.
+        axis: usize,
+        /// How far, for each step along the last axis.
+        by: usize,
+    },
     /// Along `axis`, `take` indices of the operand from `start`, put at `before` of a result that holds one number elsewhere: a
     /// slice, a pad, or both. The result's size follows from its shape. Simplification makes those that only cut slices.
     Window {

@@ -90,7 +90,7 @@ pub(crate) enum Derivation {
         /// What stands on surplus rows.
         fill: u32,
     },
-    /// x → the view of it ([`crate::Tensor::transpose`], `slice`, `flip`, `pad`, `broadcast_to`).
+    /// x → the view of it ([`crate::Tensor::transpose`], `slice`, `flip`, `windows`, `pad`, `broadcast_to`).
     View(view::Problem),
     /// Any number of tensors → their elements joined, `outer` times a stretch of each.
     Join {

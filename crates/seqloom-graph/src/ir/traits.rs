@@ -102,6 +102,7 @@ impl Op {
             Op::Broadcast => of(View, "broadcast_to"),
             Op::Permute(_) => of(View, "transpose"),
             Op::Slice(_) => of(View, "slice"),
+            Op::Windows { .. } | Op::Skew { .. } => of(View, "windows"),
             Op::Window { .. } => of(Kernel, "pad"),
             Op::Reduce { op, .. } => of(Reduce, reduction(*op)),
             Op::Arg { least: false, .. } => of(Reduce, "argmax"),

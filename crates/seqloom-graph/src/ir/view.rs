@@ -23,7 +23,7 @@ pub(crate) struct Steps {
 
 impl Steps {
     /// Through an operand of shape `from`, of the operations that read all their elements from it: stretching, reordering axes,
-    /// and slices.
+    /// slices and windows.
     pub(crate) fn of(op: &Op, from: Shape, to: Shape) -> Option<Self> {
         let own = from.strides().map(|stride| i32::try_from(stride).unwrap_or(i32::MAX));
         let mut steps = Self { dims: to, strides: [0; MAX_RANK], offset: 0 };
@@ -38,6 +38,19 @@ impl Steps {
                 for axis in 0..to.rank() {
                     steps.strides[axis] = own[usize::from(order[axis])];
                 }
+            }
+            Op::Windows { axis, step, dilation } => {
+                let times = |count: usize| own[axis].saturating_mul(i32::try_from(count).unwrap_or(i32::MAX));
+                steps.strides = own;
+                (steps.strides[axis], steps.strides[from.rank()]) = (times(step), times(dilation));
+            }
+            Op::Skew { axis, by } => {
+                let last = from.rank() - 1;
+                let by = own[axis].saturating_mul(i32::try_from(by).unwrap_or(i32::MAX));
+                steps.strides = own;
+                steps.strides[last] = own[last].saturating_sub(by);
+                let first = by.unsigned_abs() as usize * from[last].saturating_sub(1);
+                steps.offset = u32::try_from(first).unwrap_or(u32::MAX);
             }
             Op::Slice(cut) => {
                 let mut first = 0usize;
@@ -134,7 +147,12 @@ mod tests {
         assert_eq!(taken(&window(0, 3, 1), &[2, 3], &[2, 5]), [9, 1, 2, 3, 9, 9, 4, 5, 6, 9]);
         assert_eq!(taken(&window(0, 0, 2), &[2, 0], &[2, 2]), [9; 4]);
         assert!(taken(&window(1, 0, 0), &[2, 3], &[2, 0]).is_empty());
+        let windows = Op::Windows { axis: 0, step: 2, dilation: 1 };
+        assert_eq!(taken(&windows, &[5, 2], &[2, 2, 3]), [1, 3, 5, 2, 4, 6, 5, 7, 9, 6, 8, 10]);
+        // The diagonals of rows [1, 2, 3], [4, 5, 6] and so on, upwards.
+        assert_eq!(taken(&Op::Skew { axis: 0, by: 1 }, &[4, 3], &[2, 3]), [7, 5, 3, 10, 8, 6]);
     }
+
     fn cut(starts: &[u32], steps: &[i32]) -> Op {
         let mut cut = Cut::WHOLE;
         cut.starts[..starts.len()].copy_from_slice(starts);

@@ -112,6 +112,47 @@ impl<'g> Tensor<'g> {
         }
     }
 
+    /// Windows of `size` indices of `axis` as a new last axis, as PyTorch's `unfold`: each begins `step` behind the one before, and
+    /// its elements lie `dilation` apart (PyTorch has 1). They overlap where `step` is less than they reach.
+    ///
+    /// y\[.., w, .., k\] = x\[.., w·step + k·dilation, ..\]
+    ///
+    /// Shapes: [.., N, ..] → [.., W, .., size] with W = ⌊(N − (size−1)·dilation − 1) / step⌋ + 1; what is left behind the last window
+    /// is in none. Arithmetic that follows reads the elements where they are, without a copy. The gradient of an element is the
+    /// sum over the windows that hold it.
+    ///
+    /// Errors: a size, step or dilation of 0, an axis too short for one window, and one dimension more than
+    /// [`crate::MAX_RANK`] poison the result.
+    #[track_caller]
+    #[must_use]
+    pub fn windows(self, axis: isize, size: usize, step: usize, dilation: usize) -> Self {
+        let (at, name) = (here(), "windows");
+        let axis = match self.axis(name, axis, at) {
+            Ok(axis) => axis,
+            Err(poisoned) => return poisoned,
+        };
+        let has = self.dim(axis);
+        let reach = size.checked_sub(1).and_then(|last| last.checked_mul(dilation));
+        let Some(left) =
+            reach.and_then(|reach| has.checked_sub(reach + 1)).filter(|_| step.min(dilation) > 0)
+        else {
+            let detail = format!(
+                "axis {axis} has {has} indices: no window of {size}, step {step}, dilation {dilation}"
+            );
+            return self.shape_error(name, &[], &detail, at);
+        };
+        let mut dims = self.shape().to_vec();
+        dims[axis] = left / step + 1;
+        dims.push(size);
+        // The step from the only window and the distance from the only element do not matter, and may be more than kernels can count.
+        let step = if dims[axis] > 1 { step } else { 1 };
+        let dilation = if size > 1 { dilation } else { 1 };
+        match self.graph.shape(name, &dims, at) {
+            Some(shape) => self.moved(Op::Windows { axis, step, dilation }, shape, at),
+            None => self.shape_error(name, &[], &format!("{dims:?} is too large"), at),
+        }
+    }
+
     /// Adds `before` zeros in front of `axis` and `after` behind it; to ids, the id 0.
     #[track_caller]
     #[must_use]
