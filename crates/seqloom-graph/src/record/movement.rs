@@ -134,7 +134,7 @@ impl<'g> Tensor<'g> {
         let has = self.dim(axis);
         let reach = size.checked_sub(1).and_then(|last| last.checked_mul(dilation));
         let Some(left) =
-            reach.and_then(|reach| has.checked_sub(reach + 1)).filter(|_| step.min(dilation) > 0)
+            reach.and_then(|reach| has.checked_sub(reach)?.checked_sub(1)).filter(|_| step.min(dilation) > 0)
         else {
             let detail = format!(
                 "axis {axis} has {has} indices: no window of {size}, step {step}, dilation {dilation}"
