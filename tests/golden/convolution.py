@@ -1,4 +1,4 @@
-"""Golden cases of convolution along time: `torch.nn.Conv1d` itself with each padding and dilation, and the window tagger.
+"""Golden cases of convolution along time: `torch.nn.Conv1d` itself with each padding, dilation, stride and groups, and the window tagger.
 
 Tensors of a layer's case: `x [B,T,C]` (torch's has channels before time), the parameters under their names in PyTorch, `y`
 and the weights `weight_y` that the loss sums it with, `loss` and `grad.<leaf>`. The tagger's rows are ragged and run alone:
@@ -33,6 +33,19 @@ def layer(name: str, padding: str, kernel: int, dilation: int, time: int) -> dic
     return finish(name, {}, {"x": x} | dict(module.named_parameters()), module(before).mT, values)
 
 
+def strided(
+    name: str, channels: int, output: int, kernel: int, time: int, around: tuple[int, int] = (0, 0), **options
+) -> dict[str, torch.Tensor]:
+    """`options` are those of `nn.Conv1d`: stride, dilation, groups, bias."""
+    values = Values("conv1d_" + name)
+    module = nn.Conv1d(channels, output, kernel, **options).double()
+    with torch.no_grad():
+        for parameter in module.parameters():
+            parameter.copy_(values.uniform(-1.0, 1.0, *parameter.shape))
+    x = values.normal(2, time, channels).requires_grad_(True)
+    return finish(name, {}, {"x": x} | dict(module.named_parameters()), module(F.pad(x.mT, around)).mT, values)
+
+
 def tagger(name: str, radius: int) -> dict[str, torch.Tensor]:
     values = Values(name)
     vocab, channels, hidden, labels, time, lengths = 7, 3, 4, 5, 6, [6, 2, 4]
@@ -62,5 +75,14 @@ def convolution() -> dict[str, torch.Tensor]:
         **layer("causal", "causal", 3, 1, 5),
         **layer("causal_dilated", "causal", 3, 2, 5),
         **layer("one", "same", 1, 1, 4),
+        **strided("strided", 3, 4, 3, 8, stride=2),
+        **strided("strided_padded", 3, 4, 4, 7, (1, 2), stride=3, dilation=2),
+        **strided("strided_causal", 3, 4, 3, 6, (4, 0), stride=2, dilation=2),
+        **strided("without_bias", 3, 4, 3, 5, (2, 2), bias=False),
+        **strided("grouped", 6, 4, 3, 6, (1, 1), groups=2),
+        **strided("grouped_strided", 6, 9, 2, 9, stride=2, dilation=3, groups=3, bias=False),
+        **strided("depthwise", 5, 5, 3, 6, (1, 1), groups=5),
+        **strided("depthwise_strided", 4, 4, 4, 11, (3, 0), stride=2, dilation=2, groups=4),
+        **strided("depthwise_multiplied", 4, 8, 3, 5, (2, 0), groups=4),
         **tagger("tagger", 2),
     }

@@ -12,7 +12,7 @@ Only a change of the cases needs this; the tests read the committed files and ne
     recurrent.safetensors    torch.nn.RNN, LSTM and GRU: layers, directions, ragged lengths, initial states, all gradients
     attention.safetensors    attention over an encoder's outputs, each score, ragged lengths, all gradients
     language_models.safetensors  the language models without recurrent layers, carried state and all gradients
-    convolution.safetensors  torch.nn.Conv1d with each padding and dilation, and the window tagger; all gradients
+    convolution.safetensors  torch.nn.Conv1d with each padding, dilation, stride, groups, and the window tagger; all gradients
     seq2seq.safetensors      encoder-decoders over ragged pairs: cells, directions, attention; the loss and all gradients
     transformer.safetensors  attention layers, stacks, decoder-only and encoder-decoder Transformers; outputs, losses, all gradients
     checkpoints/             files as PyTorch and Hugging Face's transformers save models; checkpoints.safetensors what those compute

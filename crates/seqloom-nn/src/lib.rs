@@ -49,7 +49,7 @@ pub use generate::beam::{BeamSearch, Hypothesis, StepModel};
 pub use generate::carried::GenerationMemory;
 pub use generate::generator::{Generate, Generator};
 pub use generate::translator::{Translate, Translation, Translator};
-pub use layers::conv1d::{Conv1d, Conv1dConfig, Padding, conv1d};
+pub use layers::conv1d::{Conv1d, Conv1dConfig, Conv1dOptions, Padding, conv1d};
 pub use layers::dropout::Dropout;
 pub use layers::embedding::Embedding;
 pub use layers::feed_forward::{FeedForward, FeedForwardActivation};

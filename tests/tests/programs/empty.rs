@@ -343,7 +343,7 @@ fn layers_take_an_empty_batch() {
         RecurrentConfig { layers: 2, bidirectional: true, dropout: 0.1, ..RecurrentConfig::new(4, 2) };
     let lstm = Lstm::new(&mut params, "lstm", config);
     let attention = MultiHeadAttention::new(&mut params, "attention", AttentionConfig::new(4, 2));
-    let conv = Conv1dConfig { input: 4, output: 4, kernel: 3, dilation: 1, padding: Padding::Causal };
+    let conv = Conv1dConfig { padding: Padding::Causal, ..Conv1dConfig::new(4, 4, 3) };
     let conv = Conv1d::new(&mut params, "conv", conv);
     let store = ParamStore::new(&device::shared(), params, StoreKind::Training).unwrap();
     for ragged in [false, true] {

@@ -54,13 +54,8 @@ impl WindowTagger {
     /// Registers the model's parameters.
     pub fn new(params: &mut Params, config: WindowTaggerConfig) -> Self {
         let WindowTaggerConfig { vocab, labels, radius, embed, hidden } = config;
-        let window = Conv1dConfig {
-            input: embed,
-            output: hidden,
-            kernel: radius.saturating_mul(2).saturating_add(1),
-            dilation: 1,
-            padding: Padding::Same,
-        };
+        let kernel = radius.saturating_mul(2).saturating_add(1);
+        let window = Conv1dConfig { padding: Padding::Same, ..Conv1dConfig::new(embed, hidden, kernel) };
         Self {
             embedding: Embedding::new(params, "embedding", vocab, embed),
             hidden: Conv1d::new(params, "hidden", window),

@@ -8,7 +8,7 @@
 use seqloom_graph::{Graph, Lengths, Params, Tensor};
 
 use crate::batch::lm_batch::LmBatch;
-use crate::layers::conv1d::{Conv1d, Conv1dConfig, Padding};
+use crate::layers::conv1d::{Conv1d, Conv1dConfig};
 use crate::layers::embedding::Embedding;
 use crate::layers::linear::Linear;
 use crate::model::Model;
@@ -69,10 +69,9 @@ impl ConvLm {
         let ConvLmConfig { vocab, channels, kernel, layers, growth } = config;
         let size = vocab.size();
         let embedding = Embedding::new(params, "embedding", size, channels);
-        let (input, output, padding) = (channels, 2 * channels, Padding::Valid);
         let mut dilation = 1usize;
         let layers = (0..layers).map(|l| {
-            let config = Conv1dConfig { input, output, kernel, dilation, padding };
+            let config = Conv1dConfig { dilation, ..Conv1dConfig::new(channels, 2 * channels, kernel) };
             dilation = dilation.saturating_mul(growth.max(1));
             Conv1d::new(params, &format!("layers.{l}"), config)
         });
