@@ -92,9 +92,9 @@ pub mod prelude {
         pub use seqloom_nn::losses::{self, cross_entropy};
         pub use seqloom_nn::{
             AttentionConfig, Begun, Conv1d, Conv1dConfig, Conv1dOptions, Dropout, Embedding, FeedForward,
-            Gru, LayerNorm, Linear, Lstm, LstmState, MultiHeadAttention, Next, Norm, Padding, Past, Place,
-            PositionEmbedding, Reading, Recurrent, RecurrentConfig, RmsNorm, Rnn, Source, StateShape,
-            TransformerBlock, TransformerStack, TreePositions, recorder,
+            Gru, KeyValues, LayerNorm, Linear, Lstm, LstmState, MultiHeadAttention, Next, Norm, Padding,
+            Past, Place, PositionEmbedding, Reading, Recurrent, RecurrentConfig, RmsNorm, Rnn, Source,
+            StateShape, TransformerBlock, TransformerStack, TreePositions, recorder,
         };
 
         pub use super::*;

@@ -9,6 +9,7 @@ mod golden_bleu;
 mod golden_schedules;
 mod golden_training;
 mod masked_language;
+mod own_llama;
 mod own_model;
 mod state;
 mod training;

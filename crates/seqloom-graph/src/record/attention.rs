@@ -12,6 +12,7 @@ use crate::ir::layout::DType;
 use crate::ir::op::Op;
 use crate::ir::payload::Attending;
 use crate::ir::shape::Shape;
+use crate::record::following::Following;
 use crate::record::tensor::{Tensor, here};
 
 /// Who attends to whom in [`Tensor::attention`], and what is added to the scores. Query i has position p = i + start
@@ -54,6 +55,15 @@ impl Default for AttentionOptions<'_> {
             dropout: 0.0,
             scale: None,
         }
+    }
+}
+
+impl<'g> AttentionOptions<'g> {
+    /// Each query is one of these steps and sees the keys of a cache as far as its row has come: for
+    /// keys and values that were just appended ([`Tensor::append`]).
+    #[must_use]
+    pub fn after(steps: Following<'g>) -> Self {
+        Self { start: Start::AtEnd, lengths: Some(steps.ends()), ..Self::default() }
     }
 }
 

@@ -6,7 +6,7 @@
 //! gives single-head attention. Fewer key heads than heads are grouped queries (Ainslie et al. 2023); one is
 //! multi-query attention (Shazeer 2019).
 
-use seqloom_graph::{AttentionOptions, Following, Init, ParamId, Params, Start, Tensor};
+use seqloom_graph::{AttentionOptions, Following, Init, ParamId, Params, Tensor};
 
 use crate::attention::positions::Place;
 use crate::attention::relative_positions::{RelativePositions, RelativeTerms};
@@ -77,21 +77,19 @@ pub struct KeyValues<'g> {
 impl<'g> KeyValues<'g> {
     /// Both padded with zeros to `max_positions` steps: a cache after its first S steps. Longer ones stay as they are.
     #[track_caller]
-    pub(crate) fn padded(self, max_positions: usize) -> [Tensor<'g>; 2] {
+    #[must_use]
+    pub fn padded(self, max_positions: usize) -> [Tensor<'g>; 2] {
         [self.keys, self.values].map(|t| t.pad(1, 0, max_positions.saturating_sub(t.dim(1))))
     }
 
-    /// Both appended to the caches of block l, which are keys and values in turn.
+    /// Both appended to the caches of block l, `caches[2·l]` and `caches[2·l + 1]`, at the positions of `steps`. Where there is no
+    /// such cache, they stay as they are.
     #[track_caller]
-    pub(crate) fn appended(self, caches: &[Tensor<'g>], l: usize, steps: Following<'g>) -> Self {
+    #[must_use]
+    pub fn appended(self, caches: &[Tensor<'g>], l: usize, steps: Following<'g>) -> Self {
         let append = |at: usize, new: Tensor<'g>| caches.get(at).map_or(new, |c| c.append(new, steps));
         Self { keys: append(2 * l, self.keys), values: append(2 * l + 1, self.values) }
     }
-}
-
-/// Who attends to whom after a past: the new steps are the last of their rows.
-pub(crate) fn past_mask(steps: Following<'_>) -> AttentionOptions<'_> {
-    AttentionOptions { start: Start::AtEnd, lengths: Some(steps.ends()), ..AttentionOptions::default() }
 }
 
 /// Attention of several heads (Vaswani et al. 2017).

@@ -2,7 +2,7 @@
 
 use seqloom_graph::{AttentionOptions, Graph, Init, Lengths, Params, Tensor};
 
-use crate::attention::multi_head::{KeyValues, past_mask};
+use crate::attention::multi_head::KeyValues;
 use crate::attention::positions::{AbsolutePositions, Place, PositionEmbedding};
 use crate::attention::transformer_block::{BlockConfig, TransformerBlock};
 use crate::attention::transformer_stack::{StackMemory, TransformerStack};
@@ -270,7 +270,7 @@ impl EncoderDecoder for Transformer {
         let features = self.decode_watched(
             tokens.reshape(&[rows, 1]),
             Place::At(past.steps.positions()),
-            past_mask(past.steps),
+            AttentionOptions::after(past.steps),
             memory,
             |l, own| {
                 let grown = own.appended(&past.state, l, past.steps);

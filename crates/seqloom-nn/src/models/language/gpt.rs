@@ -2,7 +2,7 @@
 
 use seqloom_graph::{AttentionOptions, Graph, Init, Lengths, Params, Tensor};
 
-use crate::attention::multi_head::{KeyValues, past_mask};
+use crate::attention::multi_head::KeyValues;
 use crate::attention::positions::{AbsolutePositions, Place, PositionEmbedding, padded_to, rounded_off};
 use crate::attention::transformer_block::{BlockConfig, BlockInit, SPREAD};
 use crate::attention::transformer_stack::TransformerStack;
@@ -197,7 +197,7 @@ impl LanguageModel for Gpt {
             Some(past) => {
                 let caches = state_or_zeros(self, "gpt", tokens, Some(past));
                 let place = Place::At(past.steps.positions());
-                self.features_with(tokens, place, past_mask(past.steps), |l, own| {
+                self.features_with(tokens, place, AttentionOptions::after(past.steps), |l, own| {
                     let grown = own.appended(&caches, l, past.steps);
                     state.extend([grown.keys, grown.values]);
                     grown
