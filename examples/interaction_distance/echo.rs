@@ -30,39 +30,25 @@ pub fn time(period: usize) -> usize {
     (2 * period).max(48)
 }
 
-struct EchoBatch {
-    tokens: HostTensor,
-    targets: HostTensor,
-}
-
-impl Batch for EchoBatch {
-    fn tensors(&self) -> Vec<(&'static str, &HostTensor)> {
-        vec![("tokens", &self.tokens), ("targets", &self.targets)]
+/// The batch number `step`: tokens [B, T] and the symbols that follow from step `period` − 1 on, [B, T − period + 1].
+fn batch(step: u64, period: usize, time: usize) -> Inputs {
+    // Knuth's 64-bit linear congruential generator; the low bits of such a one are poor.
+    let mut state = step.wrapping_mul(0x9E37_79B9_7F4A_7C15) ^ period as u64;
+    let mut draw = || {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (state >> 40) as u32 % SYMBOLS as u32
+    };
+    let (mut tokens, mut targets) = (Vec::new(), Vec::new());
+    for _ in 0..ROWS {
+        let unit: Vec<u32> = (0..period).map(|_| draw()).collect();
+        tokens.extend((0..time).map(|t| unit[t % period]));
+        targets.extend((period..=time).map(|t| unit[t % period]));
     }
-
-    fn token_count(&self) -> usize {
-        self.targets.shape().iter().product()
-    }
-}
-
-impl EchoBatch {
-    /// The batch number `step`: tokens [B, T] and the symbols that follow from step `period` − 1 on, [B, T − period + 1].
-    fn new(step: u64, period: usize, time: usize) -> Outcome<Self> {
-        // Knuth's 64-bit linear congruential generator; the low bits of such a one are poor.
-        let mut state = step.wrapping_mul(0x9E37_79B9_7F4A_7C15) ^ period as u64;
-        let mut draw = || {
-            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-            (state >> 40) as u32 % SYMBOLS as u32
-        };
-        let (mut tokens, mut targets) = (Vec::new(), Vec::new());
-        for _ in 0..ROWS {
-            let unit: Vec<u32> = (0..period).map(|_| draw()).collect();
-            tokens.extend((0..time).map(|t| unit[t % period]));
-            targets.extend((period..=time).map(|t| unit[t % period]));
-        }
-        let tokens = HostTensor::u32(&[ROWS, time], tokens)?;
-        Ok(Self { tokens, targets: HostTensor::u32(&[ROWS, time + 1 - period], targets)? })
-    }
+    let scored = time + 1 - period;
+    Inputs::new()
+        .ids("tokens", &[ROWS, time], tokens)
+        .ids("targets", &[ROWS, scored], targets)
+        .counting(ROWS * scored)
 }
 
 impl Visit for Echo<'_> {
@@ -75,15 +61,16 @@ impl Visit for Echo<'_> {
         let model = make(&mut params);
         let optimizer = AdamW { lr: LR, weight_decay: 0.0, clip_norm: Some(1.0), ..AdamW::default() };
         let schedule = Cosine { warmup: steps / 10, total: steps, floor: 0.1 };
-        let mut trainer = Trainer::new(device, params, optimizer, |g, _: &EchoBatch| {
-            let features = model.read(g.ids("tokens", &[ROWS, time], SYMBOLS), None, None).features;
+        let mut trainer = Trainer::new(device, params, optimizer, |g, batch: &Inputs| {
+            let inputs = batch.bind(g);
+            let features = model.read(inputs.get("tokens"), None, None).features;
             let scored = features.slice(1, period - 1, time + 1 - period);
-            model.logits(scored).cross_entropy(g.ids("targets", &[ROWS, time + 1 - period], SYMBOLS), None)
+            model.logits(scored).cross_entropy(inputs.get("targets"), None)
         })?
         .with_schedule(schedule)?
         .with_history();
         for step in 1..=steps {
-            trainer.step(&EchoBatch::new(step, period, time)?)?;
+            trainer.step(&batch(step, period, time))?;
         }
         trainer.finish()?;
         let history = trainer.history()?;
@@ -99,20 +86,20 @@ mod tests {
     use super::*;
     use seqloom::graph::HostData;
 
-    fn ids(tensor: &HostTensor) -> &[u32] {
-        let HostData::U32(ids) = tensor.data() else { panic!("not ids") };
+    fn ids<'a>(batch: &'a Inputs, name: &str) -> &'a [u32] {
+        let HostData::U32(ids) = batch.host(name).unwrap().data() else { panic!("not ids") };
         ids
     }
 
     #[test]
     fn what_is_scored_was_read_one_period_before() {
         let (period, time) = (5, 13);
-        let batch = EchoBatch::new(3, period, time).unwrap();
-        let rows = ids(&batch.tokens).chunks(time).zip(ids(&batch.targets).chunks(time + 1 - period));
+        let made = batch(3, period, time);
+        let rows = ids(&made, "tokens").chunks(time).zip(ids(&made, "targets").chunks(time + 1 - period));
         for (tokens, targets) in rows {
             assert_eq!(targets[..time - period], tokens[period..]);
             assert_eq!(targets[..], tokens[..=time - period]);
         }
-        assert_ne!(ids(&batch.tokens), ids(&EchoBatch::new(4, period, time).unwrap().tokens));
+        assert_ne!(ids(&made, "tokens"), ids(&batch(4, period, time), "tokens"));
     }
 }

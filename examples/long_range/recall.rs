@@ -40,38 +40,20 @@ const CELLS: [(CellUnderTest, bool); 7] = [
     (CellUnderTest::new("GRU, chrono biases", Kind::Gru, Start::Chrono), true),
 ];
 
-/// Sequences and the symbol each began with.
-struct RecallBatch {
-    tokens: HostTensor,
-    cues: HostTensor,
-}
-
-impl Batch for RecallBatch {
-    fn tensors(&self) -> Vec<(&'static str, &HostTensor)> {
-        vec![("tokens", &self.tokens), ("cues", &self.cues)]
+/// The batch number `step`: sequences and the symbol each began with.
+fn batch(step: u64, rows: usize, time: usize, fillers: u32) -> Inputs {
+    // Knuth's 64-bit linear congruential generator; the low bits of such a one are poor.
+    let mut state = step.wrapping_mul(0x9E37_79B9_7F4A_7C15) ^ time as u64;
+    let mut draw = |below: u32| {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (state >> 40) as u32 % below
+    };
+    let mut tokens: Vec<u32> = (0..rows * time).map(|_| CUES as u32 + draw(fillers)).collect();
+    let cues: Vec<u32> = (0..rows).map(|_| draw(CUES as u32)).collect();
+    for (row, cue) in tokens.chunks_mut(time).zip(&cues) {
+        row[0] = *cue;
     }
-
-    fn token_count(&self) -> usize {
-        self.cues.shape().iter().product()
-    }
-}
-
-impl RecallBatch {
-    /// The batch number `step`.
-    fn new(step: u64, rows: usize, time: usize, fillers: u32) -> Outcome<Self> {
-        // Knuth's 64-bit linear congruential generator; the low bits of such a one are poor.
-        let mut state = step.wrapping_mul(0x9E37_79B9_7F4A_7C15) ^ time as u64;
-        let mut draw = |below: u32| {
-            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-            (state >> 40) as u32 % below
-        };
-        let mut tokens: Vec<u32> = (0..rows * time).map(|_| CUES as u32 + draw(fillers)).collect();
-        let cues: Vec<u32> = (0..rows).map(|_| draw(CUES as u32)).collect();
-        for (row, cue) in tokens.chunks_mut(time).zip(&cues) {
-            row[0] = *cue;
-        }
-        Ok(Self { tokens: HostTensor::u32(&[rows, time], tokens)?, cues: HostTensor::u32(&[rows], cues)? })
-    }
+    Inputs::new().ids("tokens", &[rows, time], tokens).ids("cues", &[rows], cues).counting(rows)
 }
 
 /// How a training ended.
@@ -157,16 +139,17 @@ fn train(
     let head = Linear::new(&mut params, "head", hidden, CUES);
     let clip_norm = clipped.then_some(1.0);
     let optimizer = AdamW { lr, weight_decay: 0.0, clip_norm, ..AdamW::default() };
-    let mut trainer = Trainer::new(device, params, optimizer, |g, _: &RecallBatch| {
-        let states = layer.forward(embedding.forward(g.ids("tokens", &[rows, time], symbols)));
+    let mut trainer = Trainer::new(device, params, optimizer, |g, batch: &Inputs| {
+        let inputs = batch.bind(g);
+        let states = layer.forward(embedding.forward(inputs.get("tokens")));
         let last = states.slice(1, time - 1, 1).reshape(&[rows, hidden]);
-        head.forward(last).cross_entropy(g.ids("cues", &[rows], CUES), None)
+        head.forward(last).cross_entropy(inputs.get("cues"), None)
     })?;
     cell.initialise(trainer.store(), hidden, time)?;
     let mut run = Run { end: End::Over, losses: Vec::new() };
     let (mut learnt, mut lost) = (0, 0);
     for step in 1..=steps {
-        trainer.step(&RecallBatch::new(step, rows, time, fillers)?)?;
+        trainer.step(&batch(step, rows, time, fillers))?;
         let loss = trainer.loss()?;
         run.losses.push((step as f64, f64::from(loss)));
         learnt = if loss < LEARNT { learnt + 1 } else { 0 };

@@ -1,5 +1,7 @@
 //! Errors of models, batches and generation; each names the thing at fault.
 
+use std::sync::Arc;
+
 use seqloom_graph::GraphError;
 
 /// An error of a model, a batch or a generator.
@@ -131,6 +133,22 @@ pub enum NnError {
     Batch {
         /// What was given and what is needed.
         detail: String,
+    },
+    /// A batch that its data set could not give.
+    #[error("batch {batch} cannot be loaded: {source}")]
+    Load {
+        /// Its number in the course, from 0.
+        batch: u64,
+        /// What the data set said.
+        source: Arc<dyn std::error::Error + Send + Sync>,
+    },
+    /// A data set that panicked in a thread of its own while it made a batch.
+    #[error("batch {batch} cannot be loaded: its data set panicked: {message}")]
+    Panicked {
+        /// The batch's number in the course, from 0.
+        batch: u64,
+        /// What the panic said.
+        message: String,
     },
     /// A sentence of a batch for translation that cannot be taken.
     #[error("{side} sentence {row} {fault}")]

@@ -40,10 +40,12 @@ pub use attention::transformer_block::{BlockConfig, BlockInit, CrossAttended, No
 pub use attention::transformer_dropout::TransformerDropout;
 pub use attention::transformer_stack::{StackMemory, TransformerStack};
 pub use attention::tree_positions::{TreePositions, tree_distances};
+pub use batch::inputs::{Bound, Inputs};
+pub use batch::listener::{Finished, LossListener};
 pub use batch::lm_batch::LmBatch;
 pub use batch::masked_batch::{MaskedBatch, Masking};
 pub use batch::translation_batch::{TranslationBatch, TranslationVocab};
-pub use batch::{Batch, Finished, LossListener, padded_time};
+pub use batch::{Batch, padded_time};
 pub use error::{NnError, SentenceFault, Side};
 pub use generate::beam::{BeamSearch, Hypothesis, StepModel};
 pub use generate::carried::GenerationMemory;

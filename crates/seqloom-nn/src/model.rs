@@ -8,24 +8,23 @@ use seqloom_graph::{Graph, Tensor};
 /// graphs of every lifetime:
 ///
 /// ```
-/// # use seqloom_graph::{DType, Graph, Params};
-/// # use seqloom_nn::{LmBatch, Model, recorder};
+/// # use seqloom_graph::{Graph, Params};
+/// # use seqloom_nn::{Batch, Inputs, Model, recorder};
 /// struct Mean;
 ///
-/// impl Model<LmBatch> for Mean {
-///     fn loss<'g>(&self, g: &'g Graph, batch: &LmBatch) -> seqloom_graph::Tensor<'g> {
-///         g.input("x", &[batch.rows()], DType::F32).mean_all()
+/// impl Model<Inputs> for Mean {
+///     fn loss<'g>(&self, g: &'g Graph, batch: &Inputs) -> seqloom_graph::Tensor<'g> {
+///         batch.bind(g).get("x").mean_all()
 ///     }
 /// }
 ///
-/// let model = recorder(|g, batch: &LmBatch| Mean.loss(g, batch));
-/// # let batch = LmBatch::new(2, 1, vec![0; 2], vec![0; 2]).unwrap();
+/// let model = recorder(|g, batch: &Inputs| Mean.loss(g, batch));
+/// # let batch = Inputs::new().floats("x", &[2], vec![0.0; 2]);
 /// # assert!(model.loss(&Graph::inference(&Params::seeded(1)), &batch).shape().is_empty());
 /// ```
 pub trait Model<B: ?Sized> {
     /// Records the loss of a batch, a scalar. It is called once for each shape of batch and kind of program, and must record the
     /// same model every time.
-    #[track_caller]
     fn loss<'g>(&self, g: &'g Graph, batch: &B) -> Tensor<'g>;
 }
 

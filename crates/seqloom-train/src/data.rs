@@ -1,19 +1,25 @@
-//! Texts as ids, and the batches cut from them.
+//! Data, and the batches cut from it.
 //!
 //! | module | subject |
 //! |---|---|
-//! | [`course`] | which batch comes when, for every kind of data |
+//! | [`course`], [`cuts`] | which batch comes when, and which rows it has, for every kind of data |
+//! | [`mod@dataset`], [`columns`] | one's own data, and data in memory as named columns |
+//! | [`prefetch`] | batches made ahead of time |
 //! | [`text`] | how text is read: one rule for all readers |
 //! | [`corpus`], [`batches`] | text, and the batches made of it |
 //! | [`parallel_text`], [`text_codec`], [`parallel_corpus`], [`translation_batches`] | two texts for translation, as ids, in batches of similar lengths |
 //! | [`mod@dates`] | a generated translation task |
 
 pub mod batches;
+pub mod columns;
 pub mod corpus;
 pub mod course;
+pub mod cuts;
+pub mod dataset;
 pub mod dates;
 pub mod parallel_corpus;
 pub mod parallel_text;
+pub mod prefetch;
 pub mod text;
 pub mod text_codec;
 pub mod translation_batches;

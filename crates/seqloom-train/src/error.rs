@@ -63,6 +63,14 @@ pub enum Error {
         /// Characters in the text.
         chars: usize,
     },
+    /// Rows that cannot be split so that both parts have one.
+    #[error("cannot hold out a fraction of {fraction} of {rows} rows: both parts need at least 1")]
+    HoldOut {
+        /// Fraction asked for.
+        fraction: f64,
+        /// Rows in the data.
+        rows: usize,
+    },
     /// Two files that are not a parallel text.
     #[error(transparent)]
     Parallel(#[from] ParallelFault),

@@ -11,7 +11,7 @@
 //! |---|---|
 //! | [`fault`], [`error`], [`random`] | what can go wrong, and with which file; two small pure functions for seeds |
 //! | [`report`] | progress, curves, charts, attention maps, and scores over a test set |
-//! | [`data`] | texts as ids, and the batches cut from them |
+//! | [`data`] | data, and the batches cut from it |
 //! | [`optim`] | AdamW's settings, the learning rate over time, and when to stop |
 //! | [`checkpoint`] | safetensors files: reading, checking, replacing |
 //! | [`interchange`] | files of other libraries, whose tensors have other names |
@@ -33,11 +33,14 @@ pub mod trainer;
 
 pub use checkpoint::{Checkpoint, State};
 pub use data::batches::{Batches, Order, Windows};
+pub use data::columns::Columns;
 pub use data::corpus::CharCorpus;
 pub use data::course::{Course, Source};
+pub use data::dataset::{Dataset, FromFn, LoadError, Picks, SampleBatches, Samples};
 pub use data::dates;
 pub use data::parallel_corpus::{ParallelCorpus, SkipReason, Skipped};
 pub use data::parallel_text::ParallelText;
+pub use data::prefetch::Prefetched;
 pub use data::text::{plain_text, read_text};
 pub use data::text_codec::{SpecialIds, SubwordOptions, TextCodec, Unit, WordOptions};
 pub use data::translation_batches::{Pairs, TranslationBatches};

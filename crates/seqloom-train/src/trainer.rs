@@ -29,7 +29,7 @@ use crate::fault::CheckpointFault;
 use crate::optim::optimizer::AdamW;
 use crate::optim::schedule::{Constant, Schedule};
 use crate::random::step_seed;
-use programs::{Key, compile, parts};
+use programs::{Key, compile, parts, read};
 
 /// Most steps in flight. Two would keep a device busy; a few more cover delays of the host. Without a limit a host
 /// faster than its device would queue batches and commands without end.
@@ -246,6 +246,7 @@ impl<B: Batch, M: Model<B>> Trainer<B, M> {
         }
         let (store, model) = (&self.store, &self.model);
         let program = self.training.get_or_try(&key, || compile(store, model, batch, true))?;
+        let tensors = read(program, tensors);
         if batch.begins() {
             program.check(&tensors)?;
             store.reset_states(true);
@@ -285,6 +286,7 @@ impl<B: Batch, M: Model<B>> Trainer<B, M> {
         let (key, tensors) = parts(batch)?;
         let (store, model) = (&self.store, &self.model);
         let program = self.evaluation.get_or_try(&key, || compile(store, model, batch, false))?;
+        let tensors = read(program, tensors);
         if batch.begins() {
             program.check(&tensors)?;
             store.reset_states(false);

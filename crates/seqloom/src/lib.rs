@@ -45,16 +45,17 @@ pub mod prelude {
     pub use seqloom_nn::{
         AbsolutePositions, Batch, BeamSearch, Bert, BertConfig, BlockConfig, ConvLm, ConvLmConfig,
         EncoderDecoder, FeedForwardActivation, Generate, Generator, Gpt, GptConfig, GruLm, GruSeq2Seq,
-        LanguageModel, LatentLm, LatentLmConfig, LmBatch, LstmLm, LstmLmConfig, LstmSeq2Seq, MarkovLm,
-        MaskedBatch, Masking, Model, NormKind, NormPlace, RecurrentLm, RecurrentLmConfig, RelativePositions,
-        RnnLm, Rotary, Score, Seq2Seq, Seq2SeqConfig, SinusoidLayout, Transformer, TransformerConfig,
-        TransformerDropout, Translate, Translation, TranslationBatch, TranslationVocab, Translator, Vocab,
-        WindowLm, WindowLmConfig, WindowTagger, WindowTaggerConfig, Wiring,
+        Inputs, LanguageModel, LatentLm, LatentLmConfig, LmBatch, LstmLm, LstmLmConfig, LstmSeq2Seq,
+        MarkovLm, MaskedBatch, Masking, Model, NormKind, NormPlace, RecurrentLm, RecurrentLmConfig,
+        RelativePositions, RnnLm, Rotary, Score, Seq2Seq, Seq2SeqConfig, SinusoidLayout, Transformer,
+        TransformerConfig, TransformerDropout, Translate, Translation, TranslationBatch, TranslationVocab,
+        Translator, Vocab, WindowLm, WindowLmConfig, WindowTagger, WindowTaggerConfig, Wiring,
     };
     pub use seqloom_train::{
-        AdamW, Batches, CharCorpus, Checkpoint, Cosine, EarlyStopping, Order, ParallelCorpus, ParallelText,
-        Perplexity, Progress, ReduceOnPlateau, Schedule, SubwordOptions, TextCodec, Trainer,
-        TranslationBatches, Unit, Verdict, Warmup, WordOptions, corpus_bleu,
+        AdamW, Batches, CharCorpus, Checkpoint, Columns, Cosine, Dataset, EarlyStopping, LoadError, Order,
+        ParallelCorpus, ParallelText, Perplexity, Progress, ReduceOnPlateau, Samples, Schedule,
+        SubwordOptions, TextCodec, Trainer, TranslationBatches, Unit, Verdict, Warmup, WordOptions,
+        corpus_bleu,
     };
 
     /// What a model of one's own needs: the prelude, and with it layers, tensors and programs. In one line,

@@ -8,10 +8,8 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use seqloom_device::Device;
-use seqloom_graph::{
-    Arena, DType, Graph, GraphError, HostTensor, Init, ParamId, ParamStore, Params, Tensor, Updates,
-};
-use seqloom_nn::{Batch, Finished, LmBatch, LossListener, LstmLm, LstmLmConfig, Model, Vocab};
+use seqloom_graph::{Arena, Graph, GraphError, Init, ParamId, ParamStore, Params, Tensor, Updates};
+use seqloom_nn::{Batch, Finished, Inputs, LmBatch, LossListener, LstmLm, LstmLmConfig, Model, Vocab};
 use seqloom_tests::compare::{Tolerance, assert_close, assert_same_bits};
 use seqloom_tests::device;
 use seqloom_train::{AdamW, Checkpoint, Cosine, Error, SkipPolicy, Trainer, Warmup};
@@ -22,16 +20,18 @@ const ADAM: AdamW = AdamW { lr: LR, beta1: 0.9, beta2: 0.999, eps: 1e-8, weight_
 /// The gradient of `a` is `x`; so is that of `b`, if the batch reaches it. The state `h` becomes h/2 + y.
 #[derive(Clone)]
 struct Step {
-    x: HostTensor,
-    y: HostTensor,
+    inputs: Inputs,
     reaches_b: bool,
-    listener: Option<Arc<dyn LossListener>>,
 }
 
 impl Step {
     fn new(x: f32) -> Self {
-        let x = HostTensor::f32(&[3], vec![x, 0.5, -0.25]).unwrap();
-        Self { y: x.clone(), x, reaches_b: false, listener: None }
+        let x = vec![x, 0.5, -0.25];
+        Self::with(x.clone(), x)
+    }
+
+    fn with(x: Vec<f32>, y: Vec<f32>) -> Self {
+        Self { inputs: Inputs::new().floats("x", &[3], x).floats("y", &[3], y), reaches_b: false }
     }
 
     fn of_both(x: f32) -> Self {
@@ -40,22 +40,22 @@ impl Step {
 }
 
 impl Batch for Step {
-    fn tensors(&self) -> Vec<(&'static str, &HostTensor)> {
-        vec![("x", &self.x), ("y", &self.y)]
+    fn inputs(&self) -> &Inputs {
+        &self.inputs
+    }
+
+    fn inputs_mut(&mut self) -> &mut Inputs {
+        &mut self.inputs
     }
 
     fn key(&self) -> u64 {
         u64::from(self.reaches_b)
     }
-
-    fn listener(&self) -> Option<&Arc<dyn LossListener>> {
-        self.listener.as_ref()
-    }
 }
 
 /// Records the model over the parameters `a` and `b`.
 fn record<'g>(g: &'g Graph, batch: &Step, [a, b]: [ParamId; 2]) -> Tensor<'g> {
-    let [x, y] = ["x", "y"].map(|name| g.input(name, &[3], DType::F32));
+    let [x, y] = ["x", "y"].map(|name| batch.bind(g).get(name));
     let h = g.state("h", &[3]) * 0.5 + y;
     g.keep("h", h);
     // The state is part of the loss and not of the gradient.
@@ -189,8 +189,7 @@ fn a_state_that_is_not_finite_is_not_carried_on() {
     let before = held(trainer.store());
     assert_eq!(before.2[0].0, "h");
     for bad in [f32::NAN, f32::INFINITY] {
-        let y = HostTensor::f32(&[3], vec![0.0, 0.0, bad]).unwrap();
-        trainer.step(&Step { y, ..Step::new(1.0) }).unwrap();
+        trainer.step(&Step::with(vec![1.0, 0.5, -0.25], vec![0.0, 0.0, bad])).unwrap();
         assert_eq!(held(trainer.store()), before);
     }
     assert_eq!(trainer.update_count().unwrap(), 1);
@@ -268,20 +267,16 @@ impl Heard {
     }
 }
 
-fn told_to(heard: &Arc<Heard>, step: Step) -> Step {
-    Step { listener: Some(heard.clone()), ..step }
-}
-
 #[test]
 fn a_dropped_trainer_has_told_all_its_steps() {
     let heard = Arc::new(Heard::default());
     let mut trainer = trainer(ADAM).with_history();
     for x in [1.0, f32::NAN, 2.0] {
-        trainer.step(&told_to(&heard, Step::new(x))).unwrap();
+        trainer.step(&Step::new(x).with_listener(heard.clone())).unwrap();
     }
     assert_eq!(trainer.history().unwrap().len(), 3);
     for x in [f32::INFINITY, 3.0] {
-        trainer.step(&told_to(&heard, Step::new(x))).unwrap();
+        trainer.step(&Step::new(x).with_listener(heard.clone())).unwrap();
     }
     drop(trainer);
     assert_eq!(heard.told(), [(1, false), (2, true), (3, false), (4, true), (5, false)]);
@@ -292,9 +287,9 @@ fn a_trainer_of_a_lost_device_is_dropped_at_once() {
     let device = device::open();
     let heard = Arc::new(Heard::default());
     let mut trainer = trainer_on(&device, ADAM);
-    trainer.step(&told_to(&heard, Step::new(1.0))).unwrap();
+    trainer.step(&Step::new(1.0).with_listener(heard.clone())).unwrap();
     trainer.finish().unwrap();
-    trainer.step(&told_to(&heard, Step::new(1.0))).unwrap();
+    trainer.step(&Step::new(1.0).with_listener(heard.clone())).unwrap();
     device.destroy();
     let begun = Instant::now();
     drop(trainer);

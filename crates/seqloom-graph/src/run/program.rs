@@ -150,13 +150,19 @@ impl Program {
         self.derived(inputs).map(drop)
     }
 
+    /// Whether it has an input of this name.
+    #[must_use]
+    pub fn takes(&self, input: &str) -> bool {
+        self.inputs.iter().any(|spec| spec.name == input)
+    }
+
     /// Checks the inputs and returns the host's derivations from them, by step and output.
     fn derived(&self, inputs: &[(&str, &HostTensor)]) -> Result<Vec<Vec<Vec<u32>>>> {
         for (at, (name, _)) in inputs.iter().enumerate() {
             if inputs[..at].iter().any(|(before, _)| before == name) {
                 return Err(GraphError::InputGivenTwice { name: (*name).to_owned() });
             }
-            if !self.inputs.iter().any(|spec| spec.name == *name) {
+            if !self.takes(name) {
                 let known = self.inputs.iter().map(|s| s.name.clone()).collect();
                 return Err(GraphError::UnknownInput { name: (*name).to_owned(), inputs: known });
             }

@@ -3,11 +3,10 @@
 //! Ragged rows are padded here, once, and carry their lengths. Targets on padded steps get the id V, one past the last
 //! symbol, which the loss ignores. A separate mask tensor would say the same in more memory and could disagree with it.
 
-use std::sync::Arc;
+use seqloom_graph::HostTensor;
 
-use seqloom_graph::{HostTensor, packed_rows};
-
-use crate::batch::{Batch, LossListener, padded_time};
+use crate::batch::inputs::Inputs;
+use crate::batch::{Batch, padded_time};
 use crate::error::NnError;
 
 /// Token ids and, for each, the token that follows. Both are [B, T] of u32; rows may have their own lengths.
@@ -19,27 +18,9 @@ use crate::error::NnError;
 /// ```
 #[derive(Clone)]
 pub struct LmBatch {
-    content: Result<Content, NnError>,
-    begins: bool,
-    listener: Option<Arc<dyn LossListener>>,
-}
-
-#[derive(Clone, Debug)]
-struct Content {
-    tokens: HostTensor,
-    targets: HostTensor,
-    ragged: Option<Ragged>,
-}
-
-/// What a batch of ragged rows knows besides its tokens.
-#[derive(Clone, Debug)]
-pub(crate) struct Ragged {
-    lengths: HostTensor,
-    /// The vocabulary size that is the id of padded targets.
-    pub vocab: usize,
-    /// Packed rows that hold all true steps.
-    pub packed: usize,
-    counted: usize,
+    inputs: Inputs,
+    /// Of ragged rows: the vocabulary size, which is the id of padded targets.
+    padded: Option<usize>,
 }
 
 impl LmBatch {
@@ -55,7 +36,8 @@ impl LmBatch {
         }
         let tokens = HostTensor::u32(&[rows, time], tokens)?;
         let targets = HostTensor::u32(&[rows, time], targets)?;
-        Ok(Self::of(Ok(Content { tokens, targets, ragged: None })))
+        let inputs = Inputs::new().tensor("tokens", tokens).tensor("targets", targets).counting(rows * time);
+        Ok(Self { inputs, padded: None })
     }
 
     /// A batch of sequences of any lengths from 2, for a model of `vocab` symbols. Row b predicts `sequences[b][1..]`
@@ -90,113 +72,83 @@ impl LmBatch {
             targets[row * time..][..steps].copy_from_slice(&sequence[1..]);
             lengths.push(u32::try_from(steps).unwrap_or(u32::MAX));
         }
-        let packed = packed_rows(&lengths, time);
         let counted = lengths.iter().map(|&l| l as usize).sum();
-        let lengths = HostTensor::u32(&[rows], lengths)?;
-        let tokens = HostTensor::u32(&[rows, time], tokens)?;
-        let targets = HostTensor::u32(&[rows, time], targets)?;
-        let ragged = Some(Ragged { lengths, vocab, packed, counted });
-        Ok(Self::of(Ok(Content { tokens, targets, ragged })))
+        let inputs = Inputs::new()
+            .ids("tokens", &[rows, time], tokens)
+            .ids("targets", &[rows, time], targets)
+            .lengths("lengths", time, lengths)
+            .counting(counted);
+        Ok(Self { inputs, padded: Some(vocab) })
     }
 
     /// A poisoned batch: every use of it returns `fault`.
     #[must_use]
     pub fn poisoned(fault: NnError) -> Self {
-        Self::of(Err(fault))
-    }
-
-    fn of(content: Result<Content, NnError>) -> Self {
-        Self { content, begins: false, listener: None }
+        Self { inputs: Inputs::poisoned(fault), padded: None }
     }
 
     /// The same batch, whose rows begin new sequences: a model that carries its state starts it from 0.
     #[must_use]
     pub fn beginning(mut self) -> Self {
-        self.begins = true;
-        self
-    }
-
-    /// The same batch, whose step tells `listener` its loss.
-    #[must_use]
-    pub fn with_listener(mut self, listener: Arc<dyn LossListener>) -> Self {
-        self.listener = Some(listener);
+        self.inputs = self.inputs.beginning();
         self
     }
 
     /// Rows, B; 0 if it is poisoned.
     #[must_use]
     pub fn rows(&self) -> usize {
-        self.dim(0)
+        self.inputs.dim("tokens", 0)
     }
 
     /// Steps that each row is padded to, T; 0 if it is poisoned.
     #[must_use]
     pub fn time(&self) -> usize {
-        self.dim(1)
+        self.inputs.dim("tokens", 1)
     }
 
     /// Token ids [B, T]; `None` if it is poisoned.
     #[must_use]
     pub fn tokens(&self) -> Option<&HostTensor> {
-        self.content().map(|c| &c.tokens)
+        self.inputs.host("tokens")
     }
 
     /// Ids to predict [B, T], V on padded steps; `None` if it is poisoned.
     #[must_use]
     pub fn targets(&self) -> Option<&HostTensor> {
-        self.content().map(|c| &c.targets)
+        self.inputs.host("targets")
     }
 
     /// True steps of each row \[B\], if the batch was made of rows of any lengths.
     #[must_use]
     pub fn lengths(&self) -> Option<&HostTensor> {
-        self.ragged_rows().map(|r| &r.lengths)
+        self.inputs.host("lengths")
     }
 
     /// The vocabulary size that is the id of padded targets; `None` if no row is padded.
     #[must_use]
     pub fn padded_vocab(&self) -> Option<usize> {
-        self.ragged_rows().map(|r| r.vocab)
-    }
-
-    fn content(&self) -> Option<&Content> {
-        self.content.as_ref().ok()
-    }
-
-    pub(crate) fn ragged_rows(&self) -> Option<&Ragged> {
-        self.content()?.ragged.as_ref()
-    }
-
-    fn dim(&self, axis: usize) -> usize {
-        self.tokens().and_then(|t| t.shape().get(axis).copied()).unwrap_or(0)
+        self.padded
     }
 }
 
 impl Batch for LmBatch {
-    fn tensors(&self) -> Vec<(&'static str, &HostTensor)> {
-        let parts = [("tokens", self.tokens()), ("targets", self.targets()), ("lengths", self.lengths())];
-        parts.into_iter().filter_map(|(name, tensor)| Some((name, tensor?))).collect()
+    fn inputs(&self) -> &Inputs {
+        &self.inputs
     }
 
-    /// The padded id and the number of packed rows are part of the recorded loss.
+    fn inputs_mut(&mut self) -> &mut Inputs {
+        &mut self.inputs
+    }
+
+    /// The padded id is part of the recorded loss.
     fn key(&self) -> u64 {
-        self.ragged_rows().map_or(0, |ragged| (ragged.packed as u64) << 32 | ragged.vocab as u64)
+        self.padded.map_or(0, |vocab| vocab as u64)
     }
+}
 
-    fn fault(&self) -> Option<&NnError> {
-        self.content.as_ref().err()
-    }
-
-    fn token_count(&self) -> usize {
-        self.ragged_rows().map_or_else(|| self.rows() * self.time(), |r| r.counted)
-    }
-
-    fn begins(&self) -> bool {
-        self.begins
-    }
-
-    fn listener(&self) -> Option<&Arc<dyn LossListener>> {
-        self.listener.as_ref()
+impl From<NnError> for LmBatch {
+    fn from(fault: NnError) -> Self {
+        Self::poisoned(fault)
     }
 }
 
@@ -226,7 +178,8 @@ mod tests {
         assert_eq!(batch.tokens().unwrap().data(), &padded([0, 1, 2], 3, 0));
         assert_eq!(batch.targets().unwrap().data(), &padded([1, 2, 3], 2, 4));
         assert_eq!(batch.lengths().unwrap().data(), &HostData::U32(vec![3, 1]));
-        assert_ne!(batch.key(), LmBatch::ragged(&[vec![0, 1, 2, 3], vec![3, 2, 1, 0]], 4).unwrap().key());
+        let other = LmBatch::ragged(&[vec![0, 1, 2, 3], vec![3, 2, 1, 0]], 4).unwrap();
+        assert_ne!(batch.inputs().packing(), other.inputs().packing());
     }
 
     /// A program is compiled for each shape and key, so they must not grow with the number of batches.
@@ -241,7 +194,7 @@ mod tests {
             let batches = (0..1500).map(|_| {
                 let rows: Vec<_> = (0..rows).map(|_| vec![0; length(most) as usize]).collect();
                 let batch = LmBatch::ragged(&rows, 1).unwrap();
-                (batch.time(), batch.key())
+                (batch.time(), batch.inputs().packing())
             });
             let shapes: std::collections::BTreeSet<_> = batches.collect();
             assert!(shapes.len() <= 150, "{} shapes of {rows} rows of up to {most} steps", shapes.len());

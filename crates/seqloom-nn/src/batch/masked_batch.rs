@@ -5,13 +5,12 @@
 //! number is rounded up to 1/32 of all steps, so a few programs serve ragged batches; full rows of one length always
 //! have the same number.
 
-use std::sync::Arc;
-
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 use seqloom_graph::HostTensor;
 
-use crate::batch::{Batch, LossListener, padded_time};
+use crate::batch::inputs::Inputs;
+use crate::batch::{Batch, padded_time};
 use crate::error::NnError;
 
 /// Which tokens are hidden, and how.
@@ -68,19 +67,9 @@ impl Masking {
 /// ```
 #[derive(Clone)]
 pub struct MaskedBatch {
-    content: Result<Content, NnError>,
-    listener: Option<Arc<dyn LossListener>>,
-}
-
-#[derive(Clone, Debug)]
-struct Content {
-    tokens: HostTensor,
-    /// Only if rows have several lengths.
-    lengths: Option<HostTensor>,
-    places: HostTensor,
-    targets: HostTensor,
-    hidden: usize,
-    vocab: usize,
+    inputs: Inputs,
+    /// `None` if it is poisoned.
+    vocab: Option<usize>,
 }
 
 impl MaskedBatch {
@@ -141,77 +130,69 @@ impl MaskedBatch {
             places.resize(surplus, 0);
             targets.resize(surplus, ignored);
         }
-        let lengths = if full { None } else { Some(HostTensor::u32(&[rows.len()], lengths)?) };
-        let tokens = HostTensor::u32(&[rows.len(), time], tokens)?;
-        let (places, targets) =
-            (HostTensor::u32(&[places.len()], places)?, HostTensor::u32(&[targets.len()], targets)?);
-        let content = Content { tokens, lengths, places, targets, hidden, vocab: masking.vocab };
-        Ok(Self { content: Ok(content), listener: None })
+        let mut inputs = Inputs::new().ids("tokens", &[rows.len(), time], tokens);
+        if !full {
+            inputs = inputs.padded_lengths("lengths", time, lengths);
+        }
+        let inputs = inputs
+            .ids("places", &[places.len()], places)
+            .ids("targets", &[targets.len()], targets)
+            .counting(hidden);
+        Ok(Self { inputs, vocab: Some(masking.vocab) })
     }
 
     /// A poisoned batch: every use of it returns `fault`.
     #[must_use]
     pub fn poisoned(fault: NnError) -> Self {
-        Self { content: Err(fault), listener: None }
-    }
-
-    /// The same batch, whose step tells `listener` its loss.
-    #[must_use]
-    pub fn with_listener(mut self, listener: Arc<dyn LossListener>) -> Self {
-        self.listener = Some(listener);
-        self
+        Self { inputs: Inputs::poisoned(fault), vocab: None }
     }
 
     /// Rows, B; 0 if it is poisoned.
     #[must_use]
     pub fn rows(&self) -> usize {
-        self.tokens().and_then(|t| t.shape().first().copied()).unwrap_or(0)
+        self.inputs.dim("tokens", 0)
     }
 
     /// Steps that each row is padded to, T; 0 if it is poisoned.
     #[must_use]
     pub fn time(&self) -> usize {
-        self.tokens().and_then(|t| t.shape().get(1).copied()).unwrap_or(0)
+        self.inputs.dim("tokens", 1)
     }
 
     /// Places listed, M: the hidden tokens and, in ragged batches, some surplus ones; 0 if it is poisoned.
     #[must_use]
     pub fn place_count(&self) -> usize {
-        self.places().and_then(|t| t.shape().first().copied()).unwrap_or(0)
+        self.inputs.dim("places", 0)
     }
 
     /// V; `None` if it is poisoned, as all below.
     #[must_use]
     pub fn vocab(&self) -> Option<usize> {
-        self.content().map(|c| c.vocab)
+        self.vocab
     }
 
     /// Token ids [B, T] as the model reads them, 0 on padded steps.
     #[must_use]
     pub fn tokens(&self) -> Option<&HostTensor> {
-        self.content().map(|c| &c.tokens)
+        self.inputs.host("tokens")
     }
 
     /// True steps of each row \[B\]; `None` too if all rows have T.
     #[must_use]
     pub fn lengths(&self) -> Option<&HostTensor> {
-        self.content()?.lengths.as_ref()
+        self.inputs.host("lengths")
     }
 
     /// Numbers b·T + t of the hidden tokens \[M\]; 0 for surplus ones.
     #[must_use]
     pub fn places(&self) -> Option<&HostTensor> {
-        self.content().map(|c| &c.places)
+        self.inputs.host("places")
     }
 
     /// The original tokens there \[M\]; V for surplus places.
     #[must_use]
     pub fn targets(&self) -> Option<&HostTensor> {
-        self.content().map(|c| &c.targets)
-    }
-
-    fn content(&self) -> Option<&Content> {
-        self.content.as_ref().ok()
+        self.inputs.host("targets")
     }
 }
 
@@ -240,32 +221,23 @@ fn below(random: &mut ChaCha8Rng, limit: usize) -> usize {
 }
 
 impl Batch for MaskedBatch {
-    fn tensors(&self) -> Vec<(&'static str, &HostTensor)> {
-        let parts = [
-            ("tokens", self.tokens()),
-            ("lengths", self.lengths()),
-            ("places", self.places()),
-            ("targets", self.targets()),
-        ];
-        parts.into_iter().filter_map(|(name, tensor)| Some((name, tensor?))).collect()
+    fn inputs(&self) -> &Inputs {
+        &self.inputs
+    }
+
+    fn inputs_mut(&mut self) -> &mut Inputs {
+        &mut self.inputs
     }
 
     /// The surplus id is part of the recorded loss.
     fn key(&self) -> u64 {
-        self.vocab().unwrap_or(0) as u64
+        self.vocab.unwrap_or(0) as u64
     }
+}
 
-    fn fault(&self) -> Option<&NnError> {
-        self.content.as_ref().err()
-    }
-
-    /// Hidden tokens.
-    fn token_count(&self) -> usize {
-        self.content().map_or(0, |c| c.hidden)
-    }
-
-    fn listener(&self) -> Option<&Arc<dyn LossListener>> {
-        self.listener.as_ref()
+impl From<NnError> for MaskedBatch {
+    fn from(fault: NnError) -> Self {
+        Self::poisoned(fault)
     }
 }
 

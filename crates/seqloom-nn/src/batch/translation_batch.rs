@@ -5,14 +5,12 @@
 //! target's last symbol, which the loss ignores. A batch can be padded beyond its longest sentence, so batches of
 //! several lengths share one shape and one program.
 
-use std::hash::{DefaultHasher, Hash, Hasher};
-use std::sync::Arc;
-
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
-use seqloom_graph::{HostTensor, packed_rows};
+use seqloom_graph::HostTensor;
 
-use crate::batch::{Batch, LossListener};
+use crate::batch::Batch;
+use crate::batch::inputs::Inputs;
 use crate::error::{NnError, SentenceFault, Side};
 use crate::random::uniform;
 
@@ -44,29 +42,15 @@ pub struct TranslationVocab {
 /// ```
 #[derive(Clone)]
 pub struct TranslationBatch {
-    content: Result<Content, NnError>,
-    listener: Option<Arc<dyn LossListener>>,
-}
-
-#[derive(Clone)]
-struct Content {
-    vocab: TranslationVocab,
-    sources: Padded,
-    target_inputs: HostTensor,
-    targets: Padded,
-    /// What a decoder reads at each target step [B, T]: 1 the given token, 0 its own. Without this tensor all are
-    /// given.
-    teacher: Option<HostTensor>,
+    inputs: Inputs,
+    /// `None` if it is poisoned.
+    vocab: Option<TranslationVocab>,
 }
 
 /// Rows of one side: ids [B, time] and lengths \[B\].
-#[derive(Clone)]
 struct Padded {
-    ids: HostTensor,
-    lengths: HostTensor,
-    counted: usize,
-    /// Packed rows that hold all true steps.
-    packed: usize,
+    ids: Vec<u32>,
+    lengths: Vec<u32>,
 }
 
 impl TranslationBatch {
@@ -116,21 +100,25 @@ impl TranslationBatch {
         let sources: Vec<_> = sources.iter().map(|s| s.as_ref().to_vec()).collect();
         let inputs: Vec<_> = targets.iter().map(|t| [&[vocab.bos], t.as_ref()].concat()).collect();
         let outputs: Vec<_> = targets.iter().map(|t| [t.as_ref(), &[vocab.eos]].concat()).collect();
-        let content = Content {
-            vocab,
-            sources: pad(Side::Source, &sources, source_time, 0, vocab.source)?,
-            // Outputs first: their positions are those of the sentence, so a fault names the right one.
-            targets: pad(Side::Target, &outputs, target_time, ignored, vocab.target)?,
-            target_inputs: pad(Side::Target, &inputs, target_time, 0, vocab.target)?.ids,
-            teacher: None,
-        };
-        Ok(Self { content: Ok(content), listener: None })
+        let read = pad(Side::Source, &sources, source_time, 0, vocab.source)?;
+        // Outputs first: their positions are those of the sentence, so a fault names the right one.
+        let written = pad(Side::Target, &outputs, target_time, ignored, vocab.target)?;
+        let given = pad(Side::Target, &inputs, target_time, 0, vocab.target)?;
+        let (source_shape, target_shape) = ([rows, source_time], [rows, target_time]);
+        let inputs = Inputs::new()
+            .ids("sources", &source_shape, read.ids)
+            .lengths("source_lengths", source_time, read.lengths)
+            .ids("target_inputs", &target_shape, given.ids)
+            .ids("target_outputs", &target_shape, written.ids)
+            .lengths("target_lengths", target_time, written.lengths)
+            .counting(outputs.iter().map(Vec::len).sum());
+        Ok(Self { inputs, vocab: Some(vocab) })
     }
 
     /// A poisoned batch: every use of it returns `fault`.
     #[must_use]
     pub fn poisoned(fault: NnError) -> Self {
-        Self { content: Err(fault), listener: None }
+        Self { inputs: Inputs::poisoned(fault), vocab: None }
     }
 
     /// The same batch, but the decoder is given each token only with probability `ratio`, and otherwise reads the token
@@ -144,90 +132,75 @@ impl TranslationBatch {
             return Err(NnError::TeacherForcing { ratio });
         }
         let (rows, time) = (self.rows(), self.target_time());
-        if let Ok(content) = &mut self.content {
+        self.inputs.remove("teacher");
+        if ratio < 1.0 && self.inputs.fault().is_none() {
             let mut random = ChaCha8Rng::seed_from_u64(seed);
             let given = (0..rows * time).map(|i| i % time == 0 || uniform(&mut random) < ratio);
             let mask = given.map(|given| f32::from(u8::from(given))).collect();
-            content.teacher = if ratio < 1.0 { Some(HostTensor::f32(&[rows, time], mask)?) } else { None };
+            self.inputs.add("teacher", HostTensor::f32(&[rows, time], mask)?);
         }
         Ok(self)
-    }
-
-    /// The same batch, whose step tells `listener` its loss.
-    #[must_use]
-    pub fn with_listener(mut self, listener: Arc<dyn LossListener>) -> Self {
-        self.listener = Some(listener);
-        self
     }
 
     /// Pairs, B; 0 if it is poisoned.
     #[must_use]
     pub fn rows(&self) -> usize {
-        dim(self.sources(), 0)
+        self.inputs.dim("sources", 0)
     }
 
     /// Steps of the sources, S; 0 if it is poisoned.
     #[must_use]
     pub fn source_time(&self) -> usize {
-        dim(self.sources(), 1)
+        self.inputs.dim("sources", 1)
     }
 
     /// Steps of the targets, T; 0 if it is poisoned.
     #[must_use]
     pub fn target_time(&self) -> usize {
-        dim(self.target_inputs(), 1)
+        self.inputs.dim("target_inputs", 1)
     }
 
     /// The ids it is written in; `None` if it is poisoned.
     #[must_use]
     pub fn vocab(&self) -> Option<TranslationVocab> {
-        self.content().map(|c| c.vocab)
+        self.vocab
     }
 
     /// Source ids [B, S], 0 on padded steps; `None` if it is poisoned, as all below.
     #[must_use]
     pub fn sources(&self) -> Option<&HostTensor> {
-        self.content().map(|c| &c.sources.ids)
+        self.inputs.host("sources")
     }
 
     /// True steps of each source \[B\], each at least 1.
     #[must_use]
     pub fn source_lengths(&self) -> Option<&HostTensor> {
-        self.content().map(|c| &c.sources.lengths)
+        self.inputs.host("source_lengths")
     }
 
     /// Ids that the decoder reads [B, T]: `<bos>` and the sentence, 0 on padded steps.
     #[must_use]
     pub fn target_inputs(&self) -> Option<&HostTensor> {
-        self.content().map(|c| &c.target_inputs)
+        self.inputs.host("target_inputs")
     }
 
     /// Ids that the decoder must write [B, T]: the sentence and `<eos>`, V on padded steps.
     #[must_use]
     pub fn target_outputs(&self) -> Option<&HostTensor> {
-        self.content().map(|c| &c.targets.ids)
+        self.inputs.host("target_outputs")
     }
 
     /// True steps of each target \[B\], `<eos>` counted, so each is at least 1.
     #[must_use]
     pub fn target_lengths(&self) -> Option<&HostTensor> {
-        self.content().map(|c| &c.targets.lengths)
+        self.inputs.host("target_lengths")
     }
 
     /// For each target step, whether the decoder is given its token (1) or reads its own (0) [B, T]; `None` if it is given
     /// all of them.
     #[must_use]
     pub fn teacher(&self) -> Option<&HostTensor> {
-        self.content()?.teacher.as_ref()
-    }
-
-    /// Packed rows that hold all true steps of the sources and of the targets.
-    pub(crate) fn packed(&self) -> (usize, usize) {
-        self.content().map_or((0, 0), |c| (c.sources.packed, c.targets.packed))
-    }
-
-    fn content(&self) -> Option<&Content> {
-        self.content.as_ref().ok()
+        self.inputs.host("teacher")
     }
 }
 
@@ -250,47 +223,27 @@ fn pad(side: Side, rows: &[Vec<u32>], time: usize, filler: u32, size: usize) -> 
         ids[row * time..][..steps].copy_from_slice(sentence);
         lengths.push(u32::try_from(steps).map_err(|_| fault(SentenceFault::TooLong { steps, room: time }))?);
     }
-    let counted = rows.iter().map(Vec::len).sum();
-    let packed = packed_rows(&lengths, time);
-    let ids = HostTensor::u32(&[rows.len(), time], ids)?;
-    Ok(Padded { ids, lengths: HostTensor::u32(&[rows.len()], lengths)?, counted, packed })
-}
-
-fn dim(tensor: Option<&HostTensor>, axis: usize) -> usize {
-    tensor.and_then(|t| t.shape().get(axis).copied()).unwrap_or(0)
+    Ok(Padded { ids, lengths })
 }
 
 impl Batch for TranslationBatch {
-    fn tensors(&self) -> Vec<(&'static str, &HostTensor)> {
-        let parts = [
-            ("sources", self.sources()),
-            ("source_lengths", self.source_lengths()),
-            ("target_inputs", self.target_inputs()),
-            ("target_outputs", self.target_outputs()),
-            ("target_lengths", self.target_lengths()),
-            ("teacher", self.teacher()),
-        ];
-        parts.into_iter().filter_map(|(name, tensor)| Some((name, tensor?))).collect()
+    fn inputs(&self) -> &Inputs {
+        &self.inputs
     }
 
-    /// The padded target id and the numbers of packed rows are part of the recorded loss.
+    fn inputs_mut(&mut self) -> &mut Inputs {
+        &mut self.inputs
+    }
+
+    /// The padded target id is part of the recorded loss.
     fn key(&self) -> u64 {
-        let mut hasher = DefaultHasher::new();
-        (self.vocab().map(|vocab| vocab.target), self.packed()).hash(&mut hasher);
-        hasher.finish()
+        self.vocab.map_or(0, |vocab| vocab.target as u64)
     }
+}
 
-    fn fault(&self) -> Option<&NnError> {
-        self.content.as_ref().err()
-    }
-
-    /// Target tokens, an `<eos>` a sentence among them.
-    fn token_count(&self) -> usize {
-        self.content().map_or(0, |c| c.targets.counted)
-    }
-
-    fn listener(&self) -> Option<&Arc<dyn LossListener>> {
-        self.listener.as_ref()
+impl From<NnError> for TranslationBatch {
+    fn from(fault: NnError) -> Self {
+        Self::poisoned(fault)
     }
 }
 

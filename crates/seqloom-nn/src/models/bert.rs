@@ -9,6 +9,7 @@ use crate::attention::positions::{AbsolutePositions, Place, PositionEmbedding, p
 use crate::attention::transformer_block::{BlockConfig, BlockInit, NormPlace, SPREAD};
 use crate::attention::transformer_dropout::TransformerDropout;
 use crate::attention::transformer_stack::TransformerStack;
+use crate::batch::Batch;
 use crate::batch::masked_batch::MaskedBatch;
 use crate::layers::dropout::Dropout;
 use crate::layers::embedding::Embedding;
@@ -205,12 +206,12 @@ impl Bert {
     #[track_caller]
     #[must_use]
     pub fn hidden_logits<'g>(&self, g: &'g Graph, batch: &MaskedBatch) -> Tensor<'g> {
-        let (rows, time) = (batch.rows(), batch.time());
-        let tokens = g.ids("tokens", &[rows, time], self.config.vocab.size());
-        let lengths = batch.lengths().map(|_| g.lengths("lengths", rows, time));
+        let inputs = batch.bind(g);
+        let tokens = inputs.ids("tokens", self.config.vocab.size());
+        let lengths = inputs.has("lengths").then(|| inputs.lengths("lengths"));
         let features = self.features(tokens, None, lengths);
-        let steps = rows.saturating_mul(time);
-        let places = g.ids("places", &[batch.place_count()], steps);
+        let steps = batch.rows().saturating_mul(batch.time());
+        let places = inputs.ids("places", steps);
         self.logits(features.reshape(&[steps, self.config.block.channels]).gather_rows(places))
     }
 }
@@ -228,7 +229,7 @@ impl Model<MaskedBatch> for Bert {
             }
             _ => logits,
         };
-        let targets = g.ids("targets", &[batch.place_count()], size + 1);
+        let targets = batch.bind(g).ids("targets", size + 1);
         cross_entropy(logits, targets, Some(u32::try_from(size).unwrap_or(u32::MAX)))
     }
 }

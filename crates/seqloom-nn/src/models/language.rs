@@ -18,6 +18,7 @@ pub mod window_lm;
 
 use seqloom_graph::{Graph, Lengths, Tensor};
 
+use crate::batch::Batch;
 use crate::batch::lm_batch::LmBatch;
 use crate::layers::losses::{cross_entropy, packed_cross_entropy};
 use crate::model::Model;
@@ -72,20 +73,21 @@ pub trait LanguageModel: Model<LmBatch> {
     /// result.
     #[track_caller]
     fn next_token_loss<'g>(&self, g: &'g Graph, batch: &LmBatch) -> Tensor<'g> {
-        let (rows, time, size) = (batch.rows(), batch.time(), self.vocab().size());
-        let tokens = g.ids("tokens", &[rows, time], size);
-        match batch.ragged_rows() {
+        let (inputs, size) = (batch.bind(g), self.vocab().size());
+        let tokens = inputs.ids("tokens", size);
+        match batch.padded_vocab() {
             None => {
                 let logits = self.logits(self.read(tokens, None, None).features);
-                cross_entropy(logits, g.ids("targets", &[rows, time], size), None)
+                cross_entropy(logits, inputs.ids("targets", size), None)
             }
-            Some(ragged) => {
-                let lengths = g.lengths("lengths", rows, time).within(ragged.packed);
+            Some(padded) => {
+                let lengths = inputs.lengths("lengths");
                 // Rounded up, T may be more than a model reads; no row may.
-                let most = self.max_time().map_or(time, |most| most.min(time));
-                let _ = g.lengths("lengths", rows, most);
+                let most = self.max_time().map_or(batch.time(), |most| most.min(batch.time()));
+                let _ = g.lengths("lengths", batch.rows(), most);
                 let features = lengths.pack(self.read(tokens, None, Some(lengths)).features);
-                packed_cross_entropy(self.logits(features), lengths, "targets", ragged.vocab, 0.0)
+                let targets = inputs.ids("targets", padded.saturating_add(1));
+                packed_cross_entropy(self.logits(features), lengths, targets, padded, 0.0)
             }
         }
     }

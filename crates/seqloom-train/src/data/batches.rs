@@ -3,9 +3,7 @@
 //! A text of C characters has W = (C − 1)/T windows of T steps: a window reads T characters and predicts the one after
 //! each. The windows of a batch depend only on the seed and the batch's number.
 
-use std::sync::Arc;
-
-use seqloom_nn::{LmBatch, LossListener, NnError};
+use seqloom_nn::{LmBatch, NnError};
 
 use crate::data::corpus::CharCorpus;
 use crate::data::course::{Course, Source};
@@ -146,14 +144,6 @@ impl Source for Windows {
         }
         let batch = LmBatch::new(self.rows, self.time, tokens, targets)?;
         Ok(if self.order == Order::Streams && step == 0 { batch.beginning() } else { batch })
-    }
-
-    fn poisoned(fault: NnError) -> LmBatch {
-        LmBatch::poisoned(fault)
-    }
-
-    fn told(batch: LmBatch, listener: Arc<dyn LossListener>) -> LmBatch {
-        batch.with_listener(listener)
     }
 }
 

@@ -6,14 +6,14 @@
 
 use std::sync::Arc;
 
-use seqloom_nn::{LossListener, NnError};
+use seqloom_nn::{Batch, LossListener, NnError};
 
 use crate::report::progress::Progress;
 
 /// The data that batches are cut from, epoch after epoch.
 pub trait Source {
-    /// What it gives.
-    type Batch;
+    /// What it gives; a mistake becomes a batch that carries it.
+    type Batch: Batch + From<NnError>;
     /// An order of the data, made once per epoch; all batches of the epoch depend on it.
     type Plan;
 
@@ -35,12 +35,6 @@ pub trait Source {
     /// # Errors
     /// What is wrong with it.
     fn cut(&self, plan: &Self::Plan, step: usize) -> Result<Self::Batch, NnError>;
-
-    /// A poisoned batch.
-    fn poisoned(fault: NnError) -> Self::Batch;
-
-    /// The same batch, whose step tells `listener` its loss.
-    fn told(batch: Self::Batch, listener: Arc<dyn LossListener>) -> Self::Batch;
 }
 
 /// An iterator over a source's batches, by default of one epoch.
@@ -145,7 +139,7 @@ impl<S: Source> Course<S> {
             let plan = self.plan(epoch);
             self.source.cut(&plan, step)
         });
-        cut.unwrap_or_else(S::poisoned)
+        cut.unwrap_or_else(S::Batch::from)
     }
 
     /// The plan of an epoch, made anew only when another epoch begins.
@@ -178,7 +172,7 @@ impl<S: Source> Iterator for Course<S> {
         let batch = self.batch(self.next);
         self.next += 1;
         Some(match &self.progress {
-            Some(progress) => S::told(batch, Arc::clone(progress) as Arc<dyn LossListener>),
+            Some(progress) => batch.with_listener(Arc::clone(progress) as Arc<dyn LossListener>),
             None => batch,
         })
     }
@@ -195,9 +189,12 @@ impl<S: Source> ExactSizeIterator for Course<S> {}
 mod tests {
     use std::cell::Cell;
 
+    use seqloom_graph::HostData;
+    use seqloom_nn::Inputs;
+
     use super::*;
 
-    /// Batches that are (epoch, step), three an epoch; `made` counts the plans.
+    /// Batches that hold (epoch, step), three an epoch; `made` counts the plans.
     #[derive(Clone, Default)]
     struct Numbers {
         faulty: bool,
@@ -205,7 +202,7 @@ mod tests {
     }
 
     impl Source for Numbers {
-        type Batch = Result<(u64, usize, bool), NnError>;
+        type Batch = Inputs;
         type Plan = u64;
 
         fn check(&self) -> Result<(), NnError> {
@@ -222,16 +219,15 @@ mod tests {
             epoch
         }
 
-        fn cut(&self, plan: &u64, step: usize) -> Result<Self::Batch, NnError> {
-            Ok(Ok((*plan, step, false)))
+        fn cut(&self, plan: &u64, step: usize) -> Result<Inputs, NnError> {
+            Ok(Inputs::new().ids("at", &[2], vec![*plan as u32, step as u32]))
         }
+    }
 
-        fn poisoned(fault: NnError) -> Self::Batch {
-            Err(fault)
-        }
-
-        fn told(batch: Self::Batch, _: Arc<dyn LossListener>) -> Self::Batch {
-            batch.map(|(epoch, step, _)| (epoch, step, true))
+    fn at(batch: &Inputs) -> [u32; 2] {
+        match batch.host("at").unwrap().data() {
+            HostData::U32(ids) => [ids[0], ids[1]],
+            _ => [u32::MAX; 2],
         }
     }
 
@@ -239,23 +235,23 @@ mod tests {
     fn a_course_goes_through_its_epochs_and_plans_each_once() {
         let mut course = Course::over(Numbers::default()).epochs(2).starting_at(1);
         assert_eq!((course.len(), course.position(), course.per_epoch()), (5, 1, 3));
-        let all: Vec<_> = course.by_ref().map(Result::unwrap).collect();
-        assert_eq!(all, [(0, 1, false), (0, 2, false), (1, 0, false), (1, 1, false), (1, 2, false)]);
+        let all: Vec<_> = course.by_ref().map(|batch| at(&batch)).collect();
+        assert_eq!(all, [[0, 1], [0, 2], [1, 0], [1, 1], [1, 2]]);
         assert_eq!((course.source.made.get(), course.position(), course.len()), (2, 6, 0));
         // Another setting may make other plans.
         let mut changed = course.with(|source| source.faulty = false);
-        assert_eq!(changed.batch(5).unwrap(), (1, 2, false));
+        assert_eq!(at(&changed.batch(5)), [1, 2]);
         assert_eq!(changed.source.made.get(), 3);
-        assert_eq!(Course::over(Numbers::default()).steps(7).last().unwrap().unwrap(), (2, 0, false));
+        assert_eq!(at(&Course::over(Numbers::default()).steps(7).last().unwrap()), [2, 0]);
     }
 
     #[test]
     fn batches_tell_progress_and_mistakes() {
-        let told = Course::over(Numbers::default()).reporting_to(Arc::new(Progress::hidden()));
-        assert!(told.map(Result::unwrap).all(|(.., told)| told));
+        let mut told = Course::over(Numbers::default()).reporting_to(Arc::new(Progress::hidden()));
+        assert!(told.all(|batch| batch.listener().is_some()));
         let mut faulty = Course::over(Numbers::default()).with(|source| source.faulty = true);
         assert!(faulty.check().is_err() && faulty.len() == 3);
-        assert!(matches!(faulty.next(), Some(Err(NnError::Batch { .. }))));
+        assert!(matches!(faulty.next().unwrap().fault(), Some(NnError::Batch { .. })));
         assert_eq!(faulty.source.made.get(), 0, "nothing is planned of what cannot be cut");
     }
 }

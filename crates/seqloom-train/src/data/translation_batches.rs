@@ -1,18 +1,15 @@
 //! Batches of sentence pairs of similar lengths.
 //!
 //! Lengths are rounded up to multiples of a few tokens, so an epoch has few batch shapes and a program is compiled only
-//! once for each. An epoch draws its pairs in random order, sorts them by rounded lengths (equal ones stay in random
-//! order), cuts the sequence into batches, and shuffles the batches. So a batch has little padding, all batches have
-//! the same number of pairs, and pairs meet different others in each epoch. Batches with a fixed number of tokens would
-//! also fill a device, but have as many shapes as there are numbers of rows.
+//! once for each. [`Cuts`] puts pairs of similar lengths together. Batches with a fixed number of tokens would also fill
+//! a device, but have as many shapes as there are numbers of rows.
 
-use std::sync::Arc;
-
-use seqloom_nn::{LossListener, NnError, TranslationBatch};
+use seqloom_nn::{NnError, TranslationBatch};
 
 use crate::data::course::{Course, Source};
+use crate::data::cuts::Cuts;
 use crate::data::parallel_corpus::ParallelCorpus;
-use crate::random::{mix, permutation};
+use crate::random::mix;
 
 /// Lengths are rounded up to a multiple of this many tokens.
 const STEP: usize = 8;
@@ -44,10 +41,9 @@ pub struct Pairs {
     corpus: ParallelCorpus,
     /// Steps of the longest source and the longest target: no batch is padded beyond them.
     longest: (usize, usize),
-    rows: usize,
+    cuts: Cuts,
     step: usize,
     seed: u64,
-    every_pair: bool,
 }
 
 impl ParallelCorpus {
@@ -61,12 +57,11 @@ impl ParallelCorpus {
 
 impl TranslationBatches {
     pub(crate) fn new(corpus: ParallelCorpus, rows: usize) -> Self {
-        let rows = rows.min(corpus.len());
         let longest = corpus
             .pairs()
             .iter()
             .fold((0, 0), |(source, target), pair| (source.max(pair.0.len()), target.max(pair.1.len() + 1)));
-        Self::over(Pairs { corpus, longest, rows, step: STEP, seed: 0, every_pair: false })
+        Self::over(Pairs { cuts: Cuts::new(corpus.len(), rows), corpus, longest, step: STEP, seed: 0 })
     }
 
     /// Rounds lengths up to multiples of `step` tokens instead of 8: 1 pads least and gives most shapes. The corpus's
@@ -85,7 +80,7 @@ impl TranslationBatches {
     /// Every epoch has every pair, the last few in a smaller batch: for figures over a whole corpus.
     #[must_use]
     pub fn every_pair(self) -> Self {
-        self.with(|source| source.every_pair = true)
+        self.with(|source| source.cuts.every = true)
     }
 }
 
@@ -105,7 +100,7 @@ impl Source for Pairs {
 
     /// [`NnError::Batch`] if there are no rows, or the multiple for rounding is 0 or above 65536.
     fn check(&self) -> Result<(), NnError> {
-        let detail = match (self.rows, self.step) {
+        let detail = match (self.cuts.rows, self.step) {
             (0, _) => "0 rows hold no sentence".to_owned(),
             (_, 1..=COARSEST) => return Ok(()),
             (_, step) => format!("lengths cannot be rounded to multiples of {step}, only of 1 to {COARSEST}"),
@@ -114,29 +109,16 @@ impl Source for Pairs {
     }
 
     fn per_epoch(&self) -> u64 {
-        let pairs = self.corpus.len();
-        let full = pairs.checked_div(self.rows).unwrap_or(0);
-        let rest = pairs.checked_rem(self.rows).unwrap_or(0);
-        (full + usize::from(self.every_pair && rest > 0)).max(1) as u64
+        self.cuts.count()
     }
 
     fn plan(&self, epoch: u64) -> Vec<Vec<usize>> {
-        let seed = mix(self.seed, epoch);
-        let count = self.per_epoch() as usize;
-        let mut pairs = permutation(seed, self.corpus.len());
-        // The pairs left out are drawn at random too; otherwise they would always be the longest.
-        pairs.truncate(count * self.rows);
         // Targets rise and fall in turn as sources grow, so a batch across a border mixes neighbouring shapes.
-        pairs.sort_by_key(|&pair| {
+        self.cuts.by_length(mix(self.seed, epoch), |pair| {
             let (source, target) = self.shape(pair);
             let rises = source.div_ceil(self.step).is_multiple_of(2);
             (source, if rises { target } else { usize::MAX - target })
-        });
-        let batches: Vec<Vec<usize>> = pairs.chunks(self.rows).map(<[usize]>::to_vec).collect();
-        permutation(mix(seed, u64::MAX), batches.len())
-            .into_iter()
-            .map(|batch| batches[batch].clone())
-            .collect()
+        })
     }
 
     fn cut(&self, plan: &Vec<Vec<usize>>, step: usize) -> Result<TranslationBatch, NnError> {
@@ -151,14 +133,6 @@ impl Source for Pairs {
             targets.push(target.as_slice());
         }
         TranslationBatch::padded(&sources, &targets, self.corpus.vocab(), source_time, target_time)
-    }
-
-    fn poisoned(fault: NnError) -> TranslationBatch {
-        TranslationBatch::poisoned(fault)
-    }
-
-    fn told(batch: TranslationBatch, listener: Arc<dyn LossListener>) -> TranslationBatch {
-        batch.with_listener(listener)
     }
 }
 

@@ -5,11 +5,11 @@ use seqloom_nn::{Batch, Model};
 
 use crate::error::Result;
 
-/// What tells programs apart: names, types and shapes of a batch's tensors, and the batch's own key.
+/// What tells programs apart: names, types and shapes of a batch's tensors, the packed rows of its lengths, and its own key.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Key {
     tensors: Vec<(&'static str, DType, Shape)>,
-    extra: u64,
+    extra: (u64, u64),
 }
 
 /// The program of a training step over batches like this one, or of its loss alone.
@@ -37,5 +37,13 @@ pub(super) fn parts<B: Batch>(batch: &B) -> Result<(Key, Vec<(&'static str, &Hos
     }
     let tensors = batch.tensors();
     let shapes = tensors.iter().map(|(name, tensor)| (*name, tensor.dtype(), tensor.shape())).collect();
-    Ok((Key { tensors: shapes, extra: batch.key() }, tensors))
+    Ok((Key { tensors: shapes, extra: (batch.inputs().packing(), batch.key()) }, tensors))
+}
+
+/// The tensors that the model reads; a batch may have more.
+pub(super) fn read<'b>(
+    program: &Program,
+    tensors: Vec<(&'static str, &'b HostTensor)>,
+) -> Vec<(&'static str, &'b HostTensor)> {
+    tensors.into_iter().filter(|(name, _)| program.takes(name)).collect()
 }

@@ -104,8 +104,8 @@ fn one_but(size: usize, class: usize) -> Vec<f32> {
     (0..size).map(|other| if other == class { 0.0 } else { 1.0 }).collect()
 }
 
-/// [`cross_entropy`] over packed rows alone: logits [N, V] of the true steps that `lengths` packs, and as targets the input
-/// `name` [B, T], which holds V = `size` on padded steps.
+/// [`cross_entropy`] over packed rows alone: logits [N, V] of the true steps that `lengths` packs, and `targets`
+/// [B, T], which hold V = `size` on padded steps.
 ///
 /// Logits of another vocabulary than the one the targets were padded for are refused, by name of both shapes, instead of
 /// ignoring a symbol.
@@ -113,13 +113,12 @@ fn one_but(size: usize, class: usize) -> Vec<f32> {
 pub(crate) fn packed_cross_entropy<'g>(
     logits: Tensor<'g>,
     lengths: Lengths<'g>,
-    name: &str,
+    targets: Tensor<'g>,
     size: usize,
     label_smoothing: f32,
 ) -> Tensor<'g> {
     let logits = logits.reshape(&[lengths.rows(), size]);
     let ignored = u32::try_from(size).unwrap_or(u32::MAX);
-    let targets = logits.graph().ids(name, &[lengths.batch(), lengths.time()], size.saturating_add(1));
     let options = CrossEntropyOptions { ignore_index: Some(ignored), label_smoothing };
     cross_entropy(logits, lengths.pack_ids(targets, ignored), options)
 }

@@ -5,9 +5,10 @@
 //! the decoder reads its own words, and in inference. All ways record the same layers ([`Seq2Seq::step`] is one step of
 //! them), so the trained model is the one that translates.
 
-use seqloom_graph::{DType, Graph, Lengths, Params, Tensor};
+use seqloom_graph::{Graph, Lengths, Params, Tensor};
 
 use crate::attention::scores::{Attention, Memory, Score};
+use crate::batch::Batch;
 use crate::batch::translation_batch::{TranslationBatch, TranslationVocab};
 use crate::layers::dropout::Dropout;
 use crate::layers::embedding::Embedding;
@@ -366,21 +367,18 @@ impl<L: Recurrent> Model<TranslationBatch> for Seq2Seq<L> {
     /// mean of their embeddings). No gradient flows through that choice.
     #[track_caller]
     fn loss<'g>(&self, g: &'g Graph, batch: &TranslationBatch) -> Tensor<'g> {
-        let (rows, positions, time) = (batch.rows(), batch.source_time(), batch.target_time());
-        let vocab = self.config.vocab;
-        let (source_rows, target_rows) = batch.packed();
-        let sources = g.ids("sources", &[rows, positions], vocab.source);
+        let (inputs, vocab) = (batch.bind(g), self.config.vocab);
+        let sources = inputs.ids("sources", vocab.source);
         let sources = match batch.vocab() {
             Some(other) if other != vocab => {
                 sources.refused("seq2seq", &format!("a batch of {other:?} for a model of {vocab:?}"))
             }
             _ => sources,
         };
-        let encoded =
-            self.encode(sources, Some(g.lengths("source_lengths", rows, positions).within(source_rows)));
-        let lengths = g.lengths("target_lengths", rows, time).within(target_rows);
-        let given = self.embed(g.ids("target_inputs", &[rows, time], vocab.target));
-        let teacher = batch.teacher().map(|_| g.input("teacher", &[rows, time], DType::F32));
+        let encoded = self.encode(sources, Some(inputs.lengths("source_lengths")));
+        let lengths = inputs.lengths("target_lengths");
+        let given = self.embed(inputs.ids("target_inputs", vocab.target));
+        let teacher = inputs.has("teacher").then(|| inputs.get("teacher"));
         let features = match (self.wiring(), teacher) {
             (None | Some(Wiring::Luong), None) => {
                 let run = self.decoder.run(
@@ -394,7 +392,8 @@ impl<L: Recurrent> Model<TranslationBatch> for Seq2Seq<L> {
         };
         // The head, the widest layer, over true steps alone.
         let logits = self.logits(lengths.pack(features));
-        packed_cross_entropy(logits, lengths, "target_outputs", vocab.target, 0.0)
+        let targets = inputs.ids("target_outputs", vocab.target.saturating_add(1));
+        packed_cross_entropy(logits, lengths, targets, vocab.target, 0.0)
     }
 }
 

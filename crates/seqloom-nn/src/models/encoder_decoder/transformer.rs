@@ -6,6 +6,7 @@ use crate::attention::multi_head::KeyValues;
 use crate::attention::positions::{AbsolutePositions, Place, PositionEmbedding};
 use crate::attention::transformer_block::{BlockConfig, TransformerBlock};
 use crate::attention::transformer_stack::{StackMemory, TransformerStack};
+use crate::batch::Batch;
 use crate::batch::translation_batch::{TranslationBatch, TranslationVocab};
 use crate::layers::dropout::Dropout;
 use crate::layers::embedding::Embedding;
@@ -203,9 +204,8 @@ impl Model<TranslationBatch> for Transformer {
     /// Transformer's training avoids. A batch with another ratio of teacher forcing poisons the result.
     #[track_caller]
     fn loss<'g>(&self, g: &'g Graph, batch: &TranslationBatch) -> Tensor<'g> {
-        let (rows, positions, time) = (batch.rows(), batch.source_time(), batch.target_time());
-        let vocab = self.config.vocab;
-        let sources = g.ids("sources", &[rows, positions], vocab.source);
+        let (inputs, vocab) = (batch.bind(g), self.config.vocab);
+        let sources = inputs.ids("sources", vocab.source);
         let sources = match (batch.vocab(), batch.teacher()) {
             (Some(other), _) if other != vocab => {
                 sources.refused("transformer", &format!("a batch of {other:?} for a model of {vocab:?}"))
@@ -213,18 +213,18 @@ impl Model<TranslationBatch> for Transformer {
             (_, Some(_)) => sources.refused("transformer", "trains with full teacher forcing alone"),
             _ => sources,
         };
-        let source_lengths = g.lengths("source_lengths", rows, positions);
+        let source_lengths = inputs.lengths("source_lengths");
         let memory = self.encode(sources, Some(source_lengths));
-        let (_, target_rows) = batch.packed();
-        let lengths = g.lengths("target_lengths", rows, time).within(target_rows);
-        let inputs = g.ids("target_inputs", &[rows, time], vocab.target);
-        let features = self.decode(inputs, &memory, Some(source_lengths));
+        let lengths = inputs.lengths("target_lengths");
+        let given = inputs.ids("target_inputs", vocab.target);
+        let features = self.decode(given, &memory, Some(source_lengths));
         let logits = self.logits(lengths.pack(features));
         // Outside training the plain likelihood of the tokens is measured.
         let smoothing = self.config.label_smoothing;
         // An invalid share is refused in every graph.
         let smoothing = if g.is_training() || !(0.0..=1.0).contains(&smoothing) { smoothing } else { 0.0 };
-        packed_cross_entropy(logits, lengths, "target_outputs", vocab.target, smoothing)
+        let targets = inputs.ids("target_outputs", vocab.target.saturating_add(1));
+        packed_cross_entropy(logits, lengths, targets, vocab.target, smoothing)
     }
 }
 

@@ -6,6 +6,7 @@
 
 use seqloom_graph::{Graph, Lengths, Params, Tensor};
 
+use crate::batch::Batch;
 use crate::batch::lm_batch::LmBatch;
 use crate::layers::dropout::Dropout;
 use crate::layers::embedding::Embedding;
@@ -192,20 +193,21 @@ impl<L: Recurrent> Model<LmBatch> for RecurrentLm<L> {
     /// [`RecurrentLm::stateful`].
     #[track_caller]
     fn loss<'g>(&self, g: &'g Graph, batch: &LmBatch) -> Tensor<'g> {
-        let (rows, time, size) = (batch.rows(), batch.time(), self.vocab.size());
-        let tokens = g.ids("tokens", &[rows, time], size);
-        let state = self.stateful.then(|| self.carried(g, rows));
-        let (loss, run) = match batch.ragged_rows() {
+        let (inputs, size) = (batch.bind(g), self.vocab.size());
+        let tokens = inputs.ids("tokens", size);
+        let state = self.stateful.then(|| self.carried(g, batch.rows()));
+        let (loss, run) = match batch.padded_vocab() {
             None => {
                 let (logits, run) = self.forward(tokens, state.as_deref());
-                (cross_entropy(logits, g.ids("targets", &[rows, time], size), None), run)
+                (cross_entropy(logits, inputs.ids("targets", size), None), run)
             }
-            Some(ragged) => {
-                let lengths = g.lengths("lengths", rows, time).within(ragged.packed);
+            Some(padded) => {
+                let lengths = inputs.lengths("lengths");
                 // Surplus rows reach no output, so any symbol will do.
                 let (logits, run) =
                     self.forward_packed(lengths.pack_ids(tokens, 0), state.as_deref(), lengths);
-                (packed_cross_entropy(logits, lengths, "targets", ragged.vocab, 0.0), run)
+                let targets = inputs.ids("targets", padded.saturating_add(1));
+                (packed_cross_entropy(logits, lengths, targets, padded, 0.0), run)
             }
         };
         if self.stateful {
