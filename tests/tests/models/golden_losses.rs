@@ -5,7 +5,7 @@ use seqloom_graph::{
     Arena, Control, CrossEntropyOptions, Graph, HostData, HostTensor, Init, Objective, ParamId, ParamStore,
     Params, Program, Request, StoreKind, Tensor,
 };
-use seqloom_nn::losses::{self, ClassOptions, LossOptions, Reduction};
+use seqloom_nn::losses::{self, BceOptions, ClassOptions, LossOptions, Reduction};
 use seqloom_tests::case::weighted_sum;
 use seqloom_tests::compare::Tolerance;
 use seqloom_tests::device;
@@ -100,6 +100,19 @@ fn of_classes() {
 }
 
 #[test]
+fn of_labels() {
+    for (case, reduction) in REDUCTIONS {
+        matches_torch(&format!("bce_{case}"), &["logits"], |x, get| {
+            losses::bce_with_logits(x[0], get("target"), reduction)
+        });
+    }
+    matches_torch("bce_positive", &["logits"], |x, get| {
+        let options = BceOptions { pos_weight: Some(get("positive")), ..BceOptions::default() };
+        losses::bce_with_logits(x[0], get("target"), options)
+    });
+}
+
+#[test]
 fn of_pairs() {
     for (case, reduction) in REDUCTIONS {
         matches_torch(&format!("cosine_{case}"), &["a", "b"], |x, get| {
@@ -123,6 +136,12 @@ fn what_has_no_meaning_is_refused_by_name() {
         &|g| losses::mae(g.full(&[3], 0.0), g.full(&[3], 0.0), LossOptions::weighted(g.full(&[2], 1.0))),
         "[2]",
     );
+    fn bce<'g>(g: &'g Graph, targets: &[usize], weight: &[usize]) -> Tensor<'g> {
+        let options = BceOptions { pos_weight: Some(g.full(weight, 1.0)), ..BceOptions::default() };
+        losses::bce_with_logits(g.full(&[3, 2], 0.0), g.full(targets, 0.0), options)
+    }
+    refused(&|g| bce(g, &[3], &[2]), "logits [3, 2] against targets [3]");
+    refused(&|g| bce(g, &[3, 2], &[3]), "broadcast_to");
     refused(&|g| losses::contrastive(g.full(&[3, 2], 0.0), g.full(&[2, 2], 0.0), 1.0), "contrastive");
     refused(&|g| losses::contrastive(g.full(&[3, 2], 0.0), g.full(&[3, 2], 0.0), f32::NAN), "temperature");
     refused(

@@ -6,7 +6,7 @@
 //! | file | losses |
 //! |---|---|
 //! | `regression` | [`mse`], [`mae`], [`huber`] |
-//! | `classification` | [`cross_entropy`], [`cross_entropy_weighted`] |
+//! | `classification` | [`cross_entropy`], [`cross_entropy_weighted`], [`bce_with_logits`] |
 //! | `similarity` | [`cosine_embedding`], [`contrastive`] |
 
 mod classification;
@@ -15,7 +15,7 @@ mod regression;
 mod similarity;
 
 pub(crate) use classification::packed_cross_entropy;
-pub use classification::{ClassOptions, cross_entropy, cross_entropy_weighted};
+pub use classification::{BceOptions, ClassOptions, bce_with_logits, cross_entropy, cross_entropy_weighted};
 pub use reduction::{LossOptions, Reduction};
 pub use regression::{huber, mae, mse};
 pub use similarity::{contrastive, cosine_embedding, cosine_similarity};

@@ -2,7 +2,7 @@
 
 use seqloom_graph::{CrossEntropyOptions, Lengths, Tensor};
 
-use super::reduction::LossOptions;
+use super::reduction::{LossOptions, Reduction};
 
 /// Cross-entropy of next-token prediction, in nats per token.
 ///
@@ -97,6 +97,56 @@ pub fn cross_entropy_weighted<'g>(
         }
         None => loss.joined(losses, weights),
     }
+}
+
+/// What [`bce_with_logits`] does besides. A [`LossOptions`] or a [`Reduction`] stands for itself.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct BceOptions<'g> {
+    /// Weight q of the positive targets, of any shape that stretches to the logits': one for each label \[C\], for example. Above 1
+    /// it favours recall.
+    pub pos_weight: Option<Tensor<'g>>,
+    /// How the losses are joined, and the weight of each.
+    pub loss: LossOptions<'g>,
+}
+
+impl<'g> From<LossOptions<'g>> for BceOptions<'g> {
+    fn from(loss: LossOptions<'g>) -> Self {
+        Self { pos_weight: None, loss }
+    }
+}
+
+impl From<Reduction> for BceOptions<'_> {
+    fn from(reduction: Reduction) -> Self {
+        LossOptions::from(reduction).into()
+    }
+}
+
+/// Binary cross-entropy of independent labels (PyTorch's `binary_cross_entropy_with_logits`).
+///
+/// Formula: l = −q·y·ln σ(x) − (1 − y)·ln(1 − σ(x)) = q·y·softplus(−x) + (1 − y)·softplus(x) of logit x and target y; q = 1
+/// without [`BceOptions::pos_weight`]. It is finite for every finite logit, and small losses keep their digits.
+///
+/// Shapes: logits and targets alike → scalar, or theirs without a reduction. Targets are f32 from 0 to 1; ones between are
+/// probabilities.
+///
+/// Errors: other shapes, and weights that do not stretch to them, poison the result.
+#[track_caller]
+#[must_use]
+pub fn bce_with_logits<'g>(
+    logits: Tensor<'g>,
+    targets: Tensor<'g>,
+    options: impl Into<BceOptions<'g>>,
+) -> Tensor<'g> {
+    let BceOptions { pos_weight, loss } = options.into();
+    let (has, wants) = (logits.shape(), targets.shape());
+    if has != wants {
+        return logits.refused("bce_with_logits", &format!("logits {has:?} against targets {wants:?}"));
+    }
+    let positive = match pos_weight {
+        Some(weight) => targets * weight.broadcast_to(&wants),
+        None => targets,
+    };
+    loss.reduce(positive * (-logits).softplus() + (1.0 - targets) * logits.softplus())
 }
 
 /// 1 for all of `size` classes but `class`.
