@@ -22,3 +22,4 @@ pub(crate) mod reduction;
 pub(crate) mod softmax;
 pub(crate) mod sources;
 pub(crate) mod tensor;
+pub(crate) mod true_steps;

@@ -22,3 +22,4 @@ mod oracles;
 mod oracles_pointwise;
 mod oracles_reductions;
 mod pointwise_limits;
+mod true_steps;

@@ -15,7 +15,7 @@ use crate::record::tensor::{Tensor, here};
 /// Number of true steps of each row of a batch: a `Copy` handle, made by [`Graph::lengths`] or [`Lengths::of`].
 ///
 /// Every length is from 1 to T; together they are at most N, the packed rows it was recorded for. The host checks both
-/// before each run.
+/// before each run that packs, and the first in each run if they come from [`Graph::lengths`].
 #[derive(Clone, Copy, Debug)]
 pub struct Lengths<'g> {
     tensor: Tensor<'g>,

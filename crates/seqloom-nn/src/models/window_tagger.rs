@@ -68,13 +68,9 @@ impl WindowTagger {
     #[track_caller]
     #[must_use]
     pub fn forward<'g>(&self, tokens: Tensor<'g>, lengths: Option<Lengths<'g>>) -> Tensor<'g> {
-        let (g, rows, time) = (tokens.graph(), tokens.dim(0), tokens.dim(1));
+        let (rows, time) = (tokens.dim(0), tokens.dim(1));
         let embedded = self.embedding.forward(tokens);
-        let seen = lengths.map_or(embedded, |lengths| {
-            let steps = g.literal(&[time], (0..time).map(|t| t as f32).collect());
-            let lengths = lengths.tensor().to_f32().reshape(&[rows, 1]);
-            embedded * steps.less(lengths).reshape(&[rows, time, 1])
-        });
+        let seen = lengths.map_or(embedded, |lengths| embedded * lengths.mask().reshape(&[rows, time, 1]));
         self.head.forward(self.hidden.forward(seen).tanh())
     }
 }
