@@ -2,6 +2,7 @@
 //! compared. The rate and the scale must hold, and different calls, seeds and elements must be independent.
 
 use seqloom_graph::{HostTensor, Params, Tensor};
+use seqloom_nn::Dropout;
 use seqloom_tests::case::{Case, Recorded};
 use seqloom_tests::device;
 
@@ -61,6 +62,61 @@ fn calls_seeds_and_neighbours_are_independent() {
     for (what, both) in pairs {
         // Independent: a quarter, with a standard deviation of 0.0031.
         assert!((both - 0.25).abs() < 0.0125, "{what}: both dropped in {both}");
+    }
+}
+
+/// One mask for all steps of a row and channel; other rows and channels have others.
+#[test]
+fn a_variational_mask_is_that_of_all_steps() {
+    const ROWS: usize = 40;
+    const STEPS: usize = 6;
+    const CHANNELS: usize = 250;
+    let ones = HostTensor::f32(&[ROWS, STEPS, CHANNELS], vec![1.0; ROWS * STEPS * CHANNELS]).unwrap();
+    let mut case = Case::compile(&device::shared(), &[ones], |_, x| {
+        let y = Dropout::variational(0.3).forward(x[0]);
+        Recorded { loss: y.sum_all(), outputs: vec![y] }
+    });
+    let run = |case: &Case| {
+        let _ = case.loss();
+        let values = case.outputs().remove(0);
+        assert_eq!(case.gradients()[0], values, "an element's gradient is what its value was scaled by");
+        values
+    };
+    let values = run(&case);
+    let mut firsts = Vec::new();
+    for row in values.chunks(STEPS * CHANNELS) {
+        let (first, rest) = row.split_at(CHANNELS);
+        assert!(rest.chunks(CHANNELS).all(|step| step == first));
+        firsts.extend(dropped(first));
+    }
+    // 10,000 trials have a standard deviation of at most √(0.25/10000) = 0.005: allow four of them.
+    assert!((share(&firsts, &firsts) - 0.3).abs() < 0.02, "dropped {}", share(&firsts, &firsts));
+    let pairs = [
+        ("two rows", share(&firsts[CHANNELS..], &firsts[..(ROWS - 1) * CHANNELS])),
+        ("two channels", share(&firsts[1..], &firsts[..ROWS * CHANNELS - 1])),
+    ];
+    for (what, both) in pairs {
+        assert!((both - 0.09).abs() < 0.02, "{what}: both dropped in {both}");
+    }
+    let kept = 1.0 / 0.7;
+    assert!(values.iter().all(|&v| v == 0.0 || (v - kept).abs() < 1e-5));
+    assert_eq!(run(&case), values, "the same seed");
+    case.set_seed(8);
+    assert_ne!(run(&case), values, "another seed");
+}
+
+#[test]
+fn variational_dropout_does_nothing_in_inference_and_refuses_what_it_cannot_do() {
+    let g = seqloom_graph::Graph::inference(&Params::seeded(0));
+    let x = g.full(&[2, 3, 4], 1.0);
+    assert!(Dropout::variational(0.5).forward(x).shape() == x.shape() && g.dropout_calls() == 0);
+    g.check().unwrap();
+    for (p, shape) in [(1.0, &[2, 3, 4][..]), (f32::NAN, &[2, 3]), (0.5, &[4])] {
+        for g in [seqloom_graph::Graph::inference, seqloom_graph::Graph::training] {
+            let g = g(&Params::seeded(0));
+            let _ = Dropout::variational(p).forward(g.full(shape, 1.0));
+            assert!(g.check().unwrap_err().to_string().contains("dropout"));
+        }
     }
 }
 
