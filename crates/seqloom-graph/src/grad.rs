@@ -30,7 +30,7 @@ use crate::ir::specs::{NodeId, ParamId};
 use crate::record::graph::Graph;
 use crate::record::tensor::Tensor;
 
-/// Gradients of the scalar `loss`, scaled by the control buffer's loss scale, with respect to each parameter it depends on.
+/// Gradients of the scalar `loss`, scaled by the control buffer's loss scale, with respect to each trained parameter it depends on.
 pub(crate) fn gradients<'g>(loss: Tensor<'g>) -> Result<Vec<(ParamId, Tensor<'g>)>, GraphError> {
     let graph = loss.graph;
     let needed = depends_on_params(graph, loss.id);
@@ -81,7 +81,8 @@ fn depends_on_params(graph: &Graph, last: NodeId) -> Vec<bool> {
     let recording = graph.recording();
     let mut needed = vec![false; last + 1];
     for (id, node) in recording.nodes[..=last].iter().enumerate() {
-        needed[id] = matches!(node.op, Op::Param(_)) || node.inputs.iter().any(|&input| needed[input]);
+        let trained = matches!(node.op, Op::Param(param) if graph.trains(param));
+        needed[id] = trained || node.inputs.iter().any(|&input| needed[input]);
     }
     needed
 }

@@ -2,8 +2,8 @@
 //!
 //! | in the file | what |
 //! |---|---|
-//! | `<name>` | the parameter of that `state_dict` name, as PyTorch would store it |
-//! | `adamw.m.<name>`, `adamw.v.<name>` | its first and second moment |
+//! | `<name>` | the parameter or constant of that `state_dict` name, as PyTorch would store it |
+//! | `adamw.m.<name>`, `adamw.v.<name>` | a parameter's first and second moment |
 //! | `adamw.step.<name>` | how many updates it has had, a scalar of type F32 as in PyTorch's `state['step']` |
 //! | `carried.<name>` | a state that the model carries from batch to batch, if it carries any |
 //! | metadata `seqloom` | JSON: format version, steps, updates, seed, vocabulary (see [`State`]) |
@@ -78,11 +78,13 @@ impl Checkpoint {
         let mut tensors = BTreeMap::new();
         let updates = store.updates()?;
         let state = State { applied: u64::from(updates.applied), ..state };
-        for (spec, count) in store.specs().iter().zip(updates.of_params) {
+        for (spec, count) in store.specs().iter().zip(updates.of_params).filter(|(spec, _)| spec.trained) {
             tensors.insert(format!("{UPDATES}{}", spec.name), scalar(count as f32));
         }
         for (arena, prefix) in [(Arena::Params, "")].into_iter().chain(MOMENTS) {
-            for (spec, values) in store.specs().iter().zip(store.read(arena)?) {
+            let kept = |spec: &ParamSpec| spec.trained || arena == Arena::Params;
+            for (spec, values) in store.specs().iter().zip(store.read(arena)?).filter(|(spec, _)| kept(spec))
+            {
                 tensors
                     .insert(format!("{prefix}{}", spec.name), Stored { shape: spec.shape.to_vec(), values });
             }
@@ -209,7 +211,11 @@ impl Checkpoint {
         let prefixes = if training { &["", trained[0], trained[1], trained[2]][..] } else { &[""] };
         let named = |prefix: &&str| {
             let prefix = (*prefix).to_owned();
-            specs.iter().map(move |spec| {
+            let kept = specs.iter().filter({
+                let values = prefix.is_empty();
+                move |spec| spec.trained || values
+            });
+            kept.map(move |spec| {
                 let shape = if prefix == UPDATES { Vec::new() } else { spec.shape.to_vec() };
                 (format!("{prefix}{}", spec.name), shape)
             })

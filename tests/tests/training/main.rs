@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // A test stops at the first surprise.
 
 mod checkpoints;
+mod constants;
 mod golden_bleu;
 mod golden_schedules;
 mod golden_training;

@@ -284,6 +284,12 @@ pub enum GraphError {
         /// Arena asked for.
         arena: &'static str,
     },
+    /// A constant of the model was given a gradient or a moment.
+    #[error("'{name}' is a constant, which has no gradient and no moments")]
+    NotTrained {
+        /// Its name.
+        name: String,
+    },
     /// A parameter that the store does not have.
     #[error("parameter {id} is not in this store, which holds {count}")]
     UnknownParam {

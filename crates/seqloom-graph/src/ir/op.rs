@@ -102,7 +102,7 @@ pub(crate) enum Op {
     Poison,
     /// The program's input of this index.
     Input(usize),
-    /// A trained tensor.
+    /// A parameter or a constant of the model.
     Param(ParamId),
     /// The graph's carried state of this index.
     State(usize),

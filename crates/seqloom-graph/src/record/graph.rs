@@ -86,6 +86,11 @@ impl Graph {
         self.params.get(id.index()).filter(|spec| spec.is(id))
     }
 
+    /// Whether this is a parameter that is trained, not a constant.
+    pub(crate) fn trains(&self, id: ParamId) -> bool {
+        self.param_spec(id).is_some_and(|spec| spec.trained)
+    }
+
     /// Number of parameters that this graph is over.
     pub(crate) fn param_count(&self) -> usize {
         self.params.len()

@@ -1,4 +1,4 @@
-//! The registry of trained tensors: names, shapes, initial values.
+//! The registry of a model's own tensors: names, shapes, initial values. Parameters are trained; constants are not.
 //!
 //! Layers register their parameters when they are made and keep the [`ParamId`]. Names are dotted paths as in PyTorch's
 //! `state_dict`, so checkpoints can be exchanged. The values move into arenas on the device ([`crate::ParamStore`]).
@@ -35,13 +35,15 @@ pub enum Init {
     Values(Vec<f32>),
 }
 
-/// A registered parameter.
+/// A registered parameter or constant.
 #[derive(Clone, Debug)]
 pub struct ParamSpec {
     /// Its `state_dict` name.
     pub name: String,
     /// Its dimensions.
     pub shape: Shape,
+    /// Whether it is trained; a constant is not.
+    pub trained: bool,
     pub(crate) values: Vec<f32>,
     number: u64,
 }
@@ -92,7 +94,6 @@ impl Params {
     /// Registers a parameter under the current scope. A name registered twice, or values that do not fill the shape,
     /// are kept as a mistake that [`crate::ParamStore::new`] returns.
     pub fn add(&mut self, name: &str, shape: &[usize], init: Init) -> ParamId {
-        let name = if self.scope.is_empty() { name.to_owned() } else { format!("{}.{name}", self.scope) };
         // A shape whose elements cannot be counted is a mistake and has no values.
         let countable = shape.iter().try_fold(1usize, |len, &dim| len.checked_mul(dim));
         let len = countable.filter(|&len| u32::try_from(len).is_ok()).unwrap_or(0);
@@ -105,15 +106,32 @@ impl Params {
             Init::Normal(std) => (0..len).map(|_| self.normal() * std).collect(),
             Init::Values(values) => values,
         };
+        self.register(name, shape, values, true)
+    }
+
+    /// Registers a tensor that belongs to the model and to its checkpoints but is not trained, such as the mean and the spread
+    /// that inputs are normalised with (a buffer of PyTorch's `register_buffer`).
+    ///
+    /// Values are in row-major order. [`Graph::param`](crate::Graph::param) records it like a parameter. It gets no gradient, and
+    /// optimizers neither change it nor keep moments of it; a checkpoint that is loaded replaces its values.
+    ///
+    /// Mistakes are those of [`Self::add`].
+    pub fn constant(&mut self, name: &str, shape: &[usize], values: Vec<f32>) -> ParamId {
+        self.register(name, shape, values, false)
+    }
+
+    fn register(&mut self, name: &str, shape: &[usize], values: Vec<f32>, trained: bool) -> ParamId {
+        let name = if self.scope.is_empty() { name.to_owned() } else { format!("{}.{name}", self.scope) };
         if self.specs.iter().any(|s| s.name == name) {
             self.error.get_or_insert(ParamMistake::Twice { name: name.clone() });
         }
+        let countable = shape.iter().try_fold(1usize, |len, &dim| len.checked_mul(dim));
         let fits = Shape::new(shape).filter(|_| countable == Some(values.len()));
         if fits.is_none() {
             self.error.get_or_insert(ParamMistake::Shape { shape: shape.to_vec(), len: values.len() });
         }
         let number = next_number();
-        self.specs.push(ParamSpec { name, shape: fits.unwrap_or_default(), values, number });
+        self.specs.push(ParamSpec { name, shape: fits.unwrap_or_default(), trained, values, number });
         ParamId::new(self.specs.len() - 1, number)
     }
 
@@ -126,7 +144,7 @@ impl Params {
         result
     }
 
-    /// The registered parameters, in order.
+    /// The registered parameters and constants, in order.
     pub fn iter(&self) -> impl Iterator<Item = &ParamSpec> {
         self.specs.iter()
     }
@@ -134,7 +152,7 @@ impl Params {
     /// Number of trained scalars.
     #[must_use]
     pub fn count(&self) -> usize {
-        self.specs.iter().map(|s| s.shape.elements()).sum()
+        self.specs.iter().filter(|s| s.trained).map(|s| s.shape.elements()).sum()
     }
 
     /// What clones, stores and graphs of this registry share.
@@ -144,9 +162,10 @@ impl Params {
 
     /// The parameters without their values.
     pub(crate) fn known(&self) -> Arc<[ParamSpec]> {
-        let known = self.specs.iter().map(|ParamSpec { name, shape, number, .. }| ParamSpec {
+        let known = self.specs.iter().map(|ParamSpec { name, shape, trained, number, .. }| ParamSpec {
             name: name.clone(),
             shape: *shape,
+            trained: *trained,
             values: Vec::new(),
             number: *number,
         });

@@ -1,4 +1,4 @@
-//! Parameters on the device: parallel arenas with one layout ([`super::arena`]), so the optimizer, the clip and a
+//! Parameters and constants on the device: parallel arenas with one layout ([`super::arena`]), so the optimizer, the clip and a
 //! checkpoint are each one operation over one buffer.
 //!
 //! The store also holds each parameter's update count (`updates`) and the carried states (`states`). Clones of a store
@@ -13,7 +13,7 @@ use crate::ir::shape::Shape;
 use crate::ir::specs::ParamId;
 use crate::record::graph::Graph;
 use crate::record::params::{ParamSpec, Params};
-use crate::run::arena::{Arena, Place, StoreKind, layout, room};
+use crate::run::arena::{Arena, Place, Places, StoreKind, layout, room};
 use crate::run::slots::Slots;
 use crate::run::states::{StateValue, States};
 use crate::run::updates::{UpdateCounts, Updates};
@@ -32,7 +32,7 @@ struct Inner {
     origin: u64,
     specs: Arc<[ParamSpec]>,
     places: Vec<Place>,
-    /// By arena, its chunks.
+    /// By arena, its chunks. Those of constants come last, and only values have them.
     arenas: Vec<Vec<Buffer>>,
     /// In a training store.
     updates: Option<UpdateCounts>,
@@ -49,19 +49,23 @@ impl ParamStore {
         let mut specs = params.into_specs()?;
         let facts = device.facts();
         let limit = facts.max_binding_bytes.min(facts.max_buffer_bytes);
-        let (places, chunks) = layout(&specs, limit)?;
+        let Places { places, chunks, trained } = layout(&specs, limit)?;
         let arenas = match kind {
             StoreKind::Inference => &["parameters"][..],
             StoreKind::Training => &["parameters", "gradients", "first moments", "second moments"][..],
         };
         let arenas = arenas
             .iter()
-            .map(|arena| chunks.iter().map(|&bytes| device.allocate(arena, bytes)).collect())
+            .enumerate()
+            .map(|(index, arena)| {
+                let chunks = if index == 0 { &chunks } else { &chunks[..trained] };
+                chunks.iter().map(|&bytes| device.allocate(arena, bytes)).collect()
+            })
             .collect::<Result<Vec<Vec<Buffer>>, _>>()?;
         let values: Vec<_> = specs.iter_mut().map(|spec| std::mem::take(&mut spec.values)).collect();
         let updates = match kind {
             StoreKind::Inference => None,
-            StoreKind::Training => Some(UpdateCounts::new(device, &places, &chunks)?),
+            StoreKind::Training => Some(UpdateCounts::new(device, &places, &chunks[..trained])?),
         };
         let slots = Mutex::default();
         let specs: Arc<[ParamSpec]> = specs.into();
@@ -86,7 +90,7 @@ impl ParamStore {
         &self.inner.device
     }
 
-    /// The parameters' names and shapes, in the order they were registered.
+    /// The parameters' and constants' names and shapes, in the order they were registered.
     #[must_use]
     pub fn specs(&self) -> &[ParamSpec] {
         &self.inner.specs
@@ -191,7 +195,8 @@ impl ParamStore {
         Graph::over(self.inner.origin, Arc::clone(&self.inner.specs), false)
     }
 
-    /// Every parameter's row-major values from an arena, in the order of [`Self::specs`]. Waits for the device.
+    /// Every parameter's row-major values from an arena, in the order of [`Self::specs`]. A constant has none in an arena other
+    /// than [`Arena::Params`]. Waits for the device.
     ///
     /// # Errors
     /// [`GraphError::NoArena`], or the device's failure.
@@ -200,15 +205,17 @@ impl ParamStore {
         let bytes =
             chunks.iter().map(|c| self.inner.device.read(&c.all()).wait()).collect::<Result<Vec<_>, _>>()?;
         let values = self.inner.places.iter().map(|&(chunk, offset, len)| {
-            bytemuck::pod_collect_to_vec(&bytes[chunk][offset as usize..(offset + len) as usize])
+            let chunk = bytes.get(chunk)?;
+            Some(bytemuck::pod_collect_to_vec(&chunk[offset as usize..(offset + len) as usize]))
         });
-        Ok(values.collect())
+        Ok(values.map(Option::unwrap_or_default).collect())
     }
 
     /// Replaces the values of the parameter at `index` in an arena.
     ///
     /// # Errors
-    /// [`GraphError::UnknownParam`], [`GraphError::ParamLength`], [`GraphError::NoArena`], or the device's failure.
+    /// [`GraphError::UnknownParam`], [`GraphError::ParamLength`], [`GraphError::NoArena`], [`GraphError::NotTrained`] for a
+    /// constant in an arena other than [`Arena::Params`], or the device's failure.
     pub fn write(&self, arena: Arena, index: usize, values: &[f32]) -> Result<()> {
         let Some(spec) = self.inner.specs.get(index) else {
             return Err(GraphError::UnknownParam { id: index, count: self.inner.specs.len() });
@@ -236,7 +243,10 @@ impl ParamStore {
 
     fn place(&self, arena: Arena, index: usize) -> Result<Slice> {
         let (chunk, offset, bytes) = self.inner.places[index];
-        Ok(self.chunks(arena)?[chunk].slice(offset, bytes))
+        let Some(chunk) = self.chunks(arena)?.get(chunk) else {
+            return Err(GraphError::NotTrained { name: self.inner.specs[index].name.clone() });
+        };
+        Ok(chunk.slice(offset, bytes))
     }
 
     /// Places that hold these parameters, given in order, with the gaps after them. Consecutive parameters of a chunk
