@@ -40,12 +40,12 @@ def causal(time: int) -> torch.Tensor:
 # --- nn.MultiheadAttention
 
 
-def attention_layer(name: str, kind: str) -> dict[str, torch.Tensor]:
+def attention_layer(name: str, kind: str, bias: bool = True) -> dict[str, torch.Tensor]:
     """`x [B,T,C]`, for cross-attention `memory [B,S,M]`, for ragged keys `lengths [B]`; `y` and `weights`, averaged over heads."""
     values = Values("transformer_" + name)
     rows, time, keys, channels, heads = 3, 4, 5, 8, 2
     width = 6 if kind == "cross" else None
-    module = nn.MultiheadAttention(channels, heads, kdim=width, vdim=width, batch_first=True).double()
+    module = nn.MultiheadAttention(channels, heads, bias=bias, kdim=width, vdim=width, batch_first=True).double()
     fill(module, values)
     leaves = {"x": values.normal(rows, time, channels).requires_grad_(True)}
     tensors, options = {}, {}
@@ -69,14 +69,16 @@ def attention_layer(name: str, kind: str) -> dict[str, torch.Tensor]:
 # --- nn.TransformerEncoder, nn.TransformerDecoder
 
 
-def stack(name: str, decoder: bool, pre: bool, activation: str, normed: bool) -> dict[str, torch.Tensor]:
+def stack(
+    name: str, decoder: bool, pre: bool, activation: str, normed: bool, bias: bool = True
+) -> dict[str, torch.Tensor]:
     """`x [B,T,C]` and `lengths [B]`, of a decoder `memory [B,S,C]` and `memory_lengths [B]`; `y` (0 on padded steps)."""
     values = Values("transformer_" + name)
     rows, time, positions, channels, heads = 3, 4, 5, 8, 2
     layer = (nn.TransformerDecoderLayer if decoder else nn.TransformerEncoderLayer)(
-        channels, heads, 10, dropout=0.0, activation=activation, batch_first=True, norm_first=pre
+        channels, heads, 10, dropout=0.0, activation=activation, batch_first=True, norm_first=pre, bias=bias
     )
-    norm = nn.LayerNorm(channels) if normed else None
+    norm = nn.LayerNorm(channels, bias=bias) if normed else None
     module = nn.TransformerDecoder(layer, 2, norm) if decoder else nn.TransformerEncoder(layer, 2, norm, enable_nested_tensor=False)
     module = module.double()
     fill(module, values)
@@ -98,6 +100,26 @@ def stack(name: str, decoder: bool, pre: bool, activation: str, normed: bool) ->
     tensors["weight_y"] = values.normal(rows, time, channels)
     loss = (tensors["y"] * tensors["weight_y"]).sum()
     return finish(name, tensors, leaves | dict(module.named_parameters()), loss)
+
+
+# --- feed-forward layers with gates
+
+
+def feed_forward(name: str, gate: str, maps: list[str], bias: bool) -> dict[str, torch.Tensor]:
+    """`x [B,T,C]` and `y`; the maps into the gate, beside it and out have these names."""
+    values = Values("transformer_" + name)
+    channels, between = 8, 10
+    module = nn.Module()
+    for map_name, sizes in zip(maps, [(channels, between), (channels, between), (between, channels)]):
+        module.add_module(map_name, nn.Linear(*sizes, bias=bias))
+    module = module.double()
+    fill(module, values)
+    into, beside, out = (getattr(module, map_name) for map_name in maps)
+    x = values.normal(3, 4, channels).requires_grad_(True)
+    y = out({"silu": F.silu, "gelu": F.gelu}[gate](into(x)) * beside(x))
+    weight = values.normal(*y.shape)
+    leaves = {"x": x} | dict(module.named_parameters())
+    return finish(name, {"y": y, "weight_y": weight}, leaves, (y * weight).sum())
 
 
 # --- the decoder-only model
@@ -396,11 +418,19 @@ def tree(name: str) -> dict[str, torch.Tensor]:
 
 def transformer() -> dict[str, torch.Tensor]:
     ragged, full = [6, 1, 4], [5, 5]
+    llama, plain = ["gate_proj", "up_proj", "down_proj"], ["linear1", "linear3", "linear2"]
     return {
         **attention_layer("attention_self", "self"),
         **attention_layer("attention_causal", "causal"),
         **attention_layer("attention_lengths", "lengths"),
         **attention_layer("attention_cross", "cross"),
+        **attention_layer("attention_without_bias", "causal", bias=False),
+        **attention_layer("attention_cross_without_bias", "cross", bias=False),
+        **stack("encoder_without_bias", decoder=False, pre=True, activation="gelu", normed=True, bias=False),
+        **stack("decoder_without_bias", decoder=True, pre=False, activation="relu", normed=False, bias=False),
+        **feed_forward("feed_forward_swiglu", "silu", llama, bias=False),
+        **feed_forward("feed_forward_geglu", "gelu", llama, bias=True),
+        **feed_forward("feed_forward_geglu_plain", "gelu", plain, bias=False),
         **stack("encoder_pre", decoder=False, pre=True, activation="gelu", normed=True),
         **stack("encoder_post", decoder=False, pre=False, activation="relu", normed=False),
         **stack("decoder_pre", decoder=True, pre=True, activation="relu", normed=False),

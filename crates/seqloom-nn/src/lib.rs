@@ -54,7 +54,7 @@ pub use generate::translator::{Translate, Translation, Translator};
 pub use layers::conv1d::{Conv1d, Conv1dConfig, Conv1dOptions, Padding, conv1d};
 pub use layers::dropout::Dropout;
 pub use layers::embedding::Embedding;
-pub use layers::feed_forward::{FeedForward, FeedForwardActivation};
+pub use layers::feed_forward::{FeedForward, FeedForwardActivation, FeedForwardConfig, FeedForwardNames};
 pub use layers::layer_norm::LayerNorm;
 pub use layers::linear::Linear;
 pub use layers::losses;

@@ -4,11 +4,11 @@
 
 use seqloom_graph::{AttentionOptions, Graph, HostData, HostTensor, Init, Lengths, ParamId, Params, Tensor};
 use seqloom_nn::{
-    AbsolutePositions, AttentionConfig, Batch, Bert, BertConfig, BlockConfig, BlockInit,
-    FeedForwardActivation, Gpt, GptConfig, LmBatch, MaskedBatch, Masking, Model, MultiHeadAttention,
-    NormKind, NormPlace, RelativePositions, Rotary, SinusoidLayout, StackMemory, Transformer,
-    TransformerConfig, TransformerDropout, TransformerStack, TranslationBatch, TranslationVocab,
-    TreePositions, Vocab, tree_distances,
+    AbsolutePositions, AttentionConfig, Batch, Bert, BertConfig, BlockConfig, BlockInit, FeedForward,
+    FeedForwardActivation, FeedForwardConfig, FeedForwardNames, Gpt, GptConfig, LmBatch, MaskedBatch,
+    Masking, Model, MultiHeadAttention, NormKind, NormPlace, RelativePositions, Rotary, SinusoidLayout,
+    StackMemory, Transformer, TransformerConfig, TransformerDropout, TransformerStack, TranslationBatch,
+    TranslationVocab, TreePositions, Vocab, tree_distances,
 };
 use seqloom_tests::case::weighted_sum;
 use seqloom_tests::compare::Tolerance;
@@ -48,12 +48,16 @@ fn rows(golden: &Golden, ids: &str, lengths: &str, more: usize) -> Vec<Vec<u32>>
 }
 
 fn attention(case: &str, memory: Option<usize>, causal: bool) {
+    attention_with(case, AttentionConfig { memory, ..AttentionConfig::new(8, 2) }, causal);
+}
+
+fn attention_with(case: &str, config: AttentionConfig, causal: bool) {
+    let memory = config.memory;
     let golden = golden();
     let mut params = Params::seeded(0);
     let x = leaf(&golden, &mut params, case, "x");
     let from = memory.map(|_| leaf(&golden, &mut params, case, "memory"));
-    let layer =
-        MultiHeadAttention::new(&mut params, "", AttentionConfig { memory, ..AttentionConfig::new(8, 2) });
+    let layer = MultiHeadAttention::new(&mut params, "", config);
     let lengths = golden.get(&format!("{case}.lengths"));
     let inputs: Vec<_> = lengths.map(|lengths| ("lengths", lengths)).into_iter().collect();
     assert_golden(&golden, case, params, &inputs, TOLERANCE, |g| {
@@ -91,6 +95,38 @@ fn cross_attention_to_another_width() {
     attention("attention_cross", Some(6), false);
 }
 
+#[test]
+fn attention_without_bias() {
+    let config = AttentionConfig { bias: false, ..AttentionConfig::new(8, 2) };
+    attention_with("attention_without_bias", config.clone(), true);
+    let cross = AttentionConfig { memory: Some(6), ..config };
+    attention_with("attention_cross_without_bias", cross, false);
+}
+
+#[test]
+fn feed_forward_with_gates() {
+    let gates = |activation, bias, names| FeedForwardConfig {
+        bias,
+        names,
+        ..FeedForwardConfig::new(8, 10, activation)
+    };
+    use FeedForwardActivation::GeGlu;
+    use FeedForwardNames::{Llama, Torch};
+    for (case, config) in [
+        ("feed_forward_swiglu", FeedForwardConfig::llama(8, 10)),
+        ("feed_forward_geglu", gates(GeGlu, true, Llama)),
+        ("feed_forward_geglu_plain", gates(GeGlu, false, Torch)),
+    ] {
+        let golden = golden();
+        let mut params = Params::seeded(0);
+        let x = leaf(&golden, &mut params, case, "x");
+        let layer = FeedForward::new(&mut params, config);
+        assert_golden(&golden, case, params, &[], TOLERANCE, |g| {
+            judged(&golden, g, case, vec![("y".to_owned(), layer.forward(g.param(x)))])
+        });
+    }
+}
+
 fn block(heads: usize, pre: bool, gelu: bool) -> BlockConfig {
     let activation = if gelu { FeedForwardActivation::Gelu } else { FeedForwardActivation::Relu };
     let norm_place = if pre { NormPlace::Pre } else { NormPlace::Post };
@@ -103,12 +139,16 @@ fn cut<'g>(y: Tensor<'g>, lengths: Lengths<'g>) -> Tensor<'g> {
 }
 
 fn stack(case: &str, decoder: bool, pre: bool, gelu: bool, normed: bool) {
+    stack_of(case, decoder, &block(2, pre, gelu), normed);
+}
+
+fn stack_of(case: &str, decoder: bool, block: &BlockConfig, normed: bool) {
     let golden = golden();
     let mut params = Params::seeded(0);
     let x = leaf(&golden, &mut params, case, "x");
     let memory = decoder.then(|| leaf(&golden, &mut params, case, "memory"));
     let make = if decoder { TransformerStack::decoder } else { TransformerStack::encoder };
-    let stack = make(&mut params, "", &block(2, pre, gelu), 2, 8, normed);
+    let stack = make(&mut params, "", block, 2, 8, normed);
     let mut inputs = vec![("lengths", golden.tensor(&format!("{case}.lengths")))];
     inputs.extend(golden.get(&format!("{case}.memory_lengths")).map(|l| ("memory_lengths", l)));
     assert_golden(&golden, case, params, &inputs, TOLERANCE, |g| {
@@ -124,6 +164,12 @@ fn stack(case: &str, decoder: bool, pre: bool, gelu: bool, normed: bool) {
         };
         judged(&golden, g, case, vec![("y".to_owned(), cut(y, lengths))])
     });
+}
+
+#[test]
+fn stacks_without_bias() {
+    stack_of("encoder_without_bias", false, &BlockConfig { bias: false, ..block(2, true, true) }, true);
+    stack_of("decoder_without_bias", true, &BlockConfig { bias: false, ..block(2, false, false) }, false);
 }
 
 #[test]

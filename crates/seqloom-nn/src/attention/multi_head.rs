@@ -29,6 +29,8 @@ pub struct AttentionConfig {
     pub relative: RelativePositions,
     /// Steps of the longest sequence that rotations are prepared for.
     pub max_positions: usize,
+    /// Whether the projections have biases, PyTorch's `bias`.
+    pub bias: bool,
     /// Initial values of the projections' weights; their biases start at 0.
     pub init: AttentionInit,
 }
@@ -49,7 +51,7 @@ pub enum AttentionInit {
 }
 
 impl AttentionConfig {
-    /// Self-attention with these channels and heads, without dropout and relative positions.
+    /// Self-attention with these channels and heads and with biases, without dropout and relative positions.
     #[must_use]
     pub fn new(channels: usize, heads: usize) -> Self {
         Self {
@@ -60,6 +62,7 @@ impl AttentionConfig {
             dropout: 0.0,
             relative: RelativePositions::None,
             max_positions: usize::MAX,
+            bias: true,
             init: AttentionInit::Torch,
         }
     }
@@ -105,14 +108,15 @@ impl<'g> KeyValues<'g> {
 /// Parameters, as PyTorch's `nn.MultiheadAttention`: `in_proj_weight` [C + 2·Hkv·D, C] (queries', keys' and values'
 /// rows in this order), or, if M differs from C, `q_proj_weight` [C, C], `k_proj_weight` and `v_proj_weight` [Hkv·D,
 /// M]; `in_proj_bias` [C + 2·Hkv·D]; `out_proj.weight` [C, C] and `out_proj.bias` \[C\]; `relative.weight` [H, 2R+1] if
-/// distances are learned.
+/// distances are learned. Without biases there is neither `in_proj_bias` nor `out_proj.bias`.
 ///
 /// Errors: heads that do not divide the channels, or key heads that do not divide the heads, poison the result, as do masks
 /// of wrong shapes.
 #[derive(Clone, Copy, Debug)]
 pub struct MultiHeadAttention {
     weights: Weights,
-    bias: ParamId,
+    /// Of the three input projections, one after another.
+    bias: Option<ParamId>,
     out: Linear,
     relative: RelativeTerms,
     channels: usize,
@@ -131,8 +135,8 @@ enum Weights {
 impl MultiHeadAttention {
     /// Registers the layer's parameters.
     pub fn new(params: &mut Params, name: &str, config: AttentionConfig) -> Self {
-        let AttentionConfig { channels, memory, heads, key_heads, dropout, relative, max_positions, init } =
-            config;
+        let AttentionConfig { channels, memory, heads, key_heads, dropout, .. } = config;
+        let AttentionConfig { relative, max_positions, bias, init, .. } = config;
         let keys = channels / heads.max(1) * key_heads;
         let joint = channels + 2 * keys;
         let begin = |input: usize, output: usize| match init {
@@ -154,8 +158,9 @@ impl MultiHeadAttention {
                     params.add("v_proj_weight", &[keys, width], begin(width, keys)),
                 ]),
             };
-            let bias = params.add("in_proj_bias", &[joint], Init::Zeros);
-            let out = Linear::with(params, "out_proj", channels, channels, [end, Init::Zeros]);
+            let of_out = bias.then_some(Init::Zeros);
+            let bias = bias.then(|| params.add("in_proj_bias", &[joint], Init::Zeros));
+            let out = Linear::with(params, "out_proj", channels, channels, end, of_out);
             let relative = RelativeTerms::new(params, relative, heads);
             Self { weights, bias, out, relative, channels, heads, key_heads, dropout, max_positions }
         })
@@ -188,7 +193,8 @@ impl MultiHeadAttention {
         let x = self.checked(x);
         let [query, keys, values] = match self.weights {
             Weights::Joint(weight) if x.rank() == 3 && x.dim(0) * x.dim(1) == 1 => {
-                let joint = x.matmul_t(x.graph().param(weight)) + x.graph().param(self.bias);
+                let joint = x.matmul_t(x.graph().param(weight));
+                let joint = self.bias.map_or(joint, |bias| joint + x.graph().param(bias));
                 self.parts().map(|(start, size)| joint.slice(-1, start, size))
             }
             _ => [0, 1, 2].map(|index| self.part(x, index)),
@@ -252,7 +258,8 @@ impl MultiHeadAttention {
             Weights::Joint(weight) => g.param(weight).slice(0, start, size),
             Weights::Apart(weights) => g.param(weights[index]),
         };
-        x.matmul_t(weight) + g.param(self.bias).slice(0, start, size)
+        let y = x.matmul_t(weight);
+        self.bias.map_or(y, |bias| y + g.param(bias).slice(0, start, size))
     }
 
     /// Projected queries [B, T, C] split into heads, at their positions.
@@ -330,6 +337,8 @@ mod tests {
         assert_eq!(shapes(AttentionConfig::new(12, 4)), named(&[joint, out].concat()));
         let grouped = AttentionConfig { key_heads: 1, ..AttentionConfig::new(12, 4) };
         assert_eq!(shapes(grouped)[0].1, [18, 12]);
+        let without = AttentionConfig { bias: false, ..AttentionConfig::new(12, 4) };
+        assert_eq!(shapes(without), named(&[joint[0], out[0]]));
         let cross = AttentionConfig { memory: Some(7), ..AttentionConfig::new(12, 4) };
         assert_eq!(
             shapes(cross)[..4],

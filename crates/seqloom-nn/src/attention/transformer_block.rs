@@ -16,7 +16,7 @@ use crate::attention::positions::Place;
 use crate::attention::relative_positions::RelativePositions;
 use crate::attention::transformer_dropout::TransformerDropout;
 use crate::layers::dropout::Dropout;
-use crate::layers::feed_forward::{FeedForward, FeedForwardActivation};
+use crate::layers::feed_forward::{FeedForward, FeedForwardActivation, FeedForwardConfig};
 use crate::layers::norm::{Norm, NormKind};
 
 /// Where a block normalises.
@@ -50,6 +50,8 @@ pub struct BlockConfig {
     pub norm_eps: f32,
     /// Probabilities of dropout while training, place by place.
     pub dropout: TransformerDropout,
+    /// Whether attention, feed-forward layers and normalisations have biases: PyTorch's `bias`.
+    pub bias: bool,
     /// How heads of self-attention know distances.
     pub relative: RelativePositions,
     /// Initial values.
@@ -82,8 +84,8 @@ impl BlockInit {
 }
 
 impl BlockConfig {
-    /// A block with these channels and heads, and a feed-forward layer four times as wide: pre-norm, exact GELU, no
-    /// dropout.
+    /// A block with these channels and heads, and a feed-forward layer four times as wide: pre-norm, exact GELU, biases,
+    /// no dropout.
     #[must_use]
     pub fn new(channels: usize, heads: usize) -> Self {
         Self {
@@ -96,6 +98,7 @@ impl BlockConfig {
             norm: NormKind::Layer,
             norm_eps: 1e-5,
             dropout: TransformerDropout::default(),
+            bias: true,
             relative: RelativePositions::None,
             init: BlockInit::Torch,
         }
@@ -107,6 +110,7 @@ impl BlockConfig {
             dropout: self.dropout.attention,
             relative,
             max_positions,
+            bias: self.bias,
             init: match self.init.spreads(layers) {
                 None => AttentionInit::Torch,
                 Some([spread, out]) => AttentionInit::Normal { spread, out },
@@ -133,7 +137,7 @@ pub(crate) const SPREAD: f32 = 0.02;
 ///
 /// Parameters, as PyTorch's `nn.TransformerEncoderLayer` and `nn.TransformerDecoderLayer`: `self_attn.*` and `multihead_attn.*`
 /// as [`MultiHeadAttention`] names them, `linear1.*`, `linear2.*` (and `linear3.*`) as [`FeedForward`], `norm1.*`, `norm2.*`,
-/// `norm3.*`.
+/// `norm3.*`; without biases only those that end in `weight`.
 #[derive(Clone, Debug)]
 pub struct TransformerBlock {
     attention: MultiHeadAttention,
@@ -184,8 +188,9 @@ impl TransformerBlock {
         max_positions: usize,
         cross: bool,
     ) -> Self {
-        let BlockConfig { channels, feed_forward, activation, norm, norm_place, norm_eps, dropout, .. } =
-            *config;
+        let BlockConfig {
+            channels, feed_forward, activation, norm, norm_place, norm_eps, dropout, bias, ..
+        } = *config;
         params.scope(name, |params| {
             let attention = config.attention(layers, max_positions, config.relative);
             let attention = MultiHeadAttention::new(params, "self_attn", attention);
@@ -194,10 +199,11 @@ impl TransformerBlock {
                 MultiHeadAttention::new(params, "multihead_attn", attention)
             });
             let init = config.init.spreads(layers).map(|spreads| spreads.map(Init::Normal));
-            let feed_forward =
-                FeedForward::new(params, channels, feed_forward, activation, dropout.inner, init);
+            let maps = FeedForwardConfig::new(channels, feed_forward, activation);
+            let maps = FeedForwardConfig { dropout: dropout.inner, bias, init, ..maps };
+            let feed_forward = FeedForward::new(params, maps);
             let mut branch = |name: &str, dropout: f32| Branch {
-                norm: Norm::new(params, name, norm, channels, norm_eps),
+                norm: Norm::new(params, name, norm, channels, norm_eps, bias),
                 place: norm_place,
                 dropout: Dropout::new(dropout),
             };

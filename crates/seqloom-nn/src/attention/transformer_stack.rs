@@ -68,8 +68,9 @@ impl TransformerStack {
                 TransformerBlock::new(params, &format!("layers.{l}"), config, layers, max_positions, cross)
             };
             let blocks = (0..layers).map(&mut block).collect();
-            let norm =
-                normed.then(|| Norm::new(params, "norm", config.norm, config.channels, config.norm_eps));
+            let norm = normed.then(|| {
+                Norm::new(params, "norm", config.norm, config.channels, config.norm_eps, config.bias)
+            });
             Self { blocks, norm }
         })
     }

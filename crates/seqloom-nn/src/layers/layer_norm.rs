@@ -6,29 +6,34 @@ use seqloom_graph::{Init, ParamId, Params, Tensor};
 ///
 /// Formula: y = (x − m)/√(v + eps)·weight + bias, with the mean m and the variance v = mean (x − m)² of the last axis.
 ///
-/// Shapes: x [.., C] → y [.., C]; parameters `weight` \[C\], 1 initially, and `bias` \[C\], 0 initially.
+/// Shapes: x [.., C] → y [.., C]; parameters `weight` \[C\], 1 initially, and, if there is one, `bias` \[C\], 0 initially.
 ///
 /// Errors: an operand whose last axis is not C, or an `eps` that is negative or not finite, poisons the result.
 #[derive(Clone, Copy, Debug)]
 pub struct LayerNorm {
-    affine: Option<(ParamId, ParamId)>,
+    weight: Option<ParamId>,
+    bias: Option<ParamId>,
     eps: f32,
 }
 
 impl LayerNorm {
     /// Registers the layer's parameters as `name.weight` and `name.bias`. PyTorch's default of `eps` is 1e-5.
     pub fn new(params: &mut Params, name: &str, channels: usize, eps: f32) -> Self {
-        let affine = params.scope(name, |params| {
-            let weight = params.add("weight", &[channels], Init::Ones);
-            (weight, params.add("bias", &[channels], Init::Zeros))
-        });
-        Self { affine: Some(affine), eps }
+        let layer = Self::without_bias(params, name, channels, eps);
+        let bias = params.scope(name, |params| params.add("bias", &[channels], Init::Zeros));
+        Self { bias: Some(bias), ..layer }
+    }
+
+    /// The layer that only scales, PyTorch's `bias=False`: registers only `name.weight`.
+    pub fn without_bias(params: &mut Params, name: &str, channels: usize, eps: f32) -> Self {
+        let weight = params.scope(name, |params| params.add("weight", &[channels], Init::Ones));
+        Self { weight: Some(weight), bias: None, eps }
     }
 
     /// The layer without parameters, over any number of channels: PyTorch's `elementwise_affine=False`.
     #[must_use]
     pub fn plain(eps: f32) -> Self {
-        Self { affine: None, eps }
+        Self { weight: None, bias: None, eps }
     }
 
     /// Records the layer: x [.., C] → [.., C].
@@ -36,11 +41,7 @@ impl LayerNorm {
     #[must_use]
     pub fn forward<'g>(&self, x: Tensor<'g>) -> Tensor<'g> {
         let of = |id: ParamId| x.graph().param(id);
-        x.layer_norm(
-            self.affine.map(|(weight, _)| of(weight)),
-            self.affine.map(|(_, bias)| of(bias)),
-            self.eps,
-        )
+        x.layer_norm(self.weight.map(of), self.bias.map(of), self.eps)
     }
 }
 

@@ -26,10 +26,18 @@ pub enum Norm {
 }
 
 impl Norm {
-    /// Registers the normalisation's parameters.
-    pub fn new(params: &mut Params, name: &str, kind: NormKind, channels: usize, eps: f32) -> Self {
+    /// Registers the normalisation's parameters; `bias` tells whether a [`LayerNorm`] has one.
+    pub fn new(
+        params: &mut Params,
+        name: &str,
+        kind: NormKind,
+        channels: usize,
+        eps: f32,
+        bias: bool,
+    ) -> Self {
         match kind {
-            NormKind::Layer => Self::Layer(LayerNorm::new(params, name, channels, eps)),
+            NormKind::Layer if bias => Self::Layer(LayerNorm::new(params, name, channels, eps)),
+            NormKind::Layer => Self::Layer(LayerNorm::without_bias(params, name, channels, eps)),
             NormKind::Rms => Self::Rms(RmsNorm::new(params, name, channels, eps)),
         }
     }

@@ -103,11 +103,12 @@ impl Bert {
     pub fn new(params: &mut Params, config: BertConfig) -> Self {
         let BertConfig { block, layers, max_time, token_types, .. } = &config;
         let (size, channels) = (config.vocab.size(), block.channels);
-        let norm = |params: &mut Params| Norm::new(params, "norm", block.norm, channels, block.norm_eps);
+        let norm =
+            |params: &mut Params| Norm::new(params, "norm", block.norm, channels, block.norm_eps, block.bias);
         let dense = |params: &mut Params, name: &str| match block.init {
             BlockInit::Torch => Linear::new(params, name, channels, channels),
             BlockInit::Gpt2 | BlockInit::Bert => {
-                Linear::with(params, name, channels, channels, [Init::Normal(SPREAD), Init::Zeros])
+                Linear::with(params, name, channels, channels, Init::Normal(SPREAD), Some(Init::Zeros))
             }
         };
         let spread = match block.init {

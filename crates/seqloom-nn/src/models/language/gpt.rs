@@ -61,7 +61,7 @@ impl GptConfig {
 /// ```
 ///
 /// Parameters: `embedding.weight` [V, C], `positions.weight` [max_time, C] if learned, `blocks.*` as [`TransformerStack`] names
-/// them, `head.weight` [V, C] and `head.bias` \[V\] unless tied.
+/// them, `head.weight` [V, C] and `head.bias` \[V\] unless tied. Without `block.bias` the head has none either.
 ///
 /// Errors: rows of more than `max_time` steps, and heads that do not divide the channels, poison the result.
 #[derive(Clone, Debug)]
@@ -88,11 +88,18 @@ impl Gpt {
             PositionEmbedding::new(params, "positions", config.positions, config.max_time, channels, spread);
         let blocks =
             TransformerStack::encoder(params, "blocks", &config.block, config.layers, config.max_time, true);
+        let bias = config.block.bias;
         let head = (!config.tied).then(|| match config.block.init {
-            BlockInit::Torch => Linear::new(params, "head", channels, size),
-            BlockInit::Gpt2 | BlockInit::Bert => {
-                Linear::with(params, "head", channels, size, [Init::Normal(SPREAD), Init::Zeros])
-            }
+            BlockInit::Torch if bias => Linear::new(params, "head", channels, size),
+            BlockInit::Torch => Linear::without_bias(params, "head", channels, size),
+            BlockInit::Gpt2 | BlockInit::Bert => Linear::with(
+                params,
+                "head",
+                channels,
+                size,
+                Init::Normal(SPREAD),
+                bias.then_some(Init::Zeros),
+            ),
         });
         let dropout = Dropout::new(config.block.dropout.embedding);
         Self { config, embedding, positions, dropout, blocks, head }
