@@ -30,12 +30,14 @@ fn exp_(x: Value) -> Value { return exp(x); }
 fn log_(x: Value) -> Value { return log(x); }
 
 // a^b. The built-in is undefined for a < 0, and for a = 0 where b <= 0. x^0 and 1^b are 1, also of a NaN. A whole b of a
-// negative a takes the sign from its parity, any other b gives NaN (the root of a). 0 keeps its own sign where b is odd.
+// negative a takes the sign from its parity. Any other b gives NaN (the root of a), but of -infinity the power of infinity, as
+// in C. 0 keeps its own sign where b is odd.
 fn pow_(a: Value, b: Value) -> Value {
     let one = (abs(a) == Value(1.0f)) | (b == Value(0.0f));
     let size = select(pow(abs(a), b), Value(1.0f), one);
     let odd = abs(b - 2.0f * trunc(b * 0.5f)) == Value(1.0f);
-    let of_negative = select(sqrt(a), select(size, -size, odd), trunc(b) == b);
+    let broken = select(sqrt(a), size, a < Value(-3.4028234e38f));
+    let of_negative = select(broken, select(size, -size, odd), trunc(b) == b);
     let inverse = 1.0f / a;
     let of_zero = select(select(Value(0.0f), a, odd), select(abs(inverse), inverse, odd), b < Value(0.0f));
     let zero = (a == Value(0.0f)) & (abs(b) > Value(0.0f));

@@ -77,6 +77,8 @@ fn pow_of_special_numbers() {
         [2.0, -INF, 0.0],
         [0.5, -INF, INF],
         [INF, 2.0, INF],
+        [-INF, 0.5, INF],
+        [-INF, -2.5, 0.0],
         [INF, -1.0, 0.0],
         [-INF, 3.0, -INF],
         [-INF, 2.0, INF],

@@ -152,7 +152,7 @@ impl<'g> Tensor<'g> {
     }
 
     /// self^exponent, element by element, with broadcasting, as in PyTorch: x⁰ is 1 for every x, also 0 and NaN; 1^b is 1 for every b;
-    /// a negative base has a result for whole exponents only, else NaN.
+    /// a negative base has a result for whole exponents only, else NaN; −∞ then counts as ∞.
     ///
     /// With y = aᵇ the gradients are b·aᵇ⁻¹ of a, 0 where b = 0, and y·ln a of b, 0 where a = 0 and b ≥ 0, and NaN for a negative a. The
     /// error is the driver's; Vulkan allows about 3e-7·(1 + |b| + |b·log₂ a|) of the value.
