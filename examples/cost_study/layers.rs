@@ -89,7 +89,7 @@ impl Layer {
         let store = ParamStore::new(device, params, StoreKind::Training)?;
         let g = store.training_graph();
         let loss = record(&g).square().mean_all();
-        let objective = Some(Objective { loss, update: false });
+        let objective = Some(Objective { loss, update: None });
         let program = Program::compile(&store, &g, Request { outputs: &[("loss", loss)], objective })?;
         let step = Step { program };
         // The first run compiles pipelines in the driver.

@@ -33,7 +33,7 @@ impl Visit for Follow<'_> {
         // Any fixed weights of both signs.
         let weights = (0..width).map(|k| ((k as f32 + 1.0) * 1.7).sin()).collect();
         let loss = (last * g.literal(&[width], weights)).sum_all();
-        let request = Request { outputs: &[], objective: Some(Objective { loss, update: false }) };
+        let request = Request { outputs: &[], objective: Some(Objective { loss, update: None }) };
         let ids = HostTensor::u32(&[1, time], (0..time as u32).collect())?;
         Program::compile(&store, &g, request)?.run(&[("tokens", &ids)], &Control::default())?;
         let gradient = store.read(Arena::Grads)?.swap_remove(embedding);

@@ -71,7 +71,7 @@ fn norms(device: &Device, cell: &CellUnderTest, options: &Options) -> Outcome<Ve
     let g = store.training_graph();
     let last = layer.forward(g.param(x)).slice(1, distance - 1, 1);
     let loss = (last * g.param(projection)).sum_all();
-    let request = Request { outputs: &[], objective: Some(Objective { loss, update: false }) };
+    let request = Request { outputs: &[], objective: Some(Objective { loss, update: None }) };
     Program::compile(&store, &g, request)?.run(&[], &Control::default())?;
 
     let gradient = store.read(Arena::Grads)?.swap_remove(0);

@@ -30,13 +30,16 @@ const FUSED_HEAD: &str = "fn fused(value: Value, index: u32) -> Value {";
 /// Generated code for a fusable kernel.
 ///
 /// `body` is the body of `fn fused(value: Value, index: u32) -> Value`, where `index` counts Values; it may call what `lib/pointwise.wgsl`,
-/// `lib/activation.wgsl` and `lib/view.wgsl` define, and reads the bindings `leaf0`, `leaf1`, ... that `leaves` lists.
+/// `lib/activation.wgsl` and `lib/view.wgsl` define, reads the bindings `leaf0`, `leaf1`, ... that `leaves` lists, and reads and writes
+/// `state0`, `state1`, ...
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct FusedCode {
     /// Statements, ending in a `return`.
     pub body: String,
     /// What each extra read-only binding holds.
     pub leaves: Vec<Elem>,
+    /// Number of bindings behind those that hold Values and are written too.
+    pub states: usize,
 }
 
 impl FusedCode {
@@ -54,7 +57,7 @@ impl FusedCode {
             \x20   let id = leaf1[strided(index, view.dims, view.s1)];\n\
             \x20   let kept = dropout_four(gelu_erf(add(value, x)), 0.9f, leaf2.seed, 3u, index);\n\
             \x20   return select_(greater(Value(to_f32(id)), Value(0.5f)), kept, tanh_(x));\n";
-        FusedCode { body: body.to_owned(), leaves: vec![Elem::F32x4, Elem::U32, Elem::Control] }
+        FusedCode { body: body.to_owned(), leaves: vec![Elem::F32x4, Elem::U32, Elem::Control], states: 0 }
     }
 
     fn sample_of_one() -> Self {
@@ -63,7 +66,7 @@ impl FusedCode {
             \x20   let id = leaf1[strided(index, view.dims, view.s1)];\n\
             \x20   let kept = dropout(gelu_erf(add(value, x)), 0.9f, leaf2.seed, 3u, index);\n\
             \x20   return select_(greater(to_f32(id), 0.5f), kept, tanh_(x));\n";
-        FusedCode { body: body.to_owned(), leaves: vec![Elem::F32, Elem::U32, Elem::Control] }
+        FusedCode { body: body.to_owned(), leaves: vec![Elem::F32, Elem::U32, Elem::Control], states: 0 }
     }
 }
 
@@ -221,11 +224,12 @@ pub fn assemble_parts(
         }
     }
     let leaves = fused.map_or(&[][..], |code| &code.leaves);
-    if kernel.bindings.len() + leaves.len() > REQUIRED_STORAGE_BUFFERS as usize {
+    let states = fused.map_or(0, |code| code.states);
+    if kernel.bindings.len() + leaves.len() + states > REQUIRED_STORAGE_BUFFERS as usize {
         return Err(AssembleError::TooManyBindings {
             kernel: kernel.name,
             bindings: kernel.bindings.len(),
-            leaves: leaves.len(),
+            leaves: leaves.len() + states,
             limit: REQUIRED_STORAGE_BUFFERS,
         });
     }
@@ -269,8 +273,17 @@ pub fn assemble_parts(
         );
     }
 
+    for i in 0..states {
+        let binding = kernel.bindings.len() + leaves.len() + i;
+        let _ = writeln!(
+            source,
+            "@group(0) @binding({binding}) var<storage, read_write> state{i}: array<Value>; // what fused code keeps"
+        );
+    }
+
     let mut bindings: Vec<Access> = kernel.bindings.iter().map(|binding| binding.access).collect();
     bindings.extend(leaves.iter().map(|_| Access::Read));
+    bindings.extend((0..states).map(|_| Access::ReadWrite));
     Ok(Wgsl {
         kernel: kernel.name,
         label: label(kernel, values, fused.is_some()),

@@ -149,8 +149,9 @@ impl<'a> Checker<'a> {
 
     /// Storage bindings against the table; leaves of fused code come after it, read only.
     fn bindings(&mut self, wgsl: &Wgsl, kernel: &Kernel) {
-        let mut found =
-            self.globals(|space| !matches!(space, AddressSpace::WorkGroup | AddressSpace::Immediate));
+        let mut found = self.globals(|space| {
+            !matches!(space, AddressSpace::WorkGroup | AddressSpace::Private | AddressSpace::Immediate)
+        });
         found.sort_by_key(|(_, global)| global.binding);
         let declared: Vec<Access> = kernel.bindings.iter().map(|binding| binding.access).collect();
         self.expect(wgsl.bindings.starts_with(&declared), || {

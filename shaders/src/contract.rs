@@ -242,7 +242,7 @@ pub struct ViewParams {
 /// so fewer steps than this may be on their way at once.
 pub const RATES: usize = 8;
 
-/// Rust's mirror of `struct Control` (64 bytes): the numbers of one training step, written before the step.
+/// Rust's mirror of `struct Control` (60 bytes): the numbers of one training step, written before the step.
 ///
 /// A step that is not finite is skipped on the device, and the host hears of it later. Therefore it writes the learning rates of
 /// the next [`RATES`] updates behind those that it knows of, and the device, which counts the applied ones, takes the one of its
@@ -250,14 +250,12 @@ pub const RATES: usize = 8;
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, bytemuck::Pod, bytemuck::Zeroable)]
 pub struct Control {
-    /// Decay of the first moment.
+    /// Decay of the first moment; 0 for an optimizer without one.
     pub beta1: f32,
     /// Decay of the second moment.
     pub beta2: f32,
-    /// Added to the root of the second moment.
-    pub eps: f32,
-    /// Decoupled weight decay.
-    pub weight_decay: f32,
+    /// Share of this batch's gradient in a step over several batches; a step over one does not read it.
+    pub share: f32,
     /// Largest global gradient norm; 0 or less means no clip.
     pub clip_norm: f32,
     /// What the loss was multiplied with; gradients are divided by it.
@@ -276,8 +274,7 @@ impl Default for Control {
         Control {
             beta1: 0.9,
             beta2: 0.999,
-            eps: 1e-8,
-            weight_decay: 0.0,
+            share: 1.0,
             clip_norm: 0.0,
             loss_scale: 1.0,
             seed: 0,
@@ -290,7 +287,7 @@ impl Default for Control {
 impl Control {
     /// The members as WGSL must lay them out.
     pub const FIELDS: &'static [Field] =
-        &fields!(Control { beta1, beta2, eps, weight_decay, clip_norm, loss_scale, seed, applied, lr });
+        &fields!(Control { beta1, beta2, share, clip_norm, loss_scale, seed, applied, lr });
 }
 
 /// The size of the field that `of` reads; only its type matters.

@@ -1,4 +1,4 @@
-//! The optimizer: global gradient norm in two stages, then AdamW over the arenas.
+//! The optimizer: global gradient norm in two stages, then the update over the arenas, whose arithmetic is fused code.
 //!
 //! The clip factor and the decision to skip a step that is not finite are taken on the device, from the `Control`
 //! written before each step: no number of a step is frozen into a program, and nothing waits for the host. So only the device
@@ -6,7 +6,7 @@
 //! of each parameter, from which the corrections of its moments follow. A skipped step leaves no trace: it is not counted, and
 //! what a state would have carried on from it is dropped.
 
-use crate::contract::{Width, kernel, params};
+use crate::contract::{ViewParams, Width, kernel, params};
 use crate::tables::family;
 
 params! {
@@ -32,14 +32,26 @@ params! {
 }
 
 params! {
-    /// Immediates of [`AdamW`].
-    AdamWParams {
+    /// Immediates of [`Update`].
+    UpdateParams {
         /// Values of each arena.
         len: u32,
         /// The first of them stands in this block of 256 bytes of the whole arena.
         first: u32,
         /// Values in a block.
         block: u32,
+        /// Alignment of `view`.
+        pad: u32,
+        /// How the leaves of fused code are read; an update reads all of them at its own index.
+        view: ViewParams,
+    }
+}
+
+params! {
+    /// Immediates of [`Accumulate`].
+    AccumulateParams {
+        /// Values of the gradients.
+        len: u32,
     }
 }
 
@@ -73,8 +85,8 @@ kernel! {
 }
 
 kernel! {
-    /// stats = \[norm, factor for the gradients, 1 if skipped, 1 if counts differ, learning rate, corrections of the first member
-    /// (2), 0, corrections of each parameter (2)\]; counts, of all updates and of each member's, go on by one unless it is
+    /// stats = \[norm, factor for the gradients, 1 if skipped, 1 if counts differ, learning rate, corrections and count of
+    /// the first member (3), the same of each parameter (3)\]; counts, of all updates and of each member's, go on by one unless it is
     /// skipped. One workgroup.
     NormFinish: "norm_finish" in "optimizer/norm_finish.wgsl",
     params NormFinishParams,
@@ -96,9 +108,31 @@ kernel! {
 }
 
 kernel! {
-    /// One AdamW step of `weights`, `moment1`, `moment2`; none where stats\[2\] is not 0. Any grid in x and y.
-    AdamW: "adamw" in "optimizer/adamw.wgsl",
-    params AdamWParams,
+    /// weights\[i\] = fused(weights\[i\], i), where fused code writes the states too; nothing where stats\[2\] is not 0. Any grid in x
+    /// and y.
+    Update: "update" in "optimizer/update.wgsl",
+    params UpdateParams,
+    libs [VALUE, VIEW],
+    subgroups false,
+    fusable true,
+    spec {
+        /// Invocations of a workgroup.
+        WORKGROUP workgroup: u32,
+        /// How many elements an invocation takes at once.
+        Value width: Width,
+    }
+    bindings { stats: Read F32, owners: Read U32, weights: ReadWrite Packed }
+    shipped [
+        { workgroup: 64, width: Width::One },
+        { workgroup: 64, width: Width::Four },
+        { workgroup: 256, width: Width::One },
+    ]
+}
+
+kernel! {
+    /// sum\[i\] += share·grads\[i\]. Any grid in x and y.
+    Accumulate: "accumulate" in "optimizer/accumulate.wgsl",
+    params AccumulateParams,
     libs [VALUE, CONTROL],
     subgroups false,
     fusable false,
@@ -108,15 +142,7 @@ kernel! {
         /// How many elements an invocation takes at once.
         Value width: Width,
     }
-    bindings {
-        control: Read Control,
-        stats: Read F32,
-        owners: Read U32,
-        grads: Read Packed,
-        weights: ReadWrite Packed,
-        moment1: ReadWrite Packed,
-        moment2: ReadWrite Packed,
-    }
+    bindings { control: Read Control, grads: Read Packed, sum: ReadWrite Packed }
     shipped [
         { workgroup: 64, width: Width::One },
         { workgroup: 64, width: Width::Four },
@@ -145,4 +171,4 @@ kernel! {
     ]
 }
 
-family![NormPartial, NormFinish, AdamW, Keep];
+family![NormPartial, NormFinish, Update, Accumulate, Keep];

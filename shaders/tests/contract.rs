@@ -322,7 +322,7 @@ fn fused_code_must_fit() {
     let secret = Kernel { fusable: false, ..*Map::KERNEL };
     let secret = assemble_parts(&secret, &[VALUES[0]], None);
     assert!(matches!(secret, Err(AssembleError::FusedLine { expected: 0, found: 1, .. })));
-    let many = FusedCode { body: "    return value;".to_owned(), leaves: vec![Elem::F32; 12] };
+    let many = FusedCode { body: "    return value;".to_owned(), leaves: vec![Elem::F32; 12], states: 0 };
     let many = assemble(&Map { workgroup: 64, width: Width::One }, Some(&many));
     assert!(matches!(many, Err(AssembleError::TooManyBindings { leaves: 12, .. })));
 }

@@ -65,7 +65,7 @@ impl Case {
         let named: Vec<(&str, Tensor<'_>)> =
             names.iter().map(String::as_str).zip(outputs.iter().copied()).collect();
         let store = ParamStore::new(device, params, StoreKind::Training).unwrap();
-        let request = Request { outputs: &named, objective: Some(Objective { loss, update: false }) };
+        let request = Request { outputs: &named, objective: Some(Objective { loss, update: None }) };
         let program =
             Program::compile(&store, &graph, request).unwrap_or_else(|error| panic!("compiling: {error}"));
         let inputs = operands

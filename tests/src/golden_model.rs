@@ -41,7 +41,7 @@ pub fn assert_golden(
     let g = store.training_graph();
     let Recorded { loss, outputs } = record(&g);
     let outputs: Vec<_> = outputs.iter().map(|(name, tensor)| (name.as_str(), *tensor)).collect();
-    let request = Request { outputs: &outputs, objective: Some(Objective { loss, update: false }) };
+    let request = Request { outputs: &outputs, objective: Some(Objective { loss, update: None }) };
     let program = Program::compile(&store, &g, request).unwrap_or_else(|error| panic!("{case}: {error}"));
     let control = Control { loss_scale: 1.0, ..Control::default() };
     program.run(inputs, &control).unwrap_or_else(|error| panic!("{case}: {error}"));

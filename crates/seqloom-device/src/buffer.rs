@@ -90,7 +90,9 @@ impl Buffer {
         &self.shared.raw
     }
 
-    pub(crate) fn id(&self) -> u64 {
+    /// A number that no other buffer of this process has.
+    #[must_use]
+    pub fn id(&self) -> u64 {
         self.shared.id
     }
 

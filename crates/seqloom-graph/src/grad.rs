@@ -153,6 +153,7 @@ fn vjp<'g>(
         | Op::Param(_)
         | Op::State(_)
         | Op::LossScale
+        | Op::Number(_)
         | Op::Constant(_)
         | Op::Literal(_)
         | Op::ToF32 { .. }

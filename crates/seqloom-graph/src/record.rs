@@ -15,6 +15,7 @@ pub(crate) mod indexing;
 pub(crate) mod lengths;
 pub(crate) mod movement;
 pub(crate) mod norm;
+pub(crate) mod optimizer;
 pub(crate) mod params;
 pub(crate) mod pointwise;
 pub(crate) mod recurrent;

@@ -39,14 +39,15 @@ impl Fusion {
     /// A head that just passes on its one f32 operand.
     #[must_use]
     pub fn identity() -> Self {
-        let of = |elem| FusedCode { body: "    return leaf0[index];\n".to_owned(), leaves: vec![elem] };
+        let of =
+            |elem| FusedCode { body: "    return leaf0[index];\n".to_owned(), leaves: vec![elem], states: 0 };
         let four = Fusion { code: of(Elem::F32x4), ..Self::default() };
         Self { code: of(Elem::F32), four: Some(Box::new(four)), ..Self::default() }
     }
 
     /// Code that gives 0 and reads nothing.
     pub(crate) fn zeros() -> Self {
-        let code = FusedCode { body: "    return Value(0.0f);\n".to_owned(), leaves: Vec::new() };
+        let code = FusedCode { body: "    return Value(0.0f);\n".to_owned(), ..FusedCode::default() };
         let four = Some(Box::new(Fusion { code: code.clone(), ..Self::default() }));
         Self { code, four, ..Self::default() }
     }

@@ -1,20 +1,24 @@
-//! AdamW over whole arenas. The device decides the global-norm clip and the skip of steps that are not finite.
+//! A step of an optimizer over whole arenas. The device decides the global-norm clip and the skip of steps that are not finite.
 //!
-//! There are three kernels: partial sums of squares of every run, one workgroup that computes the norm and the factor
-//! and counts the update, and the update of every run. An arena is split into runs because a device limits the size of
-//! a binding. All runs share one norm, as in PyTorch. No number of a step is in a launch: all come from the `Control`
-//! buffer and the counts, so a program can be replayed.
+//! First come partial sums of squares of every run, then one workgroup that computes the norm and the factor and counts the
+//! update ([`norm`]), then the update of every run ([`update`]). The arithmetic of an update is fused code, written from what an
+//! optimizer records. An arena is split into runs because a device limits the size of a binding. All runs share one norm, as in
+//! PyTorch. No number of a step is in a launch: all come from the `Control` buffer and the counts, so a program can be replayed.
 //!
 //! Carried states belong to the step too: if a gradient or a new state value is not finite, parameters, moments, counts
 //! and states stay as they were ([`keep`]).
 
 use seqloom_device::Facts;
+use seqloom_shaders::Control;
 use seqloom_shaders::optimizer::{
-    AdamW, AdamWParams, Keep, KeepParams, NormFinish, NormFinishParams, NormPartial, NormPartialParams,
+    Accumulate, AccumulateParams, Keep, KeepParams, NormFinish, NormFinishParams, NormPartial,
+    NormPartialParams, Update, UpdateParams,
 };
 
 use crate::error::KernelError;
-use crate::launch::{Job, Lowered, Operand, count, flat_grid, prefers_cpu, striding, width, workgroups};
+use crate::launch::{
+    Fusion, Job, Lowered, Operand, count, flat_grid, prefers_cpu, striding, view_at, width, workgroups,
+};
 
 const OP: &str = "optimizer";
 
@@ -24,17 +28,33 @@ pub const BLOCK: usize = 64;
 /// Values whose squares an invocation adds one by one: few enough that the sum's relative error is at most 2048·2⁻²⁴.
 const LONGEST_SUM: u32 = crate::sums::BLOCK as u32;
 
-/// Statistics before the corrections of each parameter.
+/// Statistics before the numbers of each parameter.
 const HEAD: usize = 8;
 
+/// Numbers of each parameter: two corrections and its updates.
+const PER_PARAM: usize = 3;
+
 /// Bytes of a `Control` and of the first statistics.
-const SMALL_BYTES: u64 = 64 + 4 * HEAD as u64;
+const SMALL_BYTES: u64 = (size_of::<Control>() + 4 * HEAD) as u64;
 
-/// Buffers of one run: gradients, parameters, both moments, and the blocks' owners.
-const PER_RUN: usize = 5;
-
-/// Buffers before those of the runs: the `Control`, the members, the counts.
+/// Buffers before the gradients: the `Control`, the members, the counts.
 const BEFORE_RUNS: usize = 3;
+
+/// Where the statistics hold a number that an update reads.
+pub mod stat {
+    use super::{HEAD, PER_PARAM};
+
+    /// Factor of the gradients.
+    pub const SCALE: usize = 1;
+    /// The learning rate.
+    pub const LR: usize = 4;
+
+    /// Number `which` of a parameter: the two corrections, then its updates.
+    #[must_use]
+    pub fn of_param(param: usize, which: usize) -> usize {
+        HEAD + PER_PARAM * param + which
+    }
+}
 
 /// Adjacent parameters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -45,12 +65,12 @@ pub struct Run {
     pub first: usize,
 }
 
-/// What a step updates.
+/// What a step looks at before it updates anything.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Problem {
-    /// The parameters that have a gradient.
-    pub runs: Vec<Run>,
-    /// Their number.
+    /// Elements of each run of gradients, gaps between parameters included.
+    pub runs: Vec<usize>,
+    /// Number of the parameters that have a gradient.
     pub members: usize,
     /// Elements of each tensor that a state will carry on; the step is skipped if one of them is not finite.
     pub carried: Vec<usize>,
@@ -60,30 +80,26 @@ pub struct Problem {
 /// them, 1 if the step was skipped, then numbers that only the update reads.
 #[must_use]
 pub fn stats_len(params: usize) -> usize {
-    HEAD + 2 * params
+    HEAD + PER_PARAM * params
 }
 
-/// One step of AdamW.
+/// The norm of all gradients, and what follows from it: the statistics.
 ///
 /// Bindings, of a store of P parameters: `In(0)` the `Control`; `In(1)` `[members]` of u32, which parameters have a gradient;
-/// `In(2)` `[1 + P]` of u32, applied updates of all and of each parameter, written in place; of run i `In(3 + 5i)` gradients,
-/// `In(4 + 5i)` parameters, `In(5 + 5i)` and `In(6 + 5i)` first and second moment, the last three written in place, and
-/// `In(7 + 5i)` of u32, the parameter that each block of the arena belongs to; then the tensors that states will carry on.
-/// `Out(0)` [`stats_len`]. `Scratch(0)` holds the partial sums.
+/// `In(2)` `[1 + P]` of u32, applied updates of all and of each parameter, written in place; `In(3 + i)` the gradients of run i;
+/// then the tensors that states will carry on. `Out(0)` [`stats_len`]. `Scratch(0)` holds the partial sums.
 ///
 /// # Errors
 /// A run that no kernel can number.
-pub fn lower(problem: &Problem, facts: &Facts) -> Result<Lowered, KernelError> {
+pub fn norm(problem: &Problem, facts: &Facts) -> Result<Lowered, KernelError> {
     let mut lowered = Lowered::default();
     // As many partial sums as fill a device. It depends only on facts and lengths, so it is the same in every run.
     let (workgroup, most) = if prefers_cpu(facts) { (64, 16) } else { (256, 256) };
     let numbered = |what, len: usize| count(OP, what, &[len]);
-    let carried_at = BEFORE_RUNS + PER_RUN * problem.runs.len();
-    let gradients =
-        problem.runs.iter().enumerate().map(|(i, run)| (BEFORE_RUNS + PER_RUN * i, run.len, true));
-    let carried = problem.carried.iter().enumerate().map(|(i, len)| (carried_at + i, *len, false));
+    let gradients = problem.runs.iter().map(|len| (*len, true));
+    let all = gradients.chain(problem.carried.iter().map(|len| (*len, false)));
     let mut partials = 0;
-    for (at, len, counts) in gradients.chain(carried).filter(|(_, len, _)| *len > 0) {
+    for (at, (len, counts)) in all.enumerate().filter(|(_, (len, _))| *len > 0) {
         let len = numbered("run", len)?;
         let width = width(len, None, facts);
         let items = len / width.elements();
@@ -96,7 +112,7 @@ pub fn lower(problem: &Problem, facts: &Facts) -> Result<Lowered, KernelError> {
             shape: len.to_string(),
             spec: NormPartial { workgroup, width },
             params: NormPartialParams { len: items, offset: partials, parts },
-            bindings: vec![Operand::In(at), Operand::Scratch(0)],
+            bindings: vec![Operand::In(BEFORE_RUNS + at), Operand::Scratch(0)],
             grid: flat_grid(OP, groups, workgroup, facts)?,
             flops: 2 * u64::from(len),
             bytes: 4 * (u64::from(len) + u64::from(groups)),
@@ -105,7 +121,7 @@ pub fn lower(problem: &Problem, facts: &Facts) -> Result<Lowered, KernelError> {
         partials += job.grid[0] * job.grid[1];
         lowered.launches.push(job.plain(facts)?);
     }
-    if problem.members == 0 || problem.runs.iter().all(|run| run.len == 0) {
+    if problem.members == 0 || problem.runs.iter().all(|len| *len == 0) {
         return Ok(Lowered::default());
     }
     lowered.scratch.push(4 * u64::from(partials));
@@ -118,35 +134,81 @@ pub fn lower(problem: &Problem, facts: &Facts) -> Result<Lowered, KernelError> {
         bindings: vec![Operand::In(0), Operand::Scratch(0), Operand::In(1), Operand::In(2), Operand::Out(0)],
         grid: [1, 1, 1],
         flops: u64::from(partials),
-        bytes: SMALL_BYTES + 4 * u64::from(partials) + 20 * u64::from(members),
+        bytes: SMALL_BYTES + 4 * u64::from(partials) + 24 * u64::from(members),
     };
     lowered.launches.push(finish.plain(facts)?);
-    for (i, run) in problem.runs.iter().enumerate().filter(|(_, run)| run.len > 0) {
-        let (len, first) = (numbered("run", run.len)?, numbered("blocks", run.first)?);
-        let width = width(len, None, facts);
-        let items = len / width.elements();
-        let (workgroup, grid) = striding(OP, items, 0, facts)?;
-        let own = BEFORE_RUNS + PER_RUN * i;
-        let mut bindings = vec![Operand::In(0), Operand::Out(0), Operand::In(own + PER_RUN - 1)];
-        bindings.extend((own..own + PER_RUN - 1).map(Operand::In));
-        let update = Job {
-            op: OP,
-            shape: len.to_string(),
-            spec: AdamW { workgroup, width },
-            params: AdamWParams { len: items, first, block: BLOCK as u32 / width.elements() },
-            bindings,
-            grid,
-            flops: 16 * u64::from(len),
-            bytes: SMALL_BYTES + 28 * u64::from(len),
-        };
-        lowered.launches.push(update.plain(facts)?);
-    }
     Ok(lowered)
+}
+
+/// The update of a run by fused code, whose value is the parameter: its one leaf is the gradient, and it keeps states.
+///
+/// Bindings: `In(0)` the statistics of [`norm`]; `In(1)` of u32, the parameter that each block of the arena belongs to; `In(2)` the
+/// parameters; `In(3)` their gradients; `In(4 + i)` the states, written in place like the parameters.
+///
+/// # Errors
+/// A run that no kernel can number; more states than a kernel can bind.
+pub fn update(run: Run, facts: &Facts, fusion: &Fusion) -> Result<Lowered, KernelError> {
+    let (len, first) = (count(OP, "run", &[run.len])?, count(OP, "blocks", &[run.first])?);
+    if len == 0 {
+        return Ok(Lowered::default());
+    }
+    let width = width(len, Some(fusion), facts);
+    let items = len / width.elements();
+    let (workgroup, grid) = striding(OP, items, 0, facts)?;
+    let code = &fusion.at(width).code;
+    // The parameters and the states are read and written.
+    let arrays = 2 + code.leaves.len() + 2 * code.states;
+    let block = BLOCK as u32 / width.elements();
+    let update = Job {
+        op: OP,
+        shape: len.to_string(),
+        spec: Update { workgroup, width },
+        params: UpdateParams {
+            len: items,
+            first,
+            block,
+            view: view_at(OP, Some(fusion), width)?,
+            ..UpdateParams::default()
+        },
+        bindings: (0..3).map(Operand::In).collect(),
+        grid,
+        flops: 4 * arrays as u64 * u64::from(len),
+        bytes: SMALL_BYTES + 4 * arrays as u64 * u64::from(len),
+    };
+    let behind: Vec<_> = (3..3 + code.leaves.len() + code.states).map(Operand::In).collect();
+    Ok(Lowered::single(update.reading(facts, code, &behind)?))
+}
+
+/// Adds the gradients of a run of `len` elements, times the `Control`'s share, to the sum of those of several batches.
+///
+/// Bindings: `In(0)` the `Control`, `In(1)` the gradients, `In(2)` the sum, written in place.
+///
+/// # Errors
+/// A run that no kernel can number.
+pub fn accumulate(len: usize, facts: &Facts) -> Result<Lowered, KernelError> {
+    let len = count(OP, "run", &[len])?;
+    if len == 0 {
+        return Ok(Lowered::default());
+    }
+    let width = width(len, None, facts);
+    let items = len / width.elements();
+    let (workgroup, grid) = striding(OP, items, 0, facts)?;
+    let job = Job {
+        op: OP,
+        shape: len.to_string(),
+        spec: Accumulate { workgroup, width },
+        params: AccumulateParams { len: items },
+        bindings: (0..3).map(Operand::In).collect(),
+        grid,
+        flops: 2 * u64::from(len),
+        bytes: SMALL_BYTES + 12 * u64::from(len),
+    };
+    Ok(Lowered::single(job.plain(facts)?))
 }
 
 /// A state of `len` elements takes its new values, unless the step was skipped.
 ///
-/// Bindings: `In(0)` the statistics of [`lower`], `In(1)` the new values, `Out(0)` the state.
+/// Bindings: `In(0)` the statistics of [`norm`], `In(1)` the new values, `Out(0)` the state.
 ///
 /// # Errors
 /// A state that no kernel can number.

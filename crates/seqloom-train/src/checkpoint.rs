@@ -3,8 +3,8 @@
 //! | in the file | what |
 //! |---|---|
 //! | `<name>` | the parameter or constant of that `state_dict` name, as PyTorch would store it |
-//! | `adamw.m.<name>`, `adamw.v.<name>` | a parameter's first and second moment |
-//! | `adamw.step.<name>` | how many updates it has had, a scalar of type F32 as in PyTorch's `state['step']` |
+//! | `<optimizer>.<state>.<name>` | what the optimizer keeps for a parameter, such as `adamw.m.<name>` and `adamw.v.<name>` |
+//! | `<optimizer>.step.<name>` | how many updates it has had, a scalar of type F32 as in PyTorch's `state['step']` |
 //! | `carried.<name>` | a state that the model carries from batch to batch, if it carries any |
 //! | metadata `seqloom` | JSON: format version, steps, updates, seed, vocabulary (see [`State`]) |
 //!
@@ -15,12 +15,12 @@
 //! Files of version 1 counted only steps. They are read that way: every step was an update of each parameter that has
 //! moments.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 
 use safetensors::tensor::TensorView;
 use safetensors::{Dtype, SafeTensorError, SafeTensors};
-use seqloom_graph::{Arena, ParamSpec, ParamStore, StateValue, Updates};
+use seqloom_graph::{Arena, Kept, ParamSpec, ParamStore, StateValue, Updates};
 use seqloom_nn::Vocab;
 
 use crate::error::{Error, Result};
@@ -32,8 +32,10 @@ pub const VERSION: u32 = 2;
 
 const KEY: &str = "seqloom";
 const CARRIED: &str = "carried.";
-const MOMENTS: [(Arena, &str); 2] = [(Arena::Moment1, "adamw.m."), (Arena::Moment2, "adamw.v.")];
-const UPDATES: &str = "adamw.step.";
+/// What counts a parameter's updates, between the optimizer's name and the parameter's.
+const UPDATES: &str = ".step.";
+/// The first moment in files of version 1.
+const MOMENT: &str = "adamw.m.";
 
 /// A run's state besides its tensors.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -67,7 +69,7 @@ pub struct Checkpoint {
 }
 
 impl Checkpoint {
-    /// Copies a training store, with moments, counts of updates and carried states, to host memory, with `state` except
+    /// Copies a training store, with the optimizer's states, counts of updates and carried states, to host memory, with `state` except
     /// [`State::applied`], which the store knows. Waits for the device. `path` is its destination; only errors and
     /// [`Checkpoint::save`] use it.
     ///
@@ -78,15 +80,21 @@ impl Checkpoint {
         let mut tensors = BTreeMap::new();
         let updates = store.updates()?;
         let state = State { applied: u64::from(updates.applied), ..state };
-        for (spec, count) in store.specs().iter().zip(updates.of_params).filter(|(spec, _)| spec.trained) {
-            tensors.insert(format!("{UPDATES}{}", spec.name), scalar(count as f32));
+        let trained = Trained::of(store);
+        for (spec, values) in store.specs().iter().zip(store.read(Arena::Params)?) {
+            tensors.insert(spec.name.clone(), Stored { shape: spec.shape.to_vec(), values });
         }
-        for (arena, prefix) in [(Arena::Params, "")].into_iter().chain(MOMENTS) {
-            let kept = |spec: &ParamSpec| spec.trained || arena == Arena::Params;
-            for (spec, values) in store.specs().iter().zip(store.read(arena)?).filter(|(spec, _)| kept(spec))
+        if let Some(optimizer) = trained.optimizer {
+            for (spec, count) in store.specs().iter().zip(updates.of_params).filter(|(spec, _)| spec.trained)
             {
-                tensors
-                    .insert(format!("{prefix}{}", spec.name), Stored { shape: spec.shape.to_vec(), values });
+                tensors.insert(format!("{optimizer}{UPDATES}{}", spec.name), scalar(count as f32));
+            }
+        }
+        for name in trained.names() {
+            let mut values = store.read(Arena::State(name))?;
+            for (index, file_name, shape) in trained.of_params(store.specs(), name) {
+                let values = std::mem::take(&mut values[index]);
+                tensors.insert(file_name, Stored { shape: shape.to_vec(), values });
             }
         }
         for StateValue { name, shape, values } in store.read_states()? {
@@ -154,7 +162,7 @@ impl Checkpoint {
         Some(Vocab::from_chars(chars.chars()))
     }
 
-    /// Puts parameters, moments, counts of updates and carried states into a training store, after checking all of
+    /// Puts parameters, the optimizer's states, counts of updates and carried states into a training store, after checking all of
     /// them. Returns the state.
     ///
     /// # Errors
@@ -162,13 +170,19 @@ impl Checkpoint {
     /// [`Error::Graph`] if the device fails.
     pub fn restore(&self, store: &ParamStore) -> Result<State> {
         let state = self.state.clone().ok_or_else(|| self.refuse(CheckpointFault::NoState))?;
-        self.matches(store.specs(), true).map_err(|fault| self.refuse(fault))?;
-        self.write(store, Arena::Params, "")?;
-        for (arena, prefix) in MOMENTS {
-            self.write(store, arena, prefix)?;
+        let trained = Trained::of(store);
+        self.matches(store.specs(), Some(&trained)).map_err(|fault| self.refuse(fault))?;
+        self.write(store)?;
+        for name in trained.names() {
+            for (index, file_name, _) in trained.of_params(store.specs(), name) {
+                if let Some(stored) = self.tensors.get(&file_name) {
+                    store.write(Arena::State(name), index, &stored.values)?;
+                }
+            }
         }
+        let optimizer = trained.optimizer.unwrap_or_default();
         let count = |spec: &ParamSpec| {
-            let stored = self.tensors.get(&format!("{UPDATES}{}", spec.name));
+            let stored = self.tensors.get(&format!("{optimizer}{UPDATES}{}", spec.name));
             stored.and_then(|stored| stored.values.first()).map_or(0, |&count| count as u32)
         };
         let of_params = store.specs().iter().map(count).collect();
@@ -187,8 +201,8 @@ impl Checkpoint {
     /// # Errors
     /// As [`Checkpoint::restore`], but training state is not needed.
     pub fn restore_parameters(&self, store: &ParamStore) -> Result<()> {
-        self.matches(store.specs(), false).map_err(|fault| self.refuse(fault))?;
-        self.write(store, Arena::Params, "")
+        self.matches(store.specs(), None).map_err(|fault| self.refuse(fault))?;
+        self.write(store)
     }
 
     /// An error about this file.
@@ -196,33 +210,52 @@ impl Checkpoint {
         Error::Checkpoint { path: self.path.clone(), fault }
     }
 
-    fn write(&self, store: &ParamStore, arena: Arena, prefix: &str) -> Result<()> {
+    fn write(&self, store: &ParamStore) -> Result<()> {
         for (index, spec) in store.specs().iter().enumerate() {
-            if let Some(stored) = self.tensors.get(&format!("{prefix}{}", spec.name)) {
-                store.write(arena, index, &stored.values)?;
+            if let Some(stored) = self.tensors.get(&spec.name) {
+                store.write(Arena::Params, index, &stored.values)?;
             }
         }
         Ok(())
     }
 
-    /// Whether names and shapes are exactly those of a model with these parameters.
-    fn matches(&self, specs: &[ParamSpec], training: bool) -> Result<(), CheckpointFault> {
-        let trained = [MOMENTS[0].1, MOMENTS[1].1, UPDATES];
-        let prefixes = if training { &["", trained[0], trained[1], trained[2]][..] } else { &[""] };
-        let named = |prefix: &&str| {
-            let prefix = (*prefix).to_owned();
-            let kept = specs.iter().filter({
-                let values = prefix.is_empty();
-                move |spec| spec.trained || values
-            });
-            kept.map(move |spec| {
-                let shape = if prefix == UPDATES { Vec::new() } else { spec.shape.to_vec() };
-                (format!("{prefix}{}", spec.name), shape)
-            })
+    /// The optimizer whose states the file has: what stands before `.step.` and the name of a parameter.
+    fn optimizer(&self, specs: &[ParamSpec]) -> Option<&str> {
+        let of = |name: &str| {
+            let ends = specs.iter().find_map(|spec| name.strip_suffix(spec.name.as_str()));
+            ends.and_then(|before| before.strip_suffix(UPDATES)).map(str::len)
         };
-        let needed: BTreeMap<_, _> = prefixes.iter().flat_map(named).collect();
-        let is_trained = |name: &str| trained.iter().any(|prefix| name.starts_with(prefix));
-        let skipped = |name: &str| name.starts_with(CARRIED) || (!training && is_trained(name));
+        let own = |name: &str| specs.iter().any(|spec| spec.name == name);
+        let mut others = self.tensors.keys().map(String::as_str).filter(|name| !own(name));
+        others.find_map(|name| Some(&name[..of(name)?]))
+    }
+
+    /// Whether names and shapes are exactly those of a model with these parameters, and of the states of its optimizer if it is to be
+    /// trained on.
+    fn matches(&self, specs: &[ParamSpec], trained: Option<&Trained<'_>>) -> Result<(), CheckpointFault> {
+        let mut needed: BTreeMap<_, _> =
+            specs.iter().map(|spec| (spec.name.clone(), spec.shape.to_vec())).collect();
+        let has = self.optimizer(specs);
+        if let Some((trained, optimizer)) = trained.and_then(|trained| Some((trained, trained.optimizer?))) {
+            if let Some(has) = has.filter(|has| *has != optimizer) {
+                return Err(CheckpointFault::Optimizer { has: has.to_owned(), needs: optimizer.to_owned() });
+            }
+            needed.extend(
+                specs
+                    .iter()
+                    .filter(|spec| spec.trained)
+                    .map(|spec| (format!("{optimizer}{UPDATES}{}", spec.name), Vec::new())),
+            );
+            for name in trained.names() {
+                let states = trained.of_params(specs, name);
+                needed.extend(states.map(|(_, file_name, shape)| (file_name, shape.to_vec())));
+            }
+        }
+        let is_trained = |name: &str| {
+            let of_optimizer = has.and_then(|has| name.strip_prefix(has)?.strip_prefix('.'));
+            of_optimizer.is_some_and(|rest| specs.iter().any(|spec| rest.ends_with(&spec.name)))
+        };
+        let skipped = |name: &str| name.starts_with(CARRIED) || (trained.is_none() && is_trained(name));
         let missing: Vec<_> =
             needed.keys().filter(|name| !self.tensors.contains_key(*name)).cloned().collect();
         let unknown = |name: &&String| !needed.contains_key(*name) && !skipped(name);
@@ -267,6 +300,39 @@ impl Checkpoint {
             None => None,
         };
         safetensors::serialize(views, metadata).map_err(|e| damaged(e.to_string()))
+    }
+}
+
+/// What a store's optimizer keeps.
+struct Trained<'a> {
+    /// Its name; nothing in a store without one.
+    optimizer: Option<&'static str>,
+    /// By parameter.
+    states: &'a [Vec<Kept>],
+}
+
+impl<'a> Trained<'a> {
+    fn of(store: &'a ParamStore) -> Self {
+        Self { optimizer: store.optimizer(), states: store.kept_states() }
+    }
+
+    /// The names of the states, each once.
+    fn names(&self) -> BTreeSet<&'static str> {
+        self.states.iter().flatten().map(|kept| kept.name).collect()
+    }
+
+    /// The parameters that have a state of this name: index, the state's name in a file, its shape.
+    fn of_params<'s>(
+        &'s self,
+        specs: &'s [ParamSpec],
+        name: &'static str,
+    ) -> impl Iterator<Item = (usize, String, &'s [usize])> {
+        let optimizer = self.optimizer.unwrap_or_default();
+        let states = specs.iter().zip(self.states).enumerate();
+        states.filter_map(move |(index, (spec, states))| {
+            let kept = states.iter().find(|kept| kept.name == name)?;
+            Some((index, format!("{optimizer}.{name}.{}", spec.name), &kept.shape[..]))
+        })
     }
 }
 
@@ -317,9 +383,9 @@ fn decode(bytes: &[u8], ignored: impl Fn(&str) -> bool) -> Result<Decoded, Check
 /// A file of version 1 with the update counts that it lacks.
 fn counted(state: State, mut tensors: BTreeMap<String, Stored>) -> Decoded {
     let moved = |name: &String, stored: &Stored| {
-        let name = name.strip_prefix(MOMENTS[0].1)?;
+        let name = name.strip_prefix(MOMENT)?;
         let updates = if stored.values.iter().any(|&m| m != 0.0) { state.step } else { 0 };
-        Some((format!("{UPDATES}{name}"), scalar(updates as f32)))
+        Some((format!("adamw{UPDATES}{name}"), scalar(updates as f32)))
     };
     let counts: Vec<_> = tensors.iter().filter_map(|(name, stored)| moved(name, stored)).collect();
     tensors.extend(counts);

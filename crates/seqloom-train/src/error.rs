@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use seqloom_device::DeviceError;
-use seqloom_graph::GraphError;
+use seqloom_graph::{BadSetting, GraphError};
 use seqloom_nn::NnError;
 
 use crate::fault::{CheckpointFault, CodecFault, ConfigFault, ParallelFault};
@@ -166,4 +166,10 @@ impl Error {
 
 fn name(path: &Option<PathBuf>) -> String {
     path.as_ref().map_or_else(|| "the text".to_owned(), |p| format!("'{}'", p.display()))
+}
+
+impl From<BadSetting> for Error {
+    fn from(BadSetting { setting, value, needs }: BadSetting) -> Self {
+        Error::Setting { setting, value, needs }
+    }
 }

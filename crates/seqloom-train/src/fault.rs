@@ -93,7 +93,9 @@ pub enum CheckpointFault {
         newest: u32,
     },
     /// The file has parameters but no training state.
-    #[error("it holds no training state (step, seed, moments); its parameters alone can be restored")]
+    #[error(
+        "it holds no training state (step, seed, states of an optimizer); its parameters alone can be restored"
+    )]
     NoState,
     /// The file is another model's; lists all differences.
     #[error("it is of another model: {}", differences(missing, extra, misshapen))]
@@ -104,6 +106,16 @@ pub enum CheckpointFault {
         extra: Vec<String>,
         /// Tensors of other shapes.
         misshapen: Vec<Misshapen>,
+    },
+    /// States of another optimizer than the one that is to go on.
+    #[error(
+        "it has the states of the optimizer '{has}', not those of '{needs}'; its parameters alone can be restored"
+    )]
+    Optimizer {
+        /// The file's optimizer.
+        has: String,
+        /// The trainer's.
+        needs: String,
     },
     /// A tensor that is not of 32-bit floats.
     #[error("tensor '{name}' is of type {has}, only F32 can be read")]

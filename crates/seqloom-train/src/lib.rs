@@ -1,4 +1,4 @@
-//! Training: the optimizer's settings, schedules, data, the trainer, checkpoints, progress and plots.
+//! Training: optimizers, schedules, data, the trainer, checkpoints, progress and plots.
 //!
 //! Nothing here computes on tensors: the trainer records a model's loss, lets the graph compile a step of it, and
 //! writes the few numbers that change from step to step. Everything that a run depends on (seed, step, position in the
@@ -12,7 +12,7 @@
 //! | [`fault`], [`error`], [`random`] | what can go wrong, and with which file; two small pure functions for seeds |
 //! | [`report`] | progress, curves, charts, attention maps, and scores over a test set |
 //! | [`data`] | data, and the batches cut from it |
-//! | [`optim`] | AdamW's settings, the learning rate over time, and when to stop |
+//! | [`optim`] | the optimizers, the learning rate over time, and when to stop |
 //! | [`checkpoint`] | safetensors files: reading, checking, replacing |
 //! | [`interchange`] | files of other libraries, whose tensors have other names |
 //! | [`trainer`] | steps, evaluation, programs by batch shape |
@@ -48,7 +48,7 @@ pub use error::{Error, Result};
 pub use fault::{CheckpointFault, CodecFault, ConfigFault, Misshapen, ParallelFault};
 pub use interchange::hugging_face::{read_bert, read_gpt2};
 pub use interchange::name_map::{NameMap, NameRule};
-pub use optim::optimizer::AdamW;
+pub use optim::adam::AdamW;
 pub use optim::schedule::{
     AfterWarmup, Constant, Cosine, CosineRestarts, Exponential, InverseSqrt, LinearSchedule, OneCycle,
     Schedule, StepDecay, Warmup, WarmupStableDecay,

@@ -1,5 +1,6 @@
-//! The optimizer's settings, the learning rate over time, and what follows a measured value.
+//! The optimizers, the learning rate over time, and what follows a measured value.
 
-pub mod optimizer;
+pub mod adam;
 pub mod schedule;
+pub(crate) mod settings;
 pub mod watch;

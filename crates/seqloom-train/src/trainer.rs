@@ -8,27 +8,30 @@
 //! device skips a step whose gradient is not finite and leaves no trace of it, so the learning rate follows the applied
 //! updates. The trainer hears of a skip a few steps later, so it writes the rates of several next updates (`Control`).
 
+mod hearing;
+mod options;
+mod pending;
 mod programs;
 
 use std::collections::VecDeque;
 use std::fmt;
 use std::marker::PhantomData;
 use std::path::Path;
-use std::sync::Arc;
 
 use seqloom_device::Device;
 use seqloom_graph::{
-    CacheUsage, Control, Graph, ParamStore, Params, Program, ProgramCache, RATES, ReadTensors, StoreKind,
+    CacheUsage, Control, Graph, Optimizer, ParamStore, Params, Program, ProgramCache, RATES, StoreKind,
     Tensor,
 };
-use seqloom_nn::{Batch, Finished, LossListener, Model, Vocab};
+use seqloom_nn::{Batch, Model, Vocab};
 
 use crate::checkpoint::{Checkpoint, State, VERSION};
 use crate::error::{Error, Result};
 use crate::fault::CheckpointFault;
-use crate::optim::optimizer::AdamW;
 use crate::optim::schedule::{Constant, Schedule};
+use crate::optim::settings::control;
 use crate::random::step_seed;
+use pending::Pending;
 use programs::{Key, compile, parts, read};
 
 /// Most steps in flight. Two would keep a device busy; a few more cover delays of the host. Without a limit a host
@@ -50,14 +53,6 @@ pub enum SkipPolicy {
     Continue,
     /// It returns [`Error::Skipped`], once, after this many consecutive skipped steps. Training can go on after it.
     StopAfter(u64),
-}
-
-/// A loss on its way from the device, and whether the step was skipped.
-struct Pending {
-    step: u64,
-    tokens: u64,
-    told: ReadTensors<2>,
-    listener: Option<Arc<dyn LossListener>>,
 }
 
 /// Device memory of a trainer, in bytes, and the programs that it keeps.
@@ -84,7 +79,9 @@ pub struct TrainerMemory {
 pub struct Trainer<B, M> {
     store: ParamStore,
     model: M,
-    optimizer: AdamW,
+    optimizer: Box<dyn Optimizer>,
+    /// The rate before the schedule's factor.
+    lr: f64,
     schedule: Box<dyn Schedule>,
     seed: u64,
     step: u64,
@@ -113,7 +110,12 @@ where
     ///
     /// # Errors
     /// As [`Trainer::for_model`].
-    pub fn new(device: &Device, params: Params, optimizer: AdamW, record: F) -> Result<Self> {
+    pub fn new(
+        device: &Device,
+        params: Params,
+        optimizer: impl Optimizer + 'static,
+        record: F,
+    ) -> Result<Self> {
         Self::for_model(device, params, optimizer, record)
     }
 }
@@ -124,14 +126,23 @@ impl<B: Batch, M: Model<B>> Trainer<B, M> {
     /// # Errors
     /// [`Error::Setting`] for a senseless optimizer; [`Error::Graph`] if a parameter was registered by mistake or the device
     /// has no room.
-    pub fn for_model(device: &Device, params: Params, optimizer: AdamW, model: M) -> Result<Self> {
+    pub fn for_model(
+        device: &Device,
+        params: Params,
+        optimizer: impl Optimizer + 'static,
+        model: M,
+    ) -> Result<Self> {
         optimizer.check()?;
+        let lr = optimizer.lr();
+        check_rate(lr)?;
         let seed = params.seed();
         let store = ParamStore::new(device, params, StoreKind::Training)?;
+        store.attach(&optimizer)?;
         Ok(Self {
             store,
             model,
-            optimizer,
+            optimizer: Box::new(optimizer),
+            lr,
             schedule: Box::new(Constant),
             seed,
             step: 0,
@@ -149,25 +160,14 @@ impl<B: Batch, M: Model<B>> Trainer<B, M> {
         })
     }
 
-    /// The same trainer with this schedule of the learning rate: one of those shipped, or a closure of the update's number.
-    ///
-    /// # Errors
-    /// [`Error::Setting`] for a senseless one.
-    pub fn with_schedule(mut self, schedule: impl Schedule + 'static) -> Result<Self> {
-        schedule.check()?;
-        self.schedule = Box::new(schedule);
-        Ok(self)
-    }
-
     /// Takes this learning rate from the next step on, instead of the optimizer's; the schedule still multiplies it. A checkpoint
     /// does not hold it.
     ///
     /// # Errors
     /// [`Error::Setting`] if it is negative or not finite; the rate is then as before.
     pub fn set_lr(&mut self, lr: f64) -> Result<()> {
-        let optimizer = AdamW { lr, ..self.optimizer };
-        optimizer.check()?;
-        self.optimizer = optimizer;
+        check_rate(lr)?;
+        self.lr = lr;
         Ok(())
     }
 
@@ -177,50 +177,7 @@ impl<B: Batch, M: Model<B>> Trainer<B, M> {
     /// As [`Trainer::update_count`].
     pub fn lr(&mut self) -> Result<f64> {
         let next = self.known_updates()?.saturating_add(1);
-        Ok(self.optimizer.lr * self.schedule.factor(next))
-    }
-
-    /// The same trainer with another seed for dropout than the parameters had.
-    #[must_use]
-    pub fn with_seed(mut self, seed: u64) -> Self {
-        self.seed = seed;
-        self
-    }
-
-    /// The same trainer, whose checkpoints hold this vocabulary and which refuses one with another.
-    #[must_use]
-    pub fn with_vocab(mut self, vocab: &Vocab) -> Self {
-        self.vocab = Some(vocab.clone());
-        self
-    }
-
-    /// The same trainer with another policy for skipped steps than to go on.
-    ///
-    /// # Errors
-    /// [`Error::Setting`] for a number of 0.
-    pub fn with_skips(mut self, policy: SkipPolicy) -> Result<Self> {
-        if policy == SkipPolicy::StopAfter(0) {
-            let setting = "SkipPolicy::StopAfter";
-            return Err(Error::Setting { setting, value: 0.0, needs: "at least 1" });
-        }
-        self.skips = policy;
-        Ok(self)
-    }
-
-    /// The same trainer keeping up to `most` programs for training and as many for evaluation, instead of 128. Each
-    /// serves one batch shape. With more shapes, the least recently used one is dropped and compiled again when it
-    /// returns.
-    #[must_use]
-    pub fn with_programs(mut self, most: usize) -> Self {
-        (self.training, self.evaluation) = (ProgramCache::new(most), ProgramCache::new(most));
-        self
-    }
-
-    /// The same trainer keeping every step's loss for [`Trainer::history`].
-    #[must_use]
-    pub fn with_history(mut self) -> Self {
-        self.history = Some(Vec::new());
-        self
+        Ok(self.lr * self.schedule.factor(next))
     }
 
     /// One step of training. It does not wait for its own result, at most for the fourth step before it, so the queue
@@ -238,14 +195,14 @@ impl<B: Batch, M: Model<B>> Trainer<B, M> {
     pub fn step(&mut self, batch: &B) -> Result<()> {
         let (key, tensors) = parts(batch)?;
         let (step, applied) = (self.step + 1, self.known_updates()?);
-        let factor = |update| self.schedule.factor(update);
-        let control = self.optimizer.control(applied, factor, step_seed(self.seed, step));
+        let rate = |update| self.lr * self.schedule.factor(update);
+        let control = control(applied, rate, self.optimizer.clip_norm(), step_seed(self.seed, step));
         if let Some(&rate) = control.lr.iter().find(|rate| !(rate.is_finite() && **rate >= 0.0)) {
             let (setting, needs) = ("the learning rate by the schedule", "finite and at least 0");
             return Err(Error::Setting { setting, value: rate.into(), needs });
         }
-        let (store, model) = (&self.store, &self.model);
-        let program = self.training.get_or_try(&key, || compile(store, model, batch, true))?;
+        let (store, model, optimizer) = (&self.store, &self.model, &*self.optimizer);
+        let program = self.training.get_or_try(&key, || compile(store, model, batch, Some(optimizer)))?;
         let tensors = read(program, tensors);
         if batch.begins() {
             program.check(&tensors)?;
@@ -285,7 +242,7 @@ impl<B: Batch, M: Model<B>> Trainer<B, M> {
     pub fn evaluate(&mut self, batch: &B) -> Result<f32> {
         let (key, tensors) = parts(batch)?;
         let (store, model) = (&self.store, &self.model);
-        let program = self.evaluation.get_or_try(&key, || compile(store, model, batch, false))?;
+        let program = self.evaluation.get_or_try(&key, || compile(store, model, batch, None))?;
         let tensors = read(program, tensors);
         if batch.begins() {
             program.check(&tensors)?;
@@ -318,7 +275,7 @@ impl<B: Batch, M: Model<B>> Trainer<B, M> {
         self.settle(0)
     }
 
-    /// Writes a checkpoint: parameters, moments, counts, states, step, seed, vocabulary. Waits for the device. An earlier file is replaced
+    /// Writes a checkpoint: parameters, the optimizer's states, counts, states, step, seed, vocabulary. Waits for the device. An earlier file is replaced
     /// only when all is on the disk.
     ///
     /// # Errors
@@ -416,66 +373,12 @@ impl<B: Batch, M: Model<B>> Trainer<B, M> {
     }
 }
 
-impl<B, M> Trainer<B, M> {
-    /// Updates that were applied, as far as steps were heard of.
-    fn known_updates(&mut self) -> Result<u64> {
-        if let Some(applied) = self.applied {
-            return Ok(applied);
-        }
-        self.hear_all()?;
-        let applied = u64::from(self.store.updates()?.applied);
-        self.applied = Some(applied);
-        Ok(applied)
+/// Refuses a learning rate that is negative or not finite.
+fn check_rate(lr: f64) -> Result<()> {
+    if lr >= 0.0 && (lr as f32).is_finite() {
+        return Ok(());
     }
-
-    /// Waits until at most `left` losses are on their way.
-    fn settle(&mut self, left: usize) -> Result<()> {
-        while self.pending.len() > left {
-            let Some(pending) = self.pending.pop_front() else { break };
-            self.hear(pending)?;
-            let (in_a_row, step) = (self.in_a_row, self.step - self.pending.len() as u64);
-            if in_a_row > 0 && self.skips == SkipPolicy::StopAfter(in_a_row) {
-                return Err(Error::Skipped { in_a_row, step });
-            }
-        }
-        Ok(())
-    }
-
-    /// Waits for all losses on their way, whatever the skip policy.
-    fn hear_all(&mut self) -> Result<()> {
-        while let Some(pending) = self.pending.pop_front() {
-            self.hear(pending)?;
-        }
-        Ok(())
-    }
-
-    /// Waits for a step, counts it and tells its listener.
-    fn hear(&mut self, pending: Pending) -> Result<()> {
-        let Pending { step, tokens, told, listener } = pending;
-        let [loss, skipped] = told.wait().inspect_err(|_| self.applied = None)?;
-        let loss = loss.first().copied().unwrap_or(f32::NAN);
-        let skipped = skipped.first().is_some_and(|&skipped| skipped != 0.0);
-        self.in_a_row = if skipped { self.in_a_row + 1 } else { 0 };
-        self.applied = self.applied.map(|applied| applied + u64::from(!skipped));
-        self.loss = Some(loss);
-        if let Some(history) = &mut self.history {
-            history.push((step, loss));
-        }
-        if let Some(listener) = listener {
-            listener.finished(Finished { step, loss, tokens, skipped });
-        }
-        Ok(())
-    }
-}
-
-impl<B, M> Drop for Trainer<B, M> {
-    /// Tells listeners of the last steps, so that nobody has to ask for them. The first failure of the device ends it, since what
-    /// is lost cannot be waited for; and a thread that panics tells nobody, for a second panic would end the process.
-    fn drop(&mut self) {
-        if !std::thread::panicking() {
-            let _ = self.hear_all();
-        }
-    }
+    Err(Error::Setting { setting: "the learning rate", value: lr, needs: "finite and at least 0" })
 }
 
 impl<B, M> AsRef<ParamStore> for Trainer<B, M> {

@@ -71,7 +71,8 @@ pub mod prelude {
     /// let line = Linear::new(&mut params, "line", 1, 1);
     /// let g = Graph::training(&params);
     /// let error = line.forward(g.input("x", &[4, 1], DType::F32)) - g.input("y", &[4, 1], DType::F32);
-    /// let objective = Objective { update: true, ..Objective::new((error * error).mean_all()) };
+    /// let adam = AdamW { weight_decay: 0.0, ..AdamW::default() };
+    /// let objective = Objective { update: Some(&adam), ..Objective::new((error * error).mean_all()) };
     ///
     /// let device = Device::open(DeviceOptions::default())?;
     /// let store = ParamStore::new(&device, params, StoreKind::Training)?;
@@ -88,7 +89,8 @@ pub mod prelude {
     pub mod custom {
         pub use seqloom_graph::{
             Activation, AttentionOptions, Axes, Control, CrossEntropyOptions, DType, Following, Graph,
-            HostData, Init, Lengths, Objective, ParamId, Program, RATES, Request, Start, Tensor, packed_rows,
+            HostData, Init, Initial, Kept, Lengths, Objective, Optimizer, ParamId, Program, RATES, Request,
+            Start, Step, Tensor, packed_rows,
         };
         pub use seqloom_nn::losses::{self, cross_entropy};
         pub use seqloom_nn::{

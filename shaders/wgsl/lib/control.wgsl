@@ -1,10 +1,9 @@
 // The numbers of one training step. The host writes them before each step, so none is frozen into a program.
 
 struct Control {
-    beta1: f32,
+    beta1: f32,         // decays of the moments
     beta2: f32,
-    eps: f32,
-    weight_decay: f32,
+    share: f32,         // of this batch in a step over several batches
     clip_norm: f32,     // 0 or less: no clip
     loss_scale: f32,    // the loss was multiplied with this
     seed: u32,          // of this step's random numbers

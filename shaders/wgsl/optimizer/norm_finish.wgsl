@@ -1,5 +1,5 @@
 // Second stage of the global gradient norm: the norm, the factor for the gradients, and whether to skip the step. If the step is not
-// skipped, this kernel also counts the update and computes the numbers that AdamW needs.
+// skipped, this kernel also counts the update and computes the numbers that an optimizer needs.
 //
 // norm     = sqrt(sum_j partials[j]) / loss_scale                      (the norm of the unscaled gradients)
 // stats[0] = norm
@@ -8,15 +8,15 @@
 // stats[3] = 1 if two members have had different numbers of updates, else 0
 // stats[4] = the learning rate
 // stats[5], stats[6] = corrections of the first member, c1 and c2      (of all members where stats[3] is 0)
-// stats[7] = 0
-// stats[8 + 2p], stats[9 + 2p] = corrections of parameter p, if it is a member
+// stats[7] = t of the first member
+// stats[8 + 3p], stats[9 + 3p], stats[10 + 3p] = corrections and t of parameter p, if it is a member
 // counts[0] += 1, counts[1 + p] += 1 for each member p                  (if the step is not skipped)
 //
 // A member is a parameter that this step updates. Its corrections are c = 1 / (1 - beta^t). t is its own number of updates, this one
 // included: a parameter whose first gradient comes late starts from 1, as in PyTorch. The host wrote a learning rate for each number of
 // updates that may be reached, because it does not know yet how many of the last steps were skipped.
 //
-// Shapes: partials [count]; member [members]; counts [1 + P]; stats [8 + 2P], P parameters of the store.
+// Shapes: partials [count]; member [members]; counts [1 + P]; stats [8 + 3P], P parameters of the store.
 // Grid: one workgroup. WORKGROUP is a power of two.
 // Numeric: each invocation adds partials in order, then a tree of fixed shape adds the invocations. Finiteness is read from the exponent
 // bits, also of each partial: a compiler may assume that there is no NaN and no infinity in comparisons and sums. 1e-6 is PyTorch's.
@@ -42,7 +42,7 @@ var<immediate> params: Params;
 @group(0) @binding(1) var<storage, read> partials: array<f32>;     // [count]
 @group(0) @binding(2) var<storage, read> member: array<u32>;       // [members]
 @group(0) @binding(3) var<storage, read_write> counts: array<u32>; // [1 + P]
-@group(0) @binding(4) var<storage, read_write> stats: array<f32>;  // [8 + 2P]
+@group(0) @binding(4) var<storage, read_write> stats: array<f32>;  // [8 + 3P]
 
 var<workgroup> broken: atomic<u32>;     // 1 if a partial is not finite
 var<workgroup> skipped: bool;
@@ -108,8 +108,9 @@ fn main(@builtin(local_invocation_index) lane: u32) {
             let p = member[i];
             let count = min(counts[1u + p] + 1u, MOST);
             counts[1u + p] = count;
-            stats[8u + 2u * p] = correction(logs.x, count);
-            stats[9u + 2u * p] = correction(logs.y, count);
+            stats[8u + 3u * p] = correction(logs.x, count);
+            stats[9u + 3u * p] = correction(logs.y, count);
+            stats[10u + 3u * p] = f32(count);
             if count != first {
                 atomicAdd(&different, 1u);
             }
@@ -122,7 +123,7 @@ fn main(@builtin(local_invocation_index) lane: u32) {
         stats[4] = control.lr[min(before - min(before, control.applied), RATES - 1u)];
         stats[5] = correction(logs.x, first);
         stats[6] = correction(logs.y, first);
-        stats[7] = 0.0f;
+        stats[7] = f32(first);
         counts[0] = before + select(1u, 0u, skipped);
     }
 }

@@ -140,6 +140,7 @@ fn sums_along_a_long_axis() {
     let code = FusedCode {
         body: "    return select(0.0f, 1.0f, (index & 4095u) == 0u);\n".into(),
         leaves: Vec::new(),
+        states: 0,
     };
     let head = Fusion { code, ..Fusion::default() };
     // As many results as the fewest invocations that there are, so that the axis is not cut for the sake of the device; and
@@ -192,9 +193,13 @@ fn no_invocation_strides_beyond_the_limit() {
     let backward = one(embedding::lower_backward(&table, &facts).unwrap());
     assert!(walked(&backward, values(&backward, 500_000), 20_000) <= LIMIT, "{backward:?}");
 
-    let problem =
-        optimizer::Problem { runs: vec![optimizer::Run { len, first: 0 }], members: 1, carried: vec![] };
-    for launch in &optimizer::lower(&problem, &facts).unwrap().launches {
+    let problem = optimizer::Problem { runs: vec![len], members: 1, carried: vec![] };
+    let mut launches = optimizer::norm(&problem, &facts).unwrap().launches;
+    launches.extend(
+        optimizer::update(optimizer::Run { len, first: 0 }, &facts, &Fusion::identity()).unwrap().launches,
+    );
+    launches.extend(optimizer::accumulate(len, &facts).unwrap().launches);
+    for launch in &launches {
         let items = if launch.label.starts_with("norm_finish") { 16 * 40 } else { values(launch, many) };
         assert!(walked(launch, items, 0) <= LIMIT, "{launch:?}");
     }

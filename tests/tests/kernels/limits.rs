@@ -96,7 +96,10 @@ fn sizes_that_do_not_fit_32_bits() {
     says(cross_entropy::lower_forward(&losses, &facts), &["cross_entropy", "[1048576, 1048576]"]);
     let table = embedding::Problem { tokens: 1, vocab: HUGE, channels: 1 };
     says(embedding::lower_forward(&table, &facts, None), &["embedding", "4294967296"]);
-    says(optimizer::lower(&updated(&[1, HUGE]), &facts), &["optimizer", "4294967296"]);
+    says(optimizer::norm(&updated(&[1, HUGE]), &facts), &["optimizer", "4294967296"]);
+    let run = optimizer::Run { len: HUGE, first: 0 };
+    says(optimizer::update(run, &facts, &Fusion::identity()), &["optimizer", "4294967296"]);
+    says(optimizer::accumulate(HUGE, &facts), &["optimizer", "4294967296"]);
     says(optimizer::keep(HUGE, &facts), &["optimizer", "4294967296"]);
     let wide = matmul::Problem { m: 1 << 16, n: 1 << 16, k: 1, ..SQUARE };
     says(matmul::lower(&wide, &facts, None), &["matmul", "[1, 65536, 65536]"]);
@@ -186,7 +189,7 @@ fn empty_results_take_no_launch() {
         pointwise::lower(0, false, &facts, &fusion("value", 0, [1; 4], &[])).unwrap().launches.is_empty()
     );
     assert!(matmul::lower(&matmul::Problem { m: 0, ..SQUARE }, &facts, None).unwrap().launches.is_empty());
-    assert!(optimizer::lower(&updated(&[0, 0]), &facts).unwrap().launches.is_empty());
+    assert!(optimizer::norm(&updated(&[0, 0]), &facts).unwrap().launches.is_empty());
 }
 
 #[test]
@@ -208,6 +211,6 @@ fn costs_are_counted() {
 
 /// An update of runs of these lengths, a parameter each.
 fn updated(lens: &[usize]) -> optimizer::Problem {
-    let runs = lens.iter().map(|&len| optimizer::Run { len, first: 0 }).collect();
+    let runs = lens.to_vec();
     optimizer::Problem { runs, members: lens.len(), carried: Vec::new() }
 }

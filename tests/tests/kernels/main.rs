@@ -37,7 +37,7 @@ const LOOSE: Tolerance = Tolerance { abs: 2e-5, rel: 2e-5 };
 /// Fused code over f32 leaves with these views; `[]` for leaves that are read by `index`.
 fn fusion(body: &str, leaves: usize, dims: [u32; 4], strides: &[[u32; 4]]) -> Fusion {
     let body = format!("    let view = params.view;\n    return {body};\n");
-    let code = FusedCode { body, leaves: vec![Elem::F32; leaves] };
+    let code = FusedCode { body, leaves: vec![Elem::F32; leaves], states: 0 };
     Fusion { code, dims, strides: strides.to_vec(), offsets: Vec::new(), four: None }
 }
 

@@ -1,8 +1,9 @@
-//! AdamW over runs of arenas: clip, loss scale, decay, update counts, and the skipped step.
+//! An update over runs of arenas, with the code of AdamW: clip, loss scale, decay, update counts, and the skipped step; and sums over
+//! batches.
 
 use seqloom_device::Facts;
 use seqloom_kernels::optimizer::{self, BLOCK, Problem, Run, stats_len};
-use seqloom_kernels::{Control, Lowered, Operand, RATES};
+use seqloom_kernels::{Control, Elem, FusedCode, Fusion, Lowered, Operand, RATES};
 use seqloom_tests::compare::{Tolerance, assert_close};
 use seqloom_tests::executor::{Data, Executor, Feed, Ran, narrow, random};
 use seqloom_tests::oracle::optimizer::{AdamW, State, update};
@@ -29,12 +30,28 @@ fn control(hyper: &AdamW) -> Control {
         lr: [hyper.lr as f32; RATES],
         beta1: hyper.beta1 as f32,
         beta2: hyper.beta2 as f32,
-        eps: hyper.eps as f32,
-        weight_decay: hyper.weight_decay as f32,
         clip_norm: hyper.clip_norm as f32,
         loss_scale: hyper.loss_scale as f32,
         ..Control::default()
     }
+}
+
+/// AdamW as fused code.
+fn adamw(hyper: &AdamW) -> Fusion {
+    let AdamW { beta1, beta2, eps, weight_decay, .. } = *hyper;
+    let [beta1, beta2, eps, decay] = [beta1, beta2, eps, weight_decay].map(|number| number as f32);
+    let body = format!(
+        "    let g = leaf0[index] * numbers.scale;
+    let m = {beta1:?}f * state0[index] + (1.0f - {beta1:?}f) * g;
+    let v = {beta2:?}f * state1[index] + (1.0f - {beta2:?}f) * g * g;
+    state0[index] = m;
+    state1[index] = v;
+    let change = numbers.lr * numbers.correction1 * m / (sqrt(v * numbers.correction2) + {eps:?}f);
+    return value * (1.0f - numbers.lr * {decay:?}f) - change;"
+    );
+    let code = |elem| FusedCode { body: body.clone(), leaves: vec![elem], states: 2 };
+    let four = Some(Box::new(Fusion { code: code(Elem::F32x4), ..Fusion::default() }));
+    Fusion { code: code(Elem::F32), four, ..Fusion::default() }
 }
 
 /// Gradients, parameters and both moments of a run.
@@ -60,22 +77,34 @@ impl Start {
         Self { runs, owners: owners.collect(), counts, carried: Vec::new() }
     }
 
-    fn run(&self, facts: &Facts, control: Control) -> Ran {
+    fn run(&self, facts: &Facts, hyper: &AdamW, control: Control) -> Ran {
         let params = self.counts.len() - 1;
         let mut ins = vec![Data::Control(control)];
         ins.push(Data::U32((0..params as u32).collect()));
         ins.push(Data::from(&self.counts));
-        let mut runs = Vec::new();
-        for (values, (first, owners)) in self.runs.iter().zip(&self.owners) {
-            ins.extend(values.iter().map(Data::from));
-            ins.push(Data::from(owners));
-            runs.push(Run { len: values[0].len(), first: *first });
-        }
+        ins.extend(self.runs.iter().map(|values| Data::from(&values[0])));
         ins.extend(self.carried.iter().map(Data::from));
         let carried = self.carried.iter().map(Vec::len).collect();
-        let problem = Problem { runs, members: params, carried };
+        let runs = self.runs.iter().map(|values| values[0].len()).collect();
+        let mut lowered = optimizer::norm(&Problem { runs, members: params, carried }, facts).unwrap();
+        for (i, (values, (first, owners))) in self.runs.iter().zip(&self.owners).enumerate() {
+            let at = ins.len();
+            ins.extend(values[1..].iter().map(Data::from));
+            ins.push(Data::from(owners));
+            // Statistics, owners, parameters, gradients, moments.
+            let places = [Operand::Out(0), Operand::In(at + 3), Operand::In(at), Operand::In(3 + i)];
+            let places = [&places[..], &[Operand::In(at + 1), Operand::In(at + 2)]].concat();
+            let run = Run { len: values[0].len(), first: *first };
+            for mut launch in optimizer::update(run, facts, &adamw(hyper)).unwrap().launches {
+                for operand in &mut launch.bindings {
+                    let Operand::In(place) = *operand else { panic!("{operand:?}") };
+                    *operand = places[place];
+                }
+                lowered.launches.push(launch);
+            }
+        }
         let feed = Feed { ins, outs: vec![stats_len(params)], ..Feed::default() };
-        Executor::shared().run(&optimizer::lower(&problem, facts).unwrap(), &feed)
+        Executor::shared().run(&lowered, &feed)
     }
 
     fn join(&self, buffer: usize) -> Vec<f64> {
@@ -84,7 +113,13 @@ impl Start {
 
     /// What a buffer of the runs holds after a run.
     fn after(&self, ran: &Ran, buffer: usize) -> Vec<f32> {
-        (0..self.runs.len()).flat_map(|i| ran.input(3 + 5 * i + buffer)).collect()
+        (0..self.runs.len()).flat_map(|i| ran.input(self.place(i, buffer))).collect()
+    }
+
+    /// Which input is a buffer of a run.
+    fn place(&self, run: usize, buffer: usize) -> usize {
+        let runs = self.runs.len();
+        if buffer == 0 { 3 + run } else { 3 + runs + self.carried.len() + 4 * run + buffer - 1 }
     }
 }
 
@@ -103,7 +138,7 @@ fn check(name: &str, facts: &Facts, start: &Start, hyper: &AdamW, before: &[u32]
     let steps: Vec<_> = before.iter().map(|&count| count as i32 + 1).collect();
     let mut state = State { params: start.join(1), m: start.join(2), v: start.join(3) };
     let norm = update(hyper, &start.join(0), &steps, &mut state);
-    let ran = start.run(facts, control(hyper));
+    let ran = start.run(facts, hyper, control(hyper));
     assert_close(&format!("norm {name}"), &ran.out(0)[..1], &[norm as f32], TIGHT);
     assert_eq!(ran.out(0)[2], 0.0, "{name} was skipped");
     assert_close(&format!("params {name}"), &start.after(&ran, 1), &narrow(&state.params), TIGHT);
@@ -166,16 +201,17 @@ fn corrections_keep_their_digits() {
             for count in [0u32, 1, 2, 9, 99, 2_500, 65_535, 10_000_000, (1 << 24) - 1, 1 << 24] {
                 let start = Start::apart(&[3, 2], &[count, 0]);
                 let control = Control { beta1, beta2, ..control(&PLAIN) };
-                let stats = start.run(&facts, control).out(0);
+                let stats = start.run(&facts, &PLAIN, control).out(0);
                 let exact = |beta: f32, count: u32| {
                     let t = f64::from((count + 1).min(1 << 24));
                     (-1.0 / (t * f64::from(beta).ln()).exp_m1()) as f32
                 };
-                let wanted =
-                    [(beta1, count), (beta2, count), (beta1, 0), (beta2, 0)].map(|(b, c)| exact(b, c));
+                let updates = |count: u32| (count + 1).min(1 << 24) as f32;
+                let numbers = |count| [exact(beta1, count), exact(beta2, count), updates(count)];
                 let name = format!("{beta1} {beta2} {count} {kind}");
-                assert_close(&name, &stats[8..12], &wanted, tolerance);
-                assert_close(&name, &stats[5..7], &wanted[..2], tolerance);
+                assert_close(&name, &stats[5..8], &numbers(count), tolerance);
+                assert_close(&name, &stats[8..11], &numbers(count), tolerance);
+                assert_close(&name, &stats[11..14], &numbers(0), tolerance);
                 assert_eq!(stats[3], f32::from(u8::from(count != 0)), "{name}: counts differ");
             }
         }
@@ -190,7 +226,7 @@ fn the_learning_rate_is_that_of_the_update() {
             let lr = std::array::from_fn(|i| 0.5 + i as f32);
             let mut start = Start::apart(&[3], &[1]);
             start.counts[0] = counted;
-            let ran = start.run(&facts, Control { lr, applied, ..control(&PLAIN) });
+            let ran = start.run(&facts, &PLAIN, Control { lr, applied, ..control(&PLAIN) });
             assert_eq!(ran.out(0)[4], lr[at], "{counted} updates, {applied} known {kind}");
         }
     }
@@ -204,7 +240,7 @@ fn a_step_that_is_not_finite_changes_nothing() {
             for (run, element) in [(0, 0), (0, 6), (1, 256), (2, 0), (2, 4)] {
                 let mut start = Start::apart(&[8, 257], &[4, 6]);
                 start.carried = vec![vec![1.0; 3], vec![1e30; 5]];
-                let good = start.run(&facts, control(&PLAIN));
+                let good = start.run(&facts, &PLAIN, control(&PLAIN));
                 assert_eq!(good.out(0)[2], 0.0, "{kind}");
                 let norm = start.join(0).iter().map(|g| g * g).sum::<f64>().sqrt() as f32;
                 assert_close("a state is no part of the norm", &good.out(0)[..1], &[norm], TIGHT);
@@ -214,13 +250,12 @@ fn a_step_that_is_not_finite_changes_nothing() {
                     2 => start.carried[1][element] = bad,
                     _ => start.runs[run][0][element] = bad,
                 }
-                let control =
-                    Control { lr: [0.1; RATES], clip_norm: 1.0, weight_decay: 0.1, ..Control::default() };
-                let ran = start.run(&facts, control);
+                let control = Control { lr: [0.1; RATES], clip_norm: 1.0, ..Control::default() };
+                let ran = start.run(&facts, &PLAIN, control);
                 assert_eq!(ran.out(0)[2], 1.0, "{bad} at {run}, {element} {kind}: not reported");
                 for (i, before) in start.runs.iter().enumerate() {
                     for (buffer, before) in before.iter().enumerate().skip(1) {
-                        let after = ran.input(3 + 5 * i + buffer);
+                        let after = ran.input(start.place(i, buffer));
                         assert_eq!(after, *before, "{bad} {kind}: run {i} buffer {buffer} changed");
                     }
                 }
@@ -254,9 +289,8 @@ fn a_gradient_that_is_not_finite_is_found_by_its_bits() {
             for len in [257, 1028] {
                 let mut grads = random(1, len);
                 grads[len - 1] = bad;
-                let runs = vec![Run { len, first: 0 }];
-                let problem = Problem { runs, members: 1, carried: Vec::new() };
-                let lowered = optimizer::lower(&problem, &facts).unwrap();
+                let problem = Problem { runs: vec![len], members: 1, carried: Vec::new() };
+                let lowered = optimizer::norm(&problem, &facts).unwrap();
                 // The first stage alone, which reads the second input and writes to the first result here.
                 let mut first = lowered.launches[0].clone();
                 first.bindings = vec![Operand::In(1), Operand::Out(0)];
@@ -281,8 +315,23 @@ fn the_norm_of_many_equal_gradients() {
         for len in [TERMS, 40 * TERMS] {
             let mut start = Start::apart(&[len], &[0]);
             start.runs[0][0].fill(0.1);
-            let norm = start.run(&facts, control(&PLAIN)).out(0)[0];
+            let norm = start.run(&facts, &PLAIN, control(&PLAIN)).out(0)[0];
             near(&format!("{len} {kind}"), &[norm], of_products(len).sqrt());
+        }
+    }
+}
+
+#[test]
+fn gradients_of_batches_add_up_by_their_shares() {
+    for (kind, facts) in Executor::shared().kinds() {
+        for len in [1, 64, 1000, 70_001] {
+            let (sum, grads) = (random(1, len), random(2, len));
+            let control = Control { share: 0.25, ..Control::default() };
+            let ins = vec![Data::Control(control), Data::from(&grads), Data::from(&sum)];
+            let ran = Executor::shared()
+                .run(&optimizer::accumulate(len, &facts).unwrap(), &Feed { ins, ..Feed::default() });
+            let wanted: Vec<_> = sum.iter().zip(&grads).map(|(sum, grad)| sum + 0.25 * grad).collect();
+            assert_close(&format!("{len} {kind}"), &ran.input(2), &wanted, TIGHT);
         }
     }
 }

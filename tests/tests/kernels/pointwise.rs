@@ -44,7 +44,8 @@ fn slope(of: fn(f64) -> f64, x: f64) -> f64 {
 
 /// Code by one element and by four, over a leaf of f32 and others.
 fn in_both_widths(one: &str, four: &str, others: &[Elem]) -> Fusion {
-    let of = |body: &str, elem| FusedCode { body: body.to_owned(), leaves: [&[elem], others].concat() };
+    let of =
+        |body: &str, elem| FusedCode { body: body.to_owned(), leaves: [&[elem], others].concat(), states: 0 };
     let wide = Fusion { code: of(four, Elem::F32x4), ..Fusion::default() };
     Fusion { code: of(one, Elem::F32), four: Some(Box::new(wide)), ..Fusion::default() }
 }

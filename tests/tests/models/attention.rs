@@ -59,7 +59,7 @@ fn the_sums_of_all_pairs_are_never_stored() {
     let memory = attention.memory(g.param(values), Some(g.lengths("lengths", rows, positions)));
     let loss = attention.forward(g.param(queries), &memory).context.square().sum_all();
     let store = ParamStore::new(&device::shared(), params, StoreKind::Training).unwrap();
-    let request = Request { outputs: &[], objective: Some(Objective { loss, update: false }) };
+    let request = Request { outputs: &[], objective: Some(Objective { loss, update: None }) };
     let program = Program::compile(&store, &g, request).unwrap();
     println!("{}", program.explain());
     let pairs = (rows * steps * positions * width * 4) as u64;

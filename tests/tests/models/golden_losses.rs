@@ -180,7 +180,7 @@ fn a_mask_of_nothing_moves_nothing() {
         let g = store.training_graph();
         let weight = g.literal(&[3], weights);
         let loss = losses::mse(g.param(a), g.full(&[3], 3.0), LossOptions::weighted(weight));
-        let objective = Some(Objective { loss, update: false });
+        let objective = Some(Objective { loss, update: None });
         let request = Request { outputs: &[], objective };
         let program = Program::compile(&store, &g, request).unwrap();
         let control = Control { loss_scale: 1.0, ..Control::default() };

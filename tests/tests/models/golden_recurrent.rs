@@ -69,7 +69,7 @@ fn matches_torch<L: Recurrent>(kind: &str, register: impl Fn(&mut Params, &str, 
         for (i, name) in of_params.iter().enumerate() {
             store.write(Arena::Params, i, golden.floats(&format!("{case}.{name}"))).unwrap();
         }
-        let objective = Some(Objective { loss, update: false });
+        let objective = Some(Objective { loss, update: None });
         let program = Program::compile(&store, &g, Request { outputs: &asked, objective }).unwrap();
         let inputs = [("lengths", at("lengths"))];
         let control = Control { loss_scale: 1.0, ..Control::default() };

@@ -34,7 +34,7 @@ fn gradients<L: Recurrent>(batch: &LmBatch) -> (f32, Vec<Vec<f32>>) {
     let store = ParamStore::new(&device::shared(), params, StoreKind::Training).unwrap();
     let g = store.training_graph();
     let loss = model.loss(&g, batch);
-    let objective = Some(Objective { loss, update: false });
+    let objective = Some(Objective { loss, update: None });
     let program = Program::compile(&store, &g, Request { outputs: &[], objective }).unwrap();
     let tensors = seqloom_nn::Batch::tensors(batch);
     program.run(&tensors, &Control { loss_scale: 1.0, ..Control::default() }).unwrap();

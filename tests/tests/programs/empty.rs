@@ -2,13 +2,17 @@
 
 use seqloom_graph::{
     Activation, Arena, AttentionOptions, Control, DType, Following, Graph, GraphError, HostTensor, Init,
-    Lengths, Objective, ParamId, ParamStore, Params, Program, RATES, Request, StoreKind, Tensor,
+    Lengths, Objective, Optimizer, ParamId, ParamStore, Params, Program, RATES, Request, StoreKind, Tensor,
 };
 use seqloom_nn::{
     AttentionConfig, Conv1d, Conv1dConfig, LayerNorm, Linear, Lstm, MultiHeadAttention, Padding,
     RecurrentConfig,
 };
 use seqloom_tests::device;
+use seqloom_train::AdamW;
+
+/// Numbers of the optimizer; learning rates are the control's.
+const ADAM: AdamW = AdamW { lr: 0.1, beta1: 0.9, beta2: 0.99, eps: 1e-8, weight_decay: 0.0, clip_norm: None };
 
 /// What a row of the table records with: parameters and inputs, some of them empty.
 #[derive(Clone, Copy)]
@@ -258,14 +262,14 @@ fn tensors_without_elements_read_back_as_nothing() {
 fn what_is_made_of_nothing_has_a_gradient_of_0() {
     let table = Table::new();
     for (name, record, ..) in TABLE {
-        for update in [false, true] {
+        for update in [None, Some(&ADAM as &dyn Optimizer)] {
             let g = table.store.training_graph();
             let given = table.given(&g);
             let loss = squares(record(given) * 3.0) + squares(given.w) + squares(given.e.tanh());
             let request = Request { outputs: &[], objective: Some(Objective { loss, update }) };
             let program =
                 Program::compile(&table.store, &g, request).unwrap_or_else(|error| panic!("{name}: {error}"));
-            let control = Control { loss_scale: 1.0, eps: 1e-8, ..Control::default() };
+            let control = Control { loss_scale: 1.0, ..Control::default() };
             let [loss] = program.call(&table.inputs(), &control, ["loss"]).unwrap().wait().unwrap();
             assert!(loss[0].is_finite(), "{name}");
             let gradients = table.store.read(Arena::Grads).unwrap();
@@ -307,21 +311,16 @@ fn an_empty_batch_trains_nothing() {
             q.attention(q, q, options).reshape(&[0, 2, 3]).layer_norm(Some(p(norm)), None, 1e-5).dropout(0.1);
         let logits = y.matmul_t(p(head)) + p(bias);
         let loss = logits.cross_entropy(g.ids("targets", &[0, 2], 5), None);
-        let request =
-            Request { outputs: &[("logits", logits)], objective: Some(Objective { loss, update: true }) };
+        let request = Request {
+            outputs: &[("logits", logits)],
+            objective: Some(Objective { loss, update: Some(&ADAM) }),
+        };
         let program = Program::compile(&store, &g, request).unwrap();
         let ids = HostTensor::u32(&[0, 2], Vec::new()).unwrap();
         let none = HostTensor::u32(&[0], Vec::new()).unwrap();
         let mut inputs = vec![("ids", &ids), ("targets", &ids)];
         inputs.extend(ragged.then_some(("lengths", &none)));
-        let control = Control {
-            lr: [0.1; RATES],
-            beta1: 0.9,
-            beta2: 0.99,
-            eps: 1e-8,
-            loss_scale: 1.0,
-            ..Control::default()
-        };
+        let control = Control { lr: [0.1; RATES], loss_scale: 1.0, ..Control::default() };
         let told = program.call(&inputs, &control, ["loss", "logits", "grad_norm", "skipped"]).unwrap();
         let told = told.wait().unwrap();
         assert_eq!(told, [vec![0.0], vec![], vec![0.0], vec![0.0]]);
@@ -354,8 +353,10 @@ fn layers_take_an_empty_batch() {
         let causal = AttentionOptions { causal: true, ..AttentionOptions::default() };
         let y = conv.forward(attention.forward(y, causal));
         assert_eq!(y.shape()[..], [0, 2, 4], "{:?}", g.check());
-        let request =
-            Request { outputs: &[("y", y)], objective: Some(Objective { loss: y.sum_all(), update: true }) };
+        let request = Request {
+            outputs: &[("y", y)],
+            objective: Some(Objective { loss: y.sum_all(), update: Some(&ADAM) }),
+        };
         let program = Program::compile(&store, &g, request).unwrap();
         let x = HostTensor::f32(&[0, 2, 4], Vec::new()).unwrap();
         let none = HostTensor::u32(&[0], Vec::new()).unwrap();

@@ -6,6 +6,10 @@ use seqloom_graph::{
     HostTensor, Init, Lengths, Objective, ParamStore, Params, Program, RATES, Request, StoreKind, Tensor,
 };
 use seqloom_tests::device;
+use seqloom_train::AdamW;
+
+/// Numbers of the optimizer; learning rates are the control's.
+const ADAM: AdamW = AdamW { lr: 0.1, beta1: 0.9, beta2: 0.99, eps: 1e-8, weight_decay: 0.0, clip_norm: None };
 
 /// Records `mistake` over x [2, 3] of f32, y [4, 5] of f32 and ids [2, 3] of u32, and checks that the error names the
 /// operation, this file, the line, and each of `parts`.
@@ -158,7 +162,7 @@ fn compiling_returns_the_first_mistake() {
     let first = x.matmul_t(g.param(w));
     let loss = (first + x.reshape(&[5])).sum_all();
     let store = ParamStore::new(&device::shared(), params, StoreKind::Training).unwrap();
-    let request = Request { outputs: &[], objective: Some(Objective { loss, update: true }) };
+    let request = Request { outputs: &[], objective: Some(Objective { loss, update: Some(&ADAM) }) };
     let error = Program::compile(&store, &g, request).map(|_| ()).expect_err("the mistake");
     match error {
         GraphError::Shape { op, shapes, at, .. } => {
@@ -238,11 +242,11 @@ impl Small {
         let zero = g.full(&[2, 2], 0.0);
         let loss = x.lstm(g.param(w_hh), zero, zero, false, Some(lengths)).y.square().mean_all();
         let store = ParamStore::new(&device::shared(), params, StoreKind::Training).unwrap();
-        let request = Request { outputs: &[], objective: Some(Objective { loss, update: true }) };
+        let request = Request { outputs: &[], objective: Some(Objective { loss, update: Some(&ADAM) }) };
         let program = Program::compile(&store, &g, request).unwrap();
         let tokens = HostTensor::u32(&[2, 3], vec![0, 1, 2, 3, 4, 0]).unwrap();
         let lengths = HostTensor::u32(&[2], vec![3, 1]).unwrap();
-        let control = Control { lr: [0.1; RATES], beta2: 0.99, ..Control::default() };
+        let control = Control { lr: [0.1; RATES], ..Control::default() };
         Self { store, program, tokens, lengths, control }
     }
 
@@ -351,7 +355,7 @@ fn a_batch_larger_than_the_device_can_hold_says_bytes_and_limit() {
     let loss = g.input("x", &[rows, 1024], DType::F32).matmul_t(g.param(w)).mean_all();
     let store = ParamStore::new(&device, params, StoreKind::Training).unwrap();
     let before = device.allocated_bytes();
-    let request = Request { outputs: &[], objective: Some(Objective { loss, update: true }) };
+    let request = Request { outputs: &[], objective: Some(Objective { loss, update: Some(&ADAM) }) };
     let error = Program::compile(&store, &g, request).map(|_| ()).expect_err("too large");
     match error {
         GraphError::TooLarge { needs: bytes, limit: named, .. }

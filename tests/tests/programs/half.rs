@@ -136,7 +136,7 @@ fn training_stays_in_full_precision() {
     let g = Graph::training(&params);
     let y = g.input("x", &[64, 64], DType::F32).matmul_t(g.param(w));
     let request =
-        Request { outputs: &[("y", y)], objective: Some(Objective { loss: y.sum_all(), update: false }) };
+        Request { outputs: &[("y", y)], objective: Some(Objective { loss: y.sum_all(), update: None }) };
     let store = ParamStore::new(&device, params, StoreKind::Training).unwrap();
     let program = Program::compile(&store, &g, request).unwrap();
     assert!(!program.explain().contains("matmul_cooperative"), "{}", program.explain());

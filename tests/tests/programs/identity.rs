@@ -3,10 +3,14 @@
 
 use seqloom_graph::{
     Activation, Arena, AttentionOptions, Control, DType, Following, Graph, GraphError, HostTensor, Init,
-    Lengths, Objective, ParamId, ParamStore, Params, Program, RATES, Request, StoreKind, Tensor,
+    Lengths, Objective, Optimizer, ParamId, ParamStore, Params, Program, RATES, Request, StoreKind, Tensor,
 };
 use seqloom_nn::{Generate, LatentLm, LatentLmConfig, Linear, NnError, Vocab};
 use seqloom_tests::device;
+use seqloom_train::AdamW;
+
+/// Numbers of the optimizer; learning rates are the control's.
+const ADAM: AdamW = AdamW { lr: 0.1, beta1: 0.9, beta2: 0.99, eps: 1e-8, weight_decay: 0.5, clip_norm: None };
 
 /// A registry of one parameter 'w' [3] and a store of it.
 fn one(value: f32) -> (Params, ParamId, ParamStore) {
@@ -32,7 +36,7 @@ fn output<'a, 'g>(outputs: &'a [(&'a str, Tensor<'g>)]) -> Request<'a, 'g> {
 }
 
 fn loss<'g>(loss: Tensor<'g>) -> Request<'g, 'g> {
-    Request { outputs: &[], objective: Some(Objective { loss, update: true }) }
+    Request { outputs: &[], objective: Some(Objective { loss, update: Some(&ADAM) }) }
 }
 
 fn values(program: &Program) -> Vec<f32> {
@@ -200,7 +204,7 @@ fn an_output_has_a_name_of_its_own() {
     let (a, b) = (g.param(w), g.param(w) * 2.0);
     refused(&store, &g, output(&[("y", a), ("z", b), ("y", b)]), &["'y'", "twice", "identity.rs:"]);
     for name in ["loss", "grad_norm", "skipped"] {
-        for update in [true, false] {
+        for update in [Some(&ADAM as &dyn Optimizer), None] {
             let objective = Some(Objective { loss: b.sum_all(), update });
             let request = Request { outputs: &[(name, a)], objective };
             let error = refused(&store, &g, request, &[name, "twice", "identity.rs:"]);
@@ -257,7 +261,7 @@ fn a_request_asks_for_something() {
 #[test]
 fn a_loss_that_no_parameter_reaches_is_refused() {
     let (_, w, store) = one(1.0);
-    for update in [true, false] {
+    for update in [Some(&ADAM as &dyn Optimizer), None] {
         // A parameter that is not read, and one through which no gradient flows.
         for reads in [false, true] {
             let g = store.training_graph();
@@ -280,21 +284,13 @@ fn a_parameter_that_nothing_reads_is_left_alone() {
     let y = (g.param(used) * g.param(detached).detach()).sum_all();
     let program = Program::compile(&store, &g, loss(y)).unwrap();
     // With weight decay, which would move a parameter whose gradient is 0.
-    let control = Control {
-        lr: [0.1; RATES],
-        beta1: 0.9,
-        beta2: 0.99,
-        weight_decay: 0.5,
-        eps: 1e-8,
-        loss_scale: 1.0,
-        ..Control::default()
-    };
+    let control = Control { lr: [0.1; RATES], loss_scale: 1.0, ..Control::default() };
     program.run(&[], &control).unwrap();
     let after = store.read(Arena::Params).unwrap();
     assert_ne!(after[used.index()], [1.0; 3]);
     for left in [detached, unread] {
         assert_eq!(after[left.index()], [1.0; 3]);
-        for moment in [Arena::Moment1, Arena::Moment2] {
+        for moment in [Arena::State("m"), Arena::State("v")] {
             assert_eq!(store.read(moment).unwrap()[left.index()], [0.0; 3]);
         }
     }

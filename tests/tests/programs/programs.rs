@@ -7,6 +7,10 @@ use seqloom_graph::{
 };
 use seqloom_tests::device;
 use seqloom_tests::skip::skip;
+use seqloom_train::AdamW;
+
+/// Numbers of the optimizer; learning rates are the control's.
+const ADAM: AdamW = AdamW { lr: 0.1, beta1: 0.9, beta2: 0.99, eps: 1e-8, weight_decay: 0.0, clip_norm: None };
 
 const ROWS: usize = 4;
 const STEPS: usize = 1000;
@@ -35,8 +39,10 @@ impl Tiny {
         let logits = y.matmul_t(g.param(head)) + g.param(bias);
         let loss = logits.cross_entropy(g.ids("targets", &[ROWS, 2], 7), None);
         let store = ParamStore::new(&device, params, StoreKind::Training).unwrap();
-        let request =
-            Request { outputs: &[("logits", logits)], objective: Some(Objective { loss, update: true }) };
+        let request = Request {
+            outputs: &[("logits", logits)],
+            objective: Some(Objective { loss, update: Some(&ADAM) }),
+        };
         let program = Program::compile(&store, &g, request).unwrap();
         let ids = HostTensor::u32(&[ROWS, 2], vec![0, 1, 2, 3, 4, 5, 6, 0]).unwrap();
         let targets = HostTensor::u32(&[ROWS, 2], vec![1, 2, 3, 4, 5, 6, 0, 1]).unwrap();
@@ -44,15 +50,7 @@ impl Tiny {
     }
 
     fn step(&self, step: usize) {
-        let control = Control {
-            lr: [0.01; RATES],
-            beta1: 0.9,
-            beta2: 0.99,
-            eps: 1e-8,
-            loss_scale: 1.0,
-            seed: step as u32,
-            ..Control::default()
-        };
+        let control = Control { lr: [0.01; RATES], loss_scale: 1.0, seed: step as u32, ..Control::default() };
         self.program.run(&[("ids", &self.ids), ("targets", &self.targets)], &control).unwrap();
     }
 
@@ -136,7 +134,7 @@ fn programs_of_two_shapes_share_parameters_and_pipelines() {
         Program::compile(
             &store,
             &g,
-            Request { outputs: &[], objective: Some(Objective { loss, update: true }) },
+            Request { outputs: &[], objective: Some(Objective { loss, update: Some(&ADAM) }) },
         )
         .unwrap()
     };
@@ -208,12 +206,12 @@ fn programs_do_not_see_each_others_gradients() {
         Program::compile(
             &store,
             &g,
-            Request { outputs: &[], objective: Some(Objective { loss, update: true }) },
+            Request { outputs: &[], objective: Some(Objective { loss, update: Some(&ADAM) }) },
         )
         .unwrap()
     };
     let (of_a, of_b) = (compile(a), compile(b));
-    let control = Control { lr: [0.1; RATES], beta1: 0.0, beta2: 0.0, ..Control::default() };
+    let control = Control { lr: [0.1; RATES], ..Control::default() };
     of_a.run(&[], &control).unwrap();
     let after_a = store.read(Arena::Params).unwrap();
     assert_ne!(after_a[0], [1.0; 3]);

@@ -226,7 +226,7 @@ fn told(
     let w = g.param(w);
     let y = position(&g, w, source(g.feed("x", x)));
     let loss = y.square().sum_all() + w.sum_all();
-    let objective = Some(Objective { loss, update: false });
+    let objective = Some(Objective { loss, update: None });
     let program = Program::compile(&store, &g, Request { outputs: &[("y", y)], objective })?;
     let control = Control { loss_scale: 1.0, ..Control::default() };
     let [y] = program.call(&[("x", x)], &control, ["y"])?.wait()?;
@@ -309,7 +309,7 @@ fn shifted(tokens: [u32; 8]) -> Result<f32, GraphError> {
     let (w, all) = (g.param(w), g.input("tokens", &[2, 4], DType::U32));
     let logits = w.gather_rows(all.slice(1, 0, 3)).matmul_t(w);
     let loss = logits.cross_entropy(all.slice(1, 1, 3), Some(9));
-    let objective = Some(Objective { loss, update: false });
+    let objective = Some(Objective { loss, update: None });
     let program = Program::compile(&store, &g, Request { outputs: &[], objective })?;
     let tokens = HostTensor::u32(&[2, 4], tokens.to_vec())?;
     let [loss] = program.call(&[("tokens", &tokens)], &Control::default(), ["loss"])?.wait()?;
@@ -340,7 +340,7 @@ fn what_does_not_count_as_a_target_is_no_id() {
     let g = store.training_graph();
     let (w, ids) = (g.param(w), g.input("ids", &[2], DType::U32));
     let loss = w.gather_rows(ids).matmul_t(w).cross_entropy(ids, Some(9));
-    let objective = Some(Objective { loss, update: false });
+    let objective = Some(Objective { loss, update: None });
     let program = Program::compile(&store, &g, Request { outputs: &[], objective }).unwrap();
     let loss = |values: [u32; 2]| {
         let ids = HostTensor::u32(&[2], values.to_vec()).unwrap();

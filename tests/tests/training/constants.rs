@@ -74,7 +74,7 @@ fn training_leaves_them_as_they_are() {
     assert_eq!((&mean[..], &spread[..]), (&MEAN[..], &SPREAD[..]));
     assert!((weight[0] - 2.0).abs() < 0.05 && (weight[1] + 1.0).abs() < 0.05 && (bias[0] - 1.0).abs() < 0.05);
     // Neither gradients nor moments nor counts.
-    for arena in [Arena::Grads, Arena::Moment1, Arena::Moment2] {
+    for arena in [Arena::Grads, Arena::State("m"), Arena::State("v")] {
         let sizes: Vec<_> = trainer.store().read(arena).unwrap().iter().map(Vec::len).collect();
         assert_eq!(sizes, [0, 2, 1, 0]);
         let error = trainer.store().write(arena, 0, &MEAN).unwrap_err();
@@ -151,7 +151,7 @@ fn mistakes_are_told() {
     let mean = params.constant("mean", &[1], vec![2.0]);
     let store = ParamStore::new(&device::shared(), params, StoreKind::Training).unwrap();
     let g = store.training_graph();
-    let objective = Some(Objective { loss: g.param(mean).sum_all(), update: true });
+    let objective = Some(Objective { loss: g.param(mean).sum_all(), update: Some(&AdamW::default()) });
     let refused = Program::compile(&store, &g, Request { outputs: &[], objective });
     assert!(matches!(refused, Err(GraphError::ConstantLoss { .. })), "{refused:?}");
 }

@@ -63,12 +63,20 @@ impl Setting {
     fn control(&self) -> Control {
         Control {
             lr: [self.constant("lr"); RATES],
-            beta1: self.constant("beta1"),
-            beta2: self.constant("beta2"),
-            eps: self.constant("eps"),
-            weight_decay: self.constant("weight_decay"),
             clip_norm: self.constant("clip_norm"),
             ..Control::default()
+        }
+    }
+
+    fn optimizer(&self) -> AdamW {
+        let constant = |name| f64::from(self.constant(name));
+        AdamW {
+            lr: constant("lr"),
+            beta1: constant("beta1"),
+            beta2: constant("beta2"),
+            eps: constant("eps"),
+            weight_decay: constant("weight_decay"),
+            clip_norm: Some(constant("clip_norm")),
         }
     }
 
@@ -80,7 +88,8 @@ impl Setting {
         let loss = model.loss(&g, &self.batch(0));
         let store = ParamStore::new(device, params, StoreKind::Training).unwrap();
         self.start(&store);
-        let request = Request { outputs: &[], objective: Some(Objective { loss, update: true }) };
+        let optimizer = self.optimizer();
+        let request = Request { outputs: &[], objective: Some(Objective { loss, update: Some(&optimizer) }) };
         let program = Program::compile(&store, &g, request).unwrap();
         let scalar = |name: &str| program.read(name).unwrap().wait().unwrap()[0];
         let (mut losses, mut norms) = (Vec::new(), Vec::new());
@@ -116,14 +125,7 @@ fn the_trainer_takes_the_same_steps() {
     let (losses, _, finals) = setting.by_hand(&device::shared());
     let mut params = Params::seeded(0);
     let model = setting.model(&mut params);
-    let optimizer = AdamW {
-        lr: f64::from(setting.constant("lr")),
-        beta1: f64::from(setting.constant("beta1")),
-        beta2: f64::from(setting.constant("beta2")),
-        eps: f64::from(setting.constant("eps")),
-        weight_decay: f64::from(setting.constant("weight_decay")),
-        clip_norm: Some(f64::from(setting.constant("clip_norm"))),
-    };
+    let optimizer = setting.optimizer();
     let mut trainer =
         Trainer::new(&device::shared(), params, optimizer, |g, batch: &LmBatch| model.loss(g, batch))
             .unwrap();

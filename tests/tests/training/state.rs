@@ -87,7 +87,7 @@ struct Held(Vec<Vec<u32>>, Updates, Vec<(String, Vec<usize>, Vec<u32>)>);
 
 fn held(store: &ParamStore) -> Held {
     let bits = |values: &[f32]| values.iter().map(|v| v.to_bits()).collect::<Vec<_>>();
-    let arenas = [Arena::Params, Arena::Moment1, Arena::Moment2];
+    let arenas = [Arena::Params, Arena::State("m"), Arena::State("v")];
     let values = arenas.into_iter().flat_map(|arena| store.read(arena).unwrap());
     let states = store.read_states().unwrap().into_iter();
     let states = states.map(|state| (state.name, state.shape, bits(&state.values))).collect();

@@ -36,7 +36,7 @@ fn trainer<'m>(
 }
 
 fn bits(store: &impl AsRef<ParamStore>) -> Vec<Vec<u32>> {
-    let arenas = [Arena::Params, Arena::Moment1, Arena::Moment2];
+    let arenas = [Arena::Params, Arena::State("m"), Arena::State("v")];
     let all = arenas.into_iter().flat_map(|arena| store.as_ref().read(arena).unwrap());
     all.map(|values| values.iter().map(|v| v.to_bits()).collect()).collect()
 }

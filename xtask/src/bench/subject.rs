@@ -133,7 +133,7 @@ impl Calculation {
             let operands: Vec<_> = self.ids.iter().map(|id| graph.param(*id)).collect();
             let result = (self.record)(&operands);
             let request = if self.backward {
-                let objective = Some(Objective { loss: weighted(result), update: false });
+                let objective = Some(Objective { loss: weighted(result), update: None });
                 Request { outputs: &[], objective }
             } else {
                 Request { outputs: &[("result", result)], objective: None }

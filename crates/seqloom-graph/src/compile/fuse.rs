@@ -199,7 +199,7 @@ impl Walk<'_> {
         }
         match &node.op {
             Op::Constant(_) => {}
-            Op::LossScale => group.reads_control = true,
+            Op::LossScale | Op::Number(_) => group.reads_control = true,
             op if op.traits().kind == Kind::View => return self.view(id, group),
             // A value that is used twice is written once.
             _ if group.inlined.contains(&id) => {}
@@ -237,7 +237,7 @@ impl Walk<'_> {
         let node = &self.nodes[id];
         let source = self.nodes.base(node.inputs[0]);
         if self.nodes[source].op.traits().kind == Kind::Scalar {
-            group.reads_control |= self.nodes[source].op == Op::LossScale;
+            group.reads_control |= self.nodes[source].op.traits().reads_control;
             return Ok(());
         }
         let leaf = Leaf { node: source, access: view_access(self.nodes, id) };

@@ -6,6 +6,9 @@
 mod code;
 mod kernels;
 mod product;
+mod update;
+
+pub(crate) use update::update_code;
 
 use seqloom_kernels::{Lowered, arg, norm, pointwise, reduce, scan};
 

@@ -279,7 +279,9 @@ pub enum GraphError {
         has: usize,
     },
     /// The store holds no such arena (an inference store has only parameters).
-    #[error("this parameter store was opened for inference and has no {arena}")]
+    #[error(
+        "this parameter store has no {arena}: it was opened for inference, or no optimizer that keeps it is attached"
+    )]
     NoArena {
         /// Arena asked for.
         arena: &'static str,
@@ -289,6 +291,14 @@ pub enum GraphError {
     NotTrained {
         /// Its name.
         name: String,
+    },
+    /// A second optimizer for one store of parameters, or the same one with other states.
+    #[error("the parameters are updated by '{has}', whose states they have; '{needs}' keeps others")]
+    OtherOptimizer {
+        /// The optimizer that is attached.
+        has: &'static str,
+        /// The one that was to be attached.
+        needs: &'static str,
     },
     /// A parameter that the store does not have.
     #[error("parameter {id} is not in this store, which holds {count}")]

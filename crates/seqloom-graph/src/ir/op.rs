@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 
-use super::payload::{Attending, Cut, Derivation, GradientOf, Recurrence};
+use super::payload::{Attending, Cut, Derivation, GradientOf, Number, Recurrence};
 use super::shape::MAX_RANK;
 use super::specs::ParamId;
 
@@ -108,6 +108,8 @@ pub(crate) enum Op {
     State(usize),
     /// The scale of the loss, read from the control buffer when the step runs.
     LossScale,
+    /// A number of the step that the update reads from the statistics.
+    Number(Number),
     /// A scalar known when recorded, as bits of an f32.
     Constant(u32),
     /// A tensor known when recorded, as bits.

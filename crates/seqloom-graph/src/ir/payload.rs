@@ -3,6 +3,7 @@
 //! They are here and not beside the methods that record them, because gradients, compiling and the host read them too.
 
 use seqloom_kernels::attention::Start;
+use seqloom_kernels::optimizer::stat;
 use seqloom_kernels::recurrent::Cell;
 use seqloom_kernels::view;
 
@@ -44,6 +45,39 @@ pub(crate) enum GradientOf {
     Key,
     /// Of the bias.
     Bias,
+}
+
+/// A number of a training step that an update reads. The device computes it for each step.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Number {
+    /// The factor of the gradients.
+    Scale,
+    /// The learning rate.
+    Lr,
+    /// One of a parameter's own: the two corrections, then how many updates it has had.
+    OfParam { param: usize, which: usize },
+}
+
+impl Number {
+    /// Where the statistics hold it.
+    pub(crate) fn place(self) -> usize {
+        match self {
+            Number::Scale => stat::SCALE,
+            Number::Lr => stat::LR,
+            Number::OfParam { param, which } => stat::of_param(param, which),
+        }
+    }
+
+    /// Its name in the kernel that updates many parameters.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Number::Scale => "scale",
+            Number::Lr => "lr",
+            Number::OfParam { which: 0, .. } => "correction1",
+            Number::OfParam { which: 1, .. } => "correction2",
+            Number::OfParam { .. } => "count",
+        }
+    }
 }
 
 /// Which recurrence, and how its rows lie.

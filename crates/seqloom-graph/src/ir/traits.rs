@@ -92,6 +92,7 @@ impl Op {
             Op::State(_) => of(Given, "state"),
             Op::Literal(_) => of(Given, "literal"),
             Op::LossScale => of(Scalar, "loss scale").reads_control(),
+            Op::Number(_) => of(Scalar, "number of the step").reads_control(),
             Op::Constant(_) => of(Scalar, "constant"),
             Op::Unary(function) => of(Pointwise, function.name()),
             Op::Binary(function) => of(Pointwise, function.name()),

@@ -121,6 +121,14 @@ impl Graph {
         self.push(Op::State(index), &[], shape, DType::F32, at)
     }
 
+    /// The state that was recorded under this name.
+    pub(crate) fn known_state(&self, name: &str) -> Option<Tensor<'_>> {
+        let recording = self.recording();
+        let index = recording.states.iter().position(|state| state.name == name)?;
+        let id = recording.nodes.iter().position(|node| node.op == Op::State(index))?;
+        Some(Tensor { graph: self, id })
+    }
+
     /// After each run the state `name` holds this tensor, of its shape. A mistake is kept as the recording's error: a state
     /// that was not read, one kept twice, a tensor of another shape or type.
     #[track_caller]

@@ -18,6 +18,7 @@ use crate::run::explain::DispatchInfo;
 use crate::run::host::HostProgram;
 use crate::run::memory::Memory;
 use crate::run::store::ParamStore;
+use crate::run::update::{Rest, Update};
 
 /// A program's buffers and dispatches.
 #[derive(Debug)]
@@ -47,11 +48,15 @@ pub(crate) struct Declared<'a> {
     pub training: bool,
 }
 
-/// Allocates and binds.
-pub(crate) fn bind(store: &ParamStore, declared: &Declared<'_>, compiled: &Compiled) -> Result<Bound> {
-    let Compiled { nodes, roots, schedule, launches, plan, .. } = compiled;
-    let mut binder =
-        Binder { device: store.device().clone(), memory: Memory::default(), places: HashMap::new() };
+/// Allocates and binds a program, and the update that follows it.
+pub(crate) fn bind(
+    store: &ParamStore,
+    declared: &Declared<'_>,
+    compiled: &Compiled,
+    update: Option<&Update>,
+) -> Result<Bound> {
+    let Compiled { nodes, roots, schedule, .. } = compiled;
+    let mut binder = Binder::on(store.device());
     let inputs = declared.inputs;
     let control = binder.allocate("control", size_of::<Control>() as u64, |m| &mut m.inputs)?.all();
     let mut input_slices = Vec::new();
@@ -98,68 +103,30 @@ pub(crate) fn bind(store: &ParamStore, declared: &Declared<'_>, compiled: &Compi
     for &(param, id) in &roots.grads {
         binder.places.insert(nodes.base(id), store.slice(Arena::Grads, param)?);
     }
-    // A result written over a given tensor is there.
-    for &(result, operand) in schedule.units.iter().flat_map(|unit| &unit.over) {
-        let given = binder.places.get(&nodes.base(operand)).cloned();
-        binder.places.extend(given.map(|place| (result, place)));
-    }
+    binder.written_over(compiled);
     for id in roots.outputs.iter().map(|(_, id)| nodes.base(*id)) {
         if !binder.places.contains_key(&id) {
             let slice = binder.allocate("output", nodes[id].layout().bytes(), |m| &mut m.outputs)?.all();
             binder.places.insert(id, slice);
         }
     }
-    let slots = store.slots().take(&binder.device, &plan.slots)?;
-    binder.memory.slots = slots.iter().map(Buffer::bytes).sum();
-    for (id, slot) in plan.of_node.iter().enumerate() {
-        if let Some(slot) = slot {
-            binder.places.insert(id, slots[*slot].slice(0, nodes[id].layout().bindable()));
-        }
-    }
-    for id in 0..nodes.len() {
-        if let Some((owner, offset)) = nodes.part(id)
-            && let Some(whole) = binder.places.get(&owner)
-        {
-            let place = whole.buffer.slice(whole.offset + offset, nodes[id].layout().bytes());
-            binder.places.insert(id, place);
-        }
-    }
-    // States change last, when all their readers have run, and after the update, which may be skipped.
+    let slots = binder.planned(store, compiled)?;
+    // States change when all their readers have run, and after it is known whether the step counts; before the update, which may
+    // use the same slots.
     let keeps = |unit: &Unit| nodes[unit.at].op == Op::Keep;
     let behind = schedule.units.iter().position(keeps).unwrap_or(schedule.units.len());
     let kept = schedule.units[behind..]
         .iter()
         .map(|unit| Ok((nodes[unit.at].shape.elements(), binder.place(nodes, unit.reads[0])?)));
     let kept = kept.collect::<Result<Vec<_>>>()?;
-    let (update, stats) = match roots.update {
-        true => binder
-            .update(store, &control, &roots.grads, &kept)
-            .map(|(wired, stats)| (Some(wired), Some(stats)))?,
-        false => (None, None),
-    };
-    let mut wired: Vec<(&Lowered, Vec<Vec<Slice>>)> = Vec::new();
-    for (at, ((unit, lowered), scratch)) in
-        schedule.units.iter().zip(launches).zip(&plan.of_scratch).enumerate()
-    {
-        let places =
-            |ids: &[NodeId]| ids.iter().map(|&id| binder.place(nodes, id)).collect::<Result<Vec<_>>>();
-        let (mut reads, writes) = (places(&unit.reads)?, places(&unit.writes)?);
-        let mut leaves = reads[unit.operands..].to_vec();
-        if unit.reads_control {
-            leaves.push(control.clone());
-        }
-        if at == behind {
-            wired.extend(update.iter().map(|(lowered, bindings)| (lowered, bindings.clone())));
-        }
-        if at >= behind {
-            reads.splice(..0, stats.clone());
-        }
-        let scratch: Vec<_> =
-            scratch.iter().map(|&slot| slots[slot].slice(0, bindable(plan.slots[slot]))).collect();
-        wired.push((lowered, wire(lowered, &reads, &writes, &leaves, &scratch)?));
-    }
-    if behind == schedule.units.len() {
-        wired.extend(update.iter().map(|(lowered, bindings)| (lowered, bindings.clone())));
+    let norm = update.map(|_| binder.norm(store, &control, &roots.grads, &kept)).transpose()?;
+    let stats = norm.as_ref().map(|(_, stats)| stats.clone());
+    let mut wired = binder.wired(compiled, &slots, &control, stats.as_ref())?;
+    let mut last = wired.split_off(behind);
+    wired.extend(norm.map(|(norm, _)| norm));
+    wired.append(&mut last);
+    if let (Some(update), Some(stats)) = (update, &stats) {
+        wired.extend(binder.update(store, update, stats, &slots)?);
     }
     binder.memory.parameters = store.bytes();
     let launches: Vec<_> = wired.iter().flat_map(|(lowered, _)| &lowered.launches).collect();
@@ -236,9 +203,15 @@ struct Binder {
     places: HashMap<NodeId, Slice>,
 }
 
+/// Launches with the buffers of each.
 type Wired = (Lowered, Vec<Vec<Slice>>);
 
 impl Binder {
+    /// Nothing is bound yet.
+    fn on(device: &Device) -> Self {
+        Self { device: device.clone(), memory: Memory::default(), places: HashMap::new() }
+    }
+
     /// A buffer counted under one heading of the report. No buffer is empty, because an empty one cannot be bound.
     fn allocate(&mut self, label: &str, bytes: u64, heading: fn(&mut Memory) -> &mut u64) -> Result<Buffer> {
         let buffer = self.device.allocate(label, bindable(bytes))?;
@@ -296,10 +269,67 @@ impl Binder {
         states.collect()
     }
 
-    /// The optimizer's launches over the parameters that have a gradient, and its statistics. New state values, by
-    /// number of elements and place, are checked too. As in PyTorch, a parameter that the loss does not reach is not
-    /// touched. Adjacent parameters are updated as one.
-    fn update(
+    /// A result written over a given tensor is there.
+    fn written_over(&mut self, compiled: &Compiled) {
+        for &(result, operand) in compiled.schedule.units.iter().flat_map(|unit| &unit.over) {
+            let given = self.places.get(&compiled.nodes.base(operand)).cloned();
+            self.places.extend(given.map(|place| (result, place)));
+        }
+    }
+
+    /// The planned slots, and the places of everything that lies in them or in a part of another tensor.
+    fn planned(&mut self, store: &ParamStore, compiled: &Compiled) -> Result<Vec<Buffer>> {
+        let Compiled { nodes, plan, .. } = compiled;
+        let slots = store.slots().take(&self.device, &plan.slots)?;
+        self.memory.slots = slots.iter().map(Buffer::bytes).sum();
+        for (id, slot) in plan.of_node.iter().enumerate() {
+            if let Some(slot) = slot {
+                self.places.insert(id, slots[*slot].slice(0, nodes[id].layout().bindable()));
+            }
+        }
+        for id in 0..nodes.len() {
+            if let Some((owner, offset)) = nodes.part(id)
+                && let Some(whole) = self.places.get(&owner)
+            {
+                let place = whole.buffer.slice(whole.offset + offset, nodes[id].layout().bytes());
+                self.places.insert(id, place);
+            }
+        }
+        Ok(slots)
+    }
+
+    /// All units with their buffers. `shared` is the control buffer, or what stands for it; units that keep a state read the
+    /// statistics first, if there are some.
+    fn wired(
+        &self,
+        compiled: &Compiled,
+        slots: &[Buffer],
+        shared: &Slice,
+        stats: Option<&Slice>,
+    ) -> Result<Vec<Wired>> {
+        let Compiled { nodes, schedule, launches, plan, .. } = compiled;
+        let units = schedule.units.iter().zip(launches).zip(&plan.of_scratch);
+        let wired = units.map(|((unit, lowered), scratch)| {
+            let places =
+                |ids: &[NodeId]| ids.iter().map(|&id| self.place(nodes, id)).collect::<Result<Vec<_>>>();
+            let (mut reads, writes) = (places(&unit.reads)?, places(&unit.writes)?);
+            let mut leaves = reads[unit.operands..].to_vec();
+            if unit.reads_control {
+                leaves.push(shared.clone());
+            }
+            if nodes[unit.at].op == Op::Keep {
+                reads.splice(..0, stats.cloned());
+            }
+            let scratch: Vec<_> =
+                scratch.iter().map(|&slot| slots[slot].slice(0, bindable(plan.slots[slot]))).collect();
+            Ok((lowered.clone(), wire(lowered, &reads, &writes, &leaves, &scratch)?))
+        });
+        wired.collect()
+    }
+
+    /// The norm of the gradients of the parameters that have one, and the statistics. New state values, by number of elements and
+    /// place, are checked too. As in PyTorch, a parameter that the loss does not reach is not touched.
+    fn norm(
         &mut self,
         store: &ParamStore,
         control: &Slice,
@@ -307,22 +337,18 @@ impl Binder {
         kept: &[(usize, Slice)],
     ) -> Result<(Wired, Slice)> {
         let ids: Vec<_> = grads.iter().map(|(param, _)| *param).collect();
-        let (places, counted) = (store.runs(&ids)?, store.counted()?);
         let members: Vec<_> = ids.iter().map(|id| u32::try_from(id.index()).unwrap_or(u32::MAX)).collect();
         let members = self.constant("updated parameters", &members)?;
-        let (mut ins, mut runs) = (vec![control.clone(), members, counted.counts()], Vec::new());
-        for place in places {
-            for arena in [Arena::Grads, Arena::Params, Arena::Moment1, Arena::Moment2] {
-                ins.push(store.range(arena, place)?);
-            }
-            let (owners, first) = counted.owners(place);
-            ins.push(owners);
-            runs.push(optimizer::Run { len: DType::F32.count(place.2), first });
+        let (mut ins, mut runs) = (vec![control.clone(), members, store.counted()?.counts()], Vec::new());
+        for run in store.runs(&ids)? {
+            let gradients = store.span(Arena::Grads, &run)?;
+            runs.push(DType::F32.count(gradients.bytes));
+            ins.push(gradients);
         }
         ins.extend(kept.iter().map(|(_, from)| from.clone()));
         let carried = kept.iter().map(|(len, _)| *len).collect();
         let problem = optimizer::Problem { runs, members: ids.len(), carried };
-        let lowered = optimizer::lower(&problem, self.device.facts())?;
+        let lowered = optimizer::norm(&problem, self.device.facts())?;
         let stats = DType::U32.bytes(optimizer::stats_len(store.specs().len()));
         let stats = self.allocate("statistics", stats, |m| &mut m.outputs)?.all();
         let scratch = lowered
@@ -332,6 +358,48 @@ impl Binder {
             .collect::<Result<Vec<_>>>()?;
         let bindings = wire(&lowered, &ins, std::slice::from_ref(&stats), &[], &scratch)?;
         Ok(((lowered, bindings), stats))
+    }
+
+    /// The launches of an update. Its slots may be those that the step has used.
+    fn update(
+        &mut self,
+        store: &ParamStore,
+        update: &Update,
+        stats: &Slice,
+        used: &[Buffer],
+    ) -> Result<Vec<Wired>> {
+        let mut wired = Vec::new();
+        for fused in &update.fused {
+            let (owners, first) = store.owners(&fused.run)?;
+            let mut ins = vec![stats.clone(), owners];
+            let states = fused.states.iter().map(|name| Arena::State(name));
+            for arena in [Arena::Params, Arena::Grads].into_iter().chain(states) {
+                ins.push(store.span(arena, &fused.run)?);
+            }
+            let run = optimizer::Run { len: DType::F32.count(ins[2].bytes), first };
+            let lowered = optimizer::update(run, self.device.facts(), &fused.fusion)?;
+            let bindings = wire(&lowered, &ins, &[], &[], &[])?;
+            wired.push((lowered, bindings));
+        }
+        if let Some(Rest { compiled, states, inputs }) = &update.rest {
+            let mut binder = Self::on(&self.device);
+            for (id, node) in compiled.nodes.iter() {
+                let place = match &node.op {
+                    Op::State(index) => store.slice(states[*index].0, states[*index].1)?,
+                    Op::Input(index) => store.slice(Arena::Grads, inputs[*index])?,
+                    Op::Literal(bits) => binder.constant("constant", bits)?,
+                    _ => continue,
+                };
+                binder.places.insert(id, place);
+            }
+            binder.written_over(compiled);
+            let slots = binder.planned(store, compiled)?;
+            let new = slots.iter().filter(|slot| used.iter().all(|used| used.id() != slot.id()));
+            self.memory.slots += new.map(Buffer::bytes).sum::<u64>();
+            self.memory.constants += binder.memory.constants;
+            wired.extend(binder.wired(compiled, &slots, stats, Some(stats))?);
+        }
+        Ok(wired)
     }
 }
 

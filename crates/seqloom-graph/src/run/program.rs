@@ -15,7 +15,6 @@ use crate::ir::layout::DType;
 use crate::ir::roots::Roots;
 use crate::ir::specs::{InputSpec, NodeId};
 use crate::record::graph::Graph;
-use crate::run::arena::Arena;
 use crate::run::bind::{Bound, Declared, bind};
 use crate::run::explain::{DispatchInfo, table};
 use crate::run::memory::Memory;
@@ -24,6 +23,7 @@ use crate::run::request::{Objective, Request};
 use crate::run::slots::Slots;
 use crate::run::store::ParamStore;
 use crate::run::tuned::compile_tuned;
+use crate::run::update::Update;
 
 /// A compiled graph bound to a device.
 #[derive(Debug)]
@@ -33,6 +33,8 @@ pub struct Program {
     outputs: Vec<Output>,
     /// Whether the states are those of training.
     training: bool,
+    /// The decays of the optimizer's running means, if the program updates.
+    decays: Option<[f32; 2]>,
     bound: Bound,
     /// What each pass of compiling did.
     log: Vec<(&'static str, String)>,
@@ -84,14 +86,17 @@ impl Program {
             grads: grads.iter().map(|(param, tensor)| (*param, tensor.id)).collect(),
             outputs: named.iter().map(|(name, tensor)| ((*name).to_owned(), tensor.id)).collect(),
             kept: kept.collect(),
-            update: request.objective.is_some_and(|o| o.update),
+            update: request.objective.is_some_and(|o| o.update.is_some()),
         };
         // Small gradients would be lost in half precision.
         let half = request.objective.is_none();
         let compiled = compile_tuned(store.device(), half, &recording, &roots)?;
         let declared =
             Declared { inputs: &recording.inputs, states: &recording.states, training: graph.is_training() };
-        let bound = bind(store, &declared, &compiled)?;
+        let optimizer = request.objective.and_then(|o| o.update);
+        let ids: Vec<_> = compiled.roots.grads.iter().map(|(param, _)| *param).collect();
+        let update = optimizer.map(|optimizer| Update::record(store, optimizer, &ids)).transpose()?;
+        let bound = bind(store, &declared, &compiled, update.as_ref())?;
         let output = |(name, id): &(String, NodeId)| {
             let place = bound.places.get(&compiled.nodes.base(*id))?.clone();
             Some(Output { name: name.clone(), place, len: compiled.nodes[*id].shape.elements() })
@@ -110,6 +115,7 @@ impl Program {
             log: compiled.log,
             outputs,
             training: graph.is_training(),
+            decays: optimizer.map(|optimizer| optimizer.decays().map(|decay| decay as f32)),
             bound,
             store: store.clone(),
         })
@@ -194,7 +200,11 @@ impl Program {
                 self.device.write(slice, bytemuck::cast_slice(values))?;
             }
         }
-        self.device.write(&self.bound.control, bytemuck::bytes_of(control))?;
+        let control = match self.decays {
+            Some([beta1, beta2]) => Control { beta1, beta2, ..*control },
+            None => *control,
+        };
+        self.device.write(&self.bound.control, bytemuck::bytes_of(&control))?;
         self.device.submit(&self.bound.dispatches)?;
         Ok(turn)
     }
@@ -289,13 +299,11 @@ impl Program {
         let mut places: Vec<_> = self.bound.states.iter().map(|(_, _, place)| place.clone()).collect();
         places.extend(self.outputs.iter().map(|output| output.place.clone()));
         if self.bound.grads {
-            places.extend(self.store.whole(Arena::Grads)?);
+            places.extend(self.store.gradients());
         }
         if let Some(stats) = &self.bound.stats {
-            places.extend([stats.clone(), self.store.counted()?.counts()]);
-            for arena in [Arena::Params, Arena::Moment1, Arena::Moment2] {
-                places.extend(self.store.whole(arena)?);
-            }
+            places.push(stats.clone());
+            places.extend(self.store.updated()?);
         }
         Ok(places)
     }

@@ -3,6 +3,7 @@
 use crate::ir::error::{GraphError, Result};
 use crate::ir::specs::ParamId;
 use crate::record::graph::Graph;
+use crate::record::optimizer::Optimizer;
 use crate::record::tensor::Tensor;
 use crate::run::store::ParamStore;
 
@@ -17,26 +18,26 @@ pub struct Request<'a, 'g> {
     /// `skipped` are taken.
     pub outputs: &'a [(&'a str, Tensor<'g>)],
     /// The scalar to differentiate. Its value becomes the output `loss`.
-    pub objective: Option<Objective<'g>>,
+    pub objective: Option<Objective<'a, 'g>>,
 }
 
 /// A loss whose gradients a program computes.
 #[derive(Clone, Copy, Debug)]
-pub struct Objective<'g> {
+pub struct Objective<'a, 'g> {
     /// A tensor of one element that depends on a parameter.
     pub loss: Tensor<'g>,
-    /// Whether a step of AdamW follows, over the parameters that the loss depends on. As in PyTorch, other parameters
-    /// get no gradient and do not change: no moment, no count and no weight decay. It adds the outputs `grad_norm` (L2
+    /// The optimizer whose step follows, over the parameters that the loss depends on. As in PyTorch, other parameters
+    /// get no gradient and do not change: no state, no count and no weight decay. It adds the outputs `grad_norm` (L2
     /// norm of all gradients before the clip) and `skipped`: 1 if that norm, or an element of a new state value, was
     /// not finite. Then parameters, moments, update counts and states stay as they were.
-    pub update: bool,
+    pub update: Option<&'a dyn Optimizer>,
 }
 
-impl<'g> Objective<'g> {
+impl<'g> Objective<'_, 'g> {
     /// The gradients of `loss`, without an update.
     #[must_use]
     pub fn new(loss: Tensor<'g>) -> Self {
-        Self { loss, update: false }
+        Self { loss, update: None }
     }
 }
 

@@ -1,19 +1,24 @@
-//! Parameters and constants on the device: parallel arenas with one layout ([`super::arena`]), so the optimizer, the clip and a
+//! Parameters and constants on the device: parallel arenas in one order ([`super::arena`]), so the optimizer, the clip and a
 //! checkpoint are each one operation over one buffer.
+//!
+//! The states of the optimizer are allocated when it is attached; a store has one optimizer.
 //!
 //! The store also holds each parameter's update count (`updates`) and the carried states (`states`). Clones of a store
 //! share them, unless one asks for its own states.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use seqloom_device::{Buffer, Device, Slice};
 
 use crate::ir::error::{GraphError, Result};
+use crate::ir::layout::{ALIGNMENT, DType};
 use crate::ir::shape::Shape;
 use crate::ir::specs::ParamId;
 use crate::record::graph::Graph;
+use crate::record::optimizer::{Kept, Optimizer};
 use crate::record::params::{ParamSpec, Params};
-use crate::run::arena::{Arena, Place, Places, StoreKind, layout, room};
+use crate::run::arena::{Allocated, Arena, Places, StoreKind, room};
+use crate::run::kept::KeptStates;
 use crate::run::slots::Slots;
 use crate::run::states::{StateValue, States};
 use crate::run::updates::{UpdateCounts, Updates};
@@ -31,11 +36,12 @@ struct Inner {
     /// Of the registry that the parameters come from.
     origin: u64,
     specs: Arc<[ParamSpec]>,
-    places: Vec<Place>,
-    /// By arena, its chunks. Those of constants come last, and only values have them.
-    arenas: Vec<Vec<Buffer>>,
-    /// In a training store.
+    values: Allocated,
+    /// In a training store, like the counts.
+    grads: Option<Allocated>,
     updates: Option<UpdateCounts>,
+    /// What the optimizer keeps, once there is one.
+    kept: OnceLock<KeptStates>,
     slots: Mutex<Slots>,
 }
 
@@ -49,29 +55,25 @@ impl ParamStore {
         let mut specs = params.into_specs()?;
         let facts = device.facts();
         let limit = facts.max_binding_bytes.min(facts.max_buffer_bytes);
-        let Places { places, chunks, trained } = layout(&specs, limit)?;
-        let arenas = match kind {
-            StoreKind::Inference => &["parameters"][..],
-            StoreKind::Training => &["parameters", "gradients", "first moments", "second moments"][..],
+        let places = Places::of_values(&specs, limit)?;
+        let (grads, updates) = match kind {
+            StoreKind::Inference => (None, None),
+            StoreKind::Training => {
+                let shapes: Vec<_> = specs.iter().map(|spec| spec.trained.then_some(spec.shape)).collect();
+                let mut of_grads = places.beside(&shapes);
+                of_grads.chunks[0] = of_grads.chunks[0].max(ALIGNMENT);
+                let grads = Allocated::new(device, "gradients", of_grads)?;
+                (Some(grads), Some(UpdateCounts::new(device, &places)?))
+            }
         };
-        let arenas = arenas
-            .iter()
-            .enumerate()
-            .map(|(index, arena)| {
-                let chunks = if index == 0 { &chunks } else { &chunks[..trained] };
-                chunks.iter().map(|&bytes| device.allocate(arena, bytes)).collect()
-            })
-            .collect::<Result<Vec<Vec<Buffer>>, _>>()?;
-        let values: Vec<_> = specs.iter_mut().map(|spec| std::mem::take(&mut spec.values)).collect();
-        let updates = match kind {
-            StoreKind::Inference => None,
-            StoreKind::Training => Some(UpdateCounts::new(device, &places, &chunks[..trained])?),
-        };
+        let values_of: Vec<_> = specs.iter_mut().map(|spec| std::mem::take(&mut spec.values)).collect();
+        let values = Allocated::new(device, "parameters", places)?;
         let slots = Mutex::default();
         let specs: Arc<[ParamSpec]> = specs.into();
-        let inner = Arc::new(Inner { device: device.clone(), origin, specs, places, arenas, updates, slots });
+        let (device, kept) = (device.clone(), OnceLock::new());
+        let inner = Arc::new(Inner { device, origin, specs, values, grads, updates, kept, slots });
         let store = Self { inner, states: Arc::default() };
-        for (index, values) in values.iter().enumerate() {
+        for (index, values) in values_of.iter().enumerate() {
             store.write(Arena::Params, index, values)?;
         }
         Ok(store)
@@ -82,6 +84,50 @@ impl ParamStore {
     #[must_use]
     pub fn with_own_states(&self) -> Self {
         Self { inner: Arc::clone(&self.inner), states: Arc::default() }
+    }
+
+    /// Makes this the optimizer of these parameters: its states are allocated and begin. Attaching it again changes nothing.
+    ///
+    /// # Errors
+    /// [`GraphError::OtherOptimizer`] if another one, or one with other states, is attached; [`GraphError::NoArena`] in a store for
+    /// inference; a state that the adapter cannot hold; the device's refusal.
+    pub fn attach(&self, optimizer: &dyn Optimizer) -> Result<()> {
+        let Inner { device, specs, values, grads, kept, .. } = &*self.inner;
+        if grads.is_none() {
+            return Err(GraphError::NoArena { arena: "states of an optimizer" });
+        }
+        let states = |spec: &ParamSpec| if spec.trained { optimizer.states(&spec.shape) } else { Vec::new() };
+        let needs: Vec<_> = specs.iter().map(states).collect();
+        if let Some(kept) = kept.get() {
+            return kept.check(optimizer.name(), &needs);
+        }
+        let states = KeptStates::new(device, optimizer.name(), &values.places, needs)?;
+        // Another thread may have been first.
+        if let Err(states) = kept.set(states) {
+            return kept.get().map_or(Ok(()), |kept| kept.check(states.optimizer, &states.of_params));
+        }
+        let (of_params, values) = (self.kept_states(), self.read(Arena::Params)?);
+        for ((index, states), values) in of_params.iter().enumerate().zip(&values) {
+            for state in states {
+                let first = KeptStates::first(state, values);
+                if !first.is_empty() {
+                    self.write(Arena::State(state.name), index, &first)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The name of the optimizer, if one is attached.
+    #[must_use]
+    pub fn optimizer(&self) -> Option<&'static str> {
+        self.inner.kept.get().map(|kept| kept.optimizer)
+    }
+
+    /// The states that the attached optimizer keeps, by parameter.
+    #[must_use]
+    pub fn kept_states(&self) -> &[Vec<Kept>] {
+        self.inner.kept.get().map_or(&[], |kept| &kept.of_params)
     }
 
     /// The device that holds them.
@@ -104,7 +150,7 @@ impl ParamStore {
     /// Bytes of all arenas, counts of updates and carried states.
     #[must_use]
     pub fn bytes(&self) -> u64 {
-        let arenas: u64 = self.inner.arenas.iter().flatten().map(Buffer::bytes).sum();
+        let arenas: u64 = self.arenas().flat_map(Allocated::buffers).map(Buffer::bytes).sum();
         arenas + self.inner.updates.as_ref().map_or(0, UpdateCounts::bytes) + self.states().bytes()
     }
 
@@ -201,14 +247,7 @@ impl ParamStore {
     /// # Errors
     /// [`GraphError::NoArena`], or the device's failure.
     pub fn read(&self, arena: Arena) -> Result<Vec<Vec<f32>>> {
-        let chunks = self.chunks(arena)?;
-        let bytes =
-            chunks.iter().map(|c| self.inner.device.read(&c.all()).wait()).collect::<Result<Vec<_>, _>>()?;
-        let values = self.inner.places.iter().map(|&(chunk, offset, len)| {
-            let chunk = bytes.get(chunk)?;
-            Some(bytemuck::pod_collect_to_vec(&chunk[offset as usize..(offset + len) as usize]))
-        });
-        Ok(values.map(Option::unwrap_or_default).collect())
+        self.arena(arena)?.read(&self.inner.device)
     }
 
     /// Replaces the values of the parameter at `index` in an arena.
@@ -220,60 +259,80 @@ impl ParamStore {
         let Some(spec) = self.inner.specs.get(index) else {
             return Err(GraphError::UnknownParam { id: index, count: self.inner.specs.len() });
         };
-        if values.len() != spec.shape.elements() {
-            return Err(GraphError::ParamLength {
-                name: spec.name.clone(),
-                needs: spec.shape.elements(),
-                has: values.len(),
-            });
+        let place = self.place(arena, index)?;
+        let needs = DType::F32.count(place.bytes);
+        if values.len() != needs {
+            return Err(GraphError::ParamLength { name: spec.name.clone(), needs, has: values.len() });
         }
         if !values.is_empty() {
-            self.inner.device.write(&self.place(arena, index)?, bytemuck::cast_slice(values))?;
+            self.inner.device.write(&place, bytemuck::cast_slice(values))?;
         }
         Ok(())
     }
 
     /// Where a parameter lies in an arena.
     pub(crate) fn slice(&self, arena: Arena, id: ParamId) -> Result<Slice> {
-        if id.index() >= self.inner.places.len() {
-            return Err(GraphError::UnknownParam { id: id.index(), count: self.inner.places.len() });
+        if id.index() >= self.inner.specs.len() {
+            return Err(GraphError::UnknownParam { id: id.index(), count: self.inner.specs.len() });
         }
         self.place(arena, id.index())
     }
 
     fn place(&self, arena: Arena, index: usize) -> Result<Slice> {
-        let (chunk, offset, bytes) = self.inner.places[index];
-        let Some(chunk) = self.chunks(arena)?.get(chunk) else {
-            return Err(GraphError::NotTrained { name: self.inner.specs[index].name.clone() });
-        };
-        Ok(chunk.slice(offset, bytes))
+        let spec = &self.inner.specs[index];
+        if arena != Arena::Params && !spec.trained {
+            return Err(GraphError::NotTrained { name: spec.name.clone() });
+        }
+        self.arena(arena)?.slice(index)
     }
 
-    /// Places that hold these parameters, given in order, with the gaps after them. Consecutive parameters of a chunk
-    /// share a place.
-    pub(crate) fn runs(&self, ids: &[ParamId]) -> Result<Vec<Place>> {
-        let mut runs: Vec<Place> = Vec::new();
-        for id in ids {
-            let Some(&(chunk, offset, bytes)) = self.inner.places.get(id.index()) else {
-                return Err(GraphError::UnknownParam { id: id.index(), count: self.inner.places.len() });
-            };
-            let padded = room(bytes);
+    /// These parameters by where they lie: those of a run are adjacent.
+    pub(crate) fn runs(&self, ids: &[ParamId]) -> Result<Vec<Vec<ParamId>>> {
+        let places = &self.inner.values.places;
+        let place = |id: &ParamId| {
+            let missing = GraphError::UnknownParam { id: id.index(), count: self.inner.specs.len() };
+            places.of.get(id.index()).copied().flatten().ok_or(missing)
+        };
+        let mut placed = ids.iter().map(|id| Ok((place(id)?, *id))).collect::<Result<Vec<_>>>()?;
+        placed.sort_by_key(|(place, _)| *place);
+        let mut runs: Vec<Vec<ParamId>> = Vec::new();
+        let mut ends = None;
+        for ((chunk, offset, bytes), id) in placed {
             match runs.last_mut() {
-                Some((last, start, len)) if *last == chunk && *start + *len == offset => *len += padded,
-                _ => runs.push((chunk, offset, padded)),
+                Some(run) if ends == Some((chunk, offset)) => run.push(id),
+                _ => runs.push(vec![id]),
             }
+            ends = Some((chunk, offset + room(bytes)));
         }
         Ok(runs)
     }
 
-    /// A place of an arena.
-    pub(crate) fn range(&self, arena: Arena, (chunk, offset, bytes): Place) -> Result<Slice> {
-        Ok(self.chunks(arena)?[chunk].slice(offset, bytes))
+    /// The owners of the blocks of a run, and the number of its first block among them.
+    pub(crate) fn owners(&self, run: &[ParamId]) -> Result<(Slice, usize)> {
+        let place = run.first().and_then(|id| self.inner.values.places.of.get(id.index()).copied().flatten());
+        let place = place.ok_or(GraphError::UnknownParam { id: 0, count: self.inner.specs.len() })?;
+        Ok(self.counted()?.owners(place))
     }
 
-    /// All of an arena.
-    pub(crate) fn whole(&self, arena: Arena) -> Result<Vec<Slice>> {
-        Ok(self.chunks(arena)?.iter().map(Buffer::all).collect())
+    /// Where adjacent parameters lie in an arena, with the gaps behind them.
+    pub(crate) fn span(&self, arena: Arena, run: &[ParamId]) -> Result<Slice> {
+        match run {
+            [first, .., last] => self.arena(arena)?.span(first.index(), last.index()),
+            [only] => self.arena(arena)?.span(only.index(), only.index()),
+            [] => Err(GraphError::UnknownParam { id: 0, count: 0 }),
+        }
+    }
+
+    /// The memory that an update changes: values, states, counts.
+    pub(crate) fn updated(&self) -> Result<Vec<Slice>> {
+        let kept = self.inner.kept.get().into_iter().flat_map(KeptStates::buffers);
+        let buffers = self.inner.values.buffers().chain(kept);
+        Ok(buffers.map(Buffer::all).chain([self.counted()?.counts()]).collect())
+    }
+
+    /// All gradients.
+    pub(crate) fn gradients(&self) -> Vec<Slice> {
+        self.inner.grads.iter().flat_map(Allocated::buffers).map(Buffer::all).collect()
     }
 
     /// The update counts, and the owners of the arenas' blocks.
@@ -281,15 +340,24 @@ impl ParamStore {
         self.inner.updates.as_ref().ok_or(GraphError::NoArena { arena: "counts of updates" })
     }
 
-    /// The buffers of an arena.
-    fn chunks(&self, arena: Arena) -> Result<&[Buffer]> {
-        let (index, name) = match arena {
-            Arena::Params => (0, "parameters"),
-            Arena::Grads => (1, "gradients"),
-            Arena::Moment1 => (2, "first moments"),
-            Arena::Moment2 => (3, "second moments"),
-        };
-        self.inner.arenas.get(index).map(Vec::as_slice).ok_or(GraphError::NoArena { arena: name })
+    /// An arena.
+    fn arena(&self, arena: Arena) -> Result<&Allocated> {
+        let Inner { values, grads, kept, .. } = &*self.inner;
+        match arena {
+            Arena::Params => Ok(values),
+            Arena::Grads => grads.as_ref().ok_or(GraphError::NoArena { arena: "gradients" }),
+            Arena::State(name) => {
+                let state = kept.get().and_then(|kept| kept.arena(name));
+                state.ok_or(GraphError::NoArena { arena: name })
+            }
+        }
+    }
+
+    /// All arenas.
+    fn arenas(&self) -> impl Iterator<Item = &Allocated> {
+        let Inner { values, grads, kept, .. } = &*self.inner;
+        let kept = kept.get().into_iter().flat_map(KeptStates::arenas);
+        std::iter::once(values).chain(grads).chain(kept)
     }
 }
 

@@ -13,7 +13,7 @@ use seqloom_kernels::optimizer::BLOCK;
 
 use crate::ir::error::Result;
 use crate::ir::layout::{DType, bindable};
-use crate::run::arena::{Place, room};
+use crate::run::arena::{Place, Places, room};
 
 /// Updates that a store's parameters have had. Skipped steps are not among them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -40,16 +40,18 @@ pub(crate) struct UpdateCounts {
 }
 
 impl UpdateCounts {
-    /// All 0, for parameters at these places of chunks with these bytes.
-    pub fn new(device: &Device, places: &[Place], chunks: &[u64]) -> Result<Self> {
-        let counts = device.allocate("counts of updates", DType::U32.bytes(1 + places.len()))?;
-        let mut owners = Vec::with_capacity(chunks.len());
-        for (chunk, &bytes) in chunks.iter().enumerate() {
+    /// All 0, for parameters at these places.
+    pub fn new(device: &Device, places: &Places) -> Result<Self> {
+        let counts = device.allocate("counts of updates", DType::U32.bytes(1 + places.of.len()))?;
+        let mut owners = Vec::with_capacity(places.chunks.len());
+        let order = places.order();
+        for (chunk, &bytes) in places.chunks.iter().enumerate() {
             let mut table = Vec::with_capacity(blocks(bytes));
             // Places of a chunk follow one another without a gap between their blocks.
-            for (param, &(at, _, bytes)) in (0u32..).zip(places) {
-                if at == chunk {
-                    table.resize(table.len() + blocks(bytes), param);
+            for &param in &order {
+                if let Some((_, _, bytes)) = places.of[param].filter(|(at, ..)| *at == chunk) {
+                    let owner = u32::try_from(param).unwrap_or(u32::MAX);
+                    table.resize(table.len() + blocks(bytes), owner);
                 }
             }
             let buffer = device.allocate("owners of blocks", bindable(DType::U32.bytes(table.len())))?;

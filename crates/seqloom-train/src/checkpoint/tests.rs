@@ -1,7 +1,8 @@
 //! Tests of checkpoints without a device: the file's format, and every reason to refuse one.
 
 use super::*;
-use seqloom_graph::{Init, Params};
+use crate::optim::adam::AdamW;
+use seqloom_graph::{Init, Optimizer, Params};
 
 fn specs(hidden: usize) -> Vec<ParamSpec> {
     let mut params = Params::seeded(1);
@@ -26,6 +27,17 @@ fn checkpoint(path: &Path) -> Checkpoint {
         tensors.insert(format!("adamw.step.{}", spec.name), scalar(count));
     }
     Checkpoint { path: path.to_owned(), state: Some(state()), tensors }
+}
+
+/// What AdamW keeps for those parameters.
+fn kept(hidden: usize) -> Vec<Vec<Kept>> {
+    specs(hidden).iter().map(|spec| AdamW::default().states(&spec.shape)).collect()
+}
+
+impl<'a> Trained<'a> {
+    fn adamw(states: &'a [Vec<Kept>]) -> Self {
+        Self { optimizer: Some("adamw"), states }
+    }
 }
 
 fn fault(result: Result<Checkpoint>) -> CheckpointFault {
@@ -88,7 +100,7 @@ fn another_model_is_told_by_its_names() {
     let mut other = checkpoint(Path::new("model"));
     let moved = other.tensors.remove("head.weight").unwrap();
     other.tensors.insert("tail.weight".to_owned(), moved);
-    let fault = other.matches(&specs(4), true).unwrap_err();
+    let fault = other.matches(&specs(4), Some(&Trained::adamw(&kept(4)))).unwrap_err();
     let names = |name: &str| vec![name.to_owned()];
     let (missing, extra, misshapen) = (names("head.weight"), names("tail.weight"), Vec::new());
     assert_eq!(fault, CheckpointFault::Mismatch { missing, extra, misshapen });
@@ -97,7 +109,7 @@ fn another_model_is_told_by_its_names() {
 
 #[test]
 fn other_shapes_are_told_with_both() {
-    let fault = checkpoint(Path::new("model")).matches(&specs(5), false).unwrap_err();
+    let fault = checkpoint(Path::new("model")).matches(&specs(5), None).unwrap_err();
     let misshapen = Misshapen { name: "head.weight".to_owned(), has: vec![4], needs: vec![5] };
     let told = vec![misshapen];
     assert_eq!(fault, CheckpointFault::Mismatch { missing: vec![], extra: vec![], misshapen: told });
@@ -105,7 +117,8 @@ fn other_shapes_are_told_with_both() {
         fault.to_string().ends_with("tensor 'head.weight' has shape [4], the model needs [5]"),
         "{fault}"
     );
-    let fault = checkpoint(Path::new("model")).matches(&specs(5), true).unwrap_err();
+    let fault =
+        checkpoint(Path::new("model")).matches(&specs(5), Some(&Trained::adamw(&kept(5)))).unwrap_err();
     assert!(matches!(fault, CheckpointFault::Mismatch { misshapen, .. } if misshapen.len() == 3));
 }
 
@@ -118,7 +131,7 @@ fn all_that_differs_is_told_at_once() {
     let stray = Stored { shape: vec![], values: vec![1.0] };
     other.tensors.insert("first".to_owned(), stray.clone());
     other.tensors.insert("second".to_owned(), stray);
-    let message = other.matches(&specs(5), true).unwrap_err().to_string();
+    let message = other.matches(&specs(5), Some(&Trained::adamw(&kept(5)))).unwrap_err().to_string();
     for part in [
         r#"missing ["adamw.v.head.weight", "embedding.weight"]"#,
         r#"not in the model ["first", "second"]"#,
@@ -133,14 +146,17 @@ fn all_that_differs_is_told_at_once() {
 fn parameters_alone_are_enough_for_inference_only() {
     let mut foreign = checkpoint(Path::new("model"));
     foreign.state = None;
-    foreign.matches(&specs(4), false).unwrap();
+    foreign.matches(&specs(4), None).unwrap();
     let carried = Stored { shape: vec![1], values: vec![0.5] };
     foreign.tensors.insert("carried.lstm.h".to_owned(), carried);
-    foreign.matches(&specs(4), true).unwrap();
-    foreign.matches(&specs(4), false).unwrap();
+    foreign.matches(&specs(4), Some(&Trained::adamw(&kept(4)))).unwrap();
+    foreign.matches(&specs(4), None).unwrap();
     foreign.tensors.retain(|name, _| !name.starts_with("adamw.") && !name.starts_with("carried."));
-    foreign.matches(&specs(4), false).unwrap();
-    assert!(matches!(foreign.matches(&specs(4), true), Err(CheckpointFault::Mismatch { .. })));
+    foreign.matches(&specs(4), None).unwrap();
+    assert!(matches!(
+        foreign.matches(&specs(4), Some(&Trained::adamw(&kept(4)))),
+        Err(CheckpointFault::Mismatch { .. })
+    ));
 }
 
 #[test]
@@ -161,7 +177,7 @@ fn other_versions_and_types_are_refused() {
 #[test]
 fn a_file_of_the_first_version_counts_steps_as_updates() {
     let mut older = checkpoint(Path::new("model"));
-    older.tensors.retain(|name, _| !name.starts_with(UPDATES));
+    older.tensors.retain(|name, _| !name.contains(UPDATES));
     older.tensors.get_mut("adamw.m.head.weight").unwrap().values = vec![0.0; 4];
     let json = r#"{"version":1,"step":7,"seed":5,"vocab":null}"#;
     older.state = None;
@@ -174,7 +190,9 @@ fn a_file_of_the_first_version_counts_steps_as_updates() {
     assert_eq!(state.as_ref(), Some(&wanted));
     assert_eq!(tensors["adamw.step.embedding.weight"], scalar(7.0));
     assert_eq!(tensors["adamw.step.head.weight"], scalar(0.0), "it was never updated");
-    Checkpoint { path: "model".into(), state, tensors }.matches(&specs(4), true).unwrap();
+    Checkpoint { path: "model".into(), state, tensors }
+        .matches(&specs(4), Some(&Trained::adamw(&kept(4))))
+        .unwrap();
 }
 
 #[test]
@@ -184,4 +202,15 @@ fn a_path_that_cannot_be_written_is_named() {
     let error = checkpoint(&path).save().unwrap_err();
     assert!(error.to_string().contains("none"), "{error}");
     assert!(matches!(error, Error::Io { action: "write", .. }));
+}
+
+#[test]
+fn states_of_another_optimizer_are_told_by_its_name() {
+    let states = kept(4);
+    let sgd = Trained { optimizer: Some("sgd"), states: &states };
+    let fault = checkpoint(Path::new("model")).matches(&specs(4), Some(&sgd)).unwrap_err();
+    assert_eq!(fault, CheckpointFault::Optimizer { has: "adamw".to_owned(), needs: "sgd".to_owned() });
+    assert!(fault.to_string().contains("'adamw', not those of 'sgd'"), "{fault}");
+    // Its parameters serve any optimizer.
+    checkpoint(Path::new("model")).matches(&specs(4), None).unwrap();
 }

@@ -1,6 +1,6 @@
 //! The programs of a trainer: which batches share one, and how one is made.
 
-use seqloom_graph::{DType, HostTensor, Objective, ParamStore, Program, Request, Shape};
+use seqloom_graph::{DType, HostTensor, Objective, Optimizer, ParamStore, Program, Request, Shape};
 use seqloom_nn::{Batch, Model};
 
 use crate::error::Result;
@@ -12,17 +12,17 @@ pub(super) struct Key {
     extra: (u64, u64),
 }
 
-/// The program of a training step over batches like this one, or of its loss alone.
+/// The program of a training step of an optimizer over batches like this one, or of its loss alone.
 pub(super) fn compile<B>(
     store: &ParamStore,
     model: &impl Model<B>,
     batch: &B,
-    training: bool,
+    optimizer: Option<&dyn Optimizer>,
 ) -> Result<Program> {
-    let g = if training { store.training_graph() } else { store.inference_graph() };
+    let g = if optimizer.is_some() { store.training_graph() } else { store.inference_graph() };
     let loss = model.loss(&g, batch);
-    let program = if training {
-        let objective = Some(Objective { loss, update: true });
+    let program = if optimizer.is_some() {
+        let objective = Some(Objective { loss, update: optimizer });
         Program::compile(store, &g, Request { outputs: &[], objective })
     } else {
         Program::compile(store, &g, Request { outputs: &[("loss", loss)], objective: None })

@@ -40,6 +40,7 @@ pub(crate) fn generate(nodes: &Nodes, root: NodeId, group: &Group, over: Option<
             body: String::new(),
             values: HashMap::new(),
             count: 0,
+            shared: Elem::Control,
         };
         Some(Fusion { strides, offsets, ..writer.fusion(start) })
     };
@@ -138,6 +139,8 @@ struct Writer<'a> {
     /// Names of values already written.
     values: HashMap<NodeId, String>,
     count: usize,
+    /// What the buffer behind the leaves holds.
+    shared: Elem,
 }
 
 impl Writer<'_> {
@@ -147,11 +150,11 @@ impl Writer<'_> {
         let _ = write!(self.body, "    return {result};");
         let mut leaves: Vec<_> = self.reads.iter().map(|read| read.elem).collect();
         if self.group.reads_control {
-            leaves.push(Elem::Control);
+            leaves.push(self.shared);
         }
         let [a, b, c, last] = self.group.dims().padded();
         Fusion {
-            code: FusedCode { body: self.body, leaves },
+            code: FusedCode { body: self.body, leaves, states: 0 },
             dims: [a, b, c, last / self.width.elements()],
             ..Fusion::default()
         }
@@ -172,6 +175,11 @@ impl Writer<'_> {
             match &node.op {
                 Op::Constant(bits) => return format!("Value({})", literal(f32::from_bits(*bits))),
                 Op::LossScale => format!("Value({}.loss_scale)", self.control()),
+                // The graph of an update binds the statistics in place of the control buffer.
+                Op::Number(number) => {
+                    self.shared = Elem::F32;
+                    format!("Value({}[{}u])", self.control(), number.place())
+                }
                 op if op.traits().kind == Kind::View => self.view(id),
                 Op::Unary(function) => self.call(function.wgsl(), &node.inputs),
                 Op::Binary(function) => self.call(function.wgsl(), &node.inputs),
@@ -244,6 +252,6 @@ impl Writer<'_> {
 }
 
 /// A number as WGSL; what has no literal there goes through its bits.
-fn literal(value: f32) -> String {
+pub(super) fn literal(value: f32) -> String {
     if value.is_finite() { format!("{value:?}f") } else { format!("from_bits({}u)", value.to_bits()) }
 }
