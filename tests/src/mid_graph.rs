@@ -86,7 +86,7 @@ fn nonlinear_sum<'g>(g: &'g Graph, outputs: &[Tensor<'g>]) -> Tensor<'g> {
 /// A tensor whose element k, in row-major order, is `value(k)`.
 ///
 /// # Panics
-/// If the shape has more than four dimensions.
+/// If the shape has more than six dimensions.
 pub fn tensor(shape: &[usize], value: impl Fn(usize) -> f32) -> HostTensor {
     HostTensor::f32(shape, (0..shape.iter().product()).map(value).collect()).unwrap()
 }

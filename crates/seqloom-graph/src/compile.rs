@@ -3,6 +3,7 @@
 //! | pass | promises |
 //! |---|---|
 //! | `simplify` | results of the roots keep their bits |
+//! | `split` | a view goes over no more axes than a kernel counts |
 //! | `place` | where nodes are in memory, who uses them, what states keep; the node list is frozen from here on |
 //! | `bounds` | limits of the ids and lengths that operations index with, for the host to check |
 //! | `fuse` | one row-major index per group; bindings fit the device |
@@ -30,6 +31,7 @@ pub(crate) mod problem;
 pub(crate) mod reuse;
 pub(crate) mod schedule;
 pub(crate) mod simplify;
+pub(crate) mod split;
 pub(crate) mod target;
 pub(crate) mod unit;
 
@@ -46,6 +48,7 @@ use crate::compile::plan::{Plan, plan};
 use crate::compile::reuse::reuse;
 use crate::compile::schedule::schedule;
 use crate::compile::simplify::simplify;
+use crate::compile::split::split;
 use crate::compile::target::Target;
 use crate::compile::unit::{Fate, Schedule};
 use crate::ir::error::{GraphError, Result};
@@ -75,9 +78,11 @@ pub(crate) struct Compiled {
 pub(crate) fn compile(recording: &Recording, roots: &Roots, target: Target<'_>) -> Result<Compiled> {
     let facts = target.facts;
     let mut log = Vec::new();
-    let (list, mut roots) = simplify(&recording.nodes, roots.clone());
+    let (list, roots) = simplify(&recording.nodes, roots.clone());
+    log.push(("simplify", format!("{} recorded nodes are {}", recording.nodes.len(), list.len())));
+    let (list, mut roots, added) = split(list, roots);
+    log.push(("split", format!("{added} views added")));
     let simple = list.len();
-    log.push(("simplify", format!("{} recorded nodes are {simple}", recording.nodes.len())));
     let nodes = place(list, &mut roots);
     let parts = nodes.iter().filter(|(id, _)| nodes.part(*id).is_some()).count();
     log.push(("place", format!("{} nodes added for roots, {parts} windows in place", nodes.len() - simple)));
@@ -251,7 +256,7 @@ mod tests {
         let roots = step(&graph, ids);
         let compiled = compiled(&graph, &roots, AdapterKind::Cpu);
         let passes: Vec<_> = compiled.log.iter().map(|(pass, _)| *pass).collect();
-        let all = "simplify place bounds fuse along schedule in_place pair reuse lower plan";
+        let all = "simplify split place bounds fuse along schedule in_place pair reuse lower plan";
         assert_eq!(passes.join(" "), all);
         let told = |pass: &str| compiled.log.iter().find(|(name, _)| *name == pass).unwrap().1.clone();
         assert_eq!(told("along"), "0 norms in products, 1 heads of norms");

@@ -124,7 +124,7 @@ fn vjp<'g>(
         Op::Dropout { .. } => one(pointwise::dropout(&node.op, dy, at)),
         Op::Reshape => one(dy.reshape(&x[0].shape())),
         Op::Broadcast => one(dy.summed_to(x[0].shape(), at)),
-        Op::Permute(_) => one(movement::permute(&node.op, x[0], dy, at)),
+        Op::Permute(order) => one(movement::permute(order, dy, at)),
         Op::Slice(cut) => one(movement::slice(*cut, x[0], dy, at)),
         Op::Window { axis, start, take, before, .. } => {
             one(movement::window((*axis, *start, *take, *before), x[0], dy, at))

@@ -13,5 +13,6 @@ pub(crate) mod recording;
 pub(crate) mod roots;
 pub(crate) mod shape;
 pub(crate) mod specs;
+pub(crate) mod steps;
 pub(crate) mod traits;
 pub(crate) mod view;

@@ -1,6 +1,6 @@
 // Strided reads for fused code: how operand j of output element `index` is found.
 //
-// An output is seen as four dimensions, outermost first (1 where unused). A stride of 0 broadcasts; the strides of
+// An output is seen as four dimensions, outermost first (1 where unused); of more, neighbours are one where the operands run on. A stride of 0 broadcasts; the strides of
 // a transposed operand are those of its own storage; a negative stride wraps, and so do the sums, to the right element.
 // If operands begin at other elements than the first, the vector behind the last strides holds those first elements.
 

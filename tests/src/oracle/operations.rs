@@ -47,6 +47,16 @@ pub fn transpose(x: &Array, a: usize, b: usize) -> Array {
     Array::from_fn(&swapped(&x.shape), |index| x.at(&swapped(index)))
 }
 
+/// Axis i of the result is axis `order[i]`.
+pub fn permute(x: &Array, order: &[usize]) -> Array {
+    let shape: Vec<_> = order.iter().map(|&axis| x.shape[axis]).collect();
+    Array::from_fn(&shape, |index| {
+        let mut from = vec![0; order.len()];
+        order.iter().zip(index).for_each(|(&axis, &at)| from[axis] = at);
+        x.at(&from)
+    })
+}
+
 /// `len` indices of `axis` from `start`.
 pub fn slice(x: &Array, axis: usize, start: usize, len: usize) -> Array {
     let mut shape = x.shape.clone();

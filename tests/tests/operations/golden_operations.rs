@@ -26,6 +26,9 @@ fn apply<'g>(case: &str, x: &[Tensor<'g>]) -> Vec<Tensor<'g>> {
         "reshape" => x[0].reshape(&[6, 10]),
         "transpose" => x[0].transpose(0, 2),
         "transpose_inner" => x[0].transpose(1, 2),
+        "permute" => x[0].permute(&[1, 2, 0]),
+        "permute_patches" => x[0].permute(&[0, 1, 3, 2, 4, 5]),
+        "permute_around" => x[0].permute(&[5, 4, 3, 2, 1, 0]),
         "slice" => x[0].slice(1, 1, 2),
         "slice_last" => x[0].slice(-1, 2, 3),
         "slice_step" => x[0].slice_step(1, 0, 2, 2),
@@ -114,6 +117,6 @@ fn attend<'g>(case: &str, x: &[Tensor<'g>]) -> Tensor<'g> {
 
 golden_operations! {
     "operations", apply:
-    matmul matmul_t t_matmul sum mean max reshape transpose slice slice_step flip windows pad pad_with tile concat broadcast_to softmax
+    matmul matmul_t t_matmul sum mean max reshape transpose permute slice slice_step flip windows pad pad_with tile concat broadcast_to softmax
     log_softmax layer_norm rms_norm cross_entropy gather_rows pack append unpack dropout rnn lstm gru attention attention_weights
 }

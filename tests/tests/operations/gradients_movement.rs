@@ -20,6 +20,12 @@ fn gradient_of_flip() {
 }
 
 #[test]
+fn gradient_of_permute() {
+    check(&[wave(&[2, 3, 4], 0)], |x| vec![x[0].permute(&[1, 2, 0])]);
+    check(&[wave(&[2, 3, 2, 2], 0)], |x| vec![x[0].permute(&[3, 0, -2, 1]).exp()]);
+}
+
+#[test]
 fn gradient_of_windows() {
     // Axis, size, step, dilation; over [2, 9, 3] windows that overlap, touch, lie apart, and reach the end or do not.
     for [size, step, dilation] in [

@@ -22,4 +22,5 @@ mod oracles;
 mod oracles_pointwise;
 mod oracles_reductions;
 mod pointwise_limits;
+mod six_axes;
 mod true_steps;

@@ -87,6 +87,8 @@ fn movements() {
     one(&[&x], |t| t[0].reshape(&[6, 10]), &oracle::reshape(&x, &[6, 10]));
     one(&[&x], |t| t[0].transpose(0, 2), &oracle::transpose(&x, 0, 2));
     one(&[&x], |t| t[0].transpose(-1, 1), &oracle::transpose(&x, 2, 1));
+    one(&[&x], |t| t[0].permute(&[2, 0, 1]), &oracle::permute(&x, &[2, 0, 1]));
+    one(&[&x], |t| t[0].permute(&[-1, -2, 0]), &oracle::permute(&x, &[2, 1, 0]));
     one(&[&x], |t| t[0].slice(1, 1, 3), &oracle::slice(&x, 1, 1, 3));
     one(&[&x], |t| t[0].slice_step(1, 4, 3, -2), &oracle::slice_step(&x, 1, 4, 3, -2));
     one(&[&x], |t| t[0].slice_step(-1, 0, 2, 3), &oracle::slice_step(&x, 2, 0, 2, 3));

@@ -15,6 +15,7 @@ mod half;
 mod identity;
 mod memory;
 mod programs;
+mod random_views;
 mod strided_reads;
 mod threads;
 mod tuning;

@@ -241,12 +241,10 @@ impl Walk<'_> {
             return Ok(());
         }
         let leaf = Leaf { node: source, access: view_access(self.nodes, id) };
-        let agrees =
-            leaf.dims().is_none() || group.leaves.iter().filter_map(Leaf::dims).all(|d| d == node.shape);
         if group.leaves.contains(&leaf) {
             return Ok(());
         }
-        if !agrees {
+        if !group.agrees(&leaf) {
             return Err(id);
         }
         if !group.has_room(&leaf) {

@@ -7,9 +7,9 @@ use seqloom_kernels::MAX_STRIDES;
 
 use crate::ir::nodes::Nodes;
 use crate::ir::op::Op;
-use crate::ir::shape::Shape;
 use crate::ir::specs::NodeId;
-use crate::ir::view::Steps;
+use crate::ir::steps::{Steps, Walk, together};
+use crate::ir::view::steps;
 
 /// How a group reads a tensor in memory.
 #[derive(Clone, Debug, PartialEq)]
@@ -64,10 +64,10 @@ impl Leaf {
         }
     }
 
-    /// Dimensions that its strides are over.
-    pub(super) fn dims(&self) -> Option<Shape> {
+    /// Its way through memory, where that takes strides.
+    pub(crate) fn steps(&self) -> Option<Steps> {
         match self.access {
-            Access::Strided { steps, .. } => Some(steps.dims),
+            Access::Strided { steps, .. } => Some(steps),
             _ => None,
         }
     }
@@ -93,9 +93,19 @@ impl Group {
         offsets <= 4 && strides + usize::from(offsets > 0) <= MAX_STRIDES
     }
 
-    /// Dimensions that strided operands are read over; any where there are none.
-    pub(crate) fn dims(&self) -> Shape {
-        self.leaves.iter().find_map(Leaf::dims).unwrap_or_default()
+    /// Whether one more leaf is read over the same dimensions as the others, and all over no more axes than a kernel counts.
+    pub(super) fn agrees(&self, more: &Leaf) -> bool {
+        let Some(steps) = more.steps() else { return true };
+        let mut all: Vec<Steps> = self.leaves.iter().filter_map(Leaf::steps).collect();
+        let same = all.iter().all(|other| other.dims == steps.dims);
+        all.push(steps);
+        // Alone it can be counted, because `split` has seen to it.
+        same && (all.len() == 1 || together(&all).is_some())
+    }
+
+    /// How the leaves with strides are read, in their order.
+    pub(crate) fn walk(&self) -> Option<Walk> {
+        together(&self.leaves.iter().filter_map(Leaf::steps).collect::<Vec<_>>())
     }
 }
 
@@ -103,7 +113,7 @@ impl Group {
 /// every dimension.
 pub(crate) fn view_access(nodes: &Nodes, id: NodeId) -> Access {
     let (from, to) = (nodes[nodes[id].inputs[0]].shape, nodes[id].shape);
-    let Some(steps) = Steps::of(&nodes[id].op, from, to) else { return Access::Same };
+    let Some(steps) = steps(&nodes[id].op, from, to) else { return Access::Same };
     let (inner, outer) = (trimmed(&from), &from[..]);
     match nodes[id].op {
         // Never read.

@@ -58,7 +58,7 @@ pub(crate) fn lower(
 fn lower_group(nodes: &Nodes, unit: &Unit, group: &Group, target: Target<'_>) -> Result<Lowered> {
     let over = unit.over.first().map(|(_, operand)| *operand);
     let (node, facts) = (&nodes[unit.at], target.facts);
-    let code = generate(nodes, unit.at, group, over);
+    let code = generate(nodes, unit.at, group, over)?;
     Ok(match &node.op {
         Op::Reduce { op, axis } => {
             let problem = around(nodes[node.inputs[0]].shape, *axis, *op);
@@ -81,10 +81,10 @@ fn lower_group(nodes: &Nodes, unit: &Unit, group: &Group, target: Target<'_>) ->
 /// A node's kernel with what runs along.
 fn lower_kernel(nodes: &Nodes, unit: &Unit, kernel: &Kernel, target: Target<'_>) -> Result<Lowered> {
     let (of, facts) = (kernel.of, target.facts);
-    let tail = kernel.tail.as_ref().map(|tail| generate(nodes, unit.at, tail, None));
+    let tail = kernel.tail.as_ref().map(|tail| generate(nodes, unit.at, tail, None)).transpose()?;
     match (&nodes[of].op, &kernel.head) {
         (Op::Norm { centred, eps }, Some((operand, head))) => {
-            let head = generate(nodes, *operand, head, None);
+            let head = generate(nodes, *operand, head, None)?;
             let problem = rows_of(nodes[nodes[of].inputs[0]].shape, *centred, f32::from_bits(*eps));
             Ok(norm::lower_residual(&problem, &head, facts)?)
         }

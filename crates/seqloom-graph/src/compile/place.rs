@@ -13,7 +13,7 @@ use crate::ir::op::{Op, Unary};
 use crate::ir::roots::Roots;
 use crate::ir::specs::NodeId;
 use crate::ir::traits::Kind;
-use crate::ir::view::Steps;
+use crate::ir::view::steps;
 
 /// Freezes the nodes; roots may move to copies behind them.
 pub(crate) fn place(mut list: Vec<Node>, roots: &mut Roots) -> Nodes {
@@ -59,7 +59,7 @@ impl Lying {
     fn cut(&self, list: &[Node], id: NodeId) -> Option<(NodeId, u64)> {
         let Op::Slice(_) = list[id].op else { return None };
         let whole = list[id].inputs[0];
-        let steps = Steps::of(&list[id].op, list[whole].shape, list[id].shape)?;
+        let steps = steps(&list[id].op, list[whole].shape, list[id].shape)?;
         // Nothing can be bound of no length.
         let some = list[id].shape.elements() > 0;
         let (owner, begins) = self.place[whole];

@@ -9,11 +9,12 @@ use std::collections::HashMap;
 
 use crate::ir::layout::DType;
 use crate::ir::nodes::Node;
-use crate::ir::op::{Binary, IN_ORDER, Op, ReduceOp, Unary};
+use crate::ir::op::{Binary, Op, ReduceOp, Unary};
 use crate::ir::payload::Cut;
 use crate::ir::roots::Roots;
 use crate::ir::shape::Shape;
 use crate::ir::specs::NodeId;
+use crate::ir::steps::IN_ORDER;
 use crate::ir::traits::Kind;
 
 /// The simplified nodes, and each root's place among them.

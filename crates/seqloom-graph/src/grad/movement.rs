@@ -1,13 +1,17 @@
 //! Gradients of operations that move elements: the inverse moves.
 
 use crate::ir::error::Location;
-use crate::ir::op::Op;
 use crate::ir::payload::Cut;
+use crate::ir::shape::MAX_RANK;
 use crate::record::tensor::Tensor;
 
-/// A permutation made by `transpose` exchanges two axes and is its own inverse.
-pub(super) fn permute<'g>(op: &Op, x: Tensor<'g>, dy: Tensor<'g>, at: Location) -> Tensor<'g> {
-    dy.unary_node(op.clone(), x.shape(), at)
+/// Axes go back to where they were.
+pub(super) fn permute<'g>(order: &[u8; MAX_RANK], dy: Tensor<'g>, at: Location) -> Tensor<'g> {
+    let mut back = vec![0; dy.rank()];
+    for (axis, &source) in order[..dy.rank()].iter().enumerate() {
+        back[usize::from(source)] = axis;
+    }
+    dy.permuted(&back, at)
 }
 
 /// What was taken goes back to where it came from: backwards where it was taken backwards, with zeros between its elements where

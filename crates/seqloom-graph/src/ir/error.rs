@@ -148,7 +148,7 @@ pub enum GraphError {
     },
     /// Host data that does not fill its shape.
     #[error(
-        "a host tensor of shape {shape:?} cannot hold {len} elements (at most 4 dimensions, exactly their product)"
+        "a host tensor of shape {shape:?} cannot hold {len} elements (at most 6 dimensions, exactly their product)"
     )]
     HostShape {
         /// Dimensions asked for.
@@ -171,32 +171,32 @@ pub enum GraphError {
         inputs: Vec<String>,
     },
     /// A program was given an input of another shape or type.
-    #[error("input '{name}' was compiled as {needs_dtype} {needs} but given as {has_dtype} {has}")]
+    #[error("input '{name}' was compiled as {needs_dtype} {needs:?} but given as {has_dtype} {has:?}")]
     InputShape {
         /// Name of the input.
         name: String,
         /// Shape compiled.
-        needs: Shape,
+        needs: Vec<usize>,
         /// Type compiled.
         needs_dtype: DType,
         /// Shape given.
-        has: Shape,
+        has: Vec<usize>,
         /// Type given.
         has_dtype: DType,
     },
     /// A run would carry a state in another shape than the previous run left it, for example with another number of
     /// rows.
     #[error(
-        "state '{name}' carries {carried}, this program carries {needs}: go on with the same rows, or end the sequence first, \
+        "state '{name}' carries {carried:?}, this program carries {needs:?}: go on with the same rows, or end the sequence first, \
          by a batch that begins a new one or by ParamStore::reset_states"
     )]
     StateShape {
         /// Name of the state.
         name: String,
         /// Shape that it was left in.
-        carried: Shape,
+        carried: Vec<usize>,
         /// Shape that the program was compiled for.
-        needs: Shape,
+        needs: Vec<usize>,
     },
     /// An id or length outside what the model was recorded for.
     #[error("input '{name}'{}: element {index} is {value}, allowed are {}", taken(*derived), range(*low, *high))]

@@ -25,7 +25,7 @@ impl HostTensor {
     /// A tensor of `shape` from its elements in row-major order.
     ///
     /// # Errors
-    /// [`GraphError::HostShape`] if the shape has more than four dimensions or does not hold exactly `data.len()` elements.
+    /// [`GraphError::HostShape`] if the shape has more than six dimensions or does not hold exactly `data.len()` elements.
     pub fn f32(shape: &[usize], data: Vec<f32>) -> Result<Self, GraphError> {
         Ok(Self { shape: fitting(shape, data.len())?, data: HostData::F32(data) })
     }

@@ -37,6 +37,7 @@ const OTHERS: &[&str] = &[
     "cumsum",
     "reshape",
     "transpose",
+    "permute",
     "slice",
     "slice_step",
     "flip",
@@ -88,9 +89,6 @@ const fn listed<const N: usize>(lists: &[&[&'static str]]) -> [&'static str; N] 
     }
     all
 }
-
-/// Axes as they are: what a permutation starts from.
-pub(crate) const IN_ORDER: [u8; MAX_RANK] = [0, 1, 2, 3];
 
 /// How a reduction combines elements.
 pub(crate) use seqloom_kernels::reduce::ReduceOp;

@@ -5,9 +5,9 @@
 use seqloom_kernels::attention::Start;
 use seqloom_kernels::optimizer::stat;
 use seqloom_kernels::recurrent::Cell;
-use seqloom_kernels::view;
 
 use super::shape::{MAX_RANK, Shape};
+use super::steps::View;
 
 /// What a recorded attention needs to know besides its operands' shapes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -125,7 +125,7 @@ pub(crate) enum Derivation {
         fill: u32,
     },
     /// x → the view of it ([`crate::Tensor::transpose`], `slice`, `flip`, `windows`, `pad`, `broadcast_to`).
-    View(view::Problem),
+    View(View),
     /// Any number of tensors → their elements joined, `outer` times a stretch of each.
     Join {
         /// Product of the dimensions before the joined one.

@@ -1,13 +1,13 @@
 //! Shapes of tensors.
 //!
-//! A shape is a small `Copy` value of at most [`MAX_RANK`] dimensions, so tensor handles stay `Copy` and kernels can
-//! take every index map in one `vec4`. All tensors are stored row-major and dense; views exist only inside kernels.
+//! A shape is a small `Copy` value of at most [`MAX_RANK`] dimensions, so tensor handles stay `Copy`. All tensors are stored
+//! row-major and dense; views exist only inside kernels, over at most four axes ([`super::view`]).
 
 use std::fmt;
 use std::ops::Deref;
 
-/// The most dimensions a tensor can have: what one `vec4` of strides addresses in a kernel.
-pub const MAX_RANK: usize = 4;
+/// The most dimensions a tensor can have.
+pub const MAX_RANK: usize = 6;
 
 /// Dimensions of a tensor, outermost first; derefs to a slice. A scalar has none.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Default)]
@@ -89,21 +89,6 @@ impl Shape {
         }
         Some(shape)
     }
-
-    /// Dimensions as four `u32`, padded with 1 at the front, as kernels take them.
-    pub(crate) fn padded(&self) -> [u32; MAX_RANK] {
-        let dims = self.dims.map(|dim| u32::try_from(dim).unwrap_or(u32::MAX));
-        let mut all = [1; MAX_RANK];
-        all[MAX_RANK - self.rank..].copy_from_slice(&dims[..self.rank]);
-        all
-    }
-
-    /// Strides by axis, padded with 0 at the front, as kernels take them.
-    pub(crate) fn at_the_back(&self, strides: [i32; MAX_RANK]) -> [i32; MAX_RANK] {
-        let mut all = [0; MAX_RANK];
-        all[MAX_RANK - self.rank..].copy_from_slice(&strides[..self.rank]);
-        all
-    }
 }
 
 impl Deref for Shape {
@@ -141,7 +126,8 @@ mod tests {
     }
 
     #[test]
-    fn five_dimensions_are_refused() {
-        assert!(Shape::new(&[1; 5]).is_none());
+    fn seven_dimensions_are_refused() {
+        assert!(Shape::new(&[1; 6]).is_some());
+        assert!(Shape::new(&[1; 7]).is_none());
     }
 }

@@ -101,7 +101,7 @@ impl Op {
             Op::ToF32 { .. } => of(Pointwise, "to_f32"),
             Op::Reshape => of(Alias, "reshape"),
             Op::Broadcast => of(View, "broadcast_to"),
-            Op::Permute(_) => of(View, "transpose"),
+            Op::Permute(_) => of(View, "permute"),
             Op::Slice(_) => of(View, "slice"),
             Op::Windows { .. } | Op::Skew { .. } => of(View, "windows"),
             Op::Window { .. } => of(Kernel, "pad"),

@@ -20,12 +20,8 @@ impl<'g> Tensor<'g> {
             return poisoned;
         }
         if self.rank() != 2 || ids.rank() + 1 > MAX_RANK {
-            return self.shape_error(
-                name,
-                &[ids],
-                "needs a table [V, C] and ids of at most 3 dimensions",
-                at,
-            );
+            let detail = format!("needs a table [V, C] and ids of fewer than {MAX_RANK} dimensions");
+            return self.shape_error(name, &[ids], &detail, at);
         }
         let mut dims = ids.shape().to_vec();
         let flat = ids.reshape(&[ids.shape().elements()]);

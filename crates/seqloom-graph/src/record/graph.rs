@@ -10,7 +10,7 @@ use crate::ir::layout::DType;
 use crate::ir::nodes::Node;
 use crate::ir::op::Op;
 use crate::ir::recording::Recording;
-use crate::ir::shape::Shape;
+use crate::ir::shape::{MAX_RANK, Shape};
 use crate::ir::specs::{NodeId, ParamId};
 use crate::record::params::{ParamSpec, Params};
 
@@ -115,13 +115,14 @@ impl Graph {
         recording.streams
     }
 
-    /// A shape of these dimensions; more than four, or more elements than a device can index, are kept as the error.
+    /// A shape of these dimensions; more than six, or more elements than a device can index, are kept as the error.
     pub(crate) fn shape(&self, op: &'static str, dims: &[usize], at: Location) -> Option<Shape> {
         let elements = dims.iter().try_fold(1usize, |n, &d| n.checked_mul(d));
         let countable = elements.is_some_and(|n| u32::try_from(n).is_ok());
         let shape = Shape::new(dims).filter(|_| countable);
         if shape.is_none() {
-            let detail = format!("shape {dims:?} has more than 4 dimensions or more than 2^32-1 elements");
+            let detail =
+                format!("shape {dims:?} has more than {MAX_RANK} dimensions or more than 2^32-1 elements");
             self.mistake(GraphError::Argument { op, detail, at });
         }
         shape

@@ -4,9 +4,10 @@
 
 use crate::ir::error::{Location, Result};
 use crate::ir::layout::DType;
-use crate::ir::op::{IN_ORDER, Op, Unary};
+use crate::ir::op::{Op, Unary};
 use crate::ir::payload::{Cut, Derivation};
-use crate::ir::shape::Shape;
+use crate::ir::shape::{MAX_RANK, Shape};
+use crate::ir::steps::IN_ORDER;
 use crate::ir::view::view;
 use crate::record::tensor::{Tensor, here};
 
@@ -20,6 +21,10 @@ impl<'g> Tensor<'g> {
             return self;
         }
         match Shape::new(shape) {
+            None => {
+                let detail = format!("{shape:?} has more than {MAX_RANK} dimensions");
+                self.shape_error("reshape", &[], &detail, at)
+            }
             Some(to) if to.elements() == self.shape().elements() => self.unary_node(Op::Reshape, to, at),
             _ => self.shape_error("reshape", &[], &format!("{shape:?} does not hold the same elements"), at),
         }
@@ -35,6 +40,30 @@ impl<'g> Tensor<'g> {
             (Err(poisoned), _) | (_, Err(poisoned)) => return poisoned,
         };
         self.exchanged(a, b, at)
+    }
+
+    /// Axes in another order: axis i of the result is axis `order[i]` of this tensor, as in PyTorch's `permute`; negative ones count
+    /// from the back.
+    ///
+    /// Arithmetic that follows reads the elements where they are, without a copy, if they run along at most four axes once those that
+    /// stay neighbours are counted as one.
+    ///
+    /// Errors: an order that does not name each axis once poisons the result.
+    #[track_caller]
+    #[must_use]
+    pub fn permute(self, order: &[isize]) -> Self {
+        let at = here();
+        let mut axes = Vec::with_capacity(order.len());
+        for &axis in order {
+            match self.axis("permute", axis, at) {
+                Ok(axis) => axes.push(axis),
+                Err(poisoned) => return poisoned,
+            }
+        }
+        if axes.len() != self.rank() || (0..self.rank()).any(|axis| !axes.contains(&axis)) {
+            return self.shape_error("permute", &[], &format!("{order:?} does not name each axis once"), at);
+        }
+        self.permuted(&axes, at)
     }
 
     /// The `len` indices of `axis` from `start`.
@@ -293,11 +322,19 @@ impl<'g> Tensor<'g> {
 
     /// Two axes exchanged.
     pub(crate) fn exchanged(self, a: usize, b: usize, at: Location) -> Self {
-        let mut order = IN_ORDER;
+        let mut order: Vec<usize> = (0..self.rank()).collect();
         order.swap(a, b);
-        let from = self.shape();
-        let to = from.with(a, from[b]).with(b, from[a]);
-        self.moved(Op::Permute(order), to, at)
+        self.permuted(&order, at)
+    }
+
+    /// Axes in another order, which names each once.
+    pub(crate) fn permuted(self, axes: &[usize], at: Location) -> Self {
+        let (from, mut to, mut order) = (self.shape(), self.shape(), IN_ORDER);
+        for (axis, &source) in axes.iter().enumerate() {
+            order[axis] = source as u8;
+            to = to.with(axis, from[source]);
+        }
+        if order == IN_ORDER { self } else { self.moved(Op::Permute(order), to, at) }
     }
 
     /// `take` indices of `axis` from `start`, at `before` of a tensor of `shape` that is 0 elsewhere.

@@ -216,15 +216,7 @@ impl<'g> Tensor<'g> {
         let rank = self.rank();
         let others = (0..rank).filter(|axis| !axes.contains(axis));
         let wanted: Vec<usize> = others.chain(axes.iter().copied()).collect();
-        let (mut moved, mut order) = (self, (0..rank).collect::<Vec<_>>());
-        for to in 0..rank {
-            let from = order.iter().position(|&axis| axis == wanted[to]).unwrap_or(to);
-            if from != to {
-                moved = moved.exchanged(to, from, at);
-                order.swap(to, from);
-            }
-        }
-        (moved, (rank - axes.len()..rank).collect())
+        (self.permuted(&wanted, at), (rank - axes.len()..rank).collect())
     }
 
     fn arg(self, name: &'static str, least: bool, axes: Axes, at: Location) -> Self {

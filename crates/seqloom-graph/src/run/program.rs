@@ -319,9 +319,9 @@ fn check(spec: &InputSpec, tensor: &HostTensor) -> Result<()> {
     if tensor.shape() != spec.shape || tensor.dtype() != spec.dtype {
         return Err(GraphError::InputShape {
             name: spec.name.clone(),
-            needs: spec.shape,
+            needs: spec.shape.to_vec(),
             needs_dtype: spec.dtype,
-            has: tensor.shape(),
+            has: tensor.shape().to_vec(),
             has_dtype: tensor.dtype(),
         });
     }

@@ -84,7 +84,11 @@ impl States {
         for (name, needs, _) in wanted {
             let live = self.0.get(&(training, name.clone())).and_then(|state| state.live.as_ref());
             if let Some((carried, _)) = live.filter(|(carried, _)| carried != needs) {
-                return Err(GraphError::StateShape { name: name.clone(), carried: *carried, needs: *needs });
+                return Err(GraphError::StateShape {
+                    name: name.clone(),
+                    carried: carried.to_vec(),
+                    needs: needs.to_vec(),
+                });
             }
         }
         for (name, shape, place) in wanted {

@@ -9,7 +9,7 @@ use seqloom_graph::{Graph, Init, ParamId, Params, Tensor};
 ///
 /// Formula: y\[..\] = W[ids\[..\]].
 ///
-/// Shapes: ids \[..\] of u32, at most three dimensions, → [.., C]; parameter `weight` [V, C], normal(0, 1) initially.
+/// Shapes: ids \[..\] of u32, at most five dimensions, → [.., C]; parameter `weight` [V, C], normal(0, 1) initially.
 ///
 /// Errors: an id of V or more is found on the host when the program is run.
 #[derive(Clone, Copy, Debug)]

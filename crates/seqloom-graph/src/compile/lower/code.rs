@@ -6,27 +6,44 @@
 use std::collections::HashMap;
 use std::fmt::Write;
 
-use seqloom_kernels::{Elem, FusedCode, Fusion, Width};
+use seqloom_kernels::{Elem, FusedCode, Fusion, KernelError, Width};
 
 use crate::compile::group::{Access, Group, Leaf, view_access};
+use crate::ir::error::Result;
 use crate::ir::layout::DType;
 use crate::ir::nodes::Nodes;
 use crate::ir::op::Op;
+use crate::ir::shape::Shape;
 use crate::ir::specs::NodeId;
+use crate::ir::steps::{AXES, Steps};
 use crate::ir::traits::Kind;
 
 /// Body of `fused(value, index)` for the group of `root`, with what its leaves need. The value is the product that the group
 /// is the tail of, or the operand `over` that it is written over. With it goes the same for four neighbours at a time, if every
 /// leaf can be read so.
-pub(crate) fn generate(nodes: &Nodes, root: NodeId, group: &Group, over: Option<NodeId>) -> Fusion {
+///
+/// # Errors
+/// Leaves that together go over more axes than a kernel counts; fusion and `compile/split.rs` make no such group.
+pub(crate) fn generate(
+    nodes: &Nodes,
+    root: NodeId,
+    group: &Group,
+    over: Option<NodeId>,
+) -> Result<Fusion, KernelError> {
     let start = match nodes[root].op.traits().kind {
         Kind::Reduce => nodes[root].inputs[0],
         _ => root,
     };
     // Rows and not the whole count, so that a batch of another size takes the same pipelines.
     let fours = nodes[start].shape.last().is_some_and(|row| row.is_multiple_of(4));
+    let walk = group.walk().ok_or_else(|| uncountable(nodes[start].shape))?;
     let written = |width| {
-        let reads = group.leaves.iter().map(|leaf| read(nodes, leaf, width)).collect::<Option<Vec<_>>>()?;
+        let mut strides = walk.strides.iter().copied();
+        let mut read = |leaf: &Leaf| {
+            let own = leaf.steps().and_then(|_| strides.next()).unwrap_or_default();
+            read(nodes, leaf, own, width)
+        };
+        let reads = group.leaves.iter().map(&mut read).collect::<Option<Vec<_>>>()?;
         let strides: Vec<_> = reads.iter().filter_map(|read| read.how.numbers()).collect();
         let offsets: Vec<_> = reads.iter().filter_map(|read| read.offset).collect();
         let taken = group.value.or(over);
@@ -34,6 +51,7 @@ pub(crate) fn generate(nodes: &Nodes, root: NodeId, group: &Group, over: Option<
             nodes,
             group,
             width,
+            dims: walk.dims,
             reads,
             taken,
             root,
@@ -45,7 +63,13 @@ pub(crate) fn generate(nodes: &Nodes, root: NodeId, group: &Group, over: Option<
         Some(Fusion { strides, offsets, ..writer.fusion(start) })
     };
     let four = fours.then(|| written(Width::Four)).flatten().map(Box::new);
-    Fusion { four, ..written(Width::One).unwrap_or_default() }
+    Ok(Fusion { four, ..written(Width::One).unwrap_or_default() })
+}
+
+/// The error of a view of this shape that no kernel can take.
+pub(super) fn uncountable(shape: Shape) -> KernelError {
+    let detail = format!("{shape} is read along more axes than the {AXES} that a kernel counts");
+    KernelError::Problem { op: "view", detail }
 }
 
 /// How a leaf is read.
@@ -65,11 +89,12 @@ enum How {
     Scalar,
     Repeated(u32),
     Held(u32),
-    Strided([i32; 4]),
+    Strided([i32; AXES]),
 }
 
 impl How {
-    fn of(access: &Access) -> Self {
+    /// `strides` are those of [`Group::walk`].
+    fn of(access: &Access, strides: [i32; AXES]) -> Self {
         // What no kernel can number is an error of its family.
         let number = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
         match *access {
@@ -77,12 +102,12 @@ impl How {
             Access::Scalar => How::Scalar,
             Access::Repeated(period) => How::Repeated(number(period)),
             Access::Held(every) => How::Held(number(every)),
-            Access::Strided { steps, .. } => How::Strided(steps.dims.at_the_back(steps.strides)),
+            Access::Strided { .. } => How::Strided(strides),
         }
     }
 
     /// What takes a place of the `View`.
-    fn numbers(self) -> Option<[u32; 4]> {
+    fn numbers(self) -> Option<[u32; AXES]> {
         match self {
             How::Same | How::Scalar => None,
             How::Repeated(number) | How::Held(number) => Some([number, 0, 0, 0]),
@@ -93,18 +118,22 @@ impl How {
 
 /// How a kernel of that width reads a leaf: always somehow by one element. By four, where those are neighbours in the leaf
 /// too, or all the same; in tensors whose elements are fours, all but the innermost stride count a quarter.
-fn read(nodes: &Nodes, leaf: &Leaf, width: Width) -> Option<Read> {
+fn read(nodes: &Nodes, leaf: &Leaf, strides: [i32; AXES], width: Width) -> Option<Read> {
     let single = match nodes[leaf.node].dtype {
         DType::F32 => Elem::F32,
         DType::U32 => Elem::U32,
     };
-    let (how, offset) = (How::of(&leaf.access), leaf.offset());
+    let (how, offset) = (How::of(&leaf.access, strides), leaf.offset());
     if width == Width::One {
         return Some(Read { how, offset, elem: single });
     }
     let quarter = |size: u32| size.is_multiple_of(4).then_some(size / 4);
-    let quarter_stride = |stride: i32| (stride % 4 == 0).then_some(stride / 4);
-    let rows = leaf.dims().is_none_or(|dims| dims.padded()[3].is_multiple_of(4));
+    // By the axes as they were recorded, so that a batch of one sequence takes the pipelines of others.
+    let rows =
+        leaf.steps().is_none_or(|Steps { dims, .. }| dims.last().is_some_and(|row| row.is_multiple_of(4)));
+    let outer = leaf.steps().is_none_or(|Steps { dims, strides, .. }| {
+        strides[..dims.rank().saturating_sub(1)].iter().all(|stride| stride % 4 == 0)
+    });
     let (how, elem) = match how {
         _ if !rows => return None,
         How::Same => (How::Same, Elem::F32x4),
@@ -112,10 +141,7 @@ fn read(nodes: &Nodes, leaf: &Leaf, width: Width) -> Option<Read> {
         How::Repeated(period) => (How::Repeated(quarter(period)?), Elem::F32x4),
         How::Held(every) => (How::Held(quarter(every)?), single),
         How::Strided([.., 0]) => (how, single),
-        How::Strided([a, b, c, 1]) => {
-            let strides = [quarter_stride(a)?, quarter_stride(b)?, quarter_stride(c)?, 1];
-            (How::Strided(strides), Elem::F32x4)
-        }
+        How::Strided([a, b, c, 1]) if outer => (How::Strided([a / 4, b / 4, c / 4, 1]), Elem::F32x4),
         How::Strided(_) => return None,
     };
     // Of single elements the offset counts those.
@@ -130,6 +156,8 @@ struct Writer<'a> {
     nodes: &'a Nodes,
     group: &'a Group,
     width: Width,
+    /// Dimensions that strides are over.
+    dims: [u32; AXES],
     /// By leaf.
     reads: Vec<Read>,
     /// The node that the kernel hands over as `value`.
@@ -152,7 +180,7 @@ impl Writer<'_> {
         if self.group.reads_control {
             leaves.push(self.shared);
         }
-        let [a, b, c, last] = self.group.dims().padded();
+        let [a, b, c, last] = self.dims;
         Fusion {
             code: FusedCode { body: self.body, leaves, states: 0 },
             dims: [a, b, c, last / self.width.elements()],
@@ -221,7 +249,7 @@ impl Writer<'_> {
 
     fn load(&self, leaf: &Leaf) -> String {
         let at = self.group.leaves.iter().position(|l| l == leaf).unwrap_or(self.group.leaves.len());
-        let unknown = Read { how: How::of(&leaf.access), offset: None, elem: Elem::F32 };
+        let unknown = Read { how: How::Same, offset: None, elem: Elem::F32 };
         let Read { how, offset, elem } = self.reads.get(at).copied().unwrap_or(unknown);
         // Places of the `View` go by the order of the leaves; offsets stand together behind the last.
         let places = |reads: &[Read]| reads.iter().filter(|read| read.how.numbers().is_some()).count();

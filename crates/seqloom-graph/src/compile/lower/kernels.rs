@@ -8,12 +8,14 @@ use seqloom_kernels::{
     Fusion, Lowered, attention, cross_entropy, embedding, gather, norm, optimizer, recurrent, softmax, view,
 };
 
+use crate::compile::lower::code::uncountable;
 use crate::compile::problem::{classes, pass, picks, rows_of, table};
 use crate::compile::target::Target;
 use crate::ir::error::Result;
 use crate::ir::nodes::Nodes;
 use crate::ir::op::Op;
 use crate::ir::specs::NodeId;
+use crate::ir::view::copy;
 
 /// An attention or one of its gradients.
 pub(super) fn attend(
@@ -54,9 +56,9 @@ pub(super) fn lower_node(nodes: &Nodes, id: NodeId, over: bool, target: Target<'
     let node = &nodes[id];
     let shape = |operand: usize| nodes[node.inputs[operand]].shape;
     Ok(match &node.op {
-        Op::Slice(_) | Op::Window { .. } => match crate::ir::view::view(&node.op, shape(0), node.shape) {
+        Op::Slice(_) | Op::Window { .. } => match copy(&node.op, shape(0), node.shape) {
             Some(problem) => view::lower(&problem, facts)?,
-            None => Lowered::default(),
+            None => return Err(uncountable(node.shape).into()),
         },
         Op::Softmax { log } => {
             softmax::lower(&softmax::Problem { rows: node.shape[0], cols: node.shape[1], log: *log }, facts)?

@@ -2,7 +2,7 @@
 
 use crate::ir::error::{GraphError, Result};
 use crate::ir::payload::{Derivation, Table};
-use crate::ir::view::elements;
+use crate::ir::steps::elements;
 use crate::run::host::packing::Packing;
 use crate::run::host::segments::{picks, sort};
 
