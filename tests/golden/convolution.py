@@ -84,5 +84,7 @@ def convolution() -> dict[str, torch.Tensor]:
         **strided("depthwise", 5, 5, 3, 6, (1, 1), groups=5),
         **strided("depthwise_strided", 4, 4, 4, 11, (3, 0), stride=2, dilation=2, groups=4),
         **strided("depthwise_multiplied", 4, 8, 3, 5, (2, 0), groups=4),
+        **strided("depthwise_long", 4, 4, 9, 13, (4, 4), stride=2, groups=4),
+        **strided("depthwise_long_multiplied", 2, 6, 9, 10, (3, 2), groups=2),
         **tagger("tagger", 2),
     }

@@ -78,6 +78,10 @@ fn in_groups() {
     layer_matches_torch("depthwise_strided", config);
     let config = Conv1dConfig { groups: 4, padding: around(2, 0), ..Conv1dConfig::new(4, 8, 3) };
     layer_matches_torch("depthwise_multiplied", config);
+    let config = Conv1dConfig { stride: 2, groups: 4, padding: around(4, 4), ..Conv1dConfig::new(4, 4, 9) };
+    layer_matches_torch("depthwise_long", config);
+    let config = Conv1dConfig { groups: 2, padding: around(3, 2), ..Conv1dConfig::new(2, 6, 9) };
+    layer_matches_torch("depthwise_long_multiplied", config);
 }
 
 #[test]
@@ -92,8 +96,8 @@ fn gradients_in_the_middle_of_a_graph() {
     check(&operands, |x| vec![conv1d(x[0], x[1], strided)]);
     let operands = [wave(&[2, 6, 4], 0), wave(&[6, 2, 3], 1)];
     check(&operands, |x| vec![conv1d(x[0], x[1], Conv1dOptions { groups: 2, ..strided })]);
-    for output in [4, 8] {
-        let operands = [wave(&[2, 6, 4], 0), wave(&[output, 1, 3], 1)];
+    for (output, kernel) in [(4, 3), (8, 3), (4, 9)] {
+        let operands = [wave(&[2, 17, 4], 0), wave(&[output, 1, kernel], 1)];
         check(&operands, |x| vec![conv1d(x[0], x[1], Conv1dOptions { groups: 4, ..strided })]);
     }
 }

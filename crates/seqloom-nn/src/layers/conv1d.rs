@@ -1,13 +1,17 @@
 //! Convolution along time, as a layer.
 //!
 //! The k steps that a result sees are laid side by side, so one matrix product does the whole convolution, forward and
-//! backward, with existing operations. The cost is the copy of k·C channels per step. Groups are a batch of such products. A
-//! kernel that reads windows in place would pay off for wide kernels, but language models' are narrow.
+//! backward, with existing operations. The cost is the copy of k·C channels per step, written once. Groups are a batch of such
+//! products. A kernel that reads windows in place would pay off for wide kernels, but language models' are narrow.
 //!
-//! A depthwise convolution (groups = C) has sums of k terms only, too short for a product. It is k multiply-adds of strided
-//! slices, which fuse into one kernel that reads them in place; nothing is copied.
+//! A depthwise convolution (groups = C) has sums of k terms only, too short for a product. Up to 8 terms it is a sum of slices: k
+//! kernels, each of them cheap. Longer ones are a reduction over the windows where they lie: one kernel for any k, but its
+//! gradient writes k·C channels per step (`docs/rejected.md` has the figures).
 
 use seqloom_graph::{Init, ParamId, Params, Tensor};
+
+/// Terms up to which a depthwise convolution is a sum of slices.
+const FEW: usize = 8;
 
 /// What lies beyond the ends of a sequence: how many zeros.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -196,31 +200,40 @@ pub fn conv1d<'g>(x: Tensor<'g>, weight: Tensor<'g>, options: Conv1dOptions) -> 
         let detail = format!("{time} steps and {zeros} zeros are fewer than the {} it sees", reach + 1);
         return x.refused(name, &detail);
     }
-    let results = firsts.div_ceil(stride);
-    let step = isize::try_from(stride).unwrap_or(isize::MAX);
-    // What weight[.., .., j] is for, of all results.
-    let part = |of: Tensor<'g>, j: usize| of.slice_step(1, j * dilation, results, step);
-    if seen == 1 {
-        let multiplier = output / groups;
-        let each = padded.reshape(&[batch, padded.dim(1), channels, 1]);
-        // [k, C, results of each]: its parts lie together.
-        let weight = weight.reshape(&[channels, multiplier, kernel]).transpose(0, 2).transpose(1, 2);
-        let term = |j| part(each, j) * weight.slice(0, j, 1);
-        let sum = (1..kernel).fold(term(0), |sum, j| sum + term(j));
-        return sum.reshape(&[batch, results, output]);
+    if seen == 1 && kernel <= FEW {
+        return depthwise(padded, weight, options);
     }
-    let weight = weight.transpose(1, 2);
-    let windows = |of: Tensor<'g>| {
-        let rest: Vec<_> = (1..kernel).map(|j| part(of, j)).collect();
-        Tensor::concat(part(of, 0), &rest, -1)
-    };
+    // [B, T', C, k]: all that each result sees.
+    let windows = padded.windows(1, kernel, stride, dilation);
+    let results = windows.dim(1);
+    if seen == 1 && output == channels {
+        return (windows * weight.reshape(&[channels, kernel])).sum(-1);
+    }
+    let seen = seen * kernel;
     if groups == 1 {
-        return windows(padded).matmul_t(weight.reshape(&[output, kernel * seen]));
+        return windows.reshape(&[batch, results, seen]).matmul_t(weight.reshape(&[output, seen]));
     }
-    let grouped = windows(padded.reshape(&[batch, padded.dim(1), groups, seen]));
-    let grouped = grouped.reshape(&[batch * results, groups, kernel * seen]).transpose(0, 1);
-    let weight = weight.reshape(&[groups, output / groups, kernel * seen]);
-    grouped.matmul_t(weight).transpose(0, 1).reshape(&[batch, results, output])
+    let windows = windows.reshape(&[batch * results, groups, seen]).transpose(0, 1);
+    let weight = weight.reshape(&[groups, output / groups, seen]);
+    windows.matmul_t(weight).transpose(0, 1).reshape(&[batch, results, output])
+}
+
+/// A depthwise convolution as a sum of slices: x [B, T, C], zeros included, and weight [C·m, 1, k] → [B, T', C·m].
+#[track_caller]
+fn depthwise<'g>(x: Tensor<'g>, weight: Tensor<'g>, options: Conv1dOptions) -> Tensor<'g> {
+    let Conv1dOptions { dilation, stride, groups: channels, .. } = options;
+    let [batch, time, output, kernel] = [x.dim(0), x.dim(1), weight.dim(0), weight.dim(2)];
+    let results = (time - (kernel - 1) * dilation).div_ceil(stride);
+    let each = output / channels;
+    let weight = weight.reshape(&[channels, each, kernel]).transpose(0, 2).transpose(1, 2);
+    // [B, T, C] beside [k, C]; of several results for a channel [B, T, C, 1] beside [k, C, m].
+    let (x, weight) = match each {
+        1 => (x, weight.reshape(&[kernel, channels])),
+        _ => (x.reshape(&[batch, time, channels, 1]), weight),
+    };
+    let step = isize::try_from(stride).unwrap_or(isize::MAX);
+    let term = |j| x.slice_step(1, j * dilation, results, step) * weight.slice(0, j, 1);
+    (1..kernel).fold(term(0), |sum, j| sum + term(j)).reshape(&[batch, results, output])
 }
 
 #[cfg(test)]
