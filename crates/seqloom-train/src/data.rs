@@ -4,6 +4,7 @@
 //! |---|---|
 //! | [`course`], [`cuts`] | which batch comes when, and which rows it has, for every kind of data |
 //! | [`mod@dataset`], [`columns`] | one's own data, and data in memory as named columns |
+//! | [`mod@table`] | columns read from CSV and JSON Lines |
 //! | [`prefetch`] | batches made ahead of time |
 //! | [`text`] | how text is read: one rule for all readers |
 //! | [`corpus`], [`batches`] | text, and the batches made of it |
@@ -20,6 +21,7 @@ pub mod dates;
 pub mod parallel_corpus;
 pub mod parallel_text;
 pub mod prefetch;
+pub mod table;
 pub mod text;
 pub mod text_codec;
 pub mod translation_batches;

@@ -6,7 +6,7 @@ use seqloom_device::DeviceError;
 use seqloom_graph::{BadSetting, GraphError};
 use seqloom_nn::NnError;
 
-use crate::fault::{CheckpointFault, CodecFault, ConfigFault, ParallelFault};
+use crate::fault::{CheckpointFault, CodecFault, ConfigFault, ParallelFault, TableFault};
 
 /// Result of Seqloom's fallible functions.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -74,6 +74,14 @@ pub enum Error {
     /// Two files that are not a parallel text.
     #[error(transparent)]
     Parallel(#[from] ParallelFault),
+    /// A table that could not be read, or a column that cannot be used as asked.
+    #[error("{}: {fault}", path.as_ref().map_or_else(|| "table".to_owned(), |p| format!("table '{}'", p.display())))]
+    Table {
+        /// The file, if it came from one.
+        path: Option<PathBuf>,
+        /// What is wrong with it.
+        fault: TableFault,
+    },
     /// A parallel text without a usable line.
     #[error(
         "none of the {lines} lines of the parallel text can be used: {empty} are empty and {long} too long"

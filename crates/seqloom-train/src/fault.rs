@@ -26,6 +26,91 @@ pub enum ParallelFault {
     },
 }
 
+/// Where a row of a table stands in its file, from 1.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TablePlace {
+    /// The line of a text in which it begins.
+    Line(u64),
+    /// Its number, in a file without lines.
+    Row(u64),
+}
+
+impl std::fmt::Display for TablePlace {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Line(line) => write!(f, "line {line}"),
+            Self::Row(row) => write!(f, "row {row}"),
+        }
+    }
+}
+
+/// Why a table could not be read, or a column not be used as asked.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum TableFault {
+    /// A file that is not of its kind.
+    #[error("{detail}")]
+    Format {
+        /// What its reader said.
+        detail: String,
+    },
+    /// A table without columns.
+    #[error("it has no columns")]
+    NoColumns,
+    /// A name that does not tell columns apart.
+    #[error("two columns have the name '{name}'")]
+    TwoColumns {
+        /// The name.
+        name: String,
+    },
+    /// A row with more or fewer cells than columns.
+    #[error("{place} has {has} cells, there are {needs} columns")]
+    Cells {
+        /// The row.
+        place: TablePlace,
+        /// Its cells.
+        has: usize,
+        /// Columns of the table.
+        needs: usize,
+    },
+    /// A line of JSON Lines that is no object.
+    #[error("{place} is no JSON object: {detail}")]
+    NoObject {
+        /// The line.
+        place: TablePlace,
+        /// What its reader said.
+        detail: String,
+    },
+    /// A column that the table does not have.
+    #[error("there is no column '{name}', only {has:?}")]
+    NoColumn {
+        /// The name asked for.
+        name: String,
+        /// The names there are.
+        has: Vec<String>,
+    },
+    /// A cell without the number that is needed.
+    #[error("{place}, column '{column}': the number is missing")]
+    Missing {
+        /// The row.
+        place: TablePlace,
+        /// The column.
+        column: String,
+    },
+    /// A cell that holds something else than what is needed.
+    #[error("{place}, column '{column}': {cell} is not {needs}")]
+    Cell {
+        /// The row.
+        place: TablePlace,
+        /// The column.
+        column: String,
+        /// What it holds.
+        cell: String,
+        /// What was asked for.
+        needs: &'static str,
+    },
+}
+
 /// Why a codec could not be made or used.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]

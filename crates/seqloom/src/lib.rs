@@ -54,7 +54,7 @@ pub mod prelude {
     pub use seqloom_train::{
         AdamW, Batches, CharCorpus, Checkpoint, Columns, Cosine, Dataset, EarlyStopping, LoadError, Order,
         ParallelCorpus, ParallelText, Perplexity, Progress, ReduceOnPlateau, Samples, Schedule,
-        SubwordOptions, TextCodec, Trainer, TranslationBatches, Unit, Verdict, Warmup, WordOptions,
+        SubwordOptions, Table, TextCodec, Trainer, TranslationBatches, Unit, Verdict, Warmup, WordOptions,
         corpus_bleu,
     };
 

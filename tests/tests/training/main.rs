@@ -10,6 +10,7 @@ mod golden_bleu;
 mod golden_schedules;
 mod golden_training;
 mod masked_language;
+mod own_data;
 mod own_llama;
 mod own_model;
 mod state;
