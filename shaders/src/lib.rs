@@ -18,6 +18,7 @@ pub mod bench;
 #[cfg(feature = "check")]
 pub mod check;
 mod contract;
+pub mod ctc;
 pub mod embedding;
 pub mod gather;
 mod libs;
@@ -52,6 +53,7 @@ static KERNELS: LazyLock<Vec<&'static Kernel>> = LazyLock::new(|| {
         norm::KERNELS,
         embedding::KERNELS,
         gather::KERNELS,
+        ctc::KERNELS,
         recurrent::KERNELS,
         attention::KERNELS,
         optimizer::KERNELS,
@@ -83,6 +85,7 @@ pub fn variants() -> Vec<Result<Wgsl, AssembleError>> {
     norm::variants(&mut out);
     embedding::variants(&mut out);
     gather::variants(&mut out);
+    ctc::variants(&mut out);
     recurrent::variants(&mut out);
     attention::variants(&mut out);
     optimizer::variants(&mut out);

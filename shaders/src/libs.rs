@@ -112,6 +112,8 @@ libs! {
     COMBINE: "reduce/lib/combine.wgsl",
     /// Which of two elements is the more extreme one; needs the constant LEAST.
     BEYOND: "reduce/lib/beyond.wgsl",
+    /// States and chances of connectionist temporal classification; needs the binding `targets`.
+    CTC: "ctc/lib/ctc.wgsl",
 }
 
 /// What `assemble` joins, besides a kernel's own helpers, where fused code is given.

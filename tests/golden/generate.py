@@ -8,6 +8,7 @@ Only a change of the cases needs this; the tests read the committed files and ne
     operations.safetensors   every operation of no other family: inputs, outputs, gradients of a weighted sum of the outputs
     pointwise.safetensors    the same of pointwise operations
     reductions.safetensors   the same of reductions over several axes, running sums and picks
+    ctc.safetensors          the same of connectionist temporal classification
     <each>.json              the PyTorch version, the operations covered, the cases of each
     recurrent.safetensors    torch.nn.RNN, LSTM and GRU: layers, directions, ragged lengths, initial states, all gradients
     attention.safetensors    attention over an encoder's outputs, each score, ragged lengths, all gradients
@@ -36,6 +37,7 @@ from safetensors.numpy import save_file
 from attention import attention
 from checkpoints import checkpoints
 from convolution import convolution
+from ctc import cases as ctc_cases
 from language_models import language_models
 from losses import losses
 from operations import Case, Values, cases, torch_module
@@ -201,6 +203,7 @@ FILES = {
     "operations": lambda: operations("operations", cases()),
     "pointwise": lambda: operations("pointwise", pointwise_cases()),
     "reductions": lambda: operations("reductions", reduction_cases()),
+    "ctc": lambda: operations("ctc", ctc_cases()),
     "recurrent": recurrent,
     "attention": lambda: store("attention.safetensors", attention()),
     "language_models": lambda: store("language_models.safetensors", language_models()),

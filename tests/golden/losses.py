@@ -83,12 +83,22 @@ def contrastive() -> dict[str, torch.Tensor]:
     return finish("contrastive", {"a": a, "b": b}, {}, y, values)
 
 
+def ctc(reduction: str) -> dict[str, torch.Tensor]:
+    """One target is empty; the mean divides by the number of labels, and by 1 where there is none."""
+    values = Values("loss_ctc_" + reduction)
+    logits = leaf(values.normal(3, 6, 4))
+    fixed = {"target": torch.tensor([[1, 2, 2], [3, 0, 0], [1, 1, 1]]), "steps": torch.tensor([6, 4, 5]), "labels": torch.tensor([3, 1, 0])}
+    y = F.ctc_loss(logits.log_softmax(-1).transpose(0, 1), *fixed.values(), reduction=reduction)
+    return finish(f"ctc_{reduction}", {"logits": logits}, fixed, y, values)
+
+
 def losses() -> dict[str, torch.Tensor]:
     tensors = {}
     for kind in ["mse", "mae", "huber"]:
         for reduction in ["mean", "sum", "none"]:
             tensors |= regression(kind, reduction, False) | regression(kind, reduction, True)
     for reduction in ["mean", "sum", "none"]:
+        tensors |= ctc(reduction)
         tensors |= classes(reduction, reduction, True, 0.0, None) | cosine(reduction) | bce(reduction, reduction, False)
     tensors |= classes("plain", "mean", False, 0.1, 4)
     tensors |= classes("ignored_class", "mean", True, 0.0, 1)

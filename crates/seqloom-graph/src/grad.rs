@@ -10,6 +10,7 @@ mod append;
 mod attention;
 mod contraction;
 mod cross_entropy;
+mod ctc;
 mod embedding;
 mod movement;
 mod norm;
@@ -112,6 +113,7 @@ fn vjp<'g>(
     match &node.op {
         Op::Unary(Unary::GeluGrad | Unary::GeluTanhGrad | Unary::SiluGrad | Unary::MishGrad)
         | Op::CrossEntropyGrad { .. }
+        | Op::CtcGrad(_)
         | Op::NormGrad { .. }
         | Op::Skew { .. }
         | Op::GatherGrad
@@ -138,6 +140,7 @@ fn vjp<'g>(
         Op::CrossEntropy { ignore_index, smoothing } => {
             Ok(cross_entropy::backward((*ignore_index, *smoothing), x, outputs, grads[0], at))
         }
+        Op::Ctc(how) => Ok(ctc::backward(*how, x, outputs, grads[0], at)),
         Op::Gather => Ok(embedding::gather(x, dy, at)),
         Op::Pick => Ok(embedding::pick(x, dy, at)),
         Op::Rearrange => Ok(embedding::rearrange(x, dy, at)),

@@ -28,6 +28,7 @@ pub use ir::shape::{MAX_RANK, Shape};
 pub use ir::specs::ParamId;
 pub use record::attention::{AttentionOptions, Start};
 pub use record::cross_entropy::CrossEntropyOptions;
+pub use record::ctc::CtcOptions;
 pub use record::following::Following;
 pub use record::graph::Graph;
 pub use record::lengths::{Lengths, packed_rows};

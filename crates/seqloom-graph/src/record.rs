@@ -8,6 +8,7 @@ pub(crate) mod attention;
 pub(crate) mod attention_weights;
 pub(crate) mod contraction;
 pub(crate) mod cross_entropy;
+pub(crate) mod ctc;
 pub(crate) mod embedding;
 pub(crate) mod following;
 pub(crate) mod graph;

@@ -17,6 +17,7 @@ pub mod arg;
 pub mod attention;
 pub mod bench;
 pub mod cross_entropy;
+pub mod ctc;
 pub mod embedding;
 mod error;
 pub mod gather;

@@ -47,6 +47,7 @@ pub use batch::masked_batch::{MaskedBatch, Masking};
 pub use batch::translation_batch::{TranslationBatch, TranslationVocab};
 pub use batch::{Batch, padded_time};
 pub use error::{NnError, SentenceFault, Side};
+pub use generate::alignment::ctc_greedy;
 pub use generate::beam::{BeamSearch, Hypothesis, StepModel};
 pub use generate::carried::GenerationMemory;
 pub use generate::generator::{Generate, Generator};

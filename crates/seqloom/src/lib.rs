@@ -98,7 +98,7 @@ pub mod prelude {
             FeedForwardConfig, FeedForwardNames, Gru, KeyValues, LayerNorm, Linear, Lstm, LstmState,
             MultiHeadAttention, Next, Norm, Padding, Past, Place, PositionEmbedding, Reading, Recurrent,
             RecurrentConfig, RmsNorm, Rnn, Source, StateShape, TransformerBlock, TransformerStack,
-            TreePositions, recorder,
+            TreePositions, ctc_greedy, recorder,
         };
 
         pub use super::*;

@@ -10,10 +10,12 @@
 pub mod array;
 pub mod attention;
 pub mod cross_entropy;
+pub mod ctc;
 pub mod embedding;
 pub mod matmul;
 pub mod norm;
 pub mod operations;
+pub mod operations_ctc;
 pub mod operations_pointwise;
 pub mod operations_reductions;
 pub mod optimizer;

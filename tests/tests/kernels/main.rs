@@ -8,6 +8,7 @@
 mod arg;
 mod attention;
 mod bench;
+mod ctc;
 mod embedding;
 mod gather;
 mod grids;

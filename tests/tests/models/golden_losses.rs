@@ -5,7 +5,7 @@ use seqloom_graph::{
     Arena, Control, CrossEntropyOptions, Graph, HostData, HostTensor, Init, Objective, ParamId, ParamStore,
     Params, Program, Request, StoreKind, Tensor,
 };
-use seqloom_nn::losses::{self, BceOptions, ClassOptions, LossOptions, Reduction};
+use seqloom_nn::losses::{self, BceOptions, ClassOptions, CtcLossOptions, LossOptions, Reduction};
 use seqloom_tests::case::weighted_sum;
 use seqloom_tests::compare::Tolerance;
 use seqloom_tests::device;
@@ -110,6 +110,16 @@ fn of_labels() {
         let options = BceOptions { pos_weight: Some(get("positive")), ..BceOptions::default() };
         losses::bce_with_logits(x[0], get("target"), options)
     });
+}
+
+#[test]
+fn of_labels_without_places() {
+    for (case, reduction) in REDUCTIONS {
+        matches_torch(&format!("ctc_{case}"), &["logits"], |x, get| {
+            let options = CtcLossOptions { loss: reduction.into(), ..CtcLossOptions::default() };
+            losses::ctc_loss(x[0].log_softmax(), get("target"), get("steps"), get("labels"), options)
+        });
+    }
 }
 
 #[test]

@@ -2,7 +2,7 @@
 //! loss. Operands keep away from kinks by more than the stencil moves them. Pointwise, recurrent and attention operations have
 //! files of their own.
 
-use seqloom_graph::{CrossEntropyOptions, Following, HostData, HostTensor, Tensor};
+use seqloom_graph::{CrossEntropyOptions, CtcOptions, Following, HostData, HostTensor, Tensor};
 use seqloom_tests::case::{Case, Recorded};
 use seqloom_tests::device;
 use seqloom_tests::mid_graph::{check, check_on, ids, tensor, wave};
@@ -137,6 +137,20 @@ fn gradient_of_cross_entropy() {
         let logits = x[0].softmax();
         vec![logits.square(), logits.cross_entropy(x[1], smoothed), logits.exp()]
     });
+}
+
+#[test]
+fn gradient_of_ctc() {
+    // Labels in a row alike, some past the length; a sequence that just fits, one of no label, one of no step.
+    let targets = ids(&[4, 3], &[1, 2, 2, 3, 3, 0, 1, 1, 1, 2, 2, 2]);
+    let (steps, labels) = (ids(&[4], &[6, 3, 5, 0]), ids(&[4], &[3, 2, 0, 0]));
+    for device in [device::shared(), device::shared_as_gpu()] {
+        let operands = [wave(&[4, 6, 4], 0), targets.clone(), steps.clone(), labels.clone()];
+        check_on(&device, &operands, |x| vec![x[0].ctc(x[1], x[2], x[3], CtcOptions::default()) * 0.2]);
+        check_on(&device, &operands, |x| {
+            vec![x[0].log_softmax().ctc(x[1], x[2], x[3], CtcOptions::default()) * 0.2, x[0].square()]
+        });
+    }
 }
 
 #[test]

@@ -4,9 +4,11 @@
 //! One binary, because linking one takes longer than compiling its modules.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // A test stops at the first surprise.
 
+mod ctc;
 mod dropout;
 mod fused_attention;
 mod golden_convolution;
+mod golden_ctc;
 mod golden_operations;
 mod golden_pointwise;
 mod golden_reductions;

@@ -26,12 +26,12 @@ pub(crate) fn numbers(shape: &[usize], seed: usize) -> Array {
     })
 }
 
-pub(super) fn host(array: &Array) -> HostTensor {
+pub(crate) fn host(array: &Array) -> HostTensor {
     HostTensor::f32(&array.shape, array.data.iter().map(|&x| x as f32).collect()).unwrap()
 }
 
 /// Runs `operation` on the device and compares its outputs with those of the oracle.
-pub(super) fn check(
+pub(crate) fn check(
     operands: &[HostTensor],
     operation: impl for<'g> Fn(&[Tensor<'g>]) -> Vec<Tensor<'g>>,
     expected: &[(Vec<usize>, Vec<f64>)],

@@ -9,7 +9,7 @@ use std::ops::RangeInclusive;
 use crate::ir::error::GraphError;
 use crate::ir::nodes::{Node, Nodes};
 use crate::ir::op::Op;
-use crate::ir::payload::Derivation;
+use crate::ir::payload::{Alignment, Derivation};
 use crate::ir::specs::NodeId;
 
 /// Values that the elements of a tensor may have.
@@ -73,14 +73,16 @@ pub(crate) struct Limit {
 
 /// The limits of all operations, in their order.
 pub(crate) fn bounds(nodes: &Nodes) -> Vec<Limit> {
-    let limit = |(at, node): (NodeId, &Node)| {
-        let (operand, allowed) = limit(nodes, node)?;
-        let of = node.inputs[operand];
-        // What the device makes cannot be checked, and needs no check where it cannot be too large.
-        let made = made_by_device(nodes, of).is_some_and(|made| allowed.allows_below(made));
-        (!made).then_some(Limit { at, of, allowed })
+    let limits = |(at, node): (NodeId, &Node)| {
+        let of_operand = |(operand, allowed): (usize, Allowed)| {
+            let of = node.inputs[operand];
+            // What the device makes cannot be checked, and needs no check where it cannot be too large.
+            let made = made_by_device(nodes, of).is_some_and(|made| allowed.allows_below(made));
+            (!made).then_some(Limit { at, of, allowed })
+        };
+        limits(nodes, node).into_iter().filter_map(of_operand).collect::<Vec<_>>()
     };
-    nodes.iter().filter_map(limit).collect()
+    nodes.iter().flat_map(limits).collect()
 }
 
 /// Of indices that the device makes, what they are below.
@@ -92,7 +94,16 @@ fn made_by_device(nodes: &Nodes, id: NodeId) -> Option<usize> {
     }
 }
 
-/// The operand that the operation indexes with, and what it may hold.
+/// The operands that the operation indexes with, and what each may hold.
+fn limits(nodes: &Nodes, node: &Node) -> Vec<(usize, Allowed)> {
+    let Op::Ctc(Alignment { most: [steps, labels], .. }) = node.op else {
+        return limit(nodes, node).into_iter().collect();
+    };
+    let classes = nodes[node.inputs[0]].shape[2];
+    vec![(1, below(classes, None)), (2, between(0, steps)), (3, between(0, labels))]
+}
+
+/// The operand that an operation indexes with that has one, and what it may hold.
 fn limit(nodes: &Nodes, node: &Node) -> Option<(usize, Allowed)> {
     let shape = |operand: usize| nodes[node.inputs[operand]].shape;
     Some(match node.op {

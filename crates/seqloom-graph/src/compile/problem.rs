@@ -3,11 +3,11 @@
 //! Only this file turns a node's shape into a kernel family's terms, so fusion and lowering see one problem.
 
 use seqloom_kernels::attention::{Bias, Dropout, Layout, Pass};
-use seqloom_kernels::{attention, cross_entropy, embedding, gather, matmul, norm, recurrent, reduce};
+use seqloom_kernels::{attention, cross_entropy, ctc, embedding, gather, matmul, norm, recurrent, reduce};
 
 use crate::ir::nodes::Nodes;
 use crate::ir::op::{Op, ReduceOp};
-use crate::ir::payload::{Attending, GradientOf, Recurrence};
+use crate::ir::payload::{Alignment, Attending, GradientOf, Recurrence};
 use crate::ir::shape::Shape;
 use crate::ir::specs::NodeId;
 
@@ -57,6 +57,13 @@ pub(crate) fn table(table: Shape, ids: Shape) -> embedding::Problem {
 pub(crate) fn classes(logits: Shape, ignore_index: Option<u32>, smoothing: u32) -> cross_entropy::Problem {
     let smoothing = f32::from_bits(smoothing);
     cross_entropy::Problem { rows: logits[0], cols: logits[1], ignore_index, smoothing }
+}
+
+/// Chances [B, T, V] and targets [B, S].
+pub(crate) fn alignments(how: Alignment, log_probs: Shape, targets: Shape) -> ctc::Problem {
+    let Alignment { blank, zero_infinity, .. } = how;
+    let [batch, time, classes] = [log_probs[0], log_probs[1], log_probs[2]];
+    ctc::Problem { batch, time, labels: targets[1], classes, blank, zero_infinity }
 }
 
 /// Rows to normalise.

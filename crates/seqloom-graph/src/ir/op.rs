@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 
-use super::payload::{Attending, Cut, Derivation, GradientOf, Number, Recurrence};
+use super::payload::{Alignment, Attending, Cut, Derivation, GradientOf, Number, Recurrence};
 use super::shape::MAX_RANK;
 use super::specs::ParamId;
 
@@ -52,6 +52,7 @@ const OTHERS: &[&str] = &[
     "layer_norm",
     "rms_norm",
     "cross_entropy",
+    "ctc",
     "gather_rows",
     "gather",
     "one_hot",
@@ -231,6 +232,11 @@ pub(crate) enum Op {
         /// As forward.
         smoothing: u32,
     },
+    /// log_probs [B, T, V], targets [B, S], input lengths \[B\], target lengths \[B\] → losses \[B\], alphas [B, T, 2S+1]: operands and
+    /// outputs are the kernel family's (`seqloom_kernels::ctc`).
+    Ctc(Alignment),
+    /// Those operands, alphas and the gradients of the losses → gradient of log_probs [B, T, V].
+    CtcGrad(Alignment),
     /// table [V, C], ids \[N\] → rows [N, C].
     Gather,
     /// dy [N, C], order \[N\], starts [V+1] → gradient of the table [V, C].

@@ -80,6 +80,17 @@ impl Number {
     }
 }
 
+/// How a target is aligned with steps.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Alignment {
+    /// The class between labels.
+    pub blank: u32,
+    /// Whether an infinite loss counts as 0.
+    pub zero_infinity: bool,
+    /// Most steps and labels that lengths may count: T and S, or 0 where the operands were given one for the kernels' sake.
+    pub most: [usize; 2],
+}
+
 /// Which recurrence, and how its rows lie.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Recurrence {

@@ -116,6 +116,8 @@ impl Op {
             Op::NormGrad { centred } => of(Kernel, norm(*centred)).takes_tail(),
             Op::CrossEntropy { .. } => of(Kernel, "cross_entropy").outputs(),
             Op::CrossEntropyGrad { .. } => of(Kernel, "cross_entropy").writes_over(0),
+            Op::Ctc(_) => of(Kernel, "ctc").outputs(),
+            Op::CtcGrad(_) => of(Kernel, "ctc"),
             Op::Gather => of(Kernel, "gather_rows").takes_tail(),
             Op::GatherGrad => of(Kernel, "gather_rows"),
             Op::Pick | Op::PickGrad => of(Kernel, "gather"),

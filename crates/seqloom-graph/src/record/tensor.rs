@@ -34,6 +34,7 @@ use crate::record::graph::Graph;
 /// | `sum`, `mean`, `matmul` and its like | NaN wherever it is a term, also times 0 |
 /// | `softmax`, `log_softmax`, `layer_norm`, `rms_norm` | its whole row is NaN |
 /// | `cross_entropy` | NaN, unless the row's target is the ignored one |
+/// | `ctc` | NaN, if a state of the target reads it |
 /// | `attention` | NaN for each query that sees it; for others where a mask hides it (0 times NaN); rows past a length are not read |
 /// | `dropout` | NaN, or 0 where it is dropped |
 /// | gradients of the functions above | NaN, but 0 through a comparison (`relu`, `clamp`, `maximum`, `minimum`, `abs`), the incoming gradient times 1 or the slope through `hard_swish` and `leaky_relu` |

@@ -68,7 +68,7 @@ pub(crate) fn bind(
     let (read, mut limits) = (read_by_kernels(nodes), compiled.limits.iter().peekable());
     for (id, node) in nodes.iter() {
         // Before anything is derived of the operand.
-        if let Some(limit) = limits.next_if(|limit| limit.at == id) {
+        while let Some(limit) = limits.next_if(|limit| limit.at == id) {
             host.limit(nodes, limit.of, limit.allowed.clone())?;
         }
         match &node.op {

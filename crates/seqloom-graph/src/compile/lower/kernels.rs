@@ -5,11 +5,12 @@
 
 use seqloom_device::Facts;
 use seqloom_kernels::{
-    Fusion, Lowered, attention, cross_entropy, embedding, gather, norm, optimizer, recurrent, softmax, view,
+    Fusion, Lowered, attention, cross_entropy, ctc, embedding, gather, norm, optimizer, recurrent, softmax,
+    view,
 };
 
 use crate::compile::lower::code::uncountable;
-use crate::compile::problem::{classes, pass, picks, rows_of, table};
+use crate::compile::problem::{alignments, classes, pass, picks, rows_of, table};
 use crate::compile::target::Target;
 use crate::ir::error::Result;
 use crate::ir::nodes::Nodes;
@@ -73,6 +74,8 @@ pub(super) fn lower_node(nodes: &Nodes, id: NodeId, over: bool, target: Target<'
             let problem = classes(shape(0), *ignore_index, *smoothing);
             cross_entropy::lower_backward(&problem, over, facts)?
         }
+        Op::Ctc(how) => ctc::lower_forward(&alignments(*how, shape(0), shape(1)), facts)?,
+        Op::CtcGrad(how) => ctc::lower_backward(&alignments(*how, shape(0), shape(1)), facts)?,
         Op::GatherGrad => embedding::lower_backward(&table(node.shape, shape(1)), facts)?,
         Op::Pick => gather::lower_forward(&picks(shape(0), shape(1)), facts)?,
         Op::PickGrad => gather::lower_backward(&picks(node.shape, shape(0)), facts)?,
