@@ -19,6 +19,7 @@ Only a change of the cases needs this; the tests read the committed files and ne
     checkpoints/             files as PyTorch and Hugging Face's transformers save models; checkpoints.safetensors what those compute
     losses.safetensors       losses with each reduction, weights, masks and classes that do not count; all gradients
     schedules.safetensors    rates of each update by PyTorch's schedulers
+    optimizers.safetensors   20 steps of each optimizer, parameter by parameter
     training.safetensors     20 steps of AdamW with clip_grad_norm_ on a whole language model
 
 Everything is computed in float64 from inputs that float32 holds exactly, and rounded to float32 once, on writing: so the
@@ -41,6 +42,7 @@ from ctc import cases as ctc_cases
 from language_models import language_models
 from losses import losses
 from operations import Case, Values, cases, torch_module
+from optimizers import optimizers
 from pointwise import cases as pointwise_cases
 from reductions import cases as reduction_cases
 from schedules import schedules
@@ -213,6 +215,7 @@ FILES = {
     "checkpoints": lambda: store("checkpoints.safetensors", checkpoints()),
     "losses": lambda: store("losses.safetensors", losses()),
     "schedules": lambda: store("schedules.safetensors", schedules()),
+    "optimizers": lambda: store("optimizers.safetensors", optimizers()),
     "training": training,
 }
 

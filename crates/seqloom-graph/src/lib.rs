@@ -32,7 +32,7 @@ pub use record::ctc::CtcOptions;
 pub use record::following::Following;
 pub use record::graph::Graph;
 pub use record::lengths::{Lengths, packed_rows};
-pub use record::optimizer::{BadSetting, Initial, Kept, Optimizer, Step};
+pub use record::optimizer::{BadSetting, Initial, Kept, Optimizer, Step, Treatment};
 pub use record::params::{Init, ParamSpec, Params};
 pub use record::recurrent::{Activation, LstmOutput, RecurrentOutput};
 pub use record::reduction::Axes;

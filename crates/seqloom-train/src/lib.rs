@@ -49,11 +49,17 @@ pub use error::{Error, Result};
 pub use fault::{CheckpointFault, CodecFault, ConfigFault, Misshapen, ParallelFault, TableFault, TablePlace};
 pub use interchange::hugging_face::{read_bert, read_gpt2};
 pub use interchange::name_map::{NameMap, NameRule};
-pub use optim::adam::AdamW;
+pub use optim::adafactor::Adafactor;
+pub use optim::adagrad::Adagrad;
+pub use optim::adam::{Adam, AdamW};
+pub use optim::lion::Lion;
+pub use optim::muon::Muon;
+pub use optim::rms_prop::RmsProp;
 pub use optim::schedule::{
     AfterWarmup, Constant, Cosine, CosineRestarts, Exponential, InverseSqrt, LinearSchedule, OneCycle,
     Schedule, StepDecay, Warmup, WarmupStableDecay,
 };
+pub use optim::sgd::Sgd;
 pub use optim::watch::{Better, EarlyStopping, ReduceOnPlateau, Verdict};
 pub use report::attention_map::{AttentionMap, attention_map};
 pub use report::bar_chart::{Bars, Series, bar_chart};

@@ -52,10 +52,10 @@ pub mod prelude {
         Translator, Vocab, WindowLm, WindowLmConfig, WindowTagger, WindowTaggerConfig, Wiring,
     };
     pub use seqloom_train::{
-        AdamW, Batches, CharCorpus, Checkpoint, Columns, Cosine, Dataset, EarlyStopping, LoadError, Order,
-        ParallelCorpus, ParallelText, Perplexity, Progress, ReduceOnPlateau, Samples, Schedule,
-        SubwordOptions, Table, TextCodec, Trainer, TranslationBatches, Unit, Verdict, Warmup, WordOptions,
-        corpus_bleu,
+        Adafactor, Adagrad, Adam, AdamW, Batches, CharCorpus, Checkpoint, Columns, Cosine, Dataset,
+        EarlyStopping, Lion, LoadError, Muon, Order, ParallelCorpus, ParallelText, Perplexity, Progress,
+        ReduceOnPlateau, RmsProp, Samples, Schedule, Sgd, SubwordOptions, Table, TextCodec, Trainer,
+        TranslationBatches, Unit, Verdict, Warmup, WordOptions, corpus_bleu,
     };
 
     /// What a model of one's own needs: the prelude, and with it layers, tensors and programs. In one line,

@@ -8,6 +8,7 @@ mod alignment;
 mod checkpoints;
 mod constants;
 mod golden_bleu;
+mod golden_optimizers;
 mod golden_schedules;
 mod golden_training;
 mod masked_language;

@@ -17,6 +17,7 @@ use crate::ir::op::Op;
 use crate::ir::payload::Number;
 use crate::ir::shape::Shape;
 use crate::record::graph::Graph;
+use crate::record::params::ParamSpec;
 use crate::record::tensor::{Tensor, here};
 
 /// A setting of an optimizer that is outside its range.
@@ -62,6 +63,24 @@ impl Kept {
     #[must_use]
     pub fn starting(self, initial: Initial) -> Self {
         Self { initial, ..self }
+    }
+}
+
+/// How a parameter is trained, where it differs from others.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Treatment {
+    /// Factor of the learning rate.
+    pub lr_factor: f64,
+    /// Weight decay instead of the optimizer's own.
+    pub weight_decay: Option<f64>,
+    /// Not trained at all: no gradient, no state, no update.
+    pub frozen: bool,
+}
+
+impl Default for Treatment {
+    /// As the optimizer does by itself.
+    fn default() -> Self {
+        Self { lr_factor: 1.0, weight_decay: None, frozen: false }
     }
 }
 
@@ -139,21 +158,32 @@ pub struct Step<'g> {
     param: Tensor<'g>,
     grad: Tensor<'g>,
     lr: Tensor<'g>,
+    treatment: Treatment,
     states: Vec<&'static str>,
 }
 
 impl<'g> Step<'g> {
-    /// Begins the update of the parameter of this number, name and shape.
+    /// Begins the update of the parameter of this number.
     #[track_caller]
-    pub(crate) fn begin(graph: &'g Graph, index: usize, name: &str, shape: Shape, states: &[Kept]) -> Self {
+    pub(crate) fn begin(
+        graph: &'g Graph,
+        index: usize,
+        spec: &ParamSpec,
+        treatment: Treatment,
+        states: &[Kept],
+    ) -> Self {
+        let (name, shape) = (spec.name.clone(), spec.shape);
         let param = graph.state(&of(index, ""), &shape);
         let grad = graph.input(&of(index, "gradient"), &shape, DType::F32) * graph.number(Number::Scale);
-        let lr = graph.number(Number::Lr);
+        let lr = match treatment.lr_factor {
+            1.0 => graph.number(Number::Lr),
+            factor => graph.number(Number::Lr) * factor as f32,
+        };
         for state in states {
             let _ = graph.state(&of(index, state.name), &state.shape);
         }
         let states = states.iter().map(|state| state.name).collect();
-        Self { graph, index, name: name.to_owned(), param, grad, lr, states }
+        Self { graph, index, name, param, grad, lr, treatment, states }
     }
 
     /// Ends it with the parameter's new value.
@@ -180,10 +210,22 @@ impl<'g> Step<'g> {
         Self { grad, ..self.clone() }
     }
 
-    /// The learning rate, a scalar: the schedule's.
+    /// The same update with another learning rate.
+    #[must_use]
+    pub fn with_lr(&self, lr: Tensor<'g>) -> Self {
+        Self { lr, ..self.clone() }
+    }
+
+    /// The learning rate, a scalar: the schedule's, times the factor of the parameter's group.
     #[must_use]
     pub fn lr(&self) -> Tensor<'g> {
         self.lr
+    }
+
+    /// The weight decay of the parameter's group, or this one of the optimizer.
+    #[must_use]
+    pub fn weight_decay(&self, of_optimizer: f64) -> f64 {
+        self.treatment.weight_decay.unwrap_or(of_optimizer)
     }
 
     /// How many updates the parameter has had, this one included: a scalar, from 1.

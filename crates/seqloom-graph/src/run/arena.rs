@@ -10,6 +10,7 @@ use seqloom_device::{Buffer, Device, Slice};
 use crate::ir::error::{GraphError, Result};
 use crate::ir::layout::{ALIGNMENT, DType, Layout, aligned, bindable};
 use crate::ir::shape::Shape;
+use crate::record::optimizer::Treatment;
 use crate::record::params::ParamSpec;
 
 /// The contents of an arena for each parameter.
@@ -52,22 +53,33 @@ pub(crate) struct Places {
 }
 
 impl Places {
-    /// The places of the values: trained parameters first, constants in chunks of their own behind them.
-    pub fn of_values(specs: &[ParamSpec], limit: u64) -> Result<Self> {
+    /// The places of the values: trained parameters first, those of equal treatment adjacent; all others in chunks of their own behind
+    /// them.
+    pub fn of_values(specs: &[ParamSpec], treatments: &[Treatment], limit: u64) -> Result<Self> {
         let mut places = Self { of: vec![None; specs.len()], chunks: vec![0] };
-        places.fill(specs, true, limit)?;
+        places.fill(specs, treatments, true, limit)?;
         // A model without parameters still has arenas to bind.
         places.chunks[0] = places.chunks[0].max(ALIGNMENT);
         if specs.iter().any(|spec| !spec.trained) {
             places.chunks.push(0);
-            places.fill(specs, false, limit)?;
+            places.fill(specs, treatments, false, limit)?;
         }
         Ok(places)
     }
 
     /// Places those that are `trained`, or those that are not, in the last chunk and in more behind it.
-    fn fill(&mut self, specs: &[ParamSpec], trained: bool, limit: u64) -> Result<()> {
-        for (spec, place) in specs.iter().zip(&mut self.of).filter(|(spec, _)| spec.trained == trained) {
+    fn fill(
+        &mut self,
+        specs: &[ParamSpec],
+        treatments: &[Treatment],
+        trained: bool,
+        limit: u64,
+    ) -> Result<()> {
+        let mut order: Vec<_> = (0..specs.len()).filter(|&param| specs[param].trained == trained).collect();
+        // By the first parameter that is treated alike.
+        order.sort_by_key(|&param| treatments.iter().position(|other| *other == treatments[param]));
+        for param in order {
+            let spec = &specs[param];
             let layout = Layout::new(spec.shape, DType::F32);
             let (bytes, padded) = (layout.bytes(), room(layout.bytes()));
             if padded > limit {
@@ -81,7 +93,7 @@ impl Places {
                 self.chunks.push(0);
             }
             let last = self.chunks.len() - 1;
-            *place = Some((last, self.chunks[last], bytes));
+            self.of[param] = Some((last, self.chunks[last], bytes));
             self.chunks[last] += padded;
         }
         Ok(())
@@ -168,6 +180,25 @@ mod tests {
     use super::*;
     use crate::record::params::{Init, Params};
 
+    fn alike(params: usize) -> Vec<Treatment> {
+        vec![Treatment::default(); params]
+    }
+
+    #[test]
+    fn parameters_of_equal_treatment_are_adjacent() {
+        let mut params = Params::seeded(1);
+        for name in ["a", "b", "c", "d"] {
+            params.add(name, &[64], Init::Zeros);
+        }
+        let mut treatments = alike(4);
+        for param in [1, 3] {
+            treatments[param].weight_decay = Some(0.0);
+        }
+        let places = Places::of_values(&params.into_specs().unwrap(), &treatments, 4096).unwrap();
+        assert_eq!(places.order(), [0, 2, 1, 3]);
+        assert_eq!(places.chunks, [1024]);
+    }
+
     #[test]
     fn chunks_are_cut_between_parameters() {
         let mut params = Params::seeded(1);
@@ -175,10 +206,10 @@ mod tests {
             params.add(name, &[100], Init::Zeros);
         }
         let specs = params.into_specs().unwrap();
-        let places = Places::of_values(&specs, 1024).unwrap();
+        let places = Places::of_values(&specs, &alike(3), 1024).unwrap();
         assert_eq!(places.of, [Some((0, 0, 400)), Some((0, 512, 400)), Some((1, 0, 400))]);
         assert_eq!(places.chunks, [1024, 512]);
-        let refused = Places::of_values(&specs, 256);
+        let refused = Places::of_values(&specs, &alike(3), 256);
         assert!(matches!(refused, Err(GraphError::TooLarge { needs: 512, limit: 256, .. })));
     }
 
@@ -188,7 +219,7 @@ mod tests {
         for name in ["a", "b", "c", "d"] {
             params.add(name, &[100], Init::Zeros);
         }
-        let values = Places::of_values(&params.into_specs().unwrap(), 1024).unwrap();
+        let values = Places::of_values(&params.into_specs().unwrap(), &alike(4), 1024).unwrap();
         let [whole, row] = [100, 3].map(|len| Shape::new(&[len]));
         let beside = values.beside(&[None, whole, None, row]);
         assert_eq!(beside.of, [None, Some((0, 0, 400)), None, Some((1, 0, 12))]);
@@ -201,7 +232,7 @@ mod tests {
         params.constant("mean", &[100], vec![0.0; 100]);
         params.add("a", &[100], Init::Zeros);
         params.constant("spread", &[100], vec![1.0; 100]);
-        let places = Places::of_values(&params.into_specs().unwrap(), 512).unwrap();
+        let places = Places::of_values(&params.into_specs().unwrap(), &alike(3), 512).unwrap();
         assert_eq!(places.of, [Some((1, 0, 400)), Some((0, 0, 400)), Some((2, 0, 400))]);
         assert_eq!(places.chunks, [512; 3]);
     }

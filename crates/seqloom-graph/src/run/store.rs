@@ -15,7 +15,7 @@ use crate::ir::layout::{ALIGNMENT, DType};
 use crate::ir::shape::Shape;
 use crate::ir::specs::ParamId;
 use crate::record::graph::Graph;
-use crate::record::optimizer::{Kept, Optimizer};
+use crate::record::optimizer::{Kept, Optimizer, Treatment};
 use crate::record::params::{ParamSpec, Params};
 use crate::run::arena::{Allocated, Arena, Places, StoreKind, room};
 use crate::run::kept::KeptStates;
@@ -40,6 +40,8 @@ struct Inner {
     /// In a training store, like the counts.
     grads: Option<Allocated>,
     updates: Option<UpdateCounts>,
+    /// By parameter.
+    treatments: Vec<Treatment>,
     /// What the optimizer keeps, once there is one.
     kept: OnceLock<KeptStates>,
     slots: Mutex<Slots>,
@@ -51,11 +53,21 @@ impl ParamStore {
     /// # Errors
     /// A mistake kept by [`Params::add`]; a parameter larger than the adapter can bind; the device's refusal.
     pub fn new(device: &Device, params: Params, kind: StoreKind) -> Result<Self> {
-        let origin = params.origin();
-        let mut specs = params.into_specs()?;
+        let (origin, specs) = (params.origin(), params.into_specs()?);
+        let treatments = vec![Treatment::default(); specs.len()];
+        Self::with(device, origin, specs, treatments, kind)
+    }
+
+    fn with(
+        device: &Device,
+        origin: u64,
+        mut specs: Vec<ParamSpec>,
+        treatments: Vec<Treatment>,
+        kind: StoreKind,
+    ) -> Result<Self> {
         let facts = device.facts();
         let limit = facts.max_binding_bytes.min(facts.max_buffer_bytes);
-        let places = Places::of_values(&specs, limit)?;
+        let places = Places::of_values(&specs, &treatments, limit)?;
         let (grads, updates) = match kind {
             StoreKind::Inference => (None, None),
             StoreKind::Training => {
@@ -71,7 +83,8 @@ impl ParamStore {
         let slots = Mutex::default();
         let specs: Arc<[ParamSpec]> = specs.into();
         let (device, kept) = (device.clone(), OnceLock::new());
-        let inner = Arc::new(Inner { device, origin, specs, values, grads, updates, kept, slots });
+        let inner =
+            Arc::new(Inner { device, origin, specs, values, grads, updates, treatments, kept, slots });
         let store = Self { inner, states: Arc::default() };
         for (index, values) in values_of.iter().enumerate() {
             store.write(Arena::Params, index, values)?;
@@ -116,6 +129,37 @@ impl ParamStore {
             }
         }
         Ok(())
+    }
+
+    /// The same parameters in a new training store, treated so: those of equal treatment are adjacent, and frozen ones are not
+    /// trained. Graphs and programs over the old store do not serve the new one. Counts of updates, states of an optimizer and
+    /// carried states begin anew. Waits for the device.
+    ///
+    /// # Errors
+    /// [`GraphError::UnknownParam`] if there are not as many treatments as parameters; the device's failure.
+    pub fn treated(&self, treatments: Vec<Treatment>) -> Result<Self> {
+        let Inner { device, origin, specs, .. } = &*self.inner;
+        if treatments.len() != specs.len() {
+            return Err(GraphError::UnknownParam { id: treatments.len(), count: specs.len() });
+        }
+        let values = self.read(Arena::Params)?;
+        let mut specs = specs.to_vec();
+        for ((spec, values), treatment) in specs.iter_mut().zip(values).zip(&treatments) {
+            spec.trained &= !treatment.frozen;
+            spec.values = values;
+        }
+        Self::with(device, *origin, specs, treatments, StoreKind::Training)
+    }
+
+    /// How a parameter is trained.
+    pub(crate) fn treatment(&self, index: usize) -> Treatment {
+        self.inner.treatments.get(index).copied().unwrap_or_default()
+    }
+
+    /// How the parameters are trained, in the order of [`Self::specs`].
+    #[must_use]
+    pub fn treatments(&self) -> &[Treatment] {
+        &self.inner.treatments
     }
 
     /// The name of the optimizer, if one is attached.

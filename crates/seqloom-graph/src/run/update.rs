@@ -102,7 +102,7 @@ impl Update {
 /// Records the update of one parameter.
 fn record(store: &ParamStore, optimizer: &dyn Optimizer, graph: &Graph, id: ParamId) {
     let (index, spec) = (id.index(), &store.specs()[id.index()]);
-    let step = Step::begin(graph, index, &spec.name, spec.shape, &store.kept_states()[index]);
+    let step = Step::begin(graph, index, spec, store.treatment(index), &store.kept_states()[index]);
     let value = optimizer.update(&step);
     step.end(value);
 }
