@@ -105,6 +105,20 @@ impl Checkpoint {
         Ok(checkpoint)
     }
 
+    /// Copies the parameters of any store to host memory, and nothing else: what [`Checkpoint::restore_parameters`] reads, and other
+    /// libraries. Waits for the device.
+    ///
+    /// # Errors
+    /// [`Error::Graph`] if the device fails; [`CheckpointFault::NotFinite`].
+    pub fn of_parameters(store: &ParamStore, path: impl AsRef<Path>) -> Result<Self> {
+        let values = store.specs().iter().zip(store.read(Arena::Params)?);
+        let stored =
+            values.map(|(spec, values)| (spec.name.clone(), Stored { shape: spec.shape.to_vec(), values }));
+        let checkpoint = Self { path: path.as_ref().to_owned(), state: None, tensors: stored.collect() };
+        checkpoint.finite().map_err(|fault| checkpoint.refuse(fault))?;
+        Ok(checkpoint)
+    }
+
     /// Reads and checks a file.
     ///
     /// # Errors

@@ -6,7 +6,7 @@ use seqloom_device::DeviceError;
 use seqloom_graph::{BadSetting, GraphError};
 use seqloom_nn::NnError;
 
-use crate::fault::{CheckpointFault, CodecFault, ConfigFault, ParallelFault, TableFault};
+use crate::fault::{CheckpointFault, CodecFault, ConfigFault, GroupFault, ParallelFault, TableFault};
 
 /// Result of Seqloom's fallible functions.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -71,6 +71,9 @@ pub enum Error {
         /// Rows in the data.
         rows: usize,
     },
+    /// Parameters that cannot be grouped so.
+    #[error(transparent)]
+    Group(#[from] GroupFault),
     /// Two files that are not a parallel text.
     #[error(transparent)]
     Parallel(#[from] ParallelFault),

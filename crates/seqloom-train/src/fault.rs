@@ -230,6 +230,31 @@ pub enum CheckpointFault {
     },
 }
 
+/// Why parameters cannot be grouped so.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum GroupFault {
+    /// No parameter that is trained belongs to it.
+    #[error("the group '{group}' takes no parameter")]
+    Empty {
+        /// The group.
+        group: String,
+    },
+    /// A parameter that belongs to two groups.
+    #[error("the parameter '{name}' is in two groups, '{first}' and '{second}'")]
+    Claimed {
+        /// The parameter.
+        name: String,
+        /// The group that comes first.
+        first: String,
+        /// The other one.
+        second: String,
+    },
+    /// Groups, or an average, for a trainer that has trained already.
+    #[error("groups and averages must be set before the first step")]
+    Late,
+}
+
 /// A tensor that is in a file and in a model, in different shapes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Misshapen {

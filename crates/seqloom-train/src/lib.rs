@@ -46,12 +46,15 @@ pub use data::text::{plain_text, read_text};
 pub use data::text_codec::{SpecialIds, SubwordOptions, TextCodec, Unit, WordOptions};
 pub use data::translation_batches::{Pairs, TranslationBatches};
 pub use error::{Error, Result};
-pub use fault::{CheckpointFault, CodecFault, ConfigFault, Misshapen, ParallelFault, TableFault, TablePlace};
+pub use fault::{
+    CheckpointFault, CodecFault, ConfigFault, GroupFault, Misshapen, ParallelFault, TableFault, TablePlace,
+};
 pub use interchange::hugging_face::{read_bert, read_gpt2};
 pub use interchange::name_map::{NameMap, NameRule};
 pub use optim::adafactor::Adafactor;
 pub use optim::adagrad::Adagrad;
 pub use optim::adam::{Adam, AdamW};
+pub use optim::groups::Group;
 pub use optim::lion::Lion;
 pub use optim::muon::Muon;
 pub use optim::rms_prop::RmsProp;

@@ -3,6 +3,7 @@
 pub mod adafactor;
 pub mod adagrad;
 pub mod adam;
+pub mod groups;
 pub mod lion;
 pub mod muon;
 pub mod rms_prop;
@@ -10,3 +11,4 @@ pub mod schedule;
 pub(crate) mod settings;
 pub mod sgd;
 pub mod watch;
+pub(crate) mod wrappers;

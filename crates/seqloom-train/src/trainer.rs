@@ -17,6 +17,7 @@ use std::collections::VecDeque;
 use std::fmt;
 use std::marker::PhantomData;
 use std::path::Path;
+use std::sync::Arc;
 
 use seqloom_device::Device;
 use seqloom_graph::{
@@ -30,6 +31,7 @@ use crate::error::{Error, Result};
 use crate::fault::CheckpointFault;
 use crate::optim::schedule::{Constant, Schedule};
 use crate::optim::settings::control;
+use crate::optim::wrappers::AVERAGE;
 use crate::random::step_seed;
 use pending::Pending;
 use programs::{Key, compile, parts, read};
@@ -79,7 +81,9 @@ pub struct TrainerMemory {
 pub struct Trainer<B, M> {
     store: ParamStore,
     model: M,
-    optimizer: Box<dyn Optimizer>,
+    optimizer: Arc<dyn Optimizer>,
+    /// In place of the optimizer's own.
+    clip_norm: Option<f64>,
     /// The rate before the schedule's factor.
     lr: f64,
     schedule: Box<dyn Schedule>,
@@ -93,6 +97,8 @@ pub struct Trainer<B, M> {
     vocab: Option<Vocab>,
     training: ProgramCache<Key>,
     evaluation: ProgramCache<Key>,
+    /// Over the running means of the parameters.
+    averages: ProgramCache<Key>,
     latest: Option<Key>,
     pending: VecDeque<Pending>,
     loss: Option<f32>,
@@ -141,7 +147,8 @@ impl<B: Batch, M: Model<B>> Trainer<B, M> {
         Ok(Self {
             store,
             model,
-            optimizer: Box::new(optimizer),
+            optimizer: Arc::new(optimizer),
+            clip_norm: None,
             lr,
             schedule: Box::new(Constant),
             seed,
@@ -152,6 +159,7 @@ impl<B: Batch, M: Model<B>> Trainer<B, M> {
             vocab: None,
             training: ProgramCache::new(PROGRAMS),
             evaluation: ProgramCache::new(PROGRAMS),
+            averages: ProgramCache::new(PROGRAMS),
             latest: None,
             pending: VecDeque::with_capacity(AHEAD + 1),
             loss: None,
@@ -196,7 +204,8 @@ impl<B: Batch, M: Model<B>> Trainer<B, M> {
         let (key, tensors) = parts(batch)?;
         let (step, applied) = (self.step + 1, self.known_updates()?);
         let rate = |update| self.lr * self.schedule.factor(update);
-        let control = control(applied, rate, self.optimizer.clip_norm(), step_seed(self.seed, step));
+        let clip_norm = self.clip_norm.or(self.optimizer.clip_norm());
+        let control = control(applied, rate, clip_norm, step_seed(self.seed, step));
         if let Some(&rate) = control.lr.iter().find(|rate| !(rate.is_finite() && **rate >= 0.0)) {
             let (setting, needs) = ("the learning rate by the schedule", "finite and at least 0");
             return Err(Error::Setting { setting, value: rate.into(), needs });
@@ -240,16 +249,7 @@ impl<B: Batch, M: Model<B>> Trainer<B, M> {
     /// # Errors
     /// As [`Trainer::step`].
     pub fn evaluate(&mut self, batch: &B) -> Result<f32> {
-        let (key, tensors) = parts(batch)?;
-        let (store, model) = (&self.store, &self.model);
-        let program = self.evaluation.get_or_try(&key, || compile(store, model, batch, None))?;
-        let tensors = read(program, tensors);
-        if batch.begins() {
-            program.check(&tensors)?;
-            store.reset_states(false);
-        }
-        let [loss] = program.call(&tensors, &Control::default(), ["loss"])?.wait()?;
-        loss.first().copied().ok_or(Error::NoStep { what: "loss" })
+        evaluate(&self.store, &mut self.evaluation, &self.model, batch)
     }
 
     /// Mean loss over batches, each weighted by its tokens, with dropout off; NaN if there are none.
@@ -264,6 +264,24 @@ impl<B: Batch, M: Model<B>> Trainer<B, M> {
             tokens += weight;
         }
         Ok(sum / tokens)
+    }
+
+    /// The running means of the parameters, of a trainer [`Trainer::with_ema`], as parameters of the same model: for evaluation,
+    /// generation and [`Checkpoint::of_parameters`]. They are those in the trainer, not a copy, so each update changes them.
+    ///
+    /// # Errors
+    /// [`Error::Graph`] of a trainer without them.
+    pub fn averaged(&self) -> Result<ParamStore> {
+        Ok(self.store.with_values_of(AVERAGE)?)
+    }
+
+    /// [`Trainer::evaluate`] with the running means of the parameters.
+    ///
+    /// # Errors
+    /// As [`Trainer::evaluate`] and [`Trainer::averaged`].
+    pub fn evaluate_averaged(&mut self, batch: &B) -> Result<f32> {
+        let store = self.averaged()?;
+        evaluate(&store, &mut self.averages, &self.model, batch)
     }
 
     /// Waits until the device has done all steps asked for, and tells their listeners. Dropping the trainer does the
@@ -364,13 +382,31 @@ impl<B: Batch, M: Model<B>> Trainer<B, M> {
     /// The device memory that parameters and programs hold, in bytes.
     #[must_use]
     pub fn memory(&self) -> TrainerMemory {
-        let programs = self.training.values().chain(self.evaluation.values());
+        let programs = self.training.values().chain(self.evaluation.values()).chain(self.averages.values());
         let programs =
             self.store.slot_bytes() + programs.map(|program| program.memory().unshared()).sum::<u64>();
         let parameters = self.store.bytes();
         let (training, evaluation) = (self.training.usage(), self.evaluation.usage());
         TrainerMemory { parameters, programs, total: parameters + programs, training, evaluation }
     }
+}
+
+/// The loss of a batch with these parameters, by a program of these.
+fn evaluate<B: Batch>(
+    store: &ParamStore,
+    programs: &mut ProgramCache<Key>,
+    model: &impl Model<B>,
+    batch: &B,
+) -> Result<f32> {
+    let (key, tensors) = parts(batch)?;
+    let program = programs.get_or_try(&key, || compile(store, model, batch, None))?;
+    let tensors = read(program, tensors);
+    if batch.begins() {
+        program.check(&tensors)?;
+        store.reset_states(false);
+    }
+    let [loss] = program.call(&tensors, &Control::default(), ["loss"])?.wait()?;
+    loss.first().copied().ok_or(Error::NoStep { what: "loss" })
 }
 
 /// Refuses a learning rate that is negative or not finite.

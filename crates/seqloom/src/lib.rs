@@ -53,9 +53,9 @@ pub mod prelude {
     };
     pub use seqloom_train::{
         Adafactor, Adagrad, Adam, AdamW, Batches, CharCorpus, Checkpoint, Columns, Cosine, Dataset,
-        EarlyStopping, Lion, LoadError, Muon, Order, ParallelCorpus, ParallelText, Perplexity, Progress,
-        ReduceOnPlateau, RmsProp, Samples, Schedule, Sgd, SubwordOptions, Table, TextCodec, Trainer,
-        TranslationBatches, Unit, Verdict, Warmup, WordOptions, corpus_bleu,
+        EarlyStopping, Group, Lion, LoadError, Muon, Order, ParallelCorpus, ParallelText, Perplexity,
+        Progress, ReduceOnPlateau, RmsProp, Samples, Schedule, Sgd, SubwordOptions, Table, TextCodec,
+        Trainer, TranslationBatches, Unit, Verdict, Warmup, WordOptions, corpus_bleu,
     };
 
     /// What a model of one's own needs: the prelude, and with it layers, tensors and programs. In one line,

@@ -11,6 +11,7 @@ mod golden_bleu;
 mod golden_optimizers;
 mod golden_schedules;
 mod golden_training;
+mod groups;
 mod masked_language;
 mod own_data;
 mod own_llama;

@@ -329,7 +329,7 @@ fn profiling_leaves_a_run_as_it_was() {
         if profiled {
             let program = trainer.program().unwrap();
             let table = program.explain_timed().unwrap();
-            assert!(table.contains("adamw"), "{table}");
+            assert!(table.contains("update["), "{table}");
             assert_eq!(program.profile().unwrap().len(), program.dispatches());
             assert_eq!(held(trainer.store()), before);
             assert_eq!(

@@ -136,6 +136,17 @@ impl Allocated {
         Ok(Self { name, places, chunks })
     }
 
+    /// This arena with the chunks of another one in place of its own, where that has them; nothing if that has a parameter in another
+    /// place.
+    pub fn replaced_by(&self, other: &Self) -> Option<Self> {
+        let same =
+            self.places.of.iter().zip(&other.places.of).all(|(own, other)| other.is_none() || own == other);
+        let chunk =
+            |(own, other): (&Option<Buffer>, &Option<Buffer>)| other.as_ref().or(own.as_ref()).cloned();
+        let chunks = self.chunks.iter().zip(&other.chunks).map(chunk).collect();
+        same.then_some(Self { name: self.name, places: self.places.clone(), chunks })
+    }
+
     /// Its buffers.
     pub fn buffers(&self) -> impl Iterator<Item = &Buffer> {
         self.chunks.iter().flatten()

@@ -174,6 +174,33 @@ impl ParamStore {
         self.inner.kept.get().map_or(&[], |kept| &kept.of_params)
     }
 
+    /// A store for inference whose values are what the optimizer keeps under this name for every trained parameter, such as a running
+    /// mean of it; the others' are their own. It is the same memory, not a copy.
+    ///
+    /// # Errors
+    /// [`GraphError::NoArena`] if there is no state of this name for all trained parameters, of their shapes.
+    pub fn with_values_of(&self, state: &'static str) -> Result<Self> {
+        let Inner { device, origin, specs, values, treatments, .. } = &*self.inner;
+        let missing = || GraphError::NoArena { arena: state };
+        let kept = |kept: &Vec<Kept>| kept.iter().any(|kept| kept.name == state);
+        let all = specs.iter().zip(self.kept_states()).all(|(spec, states)| !spec.trained || kept(states));
+        let values =
+            values.replaced_by(self.arena(Arena::State(state))?).filter(|_| all).ok_or_else(missing)?;
+        let (device, specs, treatments) = (device.clone(), Arc::clone(specs), treatments.clone());
+        let inner = Inner {
+            device,
+            origin: *origin,
+            specs,
+            values,
+            grads: None,
+            updates: None,
+            treatments,
+            kept: OnceLock::new(),
+            slots: Mutex::default(),
+        };
+        Ok(Self { inner: Arc::new(inner), states: Arc::default() })
+    }
+
     /// The device that holds them.
     #[must_use]
     pub fn device(&self) -> &Device {

@@ -3,10 +3,10 @@
 use seqloom_graph::{BadSetting, Control};
 
 /// Whether a number is in a range, and the range in words.
-pub(super) type Range = fn(f64) -> Option<&'static str>;
+pub(crate) type Range = fn(f64) -> Option<&'static str>;
 
 /// The first setting outside its range. Each is looked at as the f32 that the device gets.
-pub(super) fn checked(settings: &[(&'static str, f64, Range)]) -> Result<(), BadSetting> {
+pub(crate) fn checked(settings: &[(&'static str, f64, Range)]) -> Result<(), BadSetting> {
     let bad = settings
         .iter()
         .find_map(|&(setting, value, range)| range(value).map(|needs| BadSetting { setting, value, needs }));
@@ -20,13 +20,13 @@ pub(super) fn from_zero(value: f64) -> Option<&'static str> {
 }
 
 /// Finite and above 0.
-pub(super) fn positive(value: f64) -> Option<&'static str> {
+pub(crate) fn positive(value: f64) -> Option<&'static str> {
     let fits = value as f32 > 0.0 && (value as f32).is_finite();
     (!fits).then_some("finite and above 0")
 }
 
 /// At least 0 and below 1.
-pub(super) fn decay(value: f64) -> Option<&'static str> {
+pub(crate) fn decay(value: f64) -> Option<&'static str> {
     let fits = (0.0..1.0).contains(&(value as f32));
     (!fits).then_some("at least 0 and below 1")
 }
