@@ -203,19 +203,21 @@ pub fn conv1d<'g>(x: Tensor<'g>, weight: Tensor<'g>, options: Conv1dOptions) -> 
     if seen == 1 && kernel <= FEW {
         return depthwise(padded, weight, options);
     }
-    // [B, T', C, k]: all that each result sees.
-    let windows = padded.windows(1, kernel, stride, dilation);
-    let results = windows.dim(1);
-    if seen == 1 && output == channels {
-        return (windows * weight.reshape(&[channels, kernel])).sum(-1);
+    // [B, T', groups, in/groups, k]: all that each result sees.
+    let grouped = padded.reshape(&[batch, padded.dim(1), groups, seen]);
+    let windows = grouped.windows(1, kernel, stride, dilation);
+    let (results, each) = (windows.dim(1), output / groups);
+    if seen == 1 {
+        let sums = (windows * weight.reshape(&[groups, each, kernel])).sum(-1);
+        return sums.reshape(&[batch, results, output]);
     }
-    let seen = seen * kernel;
+    let terms = seen * kernel;
     if groups == 1 {
-        return windows.reshape(&[batch, results, seen]).matmul_t(weight.reshape(&[output, seen]));
+        return windows.reshape(&[batch, results, terms]).matmul_t(weight.reshape(&[output, terms]));
     }
-    let windows = windows.reshape(&[batch * results, groups, seen]).transpose(0, 1);
-    let weight = weight.reshape(&[groups, output / groups, seen]);
-    windows.matmul_t(weight).transpose(0, 1).reshape(&[batch, results, output])
+    let windows = windows.permute(&[2, 0, 1, 3, 4]).reshape(&[groups, batch * results, terms]);
+    let products = windows.matmul_t(weight.reshape(&[groups, each, terms]));
+    products.transpose(0, 1).reshape(&[batch, results, output])
 }
 
 /// A depthwise convolution as a sum of slices: x [B, T, C], zeros included, and weight [C·m, 1, k] → [B, T', C·m].
