@@ -36,7 +36,7 @@ fn matches_torch<L: Recurrent>(kind: &str, register: impl Fn(&mut Params, &str, 
         let x_shape = at("x").shape();
         let (batch, time, input) = (x_shape[0], x_shape[1], x_shape[2]);
         let hidden = at("h_n").shape()[2];
-        let config = RecurrentConfig { input, hidden, layers, bidirectional, dropout: 0.0 };
+        let config = RecurrentConfig { layers, bidirectional, ..RecurrentConfig::new(input, hidden) };
 
         let mut params = Params::seeded(0);
         let layer = register(&mut params, "net", config);

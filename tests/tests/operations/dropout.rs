@@ -1,8 +1,10 @@
 //! Dropout by its statistics. This project chooses which elements it drops, so no other program's result can be
 //! compared. The rate and the scale must hold, and different calls, seeds and elements must be independent.
 
-use seqloom_graph::{HostTensor, Params, Tensor};
-use seqloom_nn::Dropout;
+use seqloom_graph::{
+    Activation, Arena, Control, HostTensor, ParamStore, Params, Program, Request, StoreKind, Tensor,
+};
+use seqloom_nn::{Dropout, RecurrentConfig, Rnn};
 use seqloom_tests::case::{Case, Recorded};
 use seqloom_tests::device;
 
@@ -103,6 +105,42 @@ fn a_variational_mask_is_that_of_all_steps() {
     assert_eq!(run(&case), values, "the same seed");
     case.set_seed(8);
     assert_ne!(run(&case), values, "another seed");
+}
+
+/// Between recurrent layers too, padded and packed. The first layer gives 0.5 at every step and the second hands on what it gets.
+#[test]
+fn recurrent_layers_share_a_mask_over_steps() {
+    const LENGTHS: [u32; 3] = [4, 1, 3];
+    for (variational, ragged) in [(true, false), (true, true), (false, false)] {
+        let mut params = Params::seeded(1);
+        let sizes = RecurrentConfig { layers: 2, dropout: 0.5, variational, ..RecurrentConfig::new(64, 64) };
+        let layer = Rnn::new(&mut params, "rnn", Activation::Relu, sizes);
+        let store = ParamStore::new(&device::shared(), params, StoreKind::Training).unwrap();
+        for (i, spec) in store.specs().iter().enumerate() {
+            let value = |k: usize| match spec.name.as_str() {
+                "rnn.weight_ih_l1" => f32::from(u8::from(k.is_multiple_of(65))),
+                "rnn.bias_ih_l0" => 0.5,
+                _ => 0.0,
+            };
+            let values: Vec<_> = (0..spec.shape.elements()).map(value).collect();
+            store.write(Arena::Params, i, &values).unwrap();
+        }
+        let g = store.training_graph();
+        let lengths = ragged.then(|| g.lengths("lengths", 3, 4).within(8));
+        let y = layer.forward(g.full(&[3, 4, 64], 1.0), None, lengths).output;
+        let request = Request { outputs: &[("y", y)], objective: None };
+        let program = Program::compile(&store, &g, request).unwrap();
+        let given = HostTensor::u32(&[3], LENGTHS.to_vec()).unwrap();
+        let inputs = if ragged { vec![("lengths", &given)] } else { Vec::new() };
+        program.run(&inputs, &Control { seed: 5, ..Control::default() }).unwrap();
+        let y = program.read("y").unwrap().wait().unwrap();
+        assert!(y.contains(&0.0) && y.contains(&1.0) && y.iter().all(|y| [0.0, 1.0].contains(y)));
+        let rows: Vec<Vec<&[f32]>> = y.chunks(4 * 64).map(|row| row.chunks(64).collect()).collect();
+        let true_steps = |row: usize| if ragged { LENGTHS[row] as usize } else { 4 };
+        let same = (0..3).all(|row| rows[row][..true_steps(row)].iter().all(|step| *step == rows[row][0]));
+        assert_eq!(same, variational, "ragged: {ragged}");
+        assert!(rows[0][0] != rows[1][0] && rows[0][0] != rows[2][0], "each row has its own");
+    }
 }
 
 #[test]

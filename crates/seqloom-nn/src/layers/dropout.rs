@@ -6,7 +6,7 @@
 //! Variational dropout draws for one step of each sequence, and all its steps share that. Only this small mask [B, 1, C] is
 //! stored.
 
-use seqloom_graph::Tensor;
+use seqloom_graph::{Lengths, Tensor};
 
 /// Sets elements to 0 at random while training and does nothing otherwise (Srivastava et al. 2014).
 ///
@@ -51,9 +51,32 @@ impl Dropout {
             return x.refused("variational dropout", "operands are [B, T, ..]");
         };
         *steps = 1;
-        let ones = x.graph().full(&[], 1.0).broadcast_to(&shape);
-        let mask = ones.dropout(self.p);
+        self.mask(x, &shape).map_or(x, |mask| x * mask)
+    }
+
+    /// Records the layer over packed sequences: x [N, C] → [N, C].
+    #[track_caller]
+    #[must_use]
+    pub fn forward_packed<'g>(&self, x: Tensor<'g>, lengths: Lengths<'g>) -> Tensor<'g> {
+        if !self.variational {
+            return x.dropout(self.p);
+        }
+        let &[rows, channels] = &x.shape()[..] else {
+            return x.refused("variational dropout", "packed operands are [N, C]");
+        };
+        if rows != lengths.rows() {
+            return x.refused("variational dropout", &format!("{rows} packed rows, not {}", lengths.rows()));
+        }
+        let [batch, time] = [lengths.batch(), lengths.time()];
+        let mask = self.mask(x, &[batch, 1, channels]);
+        mask.map_or(x, |mask| x * lengths.pack(mask.broadcast_to(&[batch, time, channels])))
+    }
+
+    /// What x is multiplied by: 0 or 1/(1−p); `None` where nothing is dropped.
+    #[track_caller]
+    fn mask<'g>(&self, x: Tensor<'g>, shape: &[usize]) -> Option<Tensor<'g>> {
+        let mask = x.graph().full(&[], 1.0).broadcast_to(shape).dropout(self.p);
         let drops = self.p != 0.0 && x.graph().is_training();
-        if drops || mask.is_poisoned() { x * mask } else { x }
+        (drops || mask.is_poisoned()).then_some(mask)
     }
 }

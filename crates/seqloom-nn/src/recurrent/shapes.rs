@@ -15,13 +15,16 @@ pub struct RecurrentConfig {
     pub bidirectional: bool,
     /// Probability of dropout between layers, while training; not after the last one.
     pub dropout: f32,
+    /// Whether that dropout has one mask for all steps of a sequence, as [`crate::Dropout::variational`]. Steps that are recorded one
+    /// by one have each their own.
+    pub variational: bool,
 }
 
 impl RecurrentConfig {
     /// One layer in one direction without dropout.
     #[must_use]
     pub fn new(input: usize, hidden: usize) -> Self {
-        Self { input, hidden, layers: 1, bidirectional: false, dropout: 0.0 }
+        Self { input, hidden, layers: 1, bidirectional: false, dropout: 0.0, variational: false }
     }
 
     /// D: 2 if bidirectional, else 1.

@@ -8,6 +8,7 @@
 
 use seqloom_graph::{Activation, Init, Lengths, ParamId, Params, Tensor};
 
+use crate::layers::dropout::Dropout;
 use crate::recurrent::shapes::{RecurrentConfig, Run};
 
 /// Which equations a [`Stack`] follows.
@@ -129,16 +130,21 @@ impl Stack {
         if !x.is_poisoned() && x.shape().last() != Some(&self.config.input) {
             return self.refuse(x, &format!("needs an input of {} channels", self.config.input));
         }
-        let RecurrentConfig { hidden, dropout, .. } = self.config;
+        let RecurrentConfig { hidden, dropout, variational, .. } = self.config;
         // Also for a single layer, which would drop nothing.
         if !(0.0..1.0).contains(&dropout) {
             return self.refuse(x, &format!("dropout = {dropout} is not in 0 <= p < 1"));
         }
+        let dropout = if variational { Dropout::variational(dropout) } else { Dropout::new(dropout) };
         let mut output = x;
         // For each tensor of the state, the final ones of each layer and direction.
         let mut finals = vec![Vec::new(); self.cell.states()];
         for (l, directions) in self.layers.iter().enumerate() {
-            let below = if l == 0 { output } else { output.dropout(dropout) };
+            let below = match lengths {
+                _ if l == 0 => output,
+                None => dropout.forward(output),
+                Some(lengths) => dropout.forward_packed(output, lengths),
+            };
             let outputs: Vec<_> = directions
                 .iter()
                 .enumerate()
@@ -241,8 +247,14 @@ mod tests {
         (params, stack)
     }
 
-    const TWO: RecurrentConfig =
-        RecurrentConfig { input: 3, hidden: 5, layers: 2, bidirectional: true, dropout: 0.5 };
+    const TWO: RecurrentConfig = RecurrentConfig {
+        input: 3,
+        hidden: 5,
+        layers: 2,
+        bidirectional: true,
+        dropout: 0.5,
+        variational: false,
+    };
 
     #[test]
     fn names_shapes_and_outputs_follow_pytorch() {

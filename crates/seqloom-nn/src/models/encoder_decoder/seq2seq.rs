@@ -147,7 +147,7 @@ impl<L: Recurrent> Seq2Seq<L> {
     pub fn new(params: &mut Params, config: Seq2SeqConfig) -> Self {
         let config = Seq2SeqConfig { layers: config.layers.max(1), ..config };
         let Seq2SeqConfig { vocab, embed, hidden, layers, bidirectional, dropout, .. } = config;
-        let sizes = RecurrentConfig { input: embed, hidden, layers, bidirectional, dropout };
+        let sizes = RecurrentConfig { layers, bidirectional, dropout, ..RecurrentConfig::new(embed, hidden) };
         let memory = sizes.directions() * hidden;
         let (source_embedding, encoder, bridge) = params.scope("encoder", |params| {
             let embedding = Embedding::new(params, "embedding", vocab.source, embed);

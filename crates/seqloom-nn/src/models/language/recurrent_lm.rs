@@ -101,7 +101,7 @@ impl<L: Recurrent> RecurrentLm<L> {
     ) -> Self {
         let RecurrentLmConfig { vocab, embed, hidden, layers, dropout } = config;
         let size = vocab.size();
-        let sizes = RecurrentConfig { input: embed, hidden, layers, bidirectional: false, dropout };
+        let sizes = RecurrentConfig { layers, dropout, ..RecurrentConfig::new(embed, hidden) };
         Self {
             vocab,
             embedding: Embedding::new(params, "embedding", size, embed),
