@@ -11,6 +11,7 @@ Only a change of the cases needs this; the tests read the committed files and ne
     ctc.safetensors          the same of connectionist temporal classification
     <each>.json              the PyTorch version, the operations covered, the cases of each
     recurrent.safetensors    torch.nn.RNN, LSTM and GRU: layers, directions, ragged lengths, initial states, all gradients
+    recurrent_variants.safetensors  the same of an LSTM with projection, peepholes and clip, and a GRU with the reset before the product
     attention.safetensors    attention over an encoder's outputs, each score, ragged lengths, all gradients
     language_models.safetensors  the language models without recurrent layers, carried state and all gradients
     convolution.safetensors  torch.nn.Conv1d with each padding, dilation, stride, groups, and the window tagger; all gradients
@@ -44,6 +45,7 @@ from losses import losses
 from operations import Case, Values, cases, torch_module
 from optimizers import optimizers
 from pointwise import cases as pointwise_cases
+from recurrent_variants import recurrent_variants
 from reductions import cases as reduction_cases
 from schedules import schedules
 from seq2seq import seq2seq
@@ -207,6 +209,7 @@ FILES = {
     "reductions": lambda: operations("reductions", reduction_cases()),
     "ctc": lambda: operations("ctc", ctc_cases()),
     "recurrent": recurrent,
+    "recurrent_variants": lambda: store("recurrent_variants.safetensors", recurrent_variants()),
     "attention": lambda: store("attention.safetensors", attention()),
     "language_models": lambda: store("language_models.safetensors", language_models()),
     "convolution": lambda: store("convolution.safetensors", convolution()),

@@ -9,6 +9,7 @@ pub mod lstm;
 pub mod rnn;
 pub mod shapes;
 mod stack;
+mod stepwise;
 
 use seqloom_graph::{Lengths, Params, Tensor};
 

@@ -95,10 +95,10 @@ pub mod prelude {
         pub use seqloom_nn::losses::{self, cross_entropy};
         pub use seqloom_nn::{
             AttentionConfig, Begun, Conv1d, Conv1dConfig, Conv1dOptions, Dropout, Embedding, FeedForward,
-            FeedForwardConfig, FeedForwardNames, Gru, KeyValues, LayerNorm, Linear, Lstm, LstmState,
-            MultiHeadAttention, Next, Norm, Padding, Past, Place, PositionEmbedding, Reading, Recurrent,
-            RecurrentConfig, RmsNorm, Rnn, Source, StateShape, TransformerBlock, TransformerStack,
-            TreePositions, ctc_greedy, recorder,
+            FeedForwardConfig, FeedForwardNames, Gru, GruOptions, KeyValues, LayerNorm, Linear, Lstm,
+            LstmOptions, LstmState, MultiHeadAttention, Next, Norm, Padding, Past, Place, PositionEmbedding,
+            Reading, Recurrent, RecurrentConfig, RmsNorm, Rnn, Source, StateShape, TransformerBlock,
+            TransformerStack, TreePositions, ctc_greedy, recorder,
         };
 
         pub use super::*;

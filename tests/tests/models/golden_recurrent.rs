@@ -1,11 +1,11 @@
-//! The recurrent layers against torch.nn.RNN, LSTM and GRU: layers, directions, rows of different lengths, initial
+//! The recurrent layers against torch.nn.RNN, LSTM and GRU, and their variants against equations written out: layers, directions, rows of different lengths, initial
 //! states; the outputs, the final states and all gradients.
 
 use seqloom_graph::{
     Activation, Arena, Control, Graph, HostData, Init, Objective, ParamStore, Params, Program, Request,
     StoreKind, packed_rows,
 };
-use seqloom_nn::{Gru, Lstm, Recurrent, RecurrentConfig, Rnn};
+use seqloom_nn::{Gru, GruOptions, Lstm, LstmOptions, Recurrent, RecurrentConfig, Rnn};
 use seqloom_tests::case::weighted_sum;
 use seqloom_tests::compare::{Tolerance, compare};
 use seqloom_tests::device;
@@ -27,15 +27,36 @@ const CASES: [(&str, usize, bool, bool); 7] = [
     ("padded_beyond", 1, true, true),
 ];
 
+/// The cases of variants that are recorded step by step, and that PyTorch's equations were written out for.
+const VARIANT_CASES: [(&str, usize, bool, bool); 3] = [
+    ("one_layer", 1, false, true),
+    ("two_bidirectional_layers", 2, true, true),
+    ("full_length", 2, true, false),
+];
+
 fn matches_torch<L: Recurrent>(kind: &str, register: impl Fn(&mut Params, &str, RecurrentConfig) -> L) {
-    let golden = Golden::load("recurrent");
+    matches("recurrent", kind, &CASES, register);
+}
+
+fn matches_variant<L: Recurrent>(kind: &str, register: impl Fn(&mut Params, &str, RecurrentConfig) -> L) {
+    matches("recurrent_variants", kind, &VARIANT_CASES, register);
+}
+
+fn matches<L: Recurrent>(
+    file: &str,
+    kind: &str,
+    cases: &[(&str, usize, bool, bool)],
+    register: impl Fn(&mut Params, &str, RecurrentConfig) -> L,
+) {
+    let golden = Golden::load(file);
     let mut failures = Vec::new();
-    for (case, layers, bidirectional, ragged) in CASES {
+    for &(case, layers, bidirectional, ragged) in cases {
         let case = format!("{kind}.{case}");
         let at = |name: &str| golden.tensor(&format!("{case}.{name}"));
         let x_shape = at("x").shape();
         let (batch, time, input) = (x_shape[0], x_shape[1], x_shape[2]);
-        let hidden = at("h_n").shape()[2];
+        // Of an LSTM h may be projected, c is not.
+        let hidden = golden.get(&format!("{case}.c_n")).unwrap_or(at("h_n")).shape()[2];
         let config = RecurrentConfig { layers, bidirectional, ..RecurrentConfig::new(input, hidden) };
 
         let mut params = Params::seeded(0);
@@ -107,4 +128,23 @@ fn lstm() {
 #[test]
 fn gru() {
     matches_torch("gru", Gru::new);
+}
+
+#[test]
+fn lstm_with_options() {
+    let options = LstmOptions::default();
+    for (kind, options) in [
+        ("lstm_projection", LstmOptions { projection: Some(3), ..options }),
+        ("lstm_peepholes", LstmOptions { peepholes: true, ..options }),
+        ("lstm_clip", LstmOptions { clip: Some(0.75), ..options }),
+        ("lstm_all", LstmOptions { projection: Some(2), peepholes: true, clip: Some(1.5) }),
+    ] {
+        matches_variant(kind, |p, name, config| Lstm::with_options(p, name, config, options));
+    }
+}
+
+#[test]
+fn gru_with_the_reset_before_the_product() {
+    let options = GruOptions { reset_before: true };
+    matches_variant("gru_reset_before", |p, name, config| Gru::with_options(p, name, config, options));
 }

@@ -1,13 +1,13 @@
 //! The gated recurrent unit.
 //!
 //! The reset gate multiplies h·W_hnᵀ + b_hn after the product, as in cuDNN and PyTorch, so all three gates share one
-//! product. Cho et al. reset h before it, which PyTorch's parameters do not fit.
+//! product. Cho et al. reset h before it, which is an option.
 
 use seqloom_graph::{Lengths, Params, Tensor};
 
 use crate::recurrent::Recurrent;
 use crate::recurrent::shapes::{RecurrentConfig, RecurrentOutput};
-use crate::recurrent::stack::{Cell, Stack};
+use crate::recurrent::stack::{Cell, Stack, Variant};
 
 /// Stacked GRU layers (Cho et al. 2014, with the reset gate after the product).
 ///
@@ -37,10 +37,32 @@ pub struct Gru {
     stack: Stack,
 }
 
+/// What a GRU does otherwise; the default is nothing.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct GruOptions {
+    /// n_t = tanh(W_in·x_t + b_in + W_hn·(r_t∘h_{t-1}) + b_hn): the reset gate before the product (Cho et al. 2014; ONNX's
+    /// `linear_before_reset=0`, Keras' `reset_after=False`). Parameters have the same names and shapes.
+    ///
+    /// The layer is recorded step by step, because its kernels have one product in a step and this takes two: T steps make T times
+    /// the launches and stored tensors, and the layer is several times slower than without.
+    pub reset_before: bool,
+}
+
 impl Gru {
     /// Registers the parameters of all layers under `name`.
     pub fn new(params: &mut Params, name: &str, config: RecurrentConfig) -> Self {
         Self { stack: Stack::new(params, name, Cell::Gru, config) }
+    }
+
+    /// Registers the parameters of layers with options.
+    pub fn with_options(
+        params: &mut Params,
+        name: &str,
+        config: RecurrentConfig,
+        options: GruOptions,
+    ) -> Self {
+        let variant = Variant { reset_before: options.reset_before, ..Variant::default() };
+        Self { stack: Stack::with(params, name, Cell::Gru, config, variant) }
     }
 
     /// Its sizes.

@@ -7,7 +7,7 @@ use seqloom_graph::{Lengths, Params, Tensor};
 
 use crate::recurrent::Recurrent;
 use crate::recurrent::shapes::{RecurrentConfig, Run};
-use crate::recurrent::stack::{Cell, Stack};
+use crate::recurrent::stack::{Cell, Stack, Variant};
 
 /// Stacked LSTM layers (Hochreiter & Schmidhuber 1997 with the forget gate of Gers et al. 2000).
 ///
@@ -39,10 +39,33 @@ pub struct Lstm {
     stack: Stack,
 }
 
+/// What an LSTM does besides; the default is nothing.
+///
+/// With any of them the layer is recorded step by step, because its kernels have one product in a step and no place for more: T steps
+/// make T times the launches and stored tensors, and the layer is several times slower than without.
+///
+/// ```text
+/// z_i = W_ii·x_t + b_ii + W_hi·h_{t-1} + b_hi + p_i∘c_{t-1}       f alike; o with c_t; g has no peephole
+/// i_t = sigmoid(min(max(z_i, −clip), clip))                        all four gates
+/// h_t = W_hr·(o_t∘tanh(c_t))                                        output, and what the next step and layer see
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct LstmOptions {
+    /// P, the width that h is projected to, from 1 to H − 1 (Sak et al. 2014; PyTorch's `proj_size`). The layer's outputs and h are
+    /// P wide then, c stays H wide; `weight_hh` is [4H, P], and there is `weight_hr_l{l}` [P, H] besides.
+    pub projection: Option<usize>,
+    /// The gates i, f and o see the cell (Gers & Schmidhuber 2000; ONNX's input P of LSTM). `weight_ch_l{l}` \[3H\] is p_i, p_f, p_o;
+    /// ONNX has i, o, f.
+    pub peepholes: bool,
+    /// Bound of what the four gates' activations get, finite and above 0 (ONNX's `clip`, as ONNX Runtime takes it). No gradient
+    /// passes where it is reached. The cell itself has no bound.
+    pub clip: Option<f32>,
+}
+
 /// State of all layers and directions.
 #[derive(Clone, Copy, Debug)]
 pub struct LstmState<'g> {
-    /// Hidden state [L·D, B, H].
+    /// Hidden state [L·D, B, H], with a projection [L·D, B, P].
     pub h: Tensor<'g>,
     /// Cell state [L·D, B, H].
     pub c: Tensor<'g>,
@@ -63,6 +86,26 @@ impl Lstm {
     /// Registers the parameters of all layers under `name`.
     pub fn new(params: &mut Params, name: &str, config: RecurrentConfig) -> Self {
         Self { stack: Stack::new(params, name, Cell::Lstm, config) }
+    }
+
+    /// Registers the parameters of layers with options.
+    ///
+    /// Errors: a projection or a clip out of range poisons what the layer records.
+    pub fn with_options(
+        params: &mut Params,
+        name: &str,
+        config: RecurrentConfig,
+        options: LstmOptions,
+    ) -> Self {
+        let LstmOptions { projection, peepholes, clip } = options;
+        let variant = Variant { projection, peepholes, clip, ..Variant::default() };
+        Self { stack: Stack::with(params, name, Cell::Lstm, config, variant) }
+    }
+
+    /// Shapes of h and c for `batch` rows; they differ with a projection.
+    #[must_use]
+    pub fn state_shapes(&self, batch: usize) -> [[usize; 3]; 2] {
+        [self.stack.state_shape(0, batch), self.stack.state_shape(1, batch)]
     }
 
     /// Its sizes.

@@ -1,7 +1,7 @@
 //! The stack of layers and directions under every recurrent layer.
 //!
 //! A layer has two parts: one product that projects the inputs of all steps at once, and the recurrence itself, which
-//! the graph records as one operation. With lengths, everything between the first layer's input and the last one's
+//! the graph records as one operation, or step by step where a cell is a variant that no kernel has. With lengths, everything between the first layer's input and the last one's
 //! output is packed, so products, dropout and recurrences see only true steps; sequences are packed once and unpacked
 //! once. The cells differ in a few lines here, so they share one stack; their equations and names are in their own
 //! files.
@@ -10,6 +10,7 @@ use seqloom_graph::{Activation, Init, Lengths, ParamId, Params, Tensor};
 
 use crate::layers::dropout::Dropout;
 use crate::recurrent::shapes::{RecurrentConfig, Run};
+use crate::recurrent::stepwise::{self, LstmWeights, Walk};
 
 /// Which equations a [`Stack`] follows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,11 +20,25 @@ pub enum Cell {
     Gru,
 }
 
+/// What an LSTM or a GRU does besides its usual equations, or otherwise.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Variant {
+    /// P, of an LSTM: what h is projected to.
+    pub projection: Option<usize>,
+    /// Of an LSTM: gates that see the cell.
+    pub peepholes: bool,
+    /// Of an LSTM: bound of what the gates' activations get.
+    pub clip: Option<f32>,
+    /// Of a GRU: the reset gate before the product.
+    pub reset_before: bool,
+}
+
 /// Layers of one cell.
 #[derive(Clone, Debug)]
 pub struct Stack {
     cell: Cell,
     config: RecurrentConfig,
+    variant: Variant,
     /// By layer, its directions.
     layers: Vec<Vec<Direction>>,
 }
@@ -35,6 +50,10 @@ struct Direction {
     weight_hh: ParamId,
     bias_ih: ParamId,
     bias_hh: ParamId,
+    /// The projection, [P, H].
+    weight_hr: Option<ParamId>,
+    /// The peepholes of i, f and o, \[3H\].
+    weight_ch: Option<ParamId>,
     reverse: bool,
 }
 
@@ -42,29 +61,70 @@ impl Stack {
     /// Registers `weight_ih_l0`, `weight_hh_l0`, `bias_ih_l0`, `bias_hh_l0`, then those of `l0_reverse`, and so on; all
     /// uniform in ±1/√H.
     pub(crate) fn new(params: &mut Params, name: &str, cell: Cell, config: RecurrentConfig) -> Self {
+        Self::with(params, name, cell, config, Variant::default())
+    }
+
+    /// [`Self::new`] of a variant, with `weight_hr_l0` and `weight_ch_l0` behind the others where it has them.
+    pub(crate) fn with(
+        params: &mut Params,
+        name: &str,
+        cell: Cell,
+        config: RecurrentConfig,
+        variant: Variant,
+    ) -> Self {
         let config = RecurrentConfig { layers: config.layers.max(1), ..config };
         let hidden = config.hidden;
         let gates = hidden * cell.gates();
+        let output = variant.projection.unwrap_or(hidden);
         let init = Init::Uniform(1.0 / (hidden.max(1) as f32).sqrt());
         let layers = params.scope(name, |params| {
             let mut direction = |l: usize, reverse: bool| {
-                let width = if l == 0 { config.input } else { config.directions() * hidden };
+                let width = if l == 0 { config.input } else { config.directions() * output };
                 let suffix = if reverse { "_reverse" } else { "" };
                 let mut add = |part: &str, shape: &[usize]| {
                     params.add(&format!("{part}_l{l}{suffix}"), shape, init.clone())
                 };
                 Direction {
                     weight_ih: add("weight_ih", &[gates, width]),
-                    weight_hh: add("weight_hh", &[gates, hidden]),
+                    weight_hh: add("weight_hh", &[gates, output]),
                     bias_ih: add("bias_ih", &[gates]),
                     bias_hh: add("bias_hh", &[gates]),
+                    weight_hr: variant.projection.map(|_| add("weight_hr", &[output, hidden])),
+                    weight_ch: variant.peepholes.then(|| add("weight_ch", &[3 * hidden])),
                     reverse,
                 }
             };
             let directions = &[false, true][..config.directions()];
             (0..config.layers).map(|l| directions.iter().map(|&r| direction(l, r)).collect()).collect()
         });
-        Self { cell, config, layers }
+        Self { cell, config, variant, layers }
+    }
+
+    /// Width of a tensor of the state: that of h is the output's.
+    fn width(&self, state: usize) -> usize {
+        let projected = self.variant.projection.filter(|_| state == 0);
+        projected.unwrap_or(self.config.hidden)
+    }
+
+    /// Shape [L·D, B, ·] of a tensor of the state.
+    pub(crate) fn state_shape(&self, state: usize, batch: usize) -> [usize; 3] {
+        let [all, batch, _] = self.config.state_shape(batch);
+        [all, batch, self.width(state)]
+    }
+
+    /// What is wrong with the settings.
+    fn fault(&self) -> Option<String> {
+        let (RecurrentConfig { hidden, dropout, .. }, Variant { projection, clip, .. }) =
+            (self.config, self.variant);
+        // Also for a single layer, which would drop nothing.
+        if !(0.0..1.0).contains(&dropout) {
+            return Some(format!("dropout = {dropout} is not in 0 <= p < 1"));
+        }
+        if let Some(projection) = projection.filter(|&projection| projection == 0 || projection >= hidden) {
+            return Some(format!("projection = {projection} is not in 1 <= p < {hidden}, the hidden units"));
+        }
+        let clip = clip.filter(|clip| !(clip.is_finite() && *clip > 0.0))?;
+        Some(format!("clip = {clip} is not finite and above 0"))
     }
 
     pub(crate) fn config(&self) -> RecurrentConfig {
@@ -81,6 +141,7 @@ impl Stack {
     ) -> Run<'g> {
         match lengths {
             None if x.rank() != 3 => self.refuse(x, "needs sequences [B, T, C]"),
+            None if x.dim(1) == 0 => self.refuse(x, "needs T of 1 or more"),
             None => self.layers(x, x.dim(0), state, None),
             Some(lengths) => {
                 let run = self.layers(lengths.pack(x), lengths.batch(), state, Some(lengths));
@@ -112,7 +173,7 @@ impl Stack {
         }
         let (batch, input) = (x.dim(0), x.dim(1));
         let run = self.layers(x.reshape(&[batch, 1, input]), batch, Some(state), None);
-        Run { output: run.output.reshape(&[batch, self.config.hidden]), ..run }
+        Run { output: run.output.reshape(&[batch, self.width(0)]), ..run }
     }
 
     #[track_caller]
@@ -123,18 +184,19 @@ impl Stack {
         state: Option<&[Tensor<'g>]>,
         lengths: Option<Lengths<'g>>,
     ) -> Run<'g> {
-        let shape = self.config.state_shape(batch);
-        if let Some(bad) = state.into_iter().flatten().find(|s| !s.is_poisoned() && s.shape()[..] != shape) {
-            return self.refuse(*bad, &format!("needs a state of [L·D, B, H], {shape:?}"));
+        for (i, given) in state.into_iter().flatten().enumerate() {
+            let shape = self.state_shape(i, batch);
+            if !given.is_poisoned() && given.shape()[..] != shape {
+                return self.refuse(*given, &format!("needs a state of [L·D, B, H], {shape:?}"));
+            }
         }
         if !x.is_poisoned() && x.shape().last() != Some(&self.config.input) {
             return self.refuse(x, &format!("needs an input of {} channels", self.config.input));
         }
-        let RecurrentConfig { hidden, dropout, variational, .. } = self.config;
-        // Also for a single layer, which would drop nothing.
-        if !(0.0..1.0).contains(&dropout) {
-            return self.refuse(x, &format!("dropout = {dropout} is not in 0 <= p < 1"));
+        if let Some(fault) = self.fault() {
+            return self.refuse(x, &fault);
         }
+        let RecurrentConfig { dropout, variational, .. } = self.config;
         let dropout = if variational { Dropout::variational(dropout) } else { Dropout::new(dropout) };
         let mut output = x;
         // For each tensor of the state, the final ones of each layer and direction.
@@ -151,12 +213,12 @@ impl Stack {
                 .map(|(d, direction)| {
                     let index = l * directions.len() + d;
                     let start = |i: usize| match state.and_then(|state| state.get(i)) {
-                        Some(all) => all.slice(0, index, 1).reshape(&[batch, hidden]),
-                        None => x.graph().full(&[batch, hidden], 0.0),
+                        Some(all) => all.slice(0, index, 1).reshape(&[batch, self.width(i)]),
+                        None => x.graph().full(&[batch, self.width(i)], 0.0),
                     };
                     let (y, last) = self.direction(*direction, below, start, lengths);
-                    for (finals, last) in finals.iter_mut().zip(last) {
-                        finals.push(last.reshape(&[1, batch, hidden]));
+                    for (i, (finals, last)) in finals.iter_mut().zip(last).enumerate() {
+                        finals.push(last.reshape(&[1, batch, self.width(i)]));
                     }
                     y
                 })
@@ -184,9 +246,24 @@ impl Stack {
                 let out = (x_proj + bias_hh).rnn(w_hh, start(0), activation, reverse, lengths);
                 (out.y, vec![out.h_n])
             }
+            Cell::Lstm if self.variant != Variant::default() => {
+                let weights = LstmWeights {
+                    w_hh,
+                    projection: direction.weight_hr.map(|id| g.param(id)),
+                    peepholes: direction.weight_ch.map(|id| g.param(id)),
+                    clip: self.variant.clip,
+                };
+                let walk = Walk { reverse, lengths };
+                let (y, last) = stepwise::lstm(x_proj + bias_hh, weights, [start(0), start(1)], walk);
+                (y, last.to_vec())
+            }
             Cell::Lstm => {
                 let out = (x_proj + bias_hh).lstm(w_hh, start(0), start(1), reverse, lengths);
                 (out.y, vec![out.h_n, out.c_n])
+            }
+            Cell::Gru if self.variant.reset_before => {
+                let (y, last) = stepwise::gru(x_proj + bias_hh, w_hh, start(0), Walk { reverse, lengths });
+                (y, last.to_vec())
             }
             Cell::Gru => {
                 // The reset gate multiplies the candidate's bias, so that one stays with the recurrence.
@@ -295,6 +372,42 @@ mod tests {
         refused("an input of 3 channels", &|g| stack.run(g.input("x", &[2, 7, 4], DType::F32), None, None));
         refused("sequences [B, T, C]", &|g| stack.run(g.input("x", &[2, 3], DType::F32), None, None));
         refused("step by step", &|g| stack.step(g.input("x", &[2, 3], DType::F32), &[]));
+    }
+
+    #[test]
+    fn a_projection_narrows_outputs_and_h_alone() {
+        let mut params = Params::seeded(1);
+        let variant = Variant { projection: Some(2), peepholes: true, ..Variant::default() };
+        let stack = Stack::with(&mut params, "net", Cell::Lstm, TWO, variant);
+        let all: Vec<_> = params.iter().map(|p| (p.name.as_str(), p.shape.to_vec())).collect();
+        assert_eq!(all.len(), 24);
+        assert_eq!(all[1], ("net.weight_hh_l0", vec![20, 2]));
+        assert_eq!(all[4], ("net.weight_hr_l0", vec![2, 5]));
+        assert_eq!(all[11], ("net.weight_ch_l0_reverse", vec![15]));
+        assert_eq!(all[12], ("net.weight_ih_l1", vec![20, 4]));
+        let g = Graph::training(&params);
+        let out = stack.run(g.input("x", &[3, 7, 3], DType::F32), None, None);
+        g.check().unwrap();
+        assert_eq!(out.output.shape()[..], [3, 7, 4]);
+        assert_eq!([0, 1].map(|i| out.state[i].shape().to_vec()), [[4, 3, 2], [4, 3, 5]]);
+        assert_eq!([0, 1].map(|i| stack.state_shape(i, 3)), [[4, 3, 2], [4, 3, 5]]);
+    }
+
+    #[test]
+    fn settings_out_of_range_are_refused_by_name() {
+        let plain = Variant::default();
+        let mut wrong: Vec<_> = [0.0, -1.0, f32::NAN, f32::INFINITY]
+            .map(|clip| ("clip = ", Variant { clip: Some(clip), ..plain }))
+            .to_vec();
+        wrong.extend([0, 5, 6].map(|p| ("projection = ", Variant { projection: Some(p), ..plain })));
+        for (words, variant) in wrong {
+            let mut params = Params::seeded(1);
+            let stack = Stack::with(&mut params, "net", Cell::Lstm, RecurrentConfig::new(3, 5), variant);
+            let g = Graph::training(&params);
+            assert!(stack.run(g.input("x", &[2, 7, 3], DType::F32), None, None).output.is_poisoned());
+            let message = g.check().unwrap_err().to_string();
+            assert!(message.contains(words) && message.contains("lstm"), "{message}");
+        }
     }
 
     #[test]
