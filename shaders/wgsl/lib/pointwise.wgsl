@@ -95,6 +95,9 @@ fn to_u32(x: f32) -> u32 { return u32(x); }
 // The number with these bits: infinities and NaN have no literal in WGSL.
 fn from_bits(bits: u32) -> f32 { return bitcast<f32>(bits); }
 
+// The element of a padded operand where it is its own, and these bits elsewhere.
+fn or_padding(x: Value, own: bool, bits: u32) -> Value { return select(Value(from_bits(bits)), x, own); }
+
 // max(x, 0) that keeps a NaN.
 fn relu(x: Value) -> Value { return select(x, Value(0.0f), x < Value(0.0f)); }
 

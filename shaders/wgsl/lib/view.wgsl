@@ -33,6 +33,17 @@ fn repeated(index: u32, period: u32) -> u32 { return index - divide(index, perio
 // Where an operand of which each element holds for `every` outputs is read: one number a row.
 fn held(index: u32, every: u32) -> u32 { return divide(index, every); }
 
+// Where a padded operand is read: `pad` holds the elements of a padded row, those in front of the operand's own, the number of its
+// own, and the bits of what stands elsewhere. There element 0 is read, and not used.
+fn padded(index: u32, pad: vec4<u32>) -> u32 {
+    let row = divide(index, pad.x);
+    let at = index - row * pad.x - pad.y;
+    return select(0u, row * pad.z + at, at < pad.z);
+}
+
+// Whether an element of the padded operand's own stands there.
+fn is_own(index: u32, pad: vec4<u32>) -> bool { return index - divide(index, pad.x) * pad.x - pad.y < pad.z; }
+
 // Splits the row-major linear `index` by `dims` and returns the dot product of its parts with `strides`.
 // The outermost extent is not needed: what is left of the index is its part.
 fn strided(index: u32, dims: vec4<u32>, strides: vec4<u32>) -> u32 {

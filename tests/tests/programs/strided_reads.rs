@@ -200,3 +200,42 @@ fn more_slices_than_a_kernel_holds_are_split() {
         }
     }
 }
+
+/// Padding and joining are read where the operands lie: one pass, also by fours where rows allow it, and by a reduction.
+#[test]
+fn padding_is_read_where_its_operand_lies() {
+    for shape in [[2, 3, 8], [3, 2, 5]] {
+        let operands = [wave(&shape, 1), wave(&shape, 2)];
+        let [x, y] = [&operands[0], &operands[1]].map(array);
+        for device in devices() {
+            let of = |record: &dyn for<'g> Fn([Tensor<'g>; 2]) -> Tensor<'g>, want: &Array, passes: usize| {
+                let (got, program) = run(&device, &[&operands[0], &operands[1]], record);
+                assert_close(&program.explain(), &got, &narrow(want), TOLERANCE);
+                assert!(program.dispatches() <= passes, "{passes}: {}", program.explain());
+            };
+            for axis in 0..3 {
+                let along = axis as isize;
+                for (before, after) in [(1, 0), (0, 3), (4, 4)] {
+                    let [a, b] = [&x, &y].map(|t| oracle::pad_with(t, axis, before, after, -2.5));
+                    let product = operations_pointwise::mul(&a, &b);
+                    of(&|t| product_of(t.map(|t| t.pad_with(along, before, after, -2.5))), &product, 1);
+                    let sum = operations_reductions::sum(&product, &[1]);
+                    of(&|t| product_of(t.map(|t| t.pad_with(along, before, after, -2.5))).sum(1), &sum, 1);
+                }
+                let joined = oracle::concat(&oracle::concat(&x, &y, axis), &x, axis);
+                of(&|[x, y]| Tensor::concat(x, &[y, x], along), &joined, 1);
+                let six = oracle::concat(&joined, &joined, axis);
+                of(&|[x, y]| Tensor::concat(x, &[y, x, x, y, x], along), &six, 2);
+            }
+            // A number, which lies in no memory, between others; what a kernel reads as it is lies there itself.
+            let number = Array { shape: vec![3], data: vec![7.0, 0.5, 7.0] };
+            of(&|[x, _]| x.graph().full(&[], 0.5).reshape(&[1]).pad_with(0, 1, 1, 7.0) * 1.0, &number, 2);
+            let padded = oracle::pad(&x, 2, 1, 2);
+            of(&|[x, _]| x.pad(2, 1, 2).softmax(), &oracle::softmax(&padded), 2);
+        }
+    }
+}
+
+fn product_of<'g>([a, b]: [Tensor<'g>; 2]) -> Tensor<'g> {
+    a * b
+}

@@ -2,7 +2,7 @@
 //!
 //! A pointwise node is *inlined* into its only user, or into each of several where it is far larger than what it is
 //! computed from; a group is a root that must lie in memory with all that is inlined below it. Every element of a group is
-//! computed from operand elements of the same row-major index, so reshapes vanish, and stretched, transposed or sliced operands
+//! computed from operand elements of the same row-major index, so reshapes vanish, and stretched, transposed, sliced or padded operands
 //! become strided reads. A group may stand alone (the `map` kernel), be the head of a reduction, or be the tail of one matrix
 //! product, whose result it then takes as `value` without a trip through memory; where the device's product takes no
 //! epilogue, such a group adds a bias and nothing else. It may also be the head of a norm, which then writes the group's
@@ -14,7 +14,7 @@
 
 use seqloom_device::Facts;
 
-use crate::compile::group::{Access, Group, Leaf, view_access};
+use crate::compile::group::{Access, Group, Leaf, Padding, is_number, view_access};
 use crate::compile::target::{BUFFERS, OF_NORM, bindings, takes_any_tail};
 use crate::compile::unit::{Fate, Kernel, Work};
 use crate::ir::error::Result;
@@ -75,10 +75,10 @@ fn fate(nodes: &Nodes, id: NodeId, in_memory: bool, group: Option<Group>, tail: 
     }
 }
 
-/// Whether the node's kernel is written from a group. A slice alone is a copy, which has a kernel of its own.
+/// Whether the node's kernel is written from a group. A slice or a padding alone is a copy, which has a kernel of its own.
 fn is_group_root(op: &Op) -> bool {
     matches!(op.traits().kind, Kind::Scalar | Kind::Pointwise | Kind::View | Kind::Reduce)
-        && !matches!(op, Op::Slice(_))
+        && !matches!(op, Op::Slice(_) | Op::Window { .. })
 }
 
 /// The product and the bias that this node adds up, if it is a sum of that kind: the bias is stretched along all axes but the
@@ -111,9 +111,13 @@ fn starts_in_memory(nodes: &Nodes) -> Vec<bool> {
                 let source = nodes.base(node.inputs[0]);
                 let constant = nodes[source].op.traits().kind == Kind::Scalar;
                 let most = node.shape.elements().min(nodes[source].shape.elements());
+                let window = matches!(node.op, Op::Window { .. });
+                // A window that cuts and pads is copied.
+                let copied =
+                    window && Padding::of(&node.op, &nodes[node.inputs[0]].shape, &node.shape).is_none();
                 (
-                    nodes.part(id).is_some() || read_whole(nodes, nodes.users(id), false),
-                    if constant { 0 } else { most },
+                    copied || nodes.part(id).is_some() || read_whole(nodes, nodes.users(id), false),
+                    if constant && !window { 0 } else { most },
                 )
             }
             Kind::Pointwise => {
@@ -236,7 +240,7 @@ impl Walk<'_> {
     fn view(&self, id: NodeId, group: &mut Group) -> Result<(), NodeId> {
         let node = &self.nodes[id];
         let source = self.nodes.base(node.inputs[0]);
-        if self.nodes[source].op.traits().kind == Kind::Scalar {
+        if is_number(self.nodes, id) {
             group.reads_control |= self.nodes[source].op.traits().reads_control;
             return Ok(());
         }

@@ -9,6 +9,7 @@ use crate::ir::nodes::Nodes;
 use crate::ir::op::Op;
 use crate::ir::specs::NodeId;
 use crate::ir::steps::{Steps, Walk, together};
+use crate::ir::traits::Kind;
 use crate::ir::view::steps;
 
 /// How a group reads a tensor in memory.
@@ -24,8 +25,36 @@ pub(crate) enum Access {
     Held(usize),
     /// The element so many behind that of the same index: a slice that is one piece of the operand.
     Shifted(u32),
+    /// The element of the same index less padding, or a number.
+    Padded(Padding),
     /// Through strides over the group's dimensions; `offset` tells that it is read from another element than the first.
     Strided { steps: Steps, offset: bool },
+}
+
+/// Padding along an axis. What lies behind the axis counts with it: rows of the result hold a row of the operand each.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Padding {
+    /// Elements of a row.
+    pub row: usize,
+    /// Elements in front of the operand's own.
+    pub before: usize,
+    /// Number of its own.
+    pub own: usize,
+    /// Bits of what stands elsewhere.
+    pub fill: u32,
+}
+
+impl Padding {
+    /// That of a window of all of its operand.
+    pub(super) fn of(op: &Op, from: &[usize], to: &[usize]) -> Option<Self> {
+        match *op {
+            Op::Window { axis, start: 0, take, before, fill } if take == from[axis] => {
+                let inner: usize = to[axis + 1..].iter().product();
+                Some(Self { row: to[axis] * inner, before: before * inner, own: take * inner, fill })
+            }
+            _ => None,
+        }
+    }
 }
 
 /// An operand of a group that lies in memory.
@@ -109,10 +138,19 @@ impl Group {
     }
 }
 
-/// How a group reads the operand of a stretched, transposed or sliced node. The two common ways to stretch need no division by
+/// Whether all elements of a view are one number, which is written into the code.
+pub(crate) fn is_number(nodes: &Nodes, id: NodeId) -> bool {
+    let source = nodes.base(nodes[id].inputs[0]);
+    nodes[source].op.traits().kind == Kind::Scalar && !matches!(nodes[id].op, Op::Window { .. })
+}
+
+/// How a group reads the operand of a stretched, transposed, sliced or padded node. The two common ways to stretch need no division by
 /// every dimension.
 pub(crate) fn view_access(nodes: &Nodes, id: NodeId) -> Access {
     let (from, to) = (nodes[nodes[id].inputs[0]].shape, nodes[id].shape);
+    if let Some(padding) = Padding::of(&nodes[id].op, &from, &to) {
+        return Access::Padded(padding);
+    }
     let Some(steps) = steps(&nodes[id].op, from, to) else { return Access::Same };
     let (inner, outer) = (trimmed(&from), &from[..]);
     match nodes[id].op {

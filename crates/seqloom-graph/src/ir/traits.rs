@@ -104,7 +104,7 @@ impl Op {
             Op::Permute(_) => of(View, "permute"),
             Op::Slice(_) => of(View, "slice"),
             Op::Windows { .. } | Op::Skew { .. } => of(View, "windows"),
-            Op::Window { .. } => of(Kernel, "pad"),
+            Op::Window { .. } => of(View, "pad"),
             Op::Reduce { op, .. } => of(Reduce, reduction(*op)),
             Op::Arg { least: false, .. } => of(Reduce, "argmax"),
             Op::Arg { least: true, .. } => of(Reduce, "argmin"),

@@ -288,7 +288,7 @@ impl<'g> Tensor<'g> {
                 at,
             );
         }
-        // Zero padding and addition serve: the gradient of each part is then a slice, by the rules of those two.
+        // Zero padding and addition serve: fused code reads both where the parts lie, and the gradient of each part is a slice.
         let mut before = 0;
         let mut joined: Option<Self> = None;
         for part in std::iter::once(first).chain(rest.iter().copied()) {

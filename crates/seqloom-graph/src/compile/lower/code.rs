@@ -8,7 +8,7 @@ use std::fmt::Write;
 
 use seqloom_kernels::{Elem, FusedCode, Fusion, KernelError, Width};
 
-use crate::compile::group::{Access, Group, Leaf, view_access};
+use crate::compile::group::{Access, Group, Leaf, Padding, is_number, view_access};
 use crate::ir::error::Result;
 use crate::ir::layout::DType;
 use crate::ir::nodes::Nodes;
@@ -89,6 +89,7 @@ enum How {
     Scalar,
     Repeated(u32),
     Held(u32),
+    Padded([u32; AXES]),
     Strided([i32; AXES]),
 }
 
@@ -102,6 +103,9 @@ impl How {
             Access::Scalar => How::Scalar,
             Access::Repeated(period) => How::Repeated(number(period)),
             Access::Held(every) => How::Held(number(every)),
+            Access::Padded(Padding { row, before, own, fill }) => {
+                How::Padded([number(row), number(before), number(own), fill])
+            }
             Access::Strided { .. } => How::Strided(strides),
         }
     }
@@ -111,6 +115,7 @@ impl How {
         match self {
             How::Same | How::Scalar => None,
             How::Repeated(number) | How::Held(number) => Some([number, 0, 0, 0]),
+            How::Padded(numbers) => Some(numbers),
             How::Strided(strides) => Some(strides.map(i32::cast_unsigned)),
         }
     }
@@ -140,6 +145,9 @@ fn read(nodes: &Nodes, leaf: &Leaf, strides: [i32; AXES], width: Width) -> Optio
         How::Scalar => (How::Scalar, single),
         How::Repeated(period) => (How::Repeated(quarter(period)?), Elem::F32x4),
         How::Held(every) => (How::Held(quarter(every)?), single),
+        How::Padded([row, before, own, fill]) => {
+            (How::Padded([quarter(row)?, quarter(before)?, quarter(own)?, fill]), Elem::F32x4)
+        }
         How::Strided([.., 0]) => (how, single),
         How::Strided([a, b, c, 1]) if outer => (How::Strided([a / 4, b / 4, c / 4, 1]), Elem::F32x4),
         How::Strided(_) => return None,
@@ -241,7 +249,7 @@ impl Writer<'_> {
     fn view(&mut self, id: NodeId) -> String {
         let input = self.nodes[id].inputs[0];
         let source = self.nodes.base(input);
-        if self.nodes[source].op.traits().kind == Kind::Scalar {
+        if is_number(self.nodes, id) {
             return self.value(source);
         }
         self.load(&Leaf { node: source, access: view_access(self.nodes, id) })
@@ -259,6 +267,7 @@ impl Writer<'_> {
             How::Scalar => "0u".to_owned(),
             How::Repeated(_) => format!("repeated(index, params.view.s{slot}.x)"),
             How::Held(_) => format!("held(index, params.view.s{slot}.x)"),
+            How::Padded(_) => format!("padded(index, params.view.s{slot})"),
             How::Strided(_) => format!("strided(index, params.view.dims, params.view.s{slot})"),
         };
         let index = match offset {
@@ -270,7 +279,14 @@ impl Writer<'_> {
             }
         };
         let element = format!("leaf{at}[{index}]");
-        if elem == Elem::F32 && self.width == Width::Four { format!("Value({element})") } else { element }
+        match how {
+            How::Padded(_) => {
+                let pad = format!("params.view.s{slot}");
+                format!("or_padding({element}, is_own(index, {pad}), {pad}.w)")
+            }
+            _ if elem == Elem::F32 && self.width == Width::Four => format!("Value({element})"),
+            _ => element,
+        }
     }
 
     /// The control buffer is bound after all other leaves.
