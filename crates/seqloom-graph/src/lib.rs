@@ -37,6 +37,7 @@ pub use record::params::{Init, ParamSpec, Params};
 pub use record::recurrent::{Activation, LstmOutput, RecurrentOutput};
 pub use record::reduction::Axes;
 pub use record::tensor::Tensor;
+pub use run::accumulation::Accumulation;
 pub use run::arena::{Arena, StoreKind};
 pub use run::cache::{CacheUsage, ProgramCache};
 pub use run::explain::DispatchInfo;

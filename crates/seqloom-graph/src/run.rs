@@ -1,5 +1,6 @@
 //! From launches to a program on a device: memory, buffers, dispatches, and the host's computations before each run.
 
+pub(crate) mod accumulation;
 pub(crate) mod arena;
 pub(crate) mod bind;
 pub(crate) mod cache;

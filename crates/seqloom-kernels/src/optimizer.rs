@@ -19,6 +19,7 @@ use crate::error::KernelError;
 use crate::launch::{
     Fusion, Job, Lowered, Operand, count, flat_grid, prefers_cpu, striding, view_at, width, workgroups,
 };
+use crate::pointwise;
 
 const OP: &str = "optimizer";
 
@@ -177,6 +178,16 @@ pub fn update(run: Run, facts: &Facts, fusion: &Fusion) -> Result<Lowered, Kerne
     };
     let behind: Vec<_> = (3..3 + code.leaves.len() + code.states).map(Operand::In).collect();
     Ok(Lowered::single(update.reading(facts, code, &behind)?))
+}
+
+/// Makes a sum of `len` elements 0.
+///
+/// Bindings: `Out(0)` the sum.
+///
+/// # Errors
+/// A sum that no kernel can number.
+pub fn clear(len: usize, facts: &Facts) -> Result<Lowered, KernelError> {
+    pointwise::lower(len, false, facts, &Fusion::zeros())
 }
 
 /// Adds the gradients of a run of `len` elements, times the `Control`'s share, to the sum of those of several batches.

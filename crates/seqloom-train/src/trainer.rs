@@ -8,6 +8,7 @@
 //! device skips a step whose gradient is not finite and leaves no trace of it, so the learning rate follows the applied
 //! updates. The trainer hears of a skip a few steps later, so it writes the rates of several next updates (`Control`).
 
+mod accumulated;
 mod hearing;
 mod options;
 mod pending;
@@ -21,8 +22,8 @@ use std::sync::Arc;
 
 use seqloom_device::Device;
 use seqloom_graph::{
-    CacheUsage, Control, Graph, Optimizer, ParamStore, Params, Program, ProgramCache, RATES, StoreKind,
-    Tensor,
+    Accumulation, CacheUsage, Control, Graph, Optimizer, ParamStore, Params, Program, ProgramCache, RATES,
+    StoreKind, Tensor,
 };
 use seqloom_nn::{Batch, Model, Vocab};
 
@@ -30,10 +31,9 @@ use crate::checkpoint::{Checkpoint, State, VERSION};
 use crate::error::{Error, Result};
 use crate::fault::CheckpointFault;
 use crate::optim::schedule::{Constant, Schedule};
-use crate::optim::settings::control;
 use crate::optim::wrappers::AVERAGE;
 use crate::random::step_seed;
-use pending::Pending;
+use pending::{Pending, Told};
 use programs::{Key, compile, parts, read};
 
 /// Most steps in flight. Two would keep a device busy; a few more cover delays of the host. Without a limit a host
@@ -97,6 +97,9 @@ pub struct Trainer<B, M> {
     vocab: Option<Vocab>,
     training: ProgramCache<Key>,
     evaluation: ProgramCache<Key>,
+    /// Of batches of a step over several, and what ends such a step.
+    accumulating: ProgramCache<Key>,
+    accumulation: Option<Accumulation>,
     /// Over the running means of the parameters.
     averages: ProgramCache<Key>,
     latest: Option<Key>,
@@ -159,6 +162,8 @@ impl<B: Batch, M: Model<B>> Trainer<B, M> {
             vocab: None,
             training: ProgramCache::new(PROGRAMS),
             evaluation: ProgramCache::new(PROGRAMS),
+            accumulating: ProgramCache::new(PROGRAMS),
+            accumulation: None,
             averages: ProgramCache::new(PROGRAMS),
             latest: None,
             pending: VecDeque::with_capacity(AHEAD + 1),
@@ -202,14 +207,8 @@ impl<B: Batch, M: Model<B>> Trainer<B, M> {
     /// host, parameters and step count are as before.
     pub fn step(&mut self, batch: &B) -> Result<()> {
         let (key, tensors) = parts(batch)?;
-        let (step, applied) = (self.step + 1, self.known_updates()?);
-        let rate = |update| self.lr * self.schedule.factor(update);
-        let clip_norm = self.clip_norm.or(self.optimizer.clip_norm());
-        let control = control(applied, rate, clip_norm, step_seed(self.seed, step));
-        if let Some(&rate) = control.lr.iter().find(|rate| !(rate.is_finite() && **rate >= 0.0)) {
-            let (setting, needs) = ("the learning rate by the schedule", "finite and at least 0");
-            return Err(Error::Setting { setting, value: rate.into(), needs });
-        }
+        let step = self.step + 1;
+        let control = self.control(step_seed(self.seed, step))?;
         let (store, model, optimizer) = (&self.store, &self.model, &*self.optimizer);
         let program = self.training.get_or_try(&key, || compile(store, model, batch, Some(optimizer)))?;
         let tensors = read(program, tensors);
@@ -221,7 +220,7 @@ impl<B: Batch, M: Model<B>> Trainer<B, M> {
         self.step = step;
         self.latest = Some(key);
         let (tokens, listener) = (batch.token_count() as u64, batch.listener().cloned());
-        self.pending.push_back(Pending { step, tokens, told, listener });
+        self.pending.push_back(Pending { step, tokens, told: Told::One(told), listener });
         self.settle(AHEAD)
     }
 
@@ -239,6 +238,9 @@ impl<B: Batch, M: Model<B>> Trainer<B, M> {
     /// # Errors
     /// As [`Trainer::loss`].
     pub fn grad_norm(&self) -> Result<f32> {
+        if let (None, Some(accumulation)) = (&self.latest, &self.accumulation) {
+            return Ok(accumulation.grad_norm()?);
+        }
         let program = self.program().ok_or(Error::NoStep { what: "gradient" })?;
         let norm = program.read("grad_norm")?.wait()?;
         norm.first().copied().ok_or(Error::NoStep { what: "gradient" })
@@ -328,6 +330,7 @@ impl<B: Batch, M: Model<B>> Trainer<B, M> {
         // Earlier results belong to another run.
         self.loss = None;
         self.latest = None;
+        self.accumulation = None;
         Ok(())
     }
 
@@ -382,7 +385,8 @@ impl<B: Batch, M: Model<B>> Trainer<B, M> {
     /// The device memory that parameters and programs hold, in bytes.
     #[must_use]
     pub fn memory(&self) -> TrainerMemory {
-        let programs = self.training.values().chain(self.evaluation.values()).chain(self.averages.values());
+        let evaluating = self.evaluation.values().chain(self.averages.values());
+        let programs = self.training.values().chain(self.accumulating.values()).chain(evaluating);
         let programs =
             self.store.slot_bytes() + programs.map(|program| program.memory().unshared()).sum::<u64>();
         let parameters = self.store.bytes();

@@ -4,6 +4,7 @@
 //! One binary, because linking one takes longer than compiling its modules.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // A test stops at the first surprise.
 
+mod accumulated;
 mod alignment;
 mod checkpoints;
 mod constants;

@@ -21,6 +21,8 @@ pub enum Arena {
     Params,
     /// The gradient of the last step whose loss depended on it.
     Grads,
+    /// The sum of the gradients of a step over several batches.
+    Sums,
     /// What the optimizer keeps under this name.
     State(&'static str),
 }

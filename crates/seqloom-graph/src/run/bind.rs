@@ -46,6 +46,8 @@ pub(crate) struct Declared<'a> {
     pub states: &'a [StateSpec],
     /// Whether the states are those of training.
     pub training: bool,
+    /// Whether the gradients are added to those of other batches.
+    pub accumulates: bool,
 }
 
 /// Allocates and binds a program, and the update that follows it.
@@ -119,38 +121,27 @@ pub(crate) fn bind(
         .iter()
         .map(|unit| Ok((nodes[unit.at].shape.elements(), binder.place(nodes, unit.reads[0])?)));
     let kept = kept.collect::<Result<Vec<_>>>()?;
-    let norm = update.map(|_| binder.norm(store, &control, &roots.grads, &kept)).transpose()?;
+    let ids: Vec<_> = roots.grads.iter().map(|(param, _)| *param).collect();
+    let norm = update.map(|_| binder.norm(store, &control, (&ids, Arena::Grads), &kept)).transpose()?;
     let stats = norm.as_ref().map(|(_, stats)| stats.clone());
     let mut wired = binder.wired(compiled, &slots, &control, stats.as_ref())?;
     let mut last = wired.split_off(behind);
     wired.extend(norm.map(|(norm, _)| norm));
     wired.append(&mut last);
     if let (Some(update), Some(stats)) = (update, &stats) {
-        wired.extend(binder.update(store, update, stats, &slots)?);
+        wired.extend(binder.update(store, update, Arena::Grads, stats, &slots)?);
+    }
+    if declared.accumulates {
+        wired.extend(binder.accumulate(store, &control, &ids)?);
     }
     binder.memory.parameters = store.bytes();
-    let launches: Vec<_> = wired.iter().flat_map(|(lowered, _)| &lowered.launches).collect();
-    let shaders: Vec<_> = launches.iter().map(|launch| launch.wgsl.clone()).collect();
-    let pipelines = binder.device.pipelines(&shaders)?;
-    let bindings: Vec<_> = wired.iter().flat_map(|(_, bindings)| bindings).collect();
-    let dispatches = launches
-        .iter()
-        .zip(&pipelines)
-        .zip(&bindings)
-        .map(|((launch, pipeline), bindings)| {
-            binder.device.dispatch(pipeline, &launch.label, bindings, &launch.immediates, launch.grid)
-        })
-        .collect::<Result<Vec<_>, _>>()?;
+    let (dispatches, launches) = dispatches(&binder.device, &wired)?;
     // Constants go to the device now, because a waiting write would keep its buffer alive if the program is dropped
     // unused.
     binder.device.submit(&[])?;
     Ok(Bound {
         dispatches,
-        launches: launches
-            .iter()
-            .zip(&bindings)
-            .map(|(launch, buffers)| DispatchInfo::of(launch, buffers))
-            .collect(),
+        launches,
         inputs: input_slices,
         host,
         derived,
@@ -161,6 +152,52 @@ pub(crate) fn bind(
         states: states.into_iter().flatten().collect(),
         memory: binder.memory,
     })
+}
+
+/// The launches with their buffers as dispatches, and their reports.
+fn dispatches(device: &Device, wired: &[Wired]) -> Result<(Vec<Dispatch>, Vec<DispatchInfo>)> {
+    let launches: Vec<_> = wired.iter().flat_map(|(lowered, _)| &lowered.launches).collect();
+    let shaders: Vec<_> = launches.iter().map(|launch| launch.wgsl.clone()).collect();
+    let pipelines = device.pipelines(&shaders)?;
+    let bindings: Vec<_> = wired.iter().flat_map(|(_, bindings)| bindings).collect();
+    let dispatches = launches
+        .iter()
+        .zip(&pipelines)
+        .zip(&bindings)
+        .map(|((launch, pipeline), bindings)| {
+            device.dispatch(pipeline, &launch.label, bindings, &launch.immediates, launch.grid)
+        })
+        .collect::<Result<Vec<_>, _>>()?;
+    let infos = launches.iter().zip(&bindings).map(|(launch, buffers)| DispatchInfo::of(launch, buffers));
+    Ok((dispatches, infos.collect()))
+}
+
+/// What begins and ends a step over several batches.
+pub(crate) struct BoundSums {
+    pub control: Slice,
+    pub stats: Slice,
+    pub clear: Vec<Dispatch>,
+    pub apply: Vec<Dispatch>,
+}
+
+/// Binds the clearing of the sums of gradients, and the update of these parameters from them.
+pub(crate) fn bind_sums(store: &ParamStore, update: &Update, ids: &[ParamId]) -> Result<BoundSums> {
+    store.allocate_sums()?;
+    let mut binder = Binder::on(store.device());
+    let control = binder.allocate("control", size_of::<Control>() as u64, |m| &mut m.inputs)?.all();
+    let clear = store.sums().into_iter().map(|sum| {
+        let lowered = optimizer::clear(DType::F32.count(sum.bytes), binder.device.facts())?;
+        let bindings = wire(&lowered, &[], &[sum], &[], &[])?;
+        Ok((lowered, bindings))
+    });
+    let clear = clear.collect::<Result<Vec<_>>>()?;
+    let (norm, stats) = binder.norm(store, &control, (ids, Arena::Sums), &[])?;
+    let mut apply = vec![norm];
+    apply.extend(binder.update(store, update, Arena::Sums, &stats, &[])?);
+    let [clear, apply] = [&clear, &apply].map(|wired| dispatches(&binder.device, wired));
+    let ((clear, _), (apply, _)) = (clear?, apply?);
+    binder.device.submit(&[])?;
+    Ok(BoundSums { control, stats, clear, apply })
 }
 
 /// Which nodes a kernel may read: all except those from which only the host derives something.
@@ -333,15 +370,14 @@ impl Binder {
         &mut self,
         store: &ParamStore,
         control: &Slice,
-        grads: &[(ParamId, NodeId)],
+        (ids, arena): (&[ParamId], Arena),
         kept: &[(usize, Slice)],
     ) -> Result<(Wired, Slice)> {
-        let ids: Vec<_> = grads.iter().map(|(param, _)| *param).collect();
         let members: Vec<_> = ids.iter().map(|id| u32::try_from(id.index()).unwrap_or(u32::MAX)).collect();
         let members = self.constant("updated parameters", &members)?;
         let (mut ins, mut runs) = (vec![control.clone(), members, store.counted()?.counts()], Vec::new());
-        for run in store.runs(&ids)? {
-            let gradients = store.span(Arena::Grads, &run)?;
+        for run in store.runs(ids)? {
+            let gradients = store.span(arena, &run)?;
             runs.push(DType::F32.count(gradients.bytes));
             ins.push(gradients);
         }
@@ -360,11 +396,23 @@ impl Binder {
         Ok(((lowered, bindings), stats))
     }
 
+    /// Adds the gradients of these parameters to the sums.
+    fn accumulate(&self, store: &ParamStore, control: &Slice, ids: &[ParamId]) -> Result<Vec<Wired>> {
+        let wired = store.runs(ids)?.into_iter().map(|run| {
+            let ins = [control.clone(), store.span(Arena::Grads, &run)?, store.span(Arena::Sums, &run)?];
+            let lowered = optimizer::accumulate(DType::F32.count(ins[1].bytes), self.device.facts())?;
+            let bindings = wire(&lowered, &ins, &[], &[], &[])?;
+            Ok((lowered, bindings))
+        });
+        wired.collect()
+    }
+
     /// The launches of an update. Its slots may be those that the step has used.
     fn update(
         &mut self,
         store: &ParamStore,
         update: &Update,
+        gradients: Arena,
         stats: &Slice,
         used: &[Buffer],
     ) -> Result<Vec<Wired>> {
@@ -373,7 +421,7 @@ impl Binder {
             let (owners, first) = store.owners(&fused.run)?;
             let mut ins = vec![stats.clone(), owners];
             let states = fused.states.iter().map(|name| Arena::State(name));
-            for arena in [Arena::Params, Arena::Grads].into_iter().chain(states) {
+            for arena in [Arena::Params, gradients].into_iter().chain(states) {
                 ins.push(store.span(arena, &fused.run)?);
             }
             let run = optimizer::Run { len: DType::F32.count(ins[2].bytes), first };
@@ -386,7 +434,7 @@ impl Binder {
             for (id, node) in compiled.nodes.iter() {
                 let place = match &node.op {
                     Op::State(index) => store.slice(states[*index].0, states[*index].1)?,
-                    Op::Input(index) => store.slice(Arena::Grads, inputs[*index])?,
+                    Op::Input(index) => store.slice(gradients, inputs[*index])?,
                     Op::Literal(bits) => binder.constant("constant", bits)?,
                     _ => continue,
                 };

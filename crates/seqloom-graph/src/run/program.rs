@@ -13,8 +13,9 @@ use crate::ir::error::{GraphError, Result};
 use crate::ir::host_tensor::{HostData, HostTensor};
 use crate::ir::layout::DType;
 use crate::ir::roots::Roots;
-use crate::ir::specs::{InputSpec, NodeId};
+use crate::ir::specs::{InputSpec, NodeId, ParamId};
 use crate::record::graph::Graph;
+use crate::record::tensor::Tensor;
 use crate::run::bind::{Bound, Declared, bind};
 use crate::run::explain::{DispatchInfo, table};
 use crate::run::memory::Memory;
@@ -36,6 +37,8 @@ pub struct Program {
     /// The decays of the optimizer's running means, if the program updates.
     decays: Option<[f32; 2]>,
     bound: Bound,
+    /// The parameters that get a gradient.
+    params: Vec<ParamId>,
     /// What each pass of compiling did.
     log: Vec<(&'static str, String)>,
     /// Keeps the arenas that the dispatches bind.
@@ -51,6 +54,26 @@ impl Program {
     /// output's name used twice; nothing to compute; an operation without a gradient or kernel; a tensor the adapter cannot
     /// hold; the device's refusal.
     pub fn compile(store: &ParamStore, graph: &Graph, request: Request<'_, '_>) -> Result<Self> {
+        Self::compiled(store, graph, request, false)
+    }
+
+    /// A program of one of the batches of a training step over several: it adds the gradients of the loss, times the
+    /// [`Control::share`] of a run, to the sums that [`crate::Accumulation`] updates the parameters by. Its output is `loss`.
+    ///
+    /// # Errors
+    /// As [`Self::compile`].
+    pub fn accumulating<'g>(store: &ParamStore, graph: &'g Graph, loss: Tensor<'g>) -> Result<Self> {
+        store.allocate_sums()?;
+        let objective = Some(Objective::new(loss));
+        Self::compiled(store, graph, Request { outputs: &[], objective }, true)
+    }
+
+    fn compiled(
+        store: &ParamStore,
+        graph: &Graph,
+        request: Request<'_, '_>,
+        accumulates: bool,
+    ) -> Result<Self> {
         request.check(store, graph)?;
         let grads = match &request.objective {
             None => Vec::new(),
@@ -91,8 +114,12 @@ impl Program {
         // Small gradients would be lost in half precision.
         let half = request.objective.is_none();
         let compiled = compile_tuned(store.device(), half, &recording, &roots)?;
-        let declared =
-            Declared { inputs: &recording.inputs, states: &recording.states, training: graph.is_training() };
+        let declared = Declared {
+            inputs: &recording.inputs,
+            states: &recording.states,
+            training: graph.is_training(),
+            accumulates,
+        };
         let optimizer = request.objective.and_then(|o| o.update);
         let ids: Vec<_> = compiled.roots.grads.iter().map(|(param, _)| *param).collect();
         let update = optimizer.map(|optimizer| Update::record(store, optimizer, &ids)).transpose()?;
@@ -113,6 +140,7 @@ impl Program {
             device: store.device().clone(),
             inputs: recording.inputs.clone(),
             log: compiled.log,
+            params: ids,
             outputs,
             training: graph.is_training(),
             decays: optimizer.map(|optimizer| optimizer.decays().map(|decay| decay as f32)),
@@ -237,6 +265,12 @@ impl Program {
         Ok(std::array::from_fn(|at| all[at]))
     }
 
+    /// The parameters that get a gradient.
+    #[must_use]
+    pub fn params(&self) -> &[ParamId] {
+        &self.params
+    }
+
     /// The device memory it takes.
     #[must_use]
     pub fn memory(&self) -> Memory {
@@ -300,6 +334,7 @@ impl Program {
         places.extend(self.outputs.iter().map(|output| output.place.clone()));
         if self.bound.grads {
             places.extend(self.store.gradients());
+            places.extend(self.store.sums());
         }
         if let Some(stats) = &self.bound.stats {
             places.push(stats.clone());

@@ -40,6 +40,8 @@ struct Inner {
     /// In a training store, like the counts.
     grads: Option<Allocated>,
     updates: Option<UpdateCounts>,
+    /// Sums of gradients, once a step over several batches asked for them.
+    sums: OnceLock<Allocated>,
     /// By parameter.
     treatments: Vec<Treatment>,
     /// What the optimizer keeps, once there is one.
@@ -82,9 +84,9 @@ impl ParamStore {
         let values = Allocated::new(device, "parameters", places)?;
         let slots = Mutex::default();
         let specs: Arc<[ParamSpec]> = specs.into();
-        let (device, kept) = (device.clone(), OnceLock::new());
+        let (device, sums, kept) = (device.clone(), OnceLock::new(), OnceLock::new());
         let inner =
-            Arc::new(Inner { device, origin, specs, values, grads, updates, treatments, kept, slots });
+            Arc::new(Inner { device, origin, specs, values, grads, updates, sums, treatments, kept, slots });
         let store = Self { inner, states: Arc::default() };
         for (index, values) in values_of.iter().enumerate() {
             store.write(Arena::Params, index, values)?;
@@ -194,6 +196,7 @@ impl ParamStore {
             values,
             grads: None,
             updates: None,
+            sums: OnceLock::new(),
             treatments,
             kept: OnceLock::new(),
             slots: Mutex::default(),
@@ -401,6 +404,23 @@ impl ParamStore {
         Ok(buffers.map(Buffer::all).chain([self.counted()?.counts()]).collect())
     }
 
+    /// Makes room for sums of gradients, if there is none.
+    pub(crate) fn allocate_sums(&self) -> Result<()> {
+        let Inner { device, grads, sums, .. } = &*self.inner;
+        let grads = grads.as_ref().ok_or(GraphError::NoArena { arena: "gradients" })?;
+        if sums.get().is_none() {
+            let made = Allocated::new(device, "sums of gradients", grads.places.clone())?;
+            // Another thread may have been first.
+            let _ = sums.set(made);
+        }
+        Ok(())
+    }
+
+    /// All sums of gradients.
+    pub(crate) fn sums(&self) -> Vec<Slice> {
+        self.inner.sums.get().into_iter().flat_map(Allocated::buffers).map(Buffer::all).collect()
+    }
+
     /// All gradients.
     pub(crate) fn gradients(&self) -> Vec<Slice> {
         self.inner.grads.iter().flat_map(Allocated::buffers).map(Buffer::all).collect()
@@ -415,6 +435,7 @@ impl ParamStore {
     fn arena(&self, arena: Arena) -> Result<&Allocated> {
         let Inner { values, grads, kept, .. } = &*self.inner;
         match arena {
+            Arena::Sums => self.inner.sums.get().ok_or(GraphError::NoArena { arena: "sums of gradients" }),
             Arena::Params => Ok(values),
             Arena::Grads => grads.as_ref().ok_or(GraphError::NoArena { arena: "gradients" }),
             Arena::State(name) => {
@@ -428,7 +449,7 @@ impl ParamStore {
     fn arenas(&self) -> impl Iterator<Item = &Allocated> {
         let Inner { values, grads, kept, .. } = &*self.inner;
         let kept = kept.get().into_iter().flat_map(KeptStates::arenas);
-        std::iter::once(values).chain(grads).chain(kept)
+        std::iter::once(values).chain(grads).chain(self.inner.sums.get()).chain(kept)
     }
 }
 

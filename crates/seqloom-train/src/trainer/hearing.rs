@@ -1,12 +1,26 @@
 //! Results on their way from the device: what a trainer knows of the steps that it asked for.
 
+use seqloom_graph::Control;
 use seqloom_nn::Finished;
 
 use super::pending::Pending;
 use super::{SkipPolicy, Trainer};
 use crate::error::{Error, Result};
+use crate::optim::settings::control;
 
 impl<B, M> Trainer<B, M> {
+    /// The numbers of the next update.
+    pub(super) fn control(&mut self, seed: u32) -> Result<Control> {
+        let applied = self.known_updates()?;
+        let rate = |update| self.lr * self.schedule.factor(update);
+        let control = control(applied, rate, self.clip_norm.or(self.optimizer.clip_norm()), seed);
+        if let Some(&rate) = control.lr.iter().find(|rate| !(rate.is_finite() && **rate >= 0.0)) {
+            let (setting, needs) = ("the learning rate by the schedule", "finite and at least 0");
+            return Err(Error::Setting { setting, value: rate.into(), needs });
+        }
+        Ok(control)
+    }
+
     /// Updates that were applied, as far as steps were heard of.
     pub(super) fn known_updates(&mut self) -> Result<u64> {
         if let Some(applied) = self.applied {
@@ -42,9 +56,7 @@ impl<B, M> Trainer<B, M> {
     /// Waits for a step, counts it and tells its listener.
     fn hear(&mut self, pending: Pending) -> Result<()> {
         let Pending { step, tokens, told, listener } = pending;
-        let [loss, skipped] = told.wait().inspect_err(|_| self.applied = None)?;
-        let loss = loss.first().copied().unwrap_or(f32::NAN);
-        let skipped = skipped.first().is_some_and(|&skipped| skipped != 0.0);
+        let (loss, skipped) = told.wait().inspect_err(|_| self.applied = None)?;
         self.in_a_row = if skipped { self.in_a_row + 1 } else { 0 };
         self.applied = self.applied.map(|applied| applied + u64::from(!skipped));
         self.loss = Some(loss);

@@ -56,6 +56,9 @@ impl<B, M> Trainer<B, M> {
         self.store.attach(&*self.optimizer)?;
         // Programs made before are over the old one.
         let most = (self.training.usage().most, self.evaluation.usage().most);
+        self.accumulating = ProgramCache::new(most.0);
+        self.averages = ProgramCache::new(most.1);
+        self.accumulation = None;
         (self.training, self.evaluation) = (ProgramCache::new(most.0), ProgramCache::new(most.1));
         Ok(self)
     }
@@ -113,6 +116,7 @@ impl<B, M> Trainer<B, M> {
     #[must_use]
     pub fn with_programs(mut self, most: usize) -> Self {
         (self.training, self.evaluation) = (ProgramCache::new(most), ProgramCache::new(most));
+        (self.accumulating, self.averages) = (ProgramCache::new(most), ProgramCache::new(most));
         self
     }
 

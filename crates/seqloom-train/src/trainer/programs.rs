@@ -30,6 +30,17 @@ pub(super) fn compile<B>(
     Ok(program?)
 }
 
+/// The program of one of the batches of a step over several.
+pub(super) fn compile_accumulating<B>(
+    store: &ParamStore,
+    model: &impl Model<B>,
+    batch: &B,
+) -> Result<Program> {
+    let g = store.training_graph();
+    let loss = model.loss(&g, batch);
+    Ok(Program::accumulating(store, &g, loss)?)
+}
+
 /// A batch's key and tensors, or its fault.
 pub(super) fn parts<B: Batch>(batch: &B) -> Result<(Key, Vec<(&'static str, &HostTensor)>)> {
     if let Some(fault) = batch.fault() {
