@@ -11,6 +11,7 @@ mod demo;
 mod doctor;
 mod error;
 mod explain;
+mod features;
 mod process;
 mod shaders;
 mod test;
@@ -47,6 +48,8 @@ enum Task {
     Shaders(shaders::Options),
     /// Check the house rules that a compiler cannot
     Tidy,
+    /// Compile the library without its features, and with each alone
+    Features,
     /// List adapters, what they lack, and which one would be used
     Doctor,
     /// One measured case in its own process (used by `bench`)
@@ -68,6 +71,7 @@ fn main() -> ExitCode {
         Task::Tune(options) => tune::run(&options),
         Task::Shaders(options) => shaders::run(&options),
         Task::Tidy => tidy::run(),
+        Task::Features => features::run(),
         Task::Doctor => doctor::run(),
         Task::BenchCase(options) => bench::case(&options),
         Task::FirstStep(options) => bench::startup::first_step(&options, started),

@@ -4,7 +4,7 @@
 //! |---|---|
 //! | [`course`], [`cuts`] | which batch comes when, and which rows it has, for every kind of data |
 //! | [`mod@dataset`], [`columns`] | one's own data, and data in memory as named columns |
-//! | [`mod@table`] | columns read from CSV and JSON Lines |
+//! | [`mod@table`] | columns read from CSV, JSON Lines and Parquet |
 //! | [`prefetch`] | batches made ahead of time |
 //! | [`text`] | how text is read: one rule for all readers |
 //! | [`corpus`], [`batches`] | text, and the batches made of it |
@@ -18,10 +18,13 @@ pub mod course;
 pub mod cuts;
 pub mod dataset;
 pub mod dates;
+#[cfg(feature = "tokenizers")]
 pub mod parallel_corpus;
 pub mod parallel_text;
 pub mod prefetch;
 pub mod table;
 pub mod text;
+#[cfg(feature = "tokenizers")]
 pub mod text_codec;
+#[cfg(feature = "tokenizers")]
 pub mod translation_batches;

@@ -38,12 +38,15 @@ pub use data::corpus::CharCorpus;
 pub use data::course::{Course, Source};
 pub use data::dataset::{Dataset, FromFn, LoadError, Picks, SampleBatches, Samples};
 pub use data::dates;
+#[cfg(feature = "tokenizers")]
 pub use data::parallel_corpus::{ParallelCorpus, SkipReason, Skipped};
 pub use data::parallel_text::ParallelText;
 pub use data::prefetch::Prefetched;
 pub use data::table::Table;
 pub use data::text::{plain_text, read_text};
+#[cfg(feature = "tokenizers")]
 pub use data::text_codec::{SpecialIds, SubwordOptions, TextCodec, Unit, WordOptions};
+#[cfg(feature = "tokenizers")]
 pub use data::translation_batches::{Pairs, TranslationBatches};
 pub use error::{Error, Result};
 pub use fault::{
@@ -64,11 +67,14 @@ pub use optim::schedule::{
 };
 pub use optim::sgd::Sgd;
 pub use optim::watch::{Better, EarlyStopping, ReduceOnPlateau, Verdict};
+#[cfg(feature = "plots")]
 pub use report::attention_map::{AttentionMap, attention_map};
+#[cfg(feature = "plots")]
 pub use report::bar_chart::{Bars, Series, bar_chart};
 pub use report::bleu;
 pub use report::bleu::{Bleu, corpus_bleu};
 pub use report::perplexity::Perplexity;
+#[cfg(feature = "plots")]
 pub use report::plot::{Axis, Chart, Curve, Line, line_chart, loss_curve};
 pub use report::progress::Progress;
 pub use trainer::{SkipPolicy, Trainer, TrainerMemory};

@@ -7,9 +7,12 @@
 //! | [`mod@attention_map`] | what a model attended to, as a picture |
 //! | [`bleu`], [`perplexity`] | scores over a test set |
 
+#[cfg(feature = "plots")]
 pub mod attention_map;
+#[cfg(feature = "plots")]
 pub mod bar_chart;
 pub mod bleu;
 pub mod perplexity;
+#[cfg(feature = "plots")]
 pub mod plot;
 pub mod progress;

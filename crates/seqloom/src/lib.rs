@@ -30,6 +30,12 @@
 //! | [`graph`] | tensors, gradients, programs |
 //! | [`nn`] | layers, losses, models, generation |
 //! | [`train`] | trainer, data, checkpoints, progress, plots |
+//!
+//! | feature, off unless asked for | what it brings |
+//! |---|---|
+//! | `plots` | curves, charts and attention maps as SVG |
+//! | `tokenizers` | codecs of words and subwords, and batches for translation |
+//! | `parquet` | tables from Parquet files |
 
 pub use seqloom_device as device;
 pub use seqloom_graph as graph;
@@ -53,9 +59,12 @@ pub mod prelude {
     };
     pub use seqloom_train::{
         Adafactor, Adagrad, Adam, AdamW, Batches, CharCorpus, Checkpoint, Columns, Cosine, Dataset,
-        EarlyStopping, Group, Lion, LoadError, Muon, Order, ParallelCorpus, ParallelText, Perplexity,
-        Progress, ReduceOnPlateau, RmsProp, Samples, Schedule, Sgd, SubwordOptions, Table, TextCodec,
-        Trainer, TranslationBatches, Unit, Verdict, Warmup, WordOptions, corpus_bleu,
+        EarlyStopping, Group, Lion, LoadError, Muon, Order, ParallelText, Perplexity, Progress,
+        ReduceOnPlateau, RmsProp, Samples, Schedule, Sgd, Table, Trainer, Verdict, Warmup, corpus_bleu,
+    };
+    #[cfg(feature = "tokenizers")]
+    pub use seqloom_train::{
+        ParallelCorpus, SubwordOptions, TextCodec, TranslationBatches, Unit, WordOptions,
     };
 
     /// What a model of one's own needs: the prelude, and with it layers, tensors and programs. In one line,

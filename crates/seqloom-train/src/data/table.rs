@@ -5,6 +5,8 @@
 
 pub mod csv;
 pub mod json_lines;
+#[cfg(feature = "parquet")]
+pub mod parquet;
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -12,7 +14,7 @@ use std::path::{Path, PathBuf};
 use crate::error::{Error, Result};
 use crate::fault::{TableFault, TablePlace};
 
-/// A table read from CSV or JSON Lines.
+/// A table read from CSV, JSON Lines, or Parquet with the feature of that name.
 ///
 /// ```
 /// # use seqloom_train::Table;
@@ -154,7 +156,7 @@ impl Table {
         self.converted(column, "an id", Cell::id)
     }
 
-    /// A column of lists of ids, of JSON Lines.
+    /// A column of lists of ids, of JSON Lines or Parquet.
     ///
     /// # Errors
     /// As [`Table::floats`].
