@@ -71,6 +71,16 @@ pub enum Error {
         /// Rows in the data.
         rows: usize,
     },
+    /// A parameter that is NaN or infinite before training begins.
+    #[error("the parameter '{name}' begins with {value} at element {index}")]
+    NotFinite {
+        /// The parameter.
+        name: String,
+        /// Position in row-major order.
+        index: usize,
+        /// What it is.
+        value: f32,
+    },
     /// Parameters that cannot be grouped so.
     #[error(transparent)]
     Group(#[from] GroupFault),

@@ -22,8 +22,8 @@ use std::sync::Arc;
 
 use seqloom_device::Device;
 use seqloom_graph::{
-    Accumulation, CacheUsage, Control, Graph, Optimizer, ParamStore, Params, Program, ProgramCache, RATES,
-    StoreKind, Tensor,
+    Accumulation, Arena, CacheUsage, Control, Graph, Optimizer, ParamStore, Params, Program, ProgramCache,
+    RATES, StoreKind, Tensor,
 };
 use seqloom_nn::{Batch, Model, Vocab};
 
@@ -133,7 +133,7 @@ impl<B: Batch, M: Model<B>> Trainer<B, M> {
     /// Moves the parameters to the device. The run's seed is that of the parameters; the schedule is constant.
     ///
     /// # Errors
-    /// [`Error::Setting`] for a senseless optimizer; [`Error::Graph`] if a parameter was registered by mistake or the device
+    /// [`Error::Setting`] for a senseless optimizer; [`Error::NotFinite`] for a trained parameter that is not finite; [`Error::Graph`] if a parameter was registered by mistake or the device
     /// has no room.
     pub fn for_model(
         device: &Device,
@@ -146,6 +146,12 @@ impl<B: Batch, M: Model<B>> Trainer<B, M> {
         check_rate(lr)?;
         let seed = params.seed();
         let store = ParamStore::new(device, params, StoreKind::Training)?;
+        for (spec, values) in store.specs().iter().zip(store.read(Arena::Params)?).filter(|(s, _)| s.trained)
+        {
+            if let Some(index) = values.iter().position(|value| !value.is_finite()) {
+                return Err(Error::NotFinite { name: spec.name.clone(), index, value: values[index] });
+            }
+        }
         store.attach(&optimizer)?;
         Ok(Self {
             store,

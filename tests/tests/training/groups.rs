@@ -190,3 +190,19 @@ fn each_element_is_clipped_behind_the_norm() {
         assert!(matches!(trainer(plain).with_ema(senseless), Err(Error::Setting { .. })));
     }
 }
+
+#[test]
+fn a_parameter_that_is_not_finite_is_named_before_it_is_trained() {
+    for (value, at) in [(f32::NAN, 1), (f32::INFINITY, 3)] {
+        let mut params = Params::seeded(1);
+        let ids = [0, 1, 2, 3].map(|i| {
+            let mut values = vec![1.0; 4];
+            values[3] = if i == at { value } else { 1.0 };
+            params.add(NAMES[i], &[4], Init::Values(values))
+        });
+        match Trainer::for_model(&device::shared(), params, sgd(), Sum(ids)) {
+            Err(Error::NotFinite { name, index: 3, .. }) => assert_eq!(name, NAMES[at]),
+            other => panic!("{:?}", other.map(drop)),
+        }
+    }
+}
