@@ -15,6 +15,7 @@ mod golden_training;
 mod groups;
 mod masked_language;
 mod own_data;
+mod own_labels;
 mod own_llama;
 mod own_model;
 mod state;
