@@ -2,7 +2,7 @@
 //! with the device lost or not, by return, exit or panic. No signal, no hang.
 //!
 //! Each order is a separate process (`src/bin/ending.rs`), because the test is about what happens after `main`.
-//! Failures are rare, and more frequent on a busy machine, so there are 200 processes beside two threads that keep two
+//! Failures are rare, and more frequent on a busy machine, so there are 220 processes beside two threads that keep two
 //! cores busy. A machine too slow for all of them within [`BUDGET`] runs as many as it can, and says how many.
 
 #![allow(clippy::unwrap_used, clippy::panic)] // A test fails by panicking.
@@ -15,10 +15,10 @@ use std::time::{Duration, Instant};
 const HOLDERS: [&str; 6] = ["main", "nobody", "thread", "buffer", "waker", "abandoned"];
 const WORKS: [&str; 3] = ["idle", "busy", "compiling"];
 const FATES: [&str; 2] = ["kept", "lost"];
-const ENDS: [&str; 5] = ["return", "exit", "other", "stranger", "panic"];
+const ENDS: [&str; 6] = ["return", "exit", "joined", "other", "stranger", "panic"];
 
 /// Number of processes, and the minimum if the time is up.
-const RUNS: usize = 200;
+const RUNS: usize = 220;
 const LEAST: usize = 24;
 /// Time after which no further process is started.
 const BUDGET: Duration = Duration::from_secs(60);

@@ -8,7 +8,7 @@ use std::sync::{Arc, OnceLock};
 use seqloom_shaders::{Access, Wgsl};
 
 use crate::device::Device;
-use crate::ending::Owned;
+use crate::ending::{Owned, this_thread_is_ours};
 use crate::error::{DeviceError, Result};
 use crate::fault::Scope;
 use crate::pipeline::{Compiled, Layout, LayoutKey, Pipeline};
@@ -59,7 +59,10 @@ impl Device {
         std::thread::scope(|scope| {
             for _ in 1..cores.min(missing.len()) {
                 // If no further thread can be started, fewer do the work.
-                let _ = std::thread::Builder::new().stack_size(STACK).spawn_scoped(scope, work);
+                let _ = std::thread::Builder::new().stack_size(STACK).spawn_scoped(scope, || {
+                    this_thread_is_ours();
+                    work();
+                });
             }
             work();
         });

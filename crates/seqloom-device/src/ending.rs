@@ -8,7 +8,7 @@
 //! * Every caller of the driver holds an [`Inside`]. Our exit handler is registered after the driver's, so it runs
 //!   first. It closes the door: it waits until nobody is inside, and from then on [`enter`] is refused. It also waits
 //!   until the threads of software adapters rest, because they belong to this process. All this takes at most
-//!   [`LIMIT`].
+//!   [`LIMIT`], and so does the wait at the end of a thread.
 //! * wgpu's objects are held as [`Owned`]. It drops them inside, and leaves them alone once the door is closed; the
 //!   system frees them with the process.
 //! * The library of a driver that was ever used stays loaded (`probe`), so its handlers keep their order.
@@ -16,10 +16,12 @@
 //! Why not end the process at once in our handler: the program's own exit handlers would not run.
 //!
 //! Exit handlers run in reverse order of registration. A software adapter's compiler registers some when it first
-//! compiles, on its own thread. So ours is registered again: after the first waits for a new kernel, when a thread that
-//! was inside ends, and on software adapters every few milliseconds while a new kernel may be compiling. A gap of a few
-//! milliseconds remains between a handler of theirs and our next one. If a thread that never used a device calls `exit`
-//! in it, a static object of the compiler is destroyed while it compiles. No process was seen to die of it.
+//! compiles, on its own thread. So ours is registered again: after the first waits for a new kernel; when a thread that
+//! was inside ends, which first waits until software adapters rest, because the thread that joins it may leave `main` at
+//! once; and on software adapters every few milliseconds while a new kernel may be compiling. A gap of a few milliseconds
+//! remains between a handler of theirs and our next one. If a thread that never used a device calls `exit` in it, while a
+//! thread that did has not ended, a static object of the compiler is destroyed while it compiles. No process was seen to
+//! die of it.
 
 use std::cell::Cell;
 use std::marker::PhantomData;
@@ -59,16 +61,19 @@ static WATCHED: AtomicBool = AtomicBool::new(false);
 /// What the exit handler waits for.
 static WORKING: Mutex<Vec<Weak<dyn Settle>>> = Mutex::new(Vec::new());
 
-/// Registers the exit handler once more when a thread that was inside ends. `exit` destroys its thread's thread-local
-/// objects before it runs any handler, so ours comes first, even if a driver is just registering others.
+/// Registers the exit handler once more when a thread that was inside ends, after the compilers that may register others
+/// have done their work. `exit` destroys its thread's thread-local objects before it runs any handler, and `join` returns
+/// only when they are destroyed, so ours comes first.
 struct AtThreadEnd;
 
 impl Drop for AtThreadEnd {
     fn drop(&mut self) {
         // Not for every thread, because a registration takes memory for the life of the process.
-        if MORE.load(Ordering::Relaxed) > 0 {
-            stand_before_drivers();
+        if MORE.load(Ordering::Relaxed) == 0 || OURS.get() {
+            return;
         }
+        settle_all(Instant::now() + LIMIT, false);
+        stand_before_drivers();
     }
 }
 
@@ -78,6 +83,13 @@ thread_local! {
     static DEPTH: Cell<usize> = const { Cell::new(0) };
     /// Whether this thread works for the exit handler, and may enter even then.
     static CLOSING: Cell<bool> = const { Cell::new(false) };
+    /// Whether this thread is one of this crate's own, which nobody takes for the end of some work.
+    static OURS: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Says that this thread is one of this crate's own: its end waits for nothing.
+pub(crate) fn this_thread_is_ours() {
+    OURS.set(true);
 }
 
 /// Something whose work runs on threads of this process.
@@ -221,10 +233,20 @@ extern "C" fn close() {
     while INSIDE.load(Ordering::SeqCst) > own && !left().is_zero() {
         std::thread::sleep(PAUSE);
     }
-    // On another thread: this one has already lost its thread-local objects, and wgpu needs some.
+    settle_all(end, true);
+}
+
+/// Waits until all software adapters rest, but not beyond `end`; if `closing`, even behind the closed door.
+fn settle_all(end: Instant, closing: bool) {
+    let left = move || end.saturating_duration_since(Instant::now());
+    let working = lock(&WORKING).clone();
+    if working.iter().all(|working| working.strong_count() == 0) {
+        return;
+    }
+    // On another thread: this one may already have lost its thread-local objects, and wgpu needs some.
     let settle = move || {
-        CLOSING.set(true);
-        let working = std::mem::take(&mut *lock(&WORKING));
+        CLOSING.set(closing);
+        this_thread_is_ours();
         for working in working.iter().filter_map(Weak::upgrade) {
             let _ = catch_unwind(AssertUnwindSafe(|| working.settle(left())));
         }

@@ -13,7 +13,7 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::task::Waker;
 use std::time::{Duration, Instant};
 
-use crate::ending::{Owned, Settle, enter, stand_before_new_handlers};
+use crate::ending::{Owned, Settle, enter, stand_before_new_handlers, this_thread_is_ours};
 use crate::error::DeviceError;
 use crate::fault::Fault;
 
@@ -165,6 +165,7 @@ pub(crate) struct Request {
 pub(crate) fn background(poller: Poller) -> Option<Sender<Request>> {
     let (sender, receiver): (_, Receiver<Request>) = channel();
     let work = move || {
+        this_thread_is_ours();
         for request in receiver {
             // The future finds out the outcome itself: when woken it checks its own state and the device's.
             let _ = poller.wait(Some(&request.index), "a readback");

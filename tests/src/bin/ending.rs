@@ -8,8 +8,9 @@
 //! * WORK in flight: `idle`, `busy`, `compiling` (a thread that compiles, submits and never waits) or `long` (more than any
 //!   limit, in one submission).
 //! * FATE of the device: `kept`, or `lost` meanwhile.
-//! * END: `return` from main, `exit` by main, `other` (exit by a thread that has used the device), `stranger` (exit by one that
-//!   never did) or `panic` of main.
+//! * END: `return` from main, `exit` by main, `joined` (all the above happens on a thread, and main, which never used the device,
+//!   joins it and returns, as the test harness does), `other` (exit by a thread that has used the device), `stranger` (exit by one
+//!   that never did) or `panic` of main.
 //! * BEFORE and AFTER: milliseconds until main ends, and until threads drop what they hold.
 
 #![allow(clippy::unwrap_used, clippy::panic)] // A wrong expectation ends the process with a message, and so fails the test.
@@ -50,6 +51,14 @@ fn main() {
     let [holder, work, fate, end, before, after] =
         <[String; 6]>::try_from(std::env::args().skip(1).collect::<Vec<_>>()).unwrap();
     let [before, after] = [before, after].map(|text| Duration::from_millis(text.parse().unwrap()));
+    if end == "joined" {
+        spawn(move || run(&holder, &work, &fate, &end, before, after)).join().unwrap();
+    } else {
+        run(&holder, &work, &fate, &end, before, after);
+    }
+}
+
+fn run(holder: &str, work: &str, fate: &str, end: &str, before: Duration, after: Duration) {
     let options = DeviceOptions { no_cache: true, timeout: Some(TIMEOUT), ..DeviceOptions::default() };
     let device = Device::open(options).unwrap_or_else(|error| panic!("these tests need a device: {error}"));
     let mut handles = Handles::default();
@@ -77,10 +86,11 @@ fn main() {
     }
     let other = (end == "other").then(|| used(&device));
     handles.device = Some(device);
-    let kept = hand_over(handles, &holder, after);
-    sleep(before);
-    match &*end {
-        "return" => drop(kept),
+    let kept = hand_over(handles, holder, after);
+    // The end of a thread that comes soon after its first submission finds the driver compiling.
+    sleep(if end == "joined" { before / 8 } else { before });
+    match end {
+        "return" | "joined" => drop(kept),
         "exit" => exit(0),
         "other" | "stranger" => {
             match other {
