@@ -1,9 +1,11 @@
-//! Copies through a view: slice, flip, pad, transpose, broadcast; and the one that writes into a tensor that is there.
+//! Copies through a view: slice, flip, pad, transpose, broadcast; tensors joined along an axis; and new rows written into a tensor
+//! that is there.
 //!
 //! One kernel with numbers instead of four kernels: each of these is a window of the output that reads the input by
 //! strides, and one number outside. Views that a consumer can read by itself (fused code does) are never copied. Appending to a
 //! cache writes its new rows alone, where each sequence has come to; a window of the whole cache would copy all of it. Keys and
-//! values are appended to two caches by one dispatch.
+//! values are appended to two caches by one dispatch. Joining has a kernel of its own: through windows, each part would write the
+//! whole result.
 
 use crate::contract::{Kernel, Spec, Width, kernel, params};
 use crate::variants::Variants;
@@ -74,6 +76,67 @@ kernel! {
     shipped [{ workgroup: 64 }, { workgroup: 256 }]
 }
 
+/// Most parts that one launch of [`Concat`] joins: what its immediates hold. With the result it binds 8 buffers.
+pub const PARTS: usize = 7;
+
+params! {
+    /// Immediates of [`Concat`], in Words.
+    ConcatParams {
+        /// Of the first part: Words of a row, its first Word, and the strides of its rows over `outer` and over `inner`.
+        part0: [u32; 4],
+        /// Of the next.
+        part1: [u32; 4],
+        /// Of the next.
+        part2: [u32; 4],
+        /// Of the next.
+        part3: [u32; 4],
+        /// Of the next.
+        part4: [u32; 4],
+        /// Of the next.
+        part5: [u32; 4],
+        /// Of the last.
+        part6: [u32; 4],
+        /// Rows of each part and of the result.
+        rows: u32,
+        /// Rows until the outer stride is taken.
+        inner: u32,
+        /// Words of a row of the result.
+        width: u32,
+        /// First Word of a row that is written.
+        begin: u32,
+    }
+}
+
+kernel! {
+    /// out\[row\] from `begin` on = x0\[row\], x1\[row\], .. side by side; the rest of `out` stays. Any grid in x and y.
+    Concat: "concat" in "view/concat.wgsl",
+    params ConcatParams,
+    libs [VIEW],
+    subgroups false,
+    fusable false,
+    spec {
+        /// Invocations of a workgroup.
+        WORKGROUP workgroup: u32,
+        /// How many elements an invocation takes at once.
+        Word width: Width,
+    }
+    bindings {
+        x0: Read Packed,
+        x1: Read Packed,
+        x2: Read Packed,
+        x3: Read Packed,
+        x4: Read Packed,
+        x5: Read Packed,
+        x6: Read Packed,
+        out: ReadWrite Packed,
+    }
+    shipped [
+        { workgroup: 64, width: Width::One },
+        { workgroup: 64, width: Width::Four },
+        { workgroup: 256, width: Width::One },
+    ]
+}
+
 kernel! {
     /// out\[idx\] = x\[offset + (idx - lo) · strides\] inside the window, `fill` outside. Any grid in x and y.
     Gather: "gather" in "view/gather.wgsl",
@@ -96,11 +159,12 @@ kernel! {
 }
 
 /// The family's kernels.
-pub(crate) const KERNELS: &[&Kernel] = &[Gather::KERNEL, Append::KERNEL, AppendPair::KERNEL];
+pub(crate) const KERNELS: &[&Kernel] = &[Gather::KERNEL, Concat::KERNEL, Append::KERNEL, AppendPair::KERNEL];
 
 /// Adds the family's shipped variants.
 pub(crate) fn variants(out: &mut Variants) {
     out.shipped::<Gather>();
+    out.shipped::<Concat>();
     out.shipped::<Append>();
     out.shipped::<AppendPair>();
 }

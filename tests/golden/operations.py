@@ -145,6 +145,12 @@ def cases() -> list[Case]:
     pair = lambda v: [v.normal(2, 3, 4), v.normal(2, 2, 4), v.normal(2, 1, 4)]
     case("concat", "", pair, lambda a, b, c: torch.cat([a, b, c], 1))
     case("concat", "last", lambda v: [v.normal(3, 4), v.normal(3, 2)], lambda a, b: torch.cat([a, b], 1))
+    many = lambda v: [v.normal(2, 1 + i % 3, 2) for i in range(9)]
+    case("concat", "many", many, lambda *parts: torch.cat(parts, 1))
+    four = lambda v: [v.normal(2, 2, n, 3) for n in (1, 2, 4)]
+    case("concat", "four", four, lambda *parts: torch.cat(parts, 2))
+    slices = lambda x: torch.cat([x[:, 0:3], x[:, 1:4], x[:, 2:5]], 2)
+    case("concat", "slices", lambda v: [v.normal(2, 5, 3)], slices)
     case("broadcast_to", "", lambda v: [v.normal(4)], lambda x: x.expand(2, 3, 4).contiguous())
     case("broadcast_to", "middle", lambda v: [v.normal(2, 1, 4)], lambda x: x.expand(2, 3, 4).contiguous())
 

@@ -132,6 +132,7 @@ fn vjp<'g>(
             one(movement::window((*axis, *start, *take, *before), x[0], dy, at))
         }
         Op::Windows { axis, step, dilation } => one(windows::backward(*axis, *step, *dilation, x[0], dy, at)),
+        Op::Concat(joined) => Ok(movement::concat(joined, x, dy, at)),
         Op::Reduce { op, axis } => one(reduction::reduce(*op, *axis, x[0], y, dy, at)),
         Op::Scan { axis, reverse } => one(reduction::scan(*axis, *reverse, dy, at)),
         Op::MatMul { trans_a, trans_b } => Ok(contraction::matmul(*trans_a, *trans_b, x[0], x[1], dy)),

@@ -4,6 +4,7 @@
 
 pub(crate) mod error;
 pub(crate) mod host_tensor;
+pub(crate) mod joined;
 pub(crate) mod layout;
 pub(crate) mod nodes;
 pub(crate) mod op;

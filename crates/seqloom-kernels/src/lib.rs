@@ -16,6 +16,7 @@
 pub mod arg;
 pub mod attention;
 pub mod bench;
+pub mod concat;
 pub mod cross_entropy;
 pub mod ctc;
 pub mod embedding;

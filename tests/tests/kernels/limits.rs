@@ -2,8 +2,8 @@
 
 use seqloom_device::{AdapterKind, Facts, Subgroups};
 use seqloom_kernels::{
-    Elem, Fusion, KernelError, cross_entropy, embedding, matmul, optimizer, pointwise, recurrent, reduce,
-    softmax, view,
+    Elem, Fusion, KernelError, concat, cross_entropy, embedding, matmul, optimizer, pointwise, recurrent,
+    reduce, softmax, view,
 };
 
 use crate::fusion;
@@ -90,6 +90,12 @@ fn sizes_that_do_not_fit_32_bits() {
     says(view::lower_append(&cache, &facts), &["append", "cache", "[1, 1048576, 4096]"]);
     let many = view::AppendProblem { keys: 2, time: 3, ..cache };
     says(view::lower_append(&many, &facts), &["append", "3 new rows", "cache of 2"]);
+    let part = concat::Part::whole(1 << 20, [1 << 11, 1]);
+    let joined = concat::Problem { rows: [1 << 11, 1], parts: vec![part, part] };
+    says(concat::lower(&joined, &facts), &["concat", "out", "[2048, 1, 2097152]"]);
+    let far = concat::Part { width: 2, offset: 1, strides: [i32::MAX, 0] };
+    let apart = concat::Problem { rows: [3, 1], parts: vec![far] };
+    says(concat::lower(&apart, &facts), &["concat", "address in a part", "4294967296"]);
     let rows = softmax::Problem { rows: 1 << 20, cols: 1 << 20, log: false };
     says(softmax::lower(&rows, &facts), &["softmax", "[1048576, 1048576]"]);
     let losses = cross_entropy::Problem { rows: 1 << 20, cols: 1 << 20, ignore_index: None, smoothing: 0.0 };

@@ -8,6 +8,7 @@
 mod arg;
 mod attention;
 mod bench;
+mod concat;
 mod ctc;
 mod embedding;
 mod gather;

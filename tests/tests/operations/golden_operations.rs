@@ -46,7 +46,11 @@ fn apply<'g>(case: &str, x: &[Tensor<'g>]) -> Vec<Tensor<'g>> {
         "pad_with_last" => x[0].pad_with(-1, 2, 1, 3.5),
         "tile" => x[0].tile(&[2, 3]),
         "tile_repeat" => x[0].tile(&[4, 2, 1]),
-        "concat" | "concat_last" => Tensor::concat(x[0], &x[1..], 1),
+        "concat" | "concat_last" | "concat_many" => Tensor::concat(x[0], &x[1..], 1),
+        "concat_four" => Tensor::concat(x[0], &x[1..], 2),
+        "concat_slices" => {
+            Tensor::concat(x[0].slice(1, 0, 3), &[x[0].slice(1, 1, 3), x[0].slice(1, 2, 3)], 2)
+        }
         "broadcast_to" | "broadcast_to_middle" => x[0].broadcast_to(&[2, 3, 4]),
         "softmax" | "softmax_large" | "softmax_wide" => x[0].softmax(),
         "log_softmax" | "log_softmax_large" | "log_softmax_wide" => x[0].log_softmax(),

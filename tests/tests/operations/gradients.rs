@@ -75,6 +75,25 @@ fn gradient_of_concat() {
         vec![Tensor::concat(x[0], &[x[1], x[2]], 1)]
     });
     check(&[wave(&[2, 3], 0), wave(&[1, 3], 1)], |x| vec![Tensor::concat(x[0], &[x[1], x[0]], 0)]);
+    // More parts than a dispatch joins, empty ones, slices, and a concatenation in another.
+    let sizes = [2, 1, 3, 1, 1, 2, 1, 1];
+    for axis in 0..4 {
+        let parts: Vec<_> = sizes
+            .iter()
+            .enumerate()
+            .map(|(at, &size)| {
+                let mut dims = [1, 2, 1, 2];
+                dims[axis] = size;
+                wave(&dims, at)
+            })
+            .collect();
+        let axis = axis as isize;
+        check(&parts, |x| vec![Tensor::concat(x[0], &[&[x[1].slice(axis, 0, 0)], &x[1..]].concat(), axis)]);
+    }
+    check(&[wave(&[2, 4, 3], 0), wave(&[2, 3, 1], 1)], |x| {
+        let windows = Tensor::concat(x[0].slice(1, 0, 3), &[x[0].slice(1, 1, 3)], 2);
+        vec![Tensor::concat(x[1], &[windows, x[1]], 2)]
+    });
 }
 
 #[test]

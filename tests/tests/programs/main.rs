@@ -1,4 +1,4 @@
-//! Programs: what is fused, bound and planned, what a program reports about itself, what goes from run to run, what
+//! Programs: what is fused, joined, bound and planned, what a program reports about itself, what goes from run to run, what
 //! adapters, half precision and tuning change, errors for mistakes, ownership, views and empty tensors in every place,
 //! and threads that share a program.
 //!
@@ -7,6 +7,7 @@
 
 mod adapters;
 mod carried;
+mod concat;
 mod determinism;
 mod empty;
 mod errors;

@@ -1,12 +1,18 @@
 //! Simplification: constants, neutral operations, sums of nothing, transposes into products, common subexpressions,
-//! dead code.
+//! dead code; those of concatenation are in `simplify/concat.rs`.
 //!
 //! One pass rebuilds the node list in order and maps each old node to its simplest new equal. A second pass drops what
 //! no root needs. Rules keep every bit of an ordinary result: x·1 and x+0 are dropped; x·0 is not, because x may be
 //! NaN.
 
+mod concat;
+
 use std::collections::HashMap;
 
+use seqloom_kernels::concat::PARTS;
+
+use crate::compile::simplify::concat::{Pads, part_with, parts, read_in_place, sum_of_pads};
+use crate::ir::joined::Joined;
 use crate::ir::layout::DType;
 use crate::ir::nodes::Node;
 use crate::ir::op::{Binary, Op, ReduceOp, Unary};
@@ -20,11 +26,18 @@ use crate::ir::traits::Kind;
 /// The simplified nodes, and each root's place among them.
 pub(crate) fn simplify(nodes: &[Node], mut roots: Roots) -> (Vec<Node>, Roots) {
     let mut new = Rebuilt::default();
+    let mut readers = vec![0; nodes.len()];
+    nodes.iter().flat_map(|node| &node.inputs).for_each(|&input| readers[input] += 1);
+    roots.iter().for_each(|root| readers[root] += 1);
     let mut map = Vec::with_capacity(nodes.len());
-    for node in nodes {
+    for (node, readers) in nodes.iter().zip(readers) {
         let inputs = node.inputs.iter().map(|&id| map[id]).collect();
-        map.push(new.add(Node { inputs, ..node.clone() }));
+        let equal = new.add(Node { inputs, ..node.clone() });
+        new.readers.resize(new.nodes.len(), 0);
+        new.readers[equal] += readers;
+        map.push(equal);
     }
+    (0..new.nodes.len()).for_each(|id| read_in_place(&mut new.nodes, id));
     roots.iter_mut().for_each(|root| *root = map[*root]);
     drop_dead(new.nodes, roots)
 }
@@ -34,6 +47,8 @@ struct Rebuilt {
     nodes: Vec<Node>,
     /// By what a node computes: of the same bits, f32 and u32 are two tensors.
     known: HashMap<(Op, Vec<NodeId>, Shape, DType), NodeId>,
+    /// How often recorded nodes and roots read a node; of the last ones it may not be known.
+    readers: Vec<usize>,
 }
 
 impl Rebuilt {
@@ -41,6 +56,9 @@ impl Rebuilt {
         if node.shape.elements() > 0 && self.adds_up_nothing(&node) {
             let bits = if let Op::Window { fill, .. } = node.op { fill } else { 0 };
             return self.all(bits, &node);
+        }
+        if let Some(pads) = sum_of_pads(&self.nodes, &node) {
+            return self.side_by_side(pads, &node);
         }
         if let Some(equal) = self.reduce(&mut node) {
             return equal;
@@ -86,6 +104,26 @@ impl Rebuilt {
         self.add(Node { op: Op::Broadcast, inputs: vec![number], ..node.clone() })
     }
 
+    /// The concatenation of what the windows of a sum hold, and the sum of that and the rest.
+    fn side_by_side(&mut self, Pads { rest, axis, windows }: Pads, sum: &Node) -> NodeId {
+        let inputs: Vec<_> = windows.into_iter().map(|window| self.held(window)).collect();
+        let shapes = inputs.iter().map(|&part| self.nodes[part].shape);
+        let op = Op::Concat(Joined::whole(axis, shapes));
+        let joined = self.add(Node { op, inputs, ..sum.clone() });
+        match rest {
+            None => joined,
+            Some(rest) => self.add(Node { inputs: vec![rest, joined], ..sum.clone() }),
+        }
+    }
+
+    /// What a window takes of its operand.
+    fn held(&mut self, window: NodeId) -> NodeId {
+        let node = self.nodes[window].clone();
+        let Op::Window { axis, start, take, .. } = node.op else { return window };
+        let shape = node.shape.with(axis, take);
+        self.add(Node { op: Op::Window { axis, start, take, before: 0, fill: 0 }, shape, ..node })
+    }
+
     /// An existing node equal to this one; else the node may have been rewritten.
     fn reduce(&self, node: &mut Node) -> Option<NodeId> {
         match node.op {
@@ -110,6 +148,7 @@ impl Rebuilt {
             },
             Op::Window { .. } => self.window(node),
             Op::Slice(_) => self.slice(node),
+            Op::Concat(_) => self.concat(node),
             Op::Binary(function) => self.neutral(function, node),
             Op::MatMul { trans_a, trans_b } => {
                 let (a, flip_a) = self.through_transpose(node.inputs[0]);
@@ -152,12 +191,53 @@ impl Rebuilt {
         None
     }
 
-    /// A slice of a slice is one slice, and so is one of what a window has put in its place.
+    /// A concatenation of one part is that part; one whose other parts are all the same number is a window; and what it joins may
+    /// be the parts of another.
+    fn concat(&self, node: &mut Node) -> Option<NodeId> {
+        let Op::Concat(joined) = &node.op else { return None };
+        let axis = joined.axis;
+        let opens = |part: NodeId| {
+            let count = node.inputs.len() + self.nodes[part].inputs.len() - 1;
+            self.readers.get(part) == Some(&1) || count <= PARTS
+        };
+        let parts = parts(&self.nodes, joined, &node.inputs, opens);
+        if let [only] = parts[..] {
+            return Some(only);
+        }
+        let fill = parts.iter().find_map(|&part| self.number(part));
+        let mut others = parts.iter().enumerate().filter(|(_, part)| self.number(**part) != fill);
+        let (first, second) = (others.next(), others.next());
+        let along = |part: NodeId| self.nodes[part].shape[axis];
+        if let (Some(fill), None) = (fill, second) {
+            let (at, &held) = first.or(parts.iter().enumerate().next())?;
+            let before = parts[..at].iter().map(|&part| along(part)).sum();
+            node.op = Op::Window { axis, start: 0, take: along(held), before, fill };
+            node.inputs = vec![held];
+            return self.window(node);
+        }
+        node.op = Op::Concat(Joined::whole(axis, parts.iter().map(|&part| self.nodes[part].shape)));
+        node.inputs = parts;
+        None
+    }
+
+    /// A slice of a slice is one slice, and so is one of what a window or a concatenation has put in its place.
     fn slice(&self, node: &mut Node) -> Option<NodeId> {
         let Op::Slice(cut) = node.op else { return None };
         let inner = &self.nodes[node.inputs[0]];
         let whole = match inner.op {
             Op::Slice(first) => cut.after(first),
+            Op::Concat(ref joined) => {
+                let along = cut.of_one_axis(joined.axis, inner.shape, node.shape);
+                let within = along
+                    .filter(|(_, step)| *step == 1)
+                    .and_then(|(first, _)| part_with(joined, first as usize, node.shape[joined.axis]));
+                if let Some((part, first)) = within {
+                    node.op = Op::Slice(Cut::along(joined.axis, u32::try_from(first).ok()?, 1));
+                    node.inputs = vec![inner.inputs[part]];
+                    return self.slice(node);
+                }
+                None
+            }
             Op::Window { axis, start, take, before, .. } => {
                 let within = |(first, step): &(u32, i32)| {
                     let first = *first as usize;
@@ -194,7 +274,20 @@ impl Rebuilt {
             Op::Reshape | Op::Broadcast | Op::Permute(_) | Op::Slice(_) | Op::Window { fill: 0, .. } => {
                 self.is_zero(self.nodes[id].inputs[0])
             }
+            Op::Concat(_) => self.nodes[id].inputs.iter().all(|&part| self.is_zero(part)),
             _ => false,
+        }
+    }
+
+    /// Bits of the number that all elements are known to be.
+    fn number(&self, id: NodeId) -> Option<u32> {
+        match &self.nodes[id].op {
+            Op::Constant(bits) => Some(*bits),
+            Op::Literal(all) => all.first().filter(|first| all.iter().all(|bits| bits == *first)).copied(),
+            Op::Reshape | Op::Broadcast | Op::Permute(_) | Op::Slice(_) => {
+                self.number(self.nodes[id].inputs[0])
+            }
+            _ => self.is_zero(id).then_some(0),
         }
     }
 

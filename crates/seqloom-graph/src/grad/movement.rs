@@ -1,6 +1,7 @@
 //! Gradients of operations that move elements: the inverse moves.
 
 use crate::ir::error::Location;
+use crate::ir::joined::Joined;
 use crate::ir::payload::Cut;
 use crate::ir::shape::MAX_RANK;
 use crate::record::tensor::Tensor;
@@ -52,4 +53,18 @@ pub(super) fn window<'g>(
     at: Location,
 ) -> Tensor<'g> {
     dy.window(axis, before, take, start, x.shape(), at)
+}
+
+/// Each part's gradient is the slice at its place.
+pub(super) fn concat<'g>(
+    joined: &Joined,
+    x: &[Tensor<'g>],
+    dy: Tensor<'g>,
+    at: Location,
+) -> Vec<Option<Tensor<'g>>> {
+    let part = |(part, x): (usize, &Tensor<'g>)| {
+        let shape = x.shape();
+        Some(dy.window(joined.axis, joined.begin(part), shape[joined.axis], 0, shape, at))
+    };
+    x.iter().enumerate().map(part).collect()
 }

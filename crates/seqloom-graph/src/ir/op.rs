@@ -1,11 +1,12 @@
 //! The operations a graph can hold.
 //!
-//! The set is small on purpose. What users call (`gelu`, `mean`, `concat`, a layer) is composed of these at recording,
+//! The set is small on purpose. What users call (`gelu`, `mean`, `tile`, a layer) is composed of these at recording,
 //! so gradients, fusion and lowering know a few primitives, and the fuser turns the composition back into one kernel.
 //! Floats are kept as bits, so operations can be compared and hashed for common subexpressions.
 
 use std::sync::Arc;
 
+use super::joined::Joined;
 use super::payload::{Alignment, Attending, Cut, Derivation, GradientOf, Number, Recurrence};
 use super::shape::MAX_RANK;
 use super::specs::ParamId;
@@ -171,6 +172,8 @@ pub(crate) enum Op {
         /// What stands elsewhere, as bits.
         fill: u32,
     },
+    /// Operands of equal shape except for one axis, one behind the other along that axis.
+    Concat(Joined),
     /// Combines the elements of `axis`, which disappears.
     Reduce {
         /// How.

@@ -23,10 +23,21 @@ pub(crate) struct Steps {
 }
 
 impl Steps {
+    /// Through all elements of a tensor, in their order.
+    pub(crate) fn whole(dims: Shape) -> Self {
+        let strides = dims.strides().map(|stride| i32::try_from(stride).unwrap_or(i32::MAX));
+        Self { dims, strides, offset: 0 }
+    }
+
     /// Whether the elements are neighbours in the operand, in their order.
     pub(crate) fn in_one_piece(&self) -> bool {
+        self.in_one_piece_from(0)
+    }
+
+    /// The same of the elements of one index of the axes before `axis`.
+    pub(crate) fn in_one_piece_from(&self, axis: usize) -> bool {
         let mut next = 1;
-        let mut axes = self.dims.iter().zip(self.strides).rev().filter(|(dim, _)| **dim != 1);
+        let mut axes = self.dims.iter().zip(self.strides).skip(axis).rev().filter(|(dim, _)| **dim != 1);
         axes.all(|(&dim, stride)| {
             let fits = i64::from(stride) == next;
             next *= dim as i64;

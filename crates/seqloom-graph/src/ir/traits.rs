@@ -105,6 +105,7 @@ impl Op {
             Op::Slice(_) => of(View, "slice"),
             Op::Windows { .. } | Op::Skew { .. } => of(View, "windows"),
             Op::Window { .. } => of(View, "pad"),
+            Op::Concat(_) => of(Kernel, "concat"),
             Op::Reduce { op, .. } => of(Reduce, reduction(*op)),
             Op::Arg { least: false, .. } => of(Reduce, "argmax"),
             Op::Arg { least: true, .. } => of(Reduce, "argmin"),

@@ -14,8 +14,12 @@ use super::steps::{Steps, View, Within, together};
 /// Through an operand of shape `from`, of the operations that read all their elements from it: stretching, reordering axes,
 /// slices and windows.
 pub(crate) fn steps(op: &Op, from: Shape, to: Shape) -> Option<Steps> {
-    let own = from.strides().map(|stride| i32::try_from(stride).unwrap_or(i32::MAX));
-    let mut steps = Steps { dims: to, strides: [0; MAX_RANK], offset: 0 };
+    then(Steps::whole(from), op, to)
+}
+
+/// Through what a view reads, of such a view of it, of shape `to`.
+pub(crate) fn then(Steps { dims: from, strides: own, offset }: Steps, op: &Op, to: Shape) -> Option<Steps> {
+    let mut steps = Steps { dims: to, strides: [0; MAX_RANK], offset };
     match *op {
         Op::Broadcast => {
             let lead = to.rank() - from.rank();
@@ -38,14 +42,15 @@ pub(crate) fn steps(op: &Op, from: Shape, to: Shape) -> Option<Steps> {
             let by = own[axis].saturating_mul(i32::try_from(by).unwrap_or(i32::MAX));
             steps.strides = own;
             steps.strides[last] = own[last].saturating_sub(by);
-            let first = by.unsigned_abs() as usize * from[last].saturating_sub(1);
+            let back = i64::from(by).saturating_mul(from[last].saturating_sub(1) as i64);
+            let first = i64::from(offset).saturating_add(back);
             steps.offset = u32::try_from(first).unwrap_or(u32::MAX);
         }
         Op::Slice(cut) => {
-            let mut first = 0usize;
+            let mut first = i64::from(offset);
             for axis in 0..to.rank() {
                 steps.strides[axis] = own[axis].saturating_mul(cut.steps[axis]);
-                first = first.saturating_add(cut.starts[axis] as usize * from.strides()[axis]);
+                first = first.saturating_add(i64::from(cut.starts[axis]) * i64::from(own[axis]));
             }
             steps.offset = u32::try_from(first).unwrap_or(u32::MAX);
         }
@@ -59,7 +64,7 @@ pub(crate) fn view(op: &Op, from: Shape, to: Shape) -> Option<View> {
     let Op::Window { axis, start, take, before, fill } = *op else {
         return Some(View { steps: steps(op, from, to)?, within: None });
     };
-    let strides = from.strides().map(|stride| i32::try_from(stride).unwrap_or(i32::MAX));
+    let strides = Steps::whole(from).strides;
     let offset = u32::try_from(start.saturating_mul(from.strides()[axis])).unwrap_or(u32::MAX);
     Some(View {
         steps: Steps { dims: to, strides, offset },
@@ -168,6 +173,23 @@ mod tests {
         assert_eq!(taken(&cut(&[0, 2], &[1, -1]), &[2, 3], &[2, 3]), [3, 2, 1, 6, 5, 4]);
         assert_eq!(taken(&cut(&[1, 0], &[-1, 2]), &[2, 5], &[2, 3]), [6, 8, 10, 1, 3, 5]);
         assert_eq!(taken(&cut(&[0, 3], &[1, -2]), &[1, 4], &[1, 2]), [4, 2]);
+    }
+
+    #[test]
+    fn a_view_of_a_view_is_one_of_the_first_operand() {
+        let shape = |dims: &[usize]| Shape::new(dims).unwrap();
+        let turned =
+            then(Steps::whole(shape(&[2, 9, 8])), &Op::Permute([1, 0, 2, 3, 4, 5]), shape(&[9, 2, 8]))
+                .unwrap();
+        let back = then(turned, &cut(&[8, 1, 4], &[-2, 1, 1]), shape(&[3, 1, 4])).unwrap();
+        assert_eq!((&back.strides[..3], back.offset), (&[-16, 72, 1][..], 8 * 8 + 72 + 4));
+        let again = then(back, &cut(&[1], &[-1, 1, 1]), shape(&[2, 1, 4])).unwrap();
+        assert_eq!((&again.strides[..3], again.offset), (&[16, 72, 1][..], 6 * 8 + 72 + 4));
+        let columns = then(Steps::whole(shape(&[4, 6])), &cut(&[0, 2], &[1, 1]), shape(&[4, 3])).unwrap();
+        let skewed = then(columns, &Op::Skew { axis: 0, by: 1 }, shape(&[2, 3])).unwrap();
+        assert_eq!((&skewed.strides[..2], skewed.offset), (&[6, -5][..], 2 * 6 + 2));
+        let stretched = then(again, &Op::Broadcast, shape(&[5, 2, 6, 4])).unwrap();
+        assert_eq!(stretched.strides[..4], [0, 16, 0, 1]);
     }
 
     #[test]

@@ -3,6 +3,7 @@
 //! on the host, where those come from ([`crate::ir::view`]).
 
 use crate::ir::error::{Location, Result};
+use crate::ir::joined::Joined;
 use crate::ir::layout::DType;
 use crate::ir::op::{Op, Unary};
 use crate::ir::payload::{Cut, Derivation};
@@ -256,8 +257,11 @@ impl<'g> Tensor<'g> {
         }
     }
 
-    /// Joins tensors of one element type along `axis`; all other dimensions must agree. The first is an argument of its own because there is
-    /// no graph to record the joining of none.
+    /// Joins tensors of one element type along `axis`; all other dimensions must agree. The first is an argument of its own because
+    /// there is no graph to record the joining of none.
+    ///
+    /// Shapes: [.., nⱼ, ..] → [.., Σ nⱼ, ..]. Each element is moved once, up to seven tensors by one dispatch. Slices are read where
+    /// they lie, if the elements from the joined axis on are neighbours.
     #[track_caller]
     #[must_use]
     pub fn concat(first: Self, rest: &[Self], axis: isize) -> Self {
@@ -279,24 +283,13 @@ impl<'g> Tensor<'g> {
         let Some(shape) = first.graph.shape("concat", &outer.with(index, total), at) else {
             return first.shape_error("concat", rest, "too many elements", at);
         };
+        let parts: Vec<_> = operands.iter().map(|(part, _)| *part).collect();
         if first.dtype() == DType::U32 {
-            let parts: Vec<_> = operands.iter().map(|(part, _)| *part).collect();
-            return first.derived(
-                Derivation::Join { outer: outer[..index].iter().product() },
-                &parts,
-                shape,
-                at,
-            );
+            let outer = outer[..index].iter().product();
+            return first.derived(Derivation::Join { outer }, &parts, shape, at);
         }
-        // Zero padding and addition serve: fused code reads both where the parts lie, and the gradient of each part is a slice.
-        let mut before = 0;
-        let mut joined: Option<Self> = None;
-        for part in std::iter::once(first).chain(rest.iter().copied()) {
-            let padded = part.pad(axis, before, total - before - part.dim(index));
-            before += part.dim(index);
-            joined = Some(joined.map_or(padded, |sum| sum + padded));
-        }
-        joined.unwrap_or(first)
+        let joined = Joined::whole(index, parts.iter().map(|part| part.shape()));
+        first.graph.push(Op::Concat(joined), &parts, shape, DType::F32, at)
     }
 
     /// Stretches to `shape` under NumPy's rule: dimensions align at the right, those of size 1 repeat.

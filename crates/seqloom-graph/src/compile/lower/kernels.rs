@@ -5,8 +5,8 @@
 
 use seqloom_device::Facts;
 use seqloom_kernels::{
-    Fusion, Lowered, attention, cross_entropy, ctc, embedding, gather, norm, optimizer, recurrent, softmax,
-    view,
+    Fusion, Lowered, attention, concat, cross_entropy, ctc, embedding, gather, norm, optimizer, recurrent,
+    softmax, view,
 };
 
 use crate::compile::lower::code::uncountable;
@@ -60,6 +60,10 @@ pub(super) fn lower_node(nodes: &Nodes, id: NodeId, over: bool, target: Target<'
         Op::Slice(_) | Op::Window { .. } => match copy(&node.op, shape(0), node.shape) {
             Some(problem) => view::lower(&problem, facts)?,
             None => return Err(uncountable(node.shape).into()),
+        },
+        Op::Concat(joined) => match joined.problem() {
+            Some(problem) => concat::lower(&problem, facts)?,
+            None => Lowered::default(),
         },
         Op::Softmax { log } => {
             softmax::lower(&softmax::Problem { rows: node.shape[0], cols: node.shape[1], log: *log }, facts)?
