@@ -126,7 +126,7 @@ pub trait Optimizer: fmt::Debug + Send + Sync {
     }
 
     /// Up to two decays β of running means, from 0 to below 1, whose corrections 1/(1−βᵗ) the device shall compute
-    /// ([`Step::correction`]). β and t are close to 1 and large, where f32 arithmetic on βᵗ would lose digits.
+    /// ([`Step::corrections`]). β and t are close to 1 and large, where f32 arithmetic on βᵗ would lose digits.
     fn decays(&self) -> [f64; 2] {
         [0.0; 2]
     }
