@@ -377,3 +377,18 @@ fn a_batch_larger_than_the_device_can_hold_says_bytes_and_limit() {
     }
     assert_eq!(device.allocated_bytes(), before, "a program that does not fit keeps nothing");
 }
+
+#[test]
+fn a_gradient_too_large_to_be_spread_is_an_error() {
+    let mut params = Params::seeded(1);
+    let w = params.add("w", &[1], Init::Ones);
+    let store = ParamStore::new(&device::shared(), params, StoreKind::Training).unwrap();
+    let g = store.training_graph();
+    let size = 3 << 29;
+    let x = g.input("x", &[size], DType::F32) * g.param(w);
+    let loss = x.slice_step(0, 0, 2, size as isize - 1).sum_all();
+    g.check().unwrap();
+    let objective = Some(Objective { loss, update: None });
+    let error = Program::compile(&store, &g, Request { objective, outputs: &[] }).unwrap_err();
+    assert!(matches!(error, GraphError::TooLarge { .. }), "{error}");
+}
