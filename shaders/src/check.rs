@@ -4,7 +4,8 @@
 //! stopping at the first, because a slip in a shared helper shows up in thirty kernels at once. The feature `check`
 //! keeps naga out of ordinary builds of this crate.
 //!
-//! What is compared: the line of the file's header that names the helpers joined before it, capabilities (only those declared, and none declared in vain), the entry point, bindings (group,
+//! What is compared: the line of the file's header that names the helpers joined before it, capabilities (only those declared,
+//! and none declared in vain), the entry point, bindings (group,
 //! index, name, access, element, and that each is really used as declared), the layout of `Params`, `View` and
 //! `Control`, the limits that every device must offer, and that SPIR-V, MSL and HLSL can be written.
 

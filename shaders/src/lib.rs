@@ -3,7 +3,8 @@
 //! A kernel lives in `wgsl/<family>/<name>.wgsl`; `src/<family>.rs` states what Rust knows of it: spec lines,
 //! immediates, bindings ([`Kernel`]). Helpers that every family uses live in `wgsl/lib/`, those of one family in
 //! `wgsl/<family>/lib/`; a kernel's header ends with the names of those joined before it, and `check` compares them with the
-//! contract. [`assemble`] joins helpers, file and typed values into a [`Wgsl`] that a device can compile. The crate knows no GPU API and builds without a shader compiler; `tests/contract.rs` (feature
+//! contract. [`assemble`] joins helpers, file and typed values into a [`Wgsl`] that a device can compile. The crate knows no GPU
+//! API and builds without a shader compiler; `tests/contract.rs` (feature
 //! `check`) lets naga compare the two languages for every variant that is shipped, on a machine without a GPU.
 //!
 //! Why WGSL in files and not generated: a kernel should be read, diffed and profiled as it is written. The one thing

@@ -45,7 +45,8 @@ params! {
 }
 
 params! {
-    /// Immediates of [`MatmulTiled`], [`MatmulTiledWide`] and [`MatmulCooperative`]: A\[z,i,p\] = a\[z·a_batch + i·a_row + p·a_col\], B\[z,p,j\] likewise.
+    /// Immediates of [`MatmulTiled`], [`MatmulTiledWide`] and [`MatmulCooperative`]: A\[z,i,p\] =
+    /// a\[z·a_batch + i·a_row + p·a_col\], B\[z,p,j\] likewise.
     MatmulParams {
         /// Rows of A and of the result.
         m: u32,

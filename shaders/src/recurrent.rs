@@ -2,7 +2,8 @@
 //!
 //! A kernel is a cell (its own file: formula and buffers), what all cells share of the direction, and a form, both files
 //! of helpers that call the few functions which the cell defines. The form for CPU adapters is a step in the registers of
-//! one subgroup, which loads four values at a time and so wants an H that is a multiple of 4; the step form spreads a step over a whole GPU; in both the order of launches is the synchronisation. The
+//! one subgroup, which loads four values at a time and so wants an H that is a multiple of 4; the step form spreads a step over
+//! a whole GPU; in both the order of launches is the synchronisation. The
 //! loop form walks many steps in a launch, for a hidden state that a workgroup can hold. Workgroups never wait for one
 //! another: WebGPU promises them no progress.
 

@@ -156,7 +156,8 @@ pub fn lower_residual_as(
 /// The gradient of x: `dx = fused(r·(g − mean(g) − h·mean(g·h)))` with `h = (x − m)·r` and `g = dy·weight`, without
 /// `mean(g)` if not centred. By the variant that suits the device.
 ///
-/// Bindings: `In(0)` x `[rows, cols]`, `In(1)` dy `[rows, cols]`, `In(2)` weight `[cols]`, `In(3)` m less the first elements `[rows]`, `In(4)` r
+/// Bindings: `In(0)` x `[rows, cols]`, `In(1)` dy `[rows, cols]`, `In(2)` weight `[cols]`, `In(3)` m less the first elements
+/// `[rows]`, `In(4)` r
 /// `[rows]`, `Out(0)` dx `[rows, cols]`, `Leaf(i)` as the fusion says.
 ///
 /// # Errors

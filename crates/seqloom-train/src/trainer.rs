@@ -133,7 +133,8 @@ impl<B: Batch, M: Model<B>> Trainer<B, M> {
     /// Moves the parameters to the device. The run's seed is that of the parameters; the schedule is constant.
     ///
     /// # Errors
-    /// [`Error::Setting`] for a senseless optimizer; [`Error::NotFinite`] for a trained parameter that is not finite; [`Error::Graph`] if a parameter was registered by mistake or the device
+    /// [`Error::Setting`] for a senseless optimizer; [`Error::NotFinite`] for a trained parameter that is not finite;
+    /// [`Error::Graph`] if a parameter was registered by mistake or the device
     /// has no room.
     pub fn for_model(
         device: &Device,
@@ -301,7 +302,8 @@ impl<B: Batch, M: Model<B>> Trainer<B, M> {
         self.settle(0)
     }
 
-    /// Writes a checkpoint: parameters, the optimizer's states, counts, states, step, seed, vocabulary. Waits for the device. An earlier file is replaced
+    /// Writes a checkpoint: parameters, the optimizer's states, counts, states, step, seed, vocabulary. Waits for the device. An
+    /// earlier file is replaced
     /// only when all is on the disk.
     ///
     /// # Errors

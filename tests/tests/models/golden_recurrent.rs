@@ -1,4 +1,5 @@
-//! The recurrent layers against torch.nn.RNN, LSTM and GRU, and their variants against equations written out: layers, directions, rows of different lengths, initial
+//! The recurrent layers against torch.nn.RNN, LSTM and GRU, and their variants against equations written out: layers,
+//! directions, rows of different lengths, initial
 //! states; the outputs, the final states and all gradients.
 
 use seqloom_graph::{

@@ -1,7 +1,8 @@
 //! Groups: what is computed pointwise in one kernel, and how it reads what lies in memory.
 //!
 //! Every element of a group is computed from operand elements of one row-major index, so an operand is read at that index, or
-//! at a distance from it, stretched, or through strides. Stretching along outer or inner dimensions only needs no division by every dimension.
+//! at a distance from it, stretched, or through strides. Stretching along outer or inner dimensions only needs no division by
+//! every dimension.
 
 use seqloom_kernels::MAX_STRIDES;
 

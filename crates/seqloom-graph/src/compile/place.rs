@@ -4,7 +4,8 @@
 //! Windows need no copy where leading indices of a tensor lie in one piece: they are bound where they lie. A layer that keeps
 //! several matrices in one parameter reads each of them so, and one that computes several things by one
 //! product (the joint projection of attention, for a single row) reads them out of its result. Only where the window begins
-//! at an offset that every adapter can bind; elsewhere fused code reads it through an offset, and for other kernels it is copied. Reading several parts of one buffer in one dispatch is
+//! at an offset that every adapter can bind; elsewhere fused code reads it through an offset, and for other kernels it is
+//! copied. Reading several parts of one buffer in one dispatch is
 //! allowed; reading one part and writing another is not (`reuse.rs`, `in_place.rs`).
 
 use crate::ir::layout::ALIGNMENT;

@@ -70,7 +70,8 @@ impl Rebuilt {
         })
     }
 
-    /// Whether all elements of a result are 0, or the number of a window, because what they are made of has none: sums over an empty axis, padding around
+    /// Whether all elements of a result are 0, or the number of a window, because what they are made of has none: sums over an
+    /// empty axis, padding around
     /// nothing, the gradient of a bias from an empty batch. So no kernel that writes anything reads an empty tensor.
     fn adds_up_nothing(&self, node: &Node) -> bool {
         let empty = |operands: &[NodeId]| operands.iter().any(|&id| self.nodes[id].shape.elements() == 0);

@@ -1,4 +1,5 @@
-//! Gradients of rows taken from a table, of elements picked along an axis, and of rows put in another order. No atomics: orders are fixed by the host.
+//! Gradients of rows taken from a table, of elements picked along an axis, and of rows put in another order. No atomics: orders
+//! are fixed by the host.
 
 use crate::ir::error::Location;
 use crate::ir::layout::DType;

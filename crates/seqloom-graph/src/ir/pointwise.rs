@@ -1,7 +1,8 @@
 //! The pointwise functions: one row each.
 //!
 //! A row gives the variant, the name that messages say, and the function that generated code calls, of
-//! `shaders/wgsl/lib/pointwise.wgsl` or `activation.wgsl`. `pointwise!` makes each table an enum with `name()` and `wgsl()`. Rows under `operations` are methods of a tensor, by
+//! `shaders/wgsl/lib/pointwise.wgsl` or `activation.wgsl`. `pointwise!` makes each table an enum with `name()` and `wgsl()`.
+//! Rows under `operations` are methods of a tensor, by
 //! that name, and go into `OPERATIONS`. Rows under `helpers` are what gradients and passes record. The gradient of each row is an arm
 //! in `grad/pointwise.rs`.
 

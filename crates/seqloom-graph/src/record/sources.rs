@@ -75,7 +75,8 @@ impl Graph {
         self.push(Op::Input(index), &[], shape, dtype, at)
     }
 
-    /// A parameter, or a constant of [`crate::Params::constant`], through which no gradient flows. One of another registry than the graph's, or one registered after the graph was made,
+    /// A parameter, or a constant of [`crate::Params::constant`], through which no gradient flows. One of another registry than
+    /// the graph's, or one registered after the graph was made,
     /// poisons it.
     #[track_caller]
     pub fn param(&self, id: ParamId) -> Tensor<'_> {

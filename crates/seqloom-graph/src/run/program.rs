@@ -1,6 +1,9 @@
 //! The compiled step: everything decided, allocated and bound, ready to replay.
 //!
-//! [`Program::run`] checks and writes the inputs, writes the control buffer and submits the recorded dispatches. It makes no buffer, pipeline or bind group, and nothing waits. [`Program::call`] does the same and begins to read outputs before any other run can, so threads may share a program. What changes from step to step is in [`Control`] (learning rates, seed, loss scale, clip) and in the store (parameters, moments, update counts, states), so a replayed step equals a freshly recorded one.
+//! [`Program::run`] checks and writes the inputs, writes the control buffer and submits the recorded dispatches. It makes no
+//! buffer, pipeline or bind group, and nothing waits. [`Program::call`] does the same and begins to read outputs before any
+//! other run can, so threads may share a program. What changes from step to step is in [`Control`] (learning rates, seed, loss
+//! scale, clip) and in the store (parameters, moments, update counts, states), so a replayed step equals a freshly recorded one.
 
 use std::sync::MutexGuard;
 

@@ -1,6 +1,8 @@
 //! The word-window model: the label of a word from the words around it.
 //!
-//! [`crate::models::language::window_lm`] looks only back and predicts the next symbol; this window is centred, so it labels existing text: parts of speech, names. Steps beyond the ends of a row, including padding, are zeros; Collobert et al. train a separate vector for them.
+//! [`crate::models::language::window_lm`] looks only back and predicts the next symbol; this window is centred, so it labels
+//! existing text: parts of speech, names. Steps beyond the ends of a row, including padding, are zeros; Collobert et al. train a
+//! separate vector for them.
 
 use seqloom_graph::{Lengths, Params, Tensor};
 

@@ -1,7 +1,8 @@
 //! The stack of layers and directions under every recurrent layer.
 //!
 //! A layer has two parts: one product that projects the inputs of all steps at once, and the recurrence itself, which
-//! the graph records as one operation, or step by step where a cell is a variant that no kernel has. With lengths, everything between the first layer's input and the last one's
+//! the graph records as one operation, or step by step where a cell is a variant that no kernel has. With lengths, everything
+//! between the first layer's input and the last one's
 //! output is packed, so products, dropout and recurrences see only true steps; sequences are packed once and unpacked
 //! once. The cells differ in a few lines here, so they share one stack; their equations and names are in their own
 //! files.
